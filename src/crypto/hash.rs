@@ -1,0 +1,147 @@
+//! Hashes, keyed hashes, and a digest of a whole set.
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq;
+
+use super::{CryptoError, Key};
+
+/// A SHA-256 value.
+pub type Digest = [u8; 32];
+
+/// SHA-256 of `bytes`.
+#[must_use]
+pub fn sha256(bytes: &[u8]) -> Digest {
+    Sha256::digest(bytes).into()
+}
+
+/// SHA-256 of several parts, one after another. Callers see to it that the parts cannot be cut
+/// differently: all but one have a fixed length.
+#[must_use]
+pub fn sha256_parts(parts: &[&[u8]]) -> Digest {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update(part);
+    }
+    hash.finalize().into()
+}
+
+/// Whether two digests are the same, in constant time.
+#[must_use]
+pub fn digests_match(a: &Digest, b: &Digest) -> bool {
+    a.ct_eq(b).into()
+}
+
+/// A key for HMAC-SHA-256, with its first blocks already taken in: a hash costs two compressions less.
+#[derive(Clone)]
+pub struct MacKey(Hmac<Sha256>);
+
+impl MacKey {
+    /// Prepares `key` for hashing.
+    ///
+    /// # Errors
+    /// None in practice: HMAC takes keys of every length.
+    pub fn new(key: &Key) -> Result<Self, CryptoError> {
+        key.expose(|bytes| Hmac::new_from_slice(bytes))
+            .map(Self)
+            .map_err(|_| CryptoError::Form)
+    }
+
+    /// HMAC of several parts, each preceded by its length, so that parts cannot be cut differently.
+    #[must_use]
+    pub fn hash(&self, parts: &[&[u8]]) -> Digest {
+        let mut mac = self.0.clone();
+        for part in parts {
+            mac.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+            mac.update(part);
+        }
+        mac.finalize().into_bytes().into()
+    }
+}
+
+impl std::fmt::Debug for MacKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("MacKey(hidden)")
+    }
+}
+
+/// A digest of a set that is kept up to date in constant time per change: the sum modulo 2^256 of
+/// each member's keyed hash. Order does not matter; adding and removing a member cancel out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MultisetDigest([u64; 4]);
+
+impl MultisetDigest {
+    /// The digest whose 32 bytes these are.
+    #[must_use]
+    pub fn from_bytes(bytes: &Digest) -> Self {
+        let mut limbs = [0; 4];
+        for (limb, chunk) in limbs.iter_mut().zip(bytes.chunks_exact(8)) {
+            *limb = chunk
+                .first_chunk()
+                .map_or(0, |chunk| u64::from_be_bytes(*chunk));
+        }
+        Self(limbs)
+    }
+
+    /// The 32 bytes, most significant first.
+    #[must_use]
+    pub fn bytes(&self) -> Digest {
+        let mut out = [0; 32];
+        for (chunk, limb) in out.chunks_exact_mut(8).zip(self.0) {
+            chunk.copy_from_slice(&limb.to_be_bytes());
+        }
+        out
+    }
+
+    /// Takes a member in.
+    pub fn add(&mut self, member: &Digest) {
+        let mut carry = false;
+        for (limb, other) in self.0.iter_mut().zip(Self::from_bytes(member).0).rev() {
+            let (sum, first) = limb.overflowing_add(other);
+            let (sum, second) = sum.overflowing_add(u64::from(carry));
+            (*limb, carry) = (sum, first || second);
+        }
+    }
+
+    /// Takes a member out.
+    pub fn remove(&mut self, member: &Digest) {
+        let mut borrow = false;
+        for (limb, other) in self.0.iter_mut().zip(Self::from_bytes(member).0).rev() {
+            let (difference, first) = limb.overflowing_sub(other);
+            let (difference, second) = difference.overflowing_sub(u64::from(borrow));
+            (*limb, borrow) = (difference, first || second);
+        }
+    }
+
+    /// The digest of both sets together.
+    pub fn merge(&mut self, other: &Self) {
+        self.add(&other.bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::MultisetDigest;
+
+    proptest! {
+        #[test]
+        fn members_cancel_out_in_any_order(members in prop::collection::vec(any::<[u8; 32]>(), 0..8)) {
+            let mut digest = MultisetDigest::default();
+            for member in &members {
+                digest.add(member);
+            }
+            let mut reversed = MultisetDigest::default();
+            for member in members.iter().rev() {
+                reversed.add(member);
+            }
+            prop_assert_eq!(digest, reversed);
+            prop_assert_eq!(MultisetDigest::from_bytes(&digest.bytes()), digest);
+            for member in &members {
+                digest.remove(member);
+            }
+            prop_assert_eq!(digest, MultisetDigest::default());
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Symmetric keys and their names.
+
+use std::fmt;
+
+use hkdf::Hkdf;
+use sha2::Sha256;
+use subtle::ConstantTimeEq;
+use zeroize::{Zeroize, Zeroizing};
+
+use super::{CryptoError, Random};
+use crate::id::ObjectId;
+
+/// The public name of a key: which key, and which version of it. Stands in the clear in each box.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct KeyRef {
+    /// Which key.
+    pub id: ObjectId,
+    /// Which version of it; the first is 1.
+    pub version: u32,
+}
+
+/// A 256-bit key. Boxed, so that moving it copies no key byte; wiped when dropped.
+pub struct Key {
+    name: KeyRef,
+    bytes: Box<Zeroizing<[u8; 32]>>,
+}
+
+/// A key's fingerprint that reveals nothing of it: HKDF-SHA-256(key, "dek-id").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Commitment([u8; 32]);
+
+impl Commitment {
+    /// What contexts hold where no data key is involved.
+    pub const NONE: Self = Self([0; 32]);
+
+    /// Takes 32 bytes that were a commitment before.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The 32 bytes.
+    #[must_use]
+    pub const fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl Key {
+    /// Draws a new key.
+    ///
+    /// # Errors
+    /// [`CryptoError::Random`] when there are no random bytes.
+    pub fn generate(name: KeyRef, random: &dyn Random) -> Result<Self, CryptoError> {
+        let mut bytes = Box::new(Zeroizing::new([0; 32]));
+        random.fill(bytes.as_mut_slice())?;
+        Ok(Self { name, bytes })
+    }
+
+    /// Takes over key bytes, wiping the caller's copy.
+    ///
+    /// # Errors
+    /// [`CryptoError::Form`] when there are not exactly 32.
+    pub fn from_bytes(name: KeyRef, raw: &mut [u8]) -> Result<Self, CryptoError> {
+        let mut bytes = Box::new(Zeroizing::new([0; 32]));
+        let fits = raw.len() == bytes.len();
+        if fits {
+            bytes.copy_from_slice(raw);
+        }
+        raw.zeroize();
+        if fits {
+            Ok(Self { name, bytes })
+        } else {
+            Err(CryptoError::Form)
+        }
+    }
+
+    /// The key's public name.
+    #[must_use]
+    pub const fn name(&self) -> KeyRef {
+        self.name
+    }
+
+    /// Lends the 32 bytes for the length of `read`.
+    pub fn expose<R>(&self, read: impl FnOnce(&[u8; 32]) -> R) -> R {
+        read(&self.bytes)
+    }
+
+    /// The fingerprint that stands beside boxes sealed under this key.
+    #[must_use]
+    pub fn commitment(&self) -> Commitment {
+        let mut out = [0; 32];
+        let expanded = Hkdf::<Sha256>::new(None, self.bytes.as_slice()).expand(b"dek-id", &mut out);
+        debug_assert!(
+            expanded.is_ok(),
+            "32 bytes are within HKDF's bound of 255 blocks"
+        );
+        Commitment(out)
+    }
+
+    /// Whether both are the same key, in constant time.
+    #[must_use]
+    pub fn same_as(&self, other: &Self) -> bool {
+        self.bytes.as_slice().ct_eq(other.bytes.as_slice()).into()
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Key({} v{})", self.name.id, self.name.version)
+    }
+}

@@ -1,0 +1,30 @@
+//! The sealing construction, and everything else that touches a key.
+//!
+//! One construction seals every byte that this project puts on disk: **OBX1** ([`seal`], [`open`];
+//! layout in [`Sealed`], context in [`Context`]). Each box has a fresh salt and nonce; HKDF-SHA-256
+//! turns key, salt, nonce and context into a one-time AES-256-GCM key and a 32-byte commitment,
+//! which is compared in constant time before anything is decrypted. A box that was flipped, moved,
+//! swapped or opened with another key fails there, and every failure is the same error.
+//!
+//! aes-gcm seals, because with `zeroize` it leaves no key in freed memory; ring supplies randomness
+//! and Ed25519, and the provider of rustls.
+
+mod context;
+mod error;
+mod hash;
+mod key;
+mod obx1;
+mod pad;
+mod random;
+mod sealed;
+mod sign;
+
+pub use context::{Context, Owner, OwnerKind};
+pub use error::CryptoError;
+pub use hash::{Digest, MacKey, MultisetDigest, digests_match, sha256, sha256_parts};
+pub use key::{Commitment, Key, KeyRef};
+pub use obx1::{open, open_padded, seal, seal_padded};
+pub use pad::padded_len;
+pub use random::{Random, SystemRandom};
+pub use sealed::{OVERHEAD, Purpose, Record, RecordReader, Sealed};
+pub use sign::{PublicKey, Signature, SigningKey};
