@@ -82,8 +82,7 @@ impl Sealed {
     pub fn parse(bytes: &[u8]) -> Result<Self, CryptoError> {
         let parts = Parts::of(bytes).ok_or(CryptoError::Form)?;
         let length = parts.ciphertext.len();
-        let sound = length >= TAG
-            && length <= MAX_PLAINTEXT + TAG
+        let sound = (TAG..=MAX_PLAINTEXT + TAG).contains(&length)
             && u32::try_from(length).is_ok_and(|length| length.to_be_bytes() == *parts.length);
         if sound {
             Ok(Self(bytes.into()))

@@ -1,0 +1,1 @@
+//! The journal: nothing is used unseen.

@@ -1,0 +1,1 @@
+//! Resolve, inject, execute, scrub.

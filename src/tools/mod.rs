@@ -1,0 +1,1 @@
+//! Tool specs, installs, stored credentials, bindings.
