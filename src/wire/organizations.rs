@@ -1,0 +1,167 @@
+//! Organisations and their members.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::clock::Timestamp;
+use crate::id::{MemberId, OrgId, UserId};
+
+/// What a member may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Organisation-wide secrets, members, policy, audit.
+    Admin,
+    /// Their own secrets, and the use of shared ones.
+    Member,
+}
+
+/// Whether a membership counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum MemberStatus {
+    /// Counts.
+    Active,
+    /// Removed: every key of theirs is refused.
+    Removed,
+}
+
+/// An organisation's policy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct OrgSettings {
+    /// Whether values can be revealed at all. Default: yes.
+    pub reveal_enabled: bool,
+    /// Whether members may reveal organisation-wide secrets. Default: no.
+    pub members_reveal_shared: bool,
+}
+
+impl Default for OrgSettings {
+    fn default() -> Self {
+        Self { reveal_enabled: true, members_reveal_shared: false }
+    }
+}
+
+/// An organisation, as its caller sees it.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Organization {
+    /// Its id.
+    #[schema(value_type = String, format = "uuid")]
+    pub id: OrgId,
+    /// Its display name.
+    pub name: String,
+    /// Its slug.
+    pub slug: String,
+    /// Always `free`: kept for clients of the hosted platform.
+    pub plan: String,
+    /// The caller's role.
+    pub role: Role,
+    /// The caller's role again, under its other documented name.
+    pub org_role: Role,
+    /// Its policy.
+    pub settings: OrgSettings,
+    /// When it was made.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+}
+
+/// Makes an organisation; the caller becomes its admin.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CreateOrganization {
+    /// Display name, 1 to 100 characters.
+    pub name: String,
+    /// Slug; made of the name when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slug: Option<String>,
+}
+
+/// Changes an organisation. What is left out stays.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct UpdateOrganization {
+    /// A new display name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Policy changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings: Option<UpdateOrgSettings>,
+}
+
+/// Policy changes. What is left out stays.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct UpdateOrgSettings {
+    /// Whether values can be revealed at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reveal_enabled: Option<bool>,
+    /// Whether members may reveal organisation-wide secrets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub members_reveal_shared: Option<bool>,
+}
+
+/// A member of an organisation.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Member {
+    /// The membership's id.
+    #[schema(value_type = String, format = "uuid")]
+    pub id: MemberId,
+    /// The person's id.
+    #[schema(value_type = String, format = "uuid")]
+    pub user_id: UserId,
+    /// E-mail address, when known.
+    pub email: Option<String>,
+    /// Display name.
+    pub name: String,
+    /// What they may do.
+    pub role: Role,
+    /// Whether the membership counts.
+    pub status: MemberStatus,
+    /// The user id of the machine that is recognised over the Unix socket, when set.
+    pub uid: Option<u32>,
+    /// When they joined.
+    #[schema(value_type = String, format = DateTime)]
+    pub joined_at: Timestamp,
+}
+
+/// Adds a member.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AddMember {
+    /// Display name, 1 to 100 characters.
+    pub name: String,
+    /// E-mail address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
+    /// What they may do. Default: member.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<Role>,
+    /// Recognise this user id of the machine over the Unix socket. Operator only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<u32>,
+    /// Also make an API key for them, shown once in the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub create_key: Option<bool>,
+}
+
+/// A member that was just added.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AddedMember {
+    /// The member.
+    #[serde(flatten)]
+    pub member: Member,
+    /// Their first API key, when one was asked for. Shown this once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+}
+
+/// Changes a member's role.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct UpdateMember {
+    /// The new role.
+    pub role: Role,
+}

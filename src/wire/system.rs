@@ -1,0 +1,121 @@
+//! The service itself: status, who am I, sealing, key slots.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::Role;
+use crate::clock::Timestamp;
+use crate::id::{ObjectId, OrgId, UserId};
+use crate::secret::Secret;
+
+/// `GET /v1/status`.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Status {
+    /// Always `ok`: the process answers.
+    pub status: String,
+    /// Always `runtools-broker`.
+    pub service: String,
+    /// The version.
+    pub version: String,
+    /// Whether the vault is sealed.
+    pub sealed: bool,
+}
+
+/// `GET /readyz`.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Readiness {
+    /// Whether requests can be served.
+    pub ready: bool,
+    /// Why not: `sealed`, `audit_unavailable`, `store_failed`, `draining`.
+    pub reasons: Vec<String>,
+}
+
+/// `GET /v1/me`.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Me {
+    /// The caller.
+    #[schema(value_type = String, format = "uuid")]
+    pub id: UserId,
+    /// Their e-mail address.
+    pub email: Option<String>,
+    /// Their display name.
+    pub first_name: String,
+    /// Always empty: names are one field here.
+    pub last_name: String,
+    /// Always null.
+    pub profile_picture_url: Option<String>,
+    /// Whether the caller operates this installation.
+    pub is_admin: bool,
+    /// Always true.
+    pub access_granted: bool,
+    /// Always true.
+    pub tutorial_completed: bool,
+    /// The organisation acted for.
+    #[schema(value_type = String, format = "uuid")]
+    pub organization_id: OrgId,
+    /// Its display name.
+    pub organization_name: String,
+    /// The role in it.
+    pub role: Role,
+    /// `api_key` or `local`.
+    pub via: String,
+    /// What the credential may be used for.
+    pub scopes: Vec<String>,
+}
+
+/// Unseals the vault.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Unseal {
+    /// The passphrase of a slot.
+    #[schema(value_type = String, format = Password)]
+    pub passphrase: Secret,
+}
+
+/// A slot of the key ring.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct KeySlot {
+    /// Its id.
+    #[schema(value_type = String, format = "uuid")]
+    pub id: ObjectId,
+    /// `key-file` or `passphrase`.
+    pub kind: String,
+    /// What the operator calls it.
+    pub label: String,
+    /// When it was made.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+}
+
+/// Adds a slot to the key ring.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AddKeySlot {
+    /// `key-file` or `passphrase`.
+    pub kind: String,
+    /// What to call it.
+    #[serde(default)]
+    pub label: String,
+    /// The passphrase, for a passphrase slot.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = Password)]
+    pub passphrase: Option<Secret>,
+    /// Where the key file is to be made, for a key-file slot. Default: `root.key` in the keys directory.
+    #[serde(default)]
+    pub path: Option<String>,
+}
+
+/// Tests a slot.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TestKeySlot {
+    /// The passphrase, for a passphrase slot.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = Password)]
+    pub passphrase: Option<Secret>,
+    /// The key file's path, when it is not the default.
+    #[serde(default)]
+    pub path: Option<String>,
+}
