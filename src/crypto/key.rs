@@ -9,6 +9,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::{CryptoError, Random};
 use crate::id::ObjectId;
+use crate::secret::Secret;
 
 /// The public name of a key: which key, and which version of it. Stands in the clear in each box.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -73,6 +74,19 @@ impl Key {
         } else {
             Err(CryptoError::Form)
         }
+    }
+
+    /// Takes the key that a box held.
+    ///
+    /// # Errors
+    /// [`CryptoError::Form`] when there are not exactly 32 bytes.
+    pub fn from_secret(name: KeyRef, secret: &Secret) -> Result<Self, CryptoError> {
+        let mut bytes = Box::new(Zeroizing::new([0; 32]));
+        secret.expose(|raw| {
+            let raw = <&[u8; 32]>::try_from(raw).map_err(|_| CryptoError::Form)?;
+            bytes.copy_from_slice(raw);
+            Ok(Self { name, bytes })
+        })
     }
 
     /// The key's public name.
