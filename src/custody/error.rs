@@ -1,0 +1,256 @@
+//! What can go wrong between a key's holder and the root key.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::passphrase::{MAX_PASSPHRASE_BYTES, MIN_PASSPHRASE_CHARS};
+use super::slot::{MAX_LABEL_BYTES, MAX_SLOTS, SlotKind};
+use crate::crypto::CryptoError;
+use crate::id::ObjectId;
+
+/// A refusal of this module. Paths are the operator's own settings; nothing that was read from a
+/// file, and nothing of a passphrase, is ever in one.
+#[derive(Debug, thiserror::Error)]
+pub enum CustodyError {
+    /// A ring stands here already.
+    #[error("there is a ring at {0} already")]
+    RingExists(PathBuf),
+    /// No ring stands here.
+    #[error("there is no ring at {0}")]
+    RingMissing(PathBuf),
+    /// The bytes have not the form of a ring.
+    #[error("the ring file is damaged or is no ring file")]
+    RingForm,
+    /// The ring is of a version that this release does not know.
+    #[error("the ring file has version {0}, which this release does not know")]
+    RingVersion(u8),
+    /// A slot opened, and the ring's MAC is not that of the root key: slots were removed, added or
+    /// altered by hand.
+    #[error("the ring file was altered by something other than the broker")]
+    RingAltered,
+    /// The file on disk is no longer the one that was read.
+    #[error("the ring file was changed by another process meanwhile")]
+    RingChanged,
+    /// Another process is changing the ring.
+    #[error("another process is changing the ring")]
+    Busy,
+    /// The key is not this ring's root key.
+    #[error("the key at hand is not the root key of this ring")]
+    NotRoot,
+    /// The ring has no slot of this kind.
+    #[error("the ring has no {0} slot")]
+    NoSlotOfKind(SlotKind),
+    /// The ring has no such slot.
+    #[error("the ring has no slot {0}")]
+    NoSlot(ObjectId),
+    /// The last slot is never removed.
+    #[error("the last slot of a ring cannot be removed")]
+    LastSlot,
+    /// The ring is full.
+    #[error("a ring has at most {MAX_SLOTS} slots")]
+    TooManySlots,
+    /// The label is empty, too long, or has control characters.
+    #[error("a label has 1 to {MAX_LABEL_BYTES} bytes and no control characters")]
+    Label,
+    /// The passphrase is too short, or absurdly long, to lock a slot.
+    #[error(
+        "a passphrase has at least {MIN_PASSPHRASE_CHARS} characters \
+         and at most {MAX_PASSPHRASE_BYTES} bytes"
+    )]
+    PassphraseLength,
+    /// The passphrase opens no slot. The same words for every cause.
+    #[error("the passphrase does not open the ring")]
+    WrongPassphrase,
+    /// The key file opens no slot.
+    #[error("the key file does not open the ring")]
+    WrongKeyFile,
+    /// There was no memory to try the passphrase with.
+    #[error("there is not enough memory to try the passphrase")]
+    Memory,
+    /// A file or directory cannot be trusted or used.
+    #[error("{path}: {fault}", path = .path.display())]
+    File {
+        /// Which one.
+        path: PathBuf,
+        /// What is the matter with it.
+        fault: FileFault,
+    },
+    /// Sealing failed.
+    #[error(transparent)]
+    Crypto(#[from] CryptoError),
+}
+
+/// What is the matter with a file or a directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FileFault {
+    /// It is not there.
+    #[error("not found")]
+    Missing,
+    /// It is a symbolic link, which whoever can write beside it could point elsewhere.
+    #[error("is a symbolic link")]
+    Symlink,
+    /// It is a device, a pipe, a directory.
+    #[error("is not a regular file")]
+    NotRegular,
+    /// It is no directory.
+    #[error("is not a directory")]
+    NotDirectory,
+    /// A file that others may read, or anyone may run: its mode is wider than 0600.
+    #[error("has mode {0:04o}, which is wider than 0600")]
+    FileMode(u32),
+    /// A directory that others may enter: its mode is wider than 0700.
+    #[error("has mode {0:04o}, which is wider than 0700")]
+    DirectoryMode(u32),
+    /// It belongs to another user than the one the process runs as.
+    #[error("belongs to another user")]
+    Owner,
+    /// It has not the length that it must have.
+    #[error("has a wrong length")]
+    Length,
+    /// The operating system refused.
+    #[error("cannot be used: {0}")]
+    Io(io::ErrorKind),
+}
+
+impl CustodyError {
+    pub(super) fn file(path: &Path, fault: FileFault) -> Self {
+        Self::File {
+            path: path.to_owned(),
+            fault,
+        }
+    }
+
+    /// The stable word for this refusal, for programs.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::RingExists(_) => "ring_exists",
+            Self::RingMissing(_) => "ring_missing",
+            Self::RingForm => "ring_damaged",
+            Self::RingVersion(_) => "ring_version_unknown",
+            Self::RingAltered => "ring_altered",
+            Self::RingChanged => "ring_changed",
+            Self::Busy => "ring_busy",
+            Self::NotRoot => "not_the_root_key",
+            Self::NoSlotOfKind(_) | Self::NoSlot(_) => "slot_not_found",
+            Self::LastSlot => "last_slot",
+            Self::TooManySlots => "too_many_slots",
+            Self::Label => "label_invalid",
+            Self::PassphraseLength => "passphrase_length",
+            Self::WrongPassphrase => "wrong_passphrase",
+            Self::WrongKeyFile => "wrong_key_file",
+            Self::Memory => "out_of_memory",
+            Self::File { fault, .. } => fault.code(),
+            Self::Crypto(_) => "sealing_failed",
+        }
+    }
+
+    /// What to do next, in one sentence.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self {
+            Self::RingExists(_) => {
+                "use the ring that is there, or name another keys directory".into()
+            }
+            Self::RingMissing(_) => {
+                "for a new installation initialise one; for an old one put root.ring back from \
+                 its backup, since data sealed under it opens with no other"
+                    .into()
+            }
+            Self::RingForm | Self::RingAltered => {
+                "put root.ring back from its backup, and find out who wrote to the keys directory"
+                    .into()
+            }
+            Self::RingVersion(_) => "run the release that wrote it, or a newer one".into(),
+            Self::RingChanged | Self::Busy => "try again".into(),
+            Self::NotRoot => "open this ring, and use the key that it yields".into(),
+            Self::NoSlotOfKind(_) | Self::NoSlot(_) => {
+                "list the ring's slots, and choose one of them".into()
+            }
+            Self::LastSlot => "add another slot and test it first".into(),
+            Self::TooManySlots => "remove a slot that is no longer needed first".into(),
+            Self::Label => "choose a short, plain label".into(),
+            Self::PassphraseLength => "choose one of six or more random words".into(),
+            Self::WrongPassphrase => "check the passphrase, or use another slot".into(),
+            Self::WrongKeyFile => {
+                "put the key file of this ring in its place, or use another slot".into()
+            }
+            Self::Memory => "free some memory, or use another slot".into(),
+            Self::File { path, fault } => fault.hint(path),
+            Self::Crypto(_) => "see the log of the operating system".into(),
+        }
+    }
+}
+
+impl FileFault {
+    const fn code(self) -> &'static str {
+        match self {
+            Self::Missing => "key_path_missing",
+            Self::Symlink | Self::NotRegular | Self::NotDirectory => "key_path_kind",
+            Self::FileMode(_) | Self::DirectoryMode(_) => "key_path_mode",
+            Self::Owner => "key_path_owner",
+            Self::Length => "key_file_length",
+            Self::Io(_) => "key_path_io",
+        }
+    }
+
+    fn hint(self, path: &Path) -> String {
+        let path = Quoted(path);
+        match self {
+            Self::Missing => "check the path, and that its volume is mounted".into(),
+            Self::Symlink => "name the file itself, not a link to it".into(),
+            Self::NotRegular => "name a regular file".into(),
+            Self::NotDirectory => "name a directory".into(),
+            Self::FileMode(_) => format!("run: chmod 600 {path}"),
+            Self::DirectoryMode(_) => format!("run: chmod 700 {path}"),
+            Self::Owner => format!("run as root: chown \"$(id -u BROKER_USER)\" {path}"),
+            Self::Length => "a key file has exactly 32 bytes; put it back from its backup".into(),
+            Self::Io(_) => "check the path, its file system and its permissions".into(),
+        }
+    }
+}
+
+/// A path as a shell takes it: bare when plain, else in single quotes.
+struct Quoted<'a>(&'a Path);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = self.0.to_string_lossy();
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._".contains(&byte);
+        if !text.is_empty() && text.bytes().all(plain) {
+            f.write_str(&text)
+        } else {
+            write!(f, "-- '{}'", text.replace('\'', r"'\''"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::{CustodyError, FileFault};
+
+    #[test]
+    fn a_wide_mode_is_told_in_octal_with_the_command_that_narrows_it() {
+        let refusal =
+            CustodyError::file(Path::new("/srv/keys/root.key"), FileFault::FileMode(0o640));
+        assert_eq!(
+            refusal.to_string(),
+            "/srv/keys/root.key: has mode 0640, which is wider than 0600"
+        );
+        assert_eq!(refusal.hint(), "run: chmod 600 /srv/keys/root.key");
+        let refusal = CustodyError::file(Path::new("keys"), FileFault::DirectoryMode(0o755));
+        assert_eq!(refusal.hint(), "run: chmod 700 keys");
+    }
+
+    #[test]
+    fn a_path_in_a_command_cannot_become_another_command() {
+        let path = Path::new("a'; rm -rf $HOME #");
+        let refusal = CustodyError::file(path, FileFault::FileMode(0o666));
+        assert_eq!(refusal.hint(), r"run: chmod 600 -- 'a'\''; rm -rf $HOME #'");
+        let refusal = CustodyError::file(Path::new("-R"), FileFault::FileMode(0o666));
+        assert_eq!(refusal.hint(), "run: chmod 600 -- '-R'");
+    }
+}
