@@ -19,6 +19,13 @@ mod random;
 mod sealed;
 mod sign;
 
+#[cfg(test)]
+mod tests_properties;
+#[cfg(test)]
+mod tests_refusals;
+#[cfg(test)]
+mod tests_vectors;
+
 pub use context::{Context, Owner, OwnerKind};
 pub use error::CryptoError;
 pub use hash::{Digest, MacKey, MultisetDigest, digests_match, sha256, sha256_parts};

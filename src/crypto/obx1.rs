@@ -10,7 +10,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::pad;
 use super::sealed::{BODY, HEADER, LABEL, MAGIC, MAX_PLAINTEXT, OVERHEAD, Parts, SUITE, TAG};
-use super::{Context, CryptoError, Key, Purpose, Random, Sealed};
+use super::{Context, CryptoError, Key, KeyRef, Purpose, Random, Sealed};
 use crate::secret::Secret;
 
 /// The one-time AES key and commitment of a box.
@@ -40,6 +40,22 @@ impl Derived {
         let (key, rest) = self.0.split_first_chunk().ok_or(CryptoError::Form)?;
         Ok((key, rest.first_chunk().ok_or(CryptoError::Form)?))
     }
+}
+
+/// The first bytes of a box that holds `purpose` and is sealed under the key of that name.
+fn header(purpose: Purpose, key: KeyRef) -> [u8; HEADER] {
+    let mut out = [0; HEADER];
+    let fixed = [SUITE, purpose.byte(), 0, 0];
+    let version = key.version.to_be_bytes();
+    let parts = MAGIC
+        .iter()
+        .chain(&fixed)
+        .chain(key.id.bytes())
+        .chain(&version);
+    for (out, byte) in out.iter_mut().zip(parts) {
+        *out = *byte;
+    }
+    out
 }
 
 /// Seals `plaintext` under `key`, bound to `purpose` and `context`.
@@ -100,18 +116,13 @@ fn seal_with(
     }
     let salt: [u8; 32] = random.bytes()?;
     let nonce: [u8; 12] = random.bytes()?;
-    let name = key.name();
-
-    let mut out = Vec::with_capacity(length + OVERHEAD);
-    out.extend_from_slice(MAGIC);
-    out.extend_from_slice(&[SUITE, purpose.byte(), 0, 0]);
-    out.extend_from_slice(name.id.bytes());
-    out.extend_from_slice(&name.version.to_be_bytes());
-    let header: [u8; HEADER] = *out.first_chunk().ok_or(CryptoError::Form)?;
+    let header = header(purpose, key.name());
     let context = context.encode(&header, purpose);
     let derived = Derived::new(key, &salt, &nonce, &context)?;
     let (aes_key, commitment) = derived.parts()?;
 
+    let mut out = Vec::with_capacity(length + OVERHEAD);
+    out.extend_from_slice(&header);
     out.extend_from_slice(&salt);
     out.extend_from_slice(&nonce);
     out.extend_from_slice(commitment);
@@ -167,9 +178,12 @@ fn open_with(
     read: impl FnOnce(&[u8]) -> Result<Secret, CryptoError>,
 ) -> Result<Secret, CryptoError> {
     let parts = Parts::of(sealed.as_bytes()).ok_or(CryptoError::Open)?;
-    // The context states the purpose that is expected and the key that is used, whatever the box's
-    // header says of itself: a box of another kind or key fails at the commitment.
-    let context = context.encode(parts.header, purpose);
+    // The purpose that is expected and the key that is used decide, whatever the box says of itself.
+    let header = header(purpose, key.name());
+    if *parts.header != header {
+        return Err(CryptoError::Open);
+    }
+    let context = context.encode(&header, purpose);
     let derived = Derived::new(key, parts.salt, parts.nonce, &context)?;
     let (aes_key, commitment) = derived.parts()?;
     if !bool::from(commitment.ct_eq(parts.commitment)) {

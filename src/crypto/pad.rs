@@ -11,7 +11,7 @@ pub fn padded_len(length: usize) -> usize {
     if needed <= 4096 {
         needed.next_power_of_two().max(64)
     } else {
-        needed.next_multiple_of(1024)
+        needed.checked_next_multiple_of(1024).unwrap_or(usize::MAX)
     }
 }
 
@@ -52,6 +52,7 @@ mod tests {
             assert_eq!(out.len(), padded);
             assert_eq!(strip(&out).unwrap(), vec![7; length]);
         }
+        assert_eq!(padded_len(usize::MAX), usize::MAX);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use super::tests_bench::{BOTH, Bench, NOON, STORE, add, code, mode, other_words,
 use super::{CustodyError, Provider, Ring, SlotKind};
 use crate::crypto::{Key, SystemRandom};
 use crate::id::ObjectId;
+use crate::secret::Secret;
 
 #[test]
 fn a_ring_is_private_and_says_what_it_is() {
@@ -310,4 +311,41 @@ fn two_first_starts_at_once_make_one_ring() {
     }
     let (_, root): (Ring, Key) = made.into_iter().next().unwrap().unwrap();
     assert!(bench.reopen(SlotKind::KeyFile).unwrap().same_as(&root));
+}
+
+/// `tests/fixtures/obx1/check.py` made this ring from the description of the format alone.
+#[test]
+fn a_ring_that_was_made_elsewhere_opens_by_both_its_slots() {
+    let vectors = include_str!("../../tests/fixtures/obx1/vectors.json");
+    let vectors: serde_json::Value = serde_json::from_str(vectors).unwrap();
+    let golden = &vectors["ring"];
+    let hex = |field: &str| {
+        let text = golden[field].as_str().unwrap();
+        data_encoding::HEXLOWER.decode(text.as_bytes()).unwrap()
+    };
+    let mut bench = Bench::new();
+    fs::create_dir(&bench.dir).unwrap();
+    set_mode(&bench.dir, 0o700);
+    fs::write(&bench.key_file, hex("key_file")).unwrap();
+    bench.forge(&hex("file"));
+    set_mode(&bench.key_file, 0o600);
+    set_mode(&bench.ring_file(), 0o600);
+    bench.words = Secret::copy_of(golden["passphrase"].as_str().unwrap().as_bytes());
+
+    for kind in BOTH {
+        let root = bench.reopen(kind).unwrap();
+        assert!(root.expose(|root| root.as_slice() == hex("root_key")));
+        assert_eq!(root.name().version, 7);
+        assert_eq!(root.name().id.bytes().as_slice(), hex("root_id"));
+    }
+    let mut ring = bench.load().unwrap();
+    assert_eq!(ring.store().bytes().as_slice(), hex("store"));
+    let labels: Vec<_> = ring.slots().into_iter().map(|slot| slot.label).collect();
+    assert_eq!(labels, ["key file", "in the säfe"]);
+
+    // Rewritten by us it is the same kind of ring still.
+    let root = ring.open(bench.provider(SlotKind::Passphrase)).unwrap();
+    let id = add(&mut ring, &root, bench.provider(SlotKind::Passphrase));
+    ring.remove_slot(&root, id).unwrap();
+    assert_eq!(bench.bytes(), hex("file"));
 }
