@@ -110,6 +110,20 @@ fn every_refusal_to_open_is_the_same_error() {
 }
 
 #[test]
+fn unknown_suites_and_flags_have_no_form() {
+    let whole = sealed(b"value");
+    for bit in (0..64).filter(|bit| !(40..48).contains(bit)) {
+        let mut flipped = whole.as_bytes().to_vec();
+        flipped[bit / 8] ^= 0x80 >> (bit % 8);
+        assert_eq!(
+            Sealed::parse(&flipped).unwrap_err(),
+            CryptoError::Form,
+            "bit {bit}"
+        );
+    }
+}
+
+#[test]
 fn a_box_that_was_cut_or_lengthened_has_no_form() {
     let whole = sealed(b"some value");
     for length in 0..whole.as_bytes().len() {

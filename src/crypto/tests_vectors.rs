@@ -1,5 +1,6 @@
 //! Boxes and hashes that were computed elsewhere: `tests/fixtures/obx1/check.py` makes and checks
-//! them with another language's library. They pin the format: what was sealed once must open for ever.
+//! them with another language's library. They pin the format: what was sealed once must open for
+//! ever.
 
 use std::sync::Mutex;
 

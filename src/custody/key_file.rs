@@ -17,8 +17,8 @@ const LENGTH: usize = 32;
 /// Reads the key of slot `name` from the file at `path`.
 ///
 /// # Errors
-/// [`CustodyError::File`] when the file is missing, is a link, is not regular, may be read by others,
-/// belongs to another user, or has not exactly 32 bytes.
+/// [`CustodyError::File`] when the file is missing, is a link, is not regular, may be read by
+/// others, belongs to another user, or has not exactly 32 bytes.
 pub(super) fn read(path: &Path, name: KeyRef) -> Result<Key, CustodyError> {
     let mut file = disk::private_file(path)?;
     let length = file

@@ -1,9 +1,10 @@
 //! Where the root key comes from: the ring file and its slots.
 //!
-//! The root key is 32 random bytes that stand nowhere in the clear. `root.ring` holds it sealed once
-//! per **slot**, and any one slot opens it: a key file for a start that nobody attends, a passphrase
-//! for the day when that file is gone. A slot is added, tested, and only then is another removed, so
-//! that there is no moment without a way in. One provider per file: `key_file.rs`, `passphrase.rs`.
+//! The root key is 32 random bytes that stand nowhere in the clear. `root.ring` holds it sealed
+//! once per **slot**, and any one slot opens it: a key file for a start that nobody attends, a
+//! passphrase for the day when that file is gone. A slot is added, tested, and only then is another
+//! removed, so that there is no moment without a way in. One provider per file: `key_file.rs`,
+//! `passphrase.rs`.
 //!
 //! Whoever can write the ring cannot weaken it unnoticed: the whole file, every slot of it, carries
 //! a MAC under a key that only the root key yields, checked each time a slot opens. What the file

@@ -66,8 +66,9 @@ impl Ring {
     /// Reads the ring in `dir`. Nothing is trusted yet: the MAC is checked when a slot opens.
     ///
     /// # Errors
-    /// [`CustodyError::RingMissing`]; [`CustodyError::File`] when others may enter `dir` or read the
-    /// ring; [`CustodyError::RingForm`] and [`CustodyError::RingVersion`] for what is no ring of ours.
+    /// [`CustodyError::RingMissing`]; [`CustodyError::File`] when others may enter `dir` or read
+    /// the ring; [`CustodyError::RingForm`] and [`CustodyError::RingVersion`] for what is no ring
+    /// of ours.
     pub fn load(dir: &Path) -> Result<Self, CustodyError> {
         let bytes = match disk::directory(dir) {
             Err(CustodyError::File {
@@ -122,7 +123,8 @@ impl Ring {
     /// ring has passphrase slots only, so that the broker starts sealed.
     ///
     /// # Errors
-    /// As [`open`](Self::open); [`CustodyError::File`] when the key file is not to be had or trusted.
+    /// As [`open`](Self::open); [`CustodyError::File`] when the key file is not to be had or
+    /// trusted.
     pub fn open_unattended(&self, path: &Path) -> Result<Option<Key>, CustodyError> {
         match self.open(Provider::KeyFile(path)) {
             Err(CustodyError::NoSlotOfKind(_)) => Ok(None),
@@ -164,8 +166,8 @@ impl Ring {
         Ok(id)
     }
 
-    /// Removes a slot, durably. Whoever opened it before may have kept the root key, and an old copy
-    /// of the file still has the slot: only a new root key shuts them out.
+    /// Removes a slot, durably. Whoever opened it before may have kept the root key, and an old
+    /// copy of the file still has the slot: only a new root key shuts them out.
     ///
     /// # Errors
     /// [`CustodyError::LastSlot`], [`CustodyError::NoSlot`]; [`CustodyError::NotRoot`] for another

@@ -21,8 +21,8 @@ pub(super) const MAX_LABEL_BYTES: usize = 64;
 /// Who opens a slot, or is to open a new one.
 #[derive(Clone, Copy, Debug)]
 pub enum Provider<'a> {
-    /// Whoever has the file at this path: 32 random bytes, mode 0600. For a new slot it is made when
-    /// there is none.
+    /// Whoever has the file at this path: 32 random bytes, mode 0600. For a new slot it is made
+    /// when there is none.
     KeyFile(&'a Path),
     /// Whoever knows these words: for a new slot at least 12 characters, at most 1024 bytes.
     Passphrase(&'a Secret),
@@ -155,7 +155,7 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    /// Seals `root` for a new slot.
+    /// Seals `root` for a new slot that was [checked](NewSlot::check).
     ///
     /// # Errors
     /// What the provider refuses.
@@ -165,7 +165,6 @@ impl Slot {
         root: &Key,
         random: &dyn Random,
     ) -> Result<Self, CustodyError> {
-        new.check()?;
         let id = ObjectId::from_random(random.bytes()?);
         let (means, key) = match new.provider {
             Provider::KeyFile(path) => {
@@ -219,9 +218,6 @@ impl Slot {
         let key = match (&self.means, provider) {
             (Means::KeyFile, Provider::KeyFile(path)) => key_file::read(path, name_in(self.id))?,
             (Means::Passphrase(stretch), Provider::Passphrase(words)) => {
-                if passphrase::is_too_long(words) {
-                    return Ok(None);
-                }
                 stretch.key(words, name_in(self.id))?
             }
             _ => return Ok(None),

@@ -154,6 +154,19 @@ fn a_slot_repeated_is_refused() {
 }
 
 #[test]
+fn a_label_that_would_steer_a_terminal_is_refused_before_it_can_be_shown() {
+    let (bench, ..) = Bench::with(SlotKind::KeyFile);
+    let label = HEADER + 26..HEADER + 31;
+    assert_eq!(&bench.bytes()[label.clone()], b"first");
+    for hostile in [b"\x1b[31m", b"a\nb\nc", b"\xff\xfe\xfd\xfc\xfb"] {
+        let mut forged = bench.bytes();
+        forged[label.clone()].copy_from_slice(hostile);
+        bench.forge(&forged);
+        assert_eq!(code(bench.load()), "ring_damaged");
+    }
+}
+
+#[test]
 fn an_unknown_version_is_told_as_such() {
     let (bench, ..) = Bench::with(SlotKind::KeyFile);
     let mut bytes = bench.bytes();

@@ -238,7 +238,8 @@ fn what_a_killed_writer_left_is_ignored_by_readers_and_cleared_by_the_next_write
 
 #[test]
 fn a_first_start_killed_at_any_step_is_finished_by_the_next() {
-    // After the key file was half written beside, was written, was linked; and the same of the ring.
+    // After the key file was half written beside, was written, was linked; and the same of the
+    // ring.
     let half = |bench: &Bench| fs::write(beside(&bench.key_file), [1; 7]);
     let beside_only = |bench: &Bench| fs::write(beside(&bench.key_file), [2; 32]);
     let linked = |bench: &Bench| {
