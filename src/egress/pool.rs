@@ -1,0 +1,212 @@
+//! Connections that wait to be used again.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use ipnet::IpNet;
+use tokio::runtime::Handle;
+use tokio::time::{Instant, sleep};
+
+use super::Origin;
+use super::link::Link;
+use crate::id::OrgId;
+
+/// How long a connection may take to wind up an exchange before it is closed instead of kept: an
+/// upstream that answered before it read the whole request leaves one that never does.
+const SETTLE: Duration = Duration::from_secs(1);
+
+/// What two uses of a connection must share.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct PoolKey {
+    /// Organisations never share a connection: an upstream that mixes up answers would mix tenants.
+    pub(super) org: Option<OrgId>,
+    pub(super) origin: Origin,
+    /// Private ranges that were open to the one who dialled.
+    pub(super) ranges: Arc<[IpNet]>,
+}
+
+struct Idle {
+    link: Link,
+    since: Instant,
+}
+
+/// Waiting connections by key, newest last.
+pub(super) struct Pool {
+    idle: Mutex<HashMap<PoolKey, Vec<Idle>>>,
+    idle_for: Duration,
+    per_key: usize,
+    sweeping: AtomicBool,
+}
+
+impl Pool {
+    pub(super) fn new(idle_for: Duration, per_key: usize) -> Self {
+        Self {
+            idle: Mutex::default(),
+            idle_for,
+            per_key,
+            sweeping: AtomicBool::new(false),
+        }
+    }
+
+    /// The connection of `key` that was used last, if any is alive.
+    pub(super) fn take(&self, key: &PoolKey) -> Option<Link> {
+        let mut idle = self.lock();
+        let waiting = idle.get_mut(key)?;
+        while let Some(found) = waiting.pop() {
+            if found.since.elapsed() < self.idle_for && found.link.is_ready() {
+                return Some(found.link);
+            }
+        }
+        idle.remove(key);
+        None
+    }
+
+    /// Keeps a connection whose exchange was read to its end, once it has wound up.
+    pub(super) fn give_back(self: &Arc<Self>, key: PoolKey, mut link: Link) {
+        if link.is_ready() {
+            return self.put(key, link);
+        }
+        if let Ok(runtime) = Handle::try_current() {
+            let pool = Arc::clone(self);
+            runtime.spawn(async move {
+                if link.settle(SETTLE).await {
+                    pool.put(key, link);
+                }
+            });
+        }
+    }
+
+    /// Closes the connection that has waited longest; false when none waits.
+    pub(super) fn make_room(&self) -> bool {
+        let mut idle = self.lock();
+        let since = |waiting: &Vec<Idle>| waiting.first().map(|oldest| oldest.since);
+        let oldest = idle.values_mut().filter(|waiting| !waiting.is_empty());
+        match oldest.min_by_key(|waiting| since(waiting)) {
+            Some(waiting) => {
+                drop(waiting.remove(0));
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn put(self: &Arc<Self>, key: PoolKey, link: Link) {
+        let mut idle = self.lock();
+        let waiting = idle.entry(key).or_default();
+        if waiting.len() >= self.per_key {
+            drop(waiting.remove(0));
+        }
+        waiting.push(Idle {
+            link,
+            since: Instant::now(),
+        });
+        drop(idle);
+        self.start_sweeping();
+    }
+
+    /// Closes what has waited too long even when no further request comes.
+    fn start_sweeping(self: &Arc<Self>) {
+        let Ok(runtime) = Handle::try_current() else {
+            return;
+        };
+        if self.sweeping.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let (pool, every) = (Arc::downgrade(self), self.idle_for);
+        runtime.spawn(async move {
+            loop {
+                sleep(every).await;
+                match pool.upgrade() {
+                    Some(pool) if pool.sweep() => (),
+                    _ => return,
+                }
+            }
+        });
+    }
+
+    /// False when nothing is left; the next connection that comes starts another sweep.
+    fn sweep(&self) -> bool {
+        let mut idle = self.lock();
+        idle.retain(|_, waiting| {
+            waiting.retain(|w| w.since.elapsed() < self.idle_for && w.link.is_ready());
+            !waiting.is_empty()
+        });
+        if idle.is_empty() {
+            self.sweeping.store(false, Ordering::Release);
+        }
+        !idle.is_empty()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<PoolKey, Vec<Idle>>> {
+        // Nothing in here can leave the map half changed.
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Pool")
+    }
+}
+
+/// A connection that has sent nothing since it was dialled or taken; dropped, it waits again.
+#[derive(Debug)]
+pub(super) struct Unused {
+    link: Option<Link>,
+    key: PoolKey,
+    pool: Arc<Pool>,
+}
+
+impl Unused {
+    pub(super) fn new(link: Link, key: PoolKey, pool: Arc<Pool>) -> Self {
+        Self {
+            link: Some(link),
+            key,
+            pool,
+        }
+    }
+
+    /// Whether the connection is still there.
+    pub(super) fn is_ready(&self) -> bool {
+        self.link.as_ref().is_some_and(Link::is_ready)
+    }
+
+    /// The address at the other end.
+    pub(super) fn peer(&self) -> Option<SocketAddr> {
+        self.link.as_ref().and_then(Link::peer)
+    }
+
+    /// Takes the connection for an exchange; from here on it is closed unless given back.
+    pub(super) fn take(mut self) -> Option<(Link, Home)> {
+        let home = Home {
+            key: self.key.clone(),
+            pool: Arc::clone(&self.pool),
+        };
+        Some((self.link.take()?, home))
+    }
+}
+
+impl Drop for Unused {
+    fn drop(&mut self) {
+        if let Some(link) = self.link.take() {
+            self.pool.give_back(self.key.clone(), link);
+        }
+    }
+}
+
+/// Where a connection goes when its exchange is over.
+#[derive(Debug)]
+pub(super) struct Home {
+    key: PoolKey,
+    pool: Arc<Pool>,
+}
+
+impl Home {
+    pub(super) fn welcome(self, link: Link) {
+        self.pool.give_back(self.key, link);
+    }
+}
