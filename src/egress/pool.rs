@@ -95,6 +95,9 @@ impl Pool {
     }
 
     fn put(self: &Arc<Self>, key: PoolKey, link: Link) {
+        if self.per_key == 0 {
+            return;
+        }
         let mut idle = self.lock();
         let waiting = idle.entry(key).or_default();
         if waiting.len() >= self.per_key {

@@ -13,6 +13,7 @@ use super::tests_origin::{
 use super::{
     AddressKind, Egress, EgressError, EgressOptions, Limits, Phase, Private, TlsFault, Url, Verdict,
 };
+use crate::id::OrgId;
 
 const NOW: (i32, i32) = (2020, 2050);
 
@@ -90,6 +91,22 @@ async fn dc_15_self_signed_and_unknown_issuers_get_no_byte() {
         TlsFault::Other,
         "the issuer's name is known, its key is not"
     );
+}
+
+#[tokio::test]
+async fn dc_15_every_connection_sees_the_certificate_itself() {
+    let authority = Authority::new();
+    let origin = Origin::start(Some(authority.server("api.test", NOW)), |_| answer("ok")).await;
+    let resolver = Told::new(&[&["127.0.0.1"]]);
+    let egress = egress(Some(authority.root()), resolver, Limits::default());
+    for org in 1..=3 {
+        let egress = egress.for_org(OrgId::from_bytes([org; 16]));
+        let answer = fetch(&egress, origin.url("https", "api.test"))
+            .await
+            .unwrap();
+        assert_eq!(text(answer).await.unwrap(), "ok");
+    }
+    assert_eq!((origin.accepts(), origin.resumed()), (3, 0));
 }
 
 #[tokio::test]

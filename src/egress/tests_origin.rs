@@ -15,8 +15,8 @@ use http_body_util::BodyExt;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd,
 };
-use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{HandshakeKind, ServerConfig};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
@@ -99,6 +99,7 @@ pub(super) struct Origin {
     accepts: Arc<AtomicUsize>,
     bytes: Arc<AtomicUsize>,
     requests: Arc<Mutex<Vec<String>>>,
+    resumed: Arc<AtomicUsize>,
 }
 
 impl Origin {
@@ -112,20 +113,26 @@ impl Origin {
             accepts: Arc::default(),
             bytes: Arc::default(),
             requests: Arc::default(),
+            resumed: Arc::default(),
         };
         let (accepts, bytes) = (Arc::clone(&origin.accepts), Arc::clone(&origin.bytes));
         let (requests, script) = (Arc::clone(&origin.requests), Arc::new(script));
+        let resumed = Arc::clone(&origin.resumed);
         tokio::spawn(async move {
             loop {
                 let (tcp, _) = listener.accept().await.unwrap();
                 accepts.fetch_add(1, Ordering::SeqCst);
                 let (bytes, requests) = (Arc::clone(&bytes), Arc::clone(&requests));
                 let (tls, script) = (tls.clone(), Arc::clone(&script));
+                let resumed = Arc::clone(&resumed);
                 tokio::spawn(async move {
                     match tls {
                         None => serve(tcp, &bytes, &requests, &*script).await,
                         Some(tls) => {
                             if let Ok(stream) = tls.accept(tcp).await {
+                                let kind = stream.get_ref().1.handshake_kind();
+                                let again = usize::from(kind == Some(HandshakeKind::Resumed));
+                                resumed.fetch_add(again, Ordering::SeqCst);
                                 serve(stream, &bytes, &requests, &*script).await;
                             }
                         }
@@ -138,6 +145,11 @@ impl Origin {
 
     pub(super) fn accepts(&self) -> usize {
         self.accepts.load(Ordering::SeqCst)
+    }
+
+    /// TLS handshakes that skipped the certificate.
+    pub(super) fn resumed(&self) -> usize {
+        self.resumed.load(Ordering::SeqCst)
     }
 
     /// Bytes of HTTP that arrived.

@@ -197,6 +197,23 @@ async fn waiting_connections_are_few_and_do_not_wait_for_ever() {
 }
 
 #[tokio::test]
+async fn an_operator_may_have_no_connection_wait_at_all() {
+    let origin = Origin::start(None, |_| answer("ok")).await;
+    let egress = plain(Limits {
+        pool_per_origin: 0,
+        ..Limits::default()
+    });
+    for _ in 0..2 {
+        let answer = fetch(&egress, origin.url("http", "api.test"))
+            .await
+            .unwrap();
+        assert_eq!(text(answer).await.unwrap(), "ok");
+        settle().await;
+    }
+    assert_eq!(origin.accepts(), 2);
+}
+
+#[tokio::test]
 async fn connections_are_limited_in_all_and_a_waiting_one_makes_room() {
     let origin = Origin::start(None, |_| answer("ok")).await;
     let limits = Limits {
