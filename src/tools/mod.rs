@@ -1,1 +1,44 @@
-//! Tool specs, installs, stored credentials, bindings.
+//! Tools: what they need, where that may go, what they can do.
+//!
+//! A [`ToolSpec`] comes from a shipped file ([`Catalog`]), or from RunTools'
+//! `POST /v1/tools/custom`; both pass the same rules, key by key, and what nobody asked for is
+//! refused by name. It has three parts:
+//!
+//! - [`CredentialSpec`]: the fields a tool needs, the secret that matches each, and the provider
+//!   whose connection can fill them.
+//! - [`Binding`]s: where those credentials may go (scheme, hosts, port, methods, anchored paths) and
+//!   the [`Slot`]s, the only placements there are. A caller chooses neither.
+//! - [`Action`]s: parameters with a schema, and an [`HttpTemplate`] the broker can run itself.
+//!
+//! A template is admitted by a binding when it is loaded, and can name no credential; parameters
+//! are rendered into path segments, query, headers and body, never into scheme, host or port. The
+//! two halves meet in the broker: it renders an action, asks the binding again with the own hosts
+//! of every secret it lends ([`Binding::admits`]), and fills the slots last.
+//!
+//! Everything here is pure: no storage, no network, no credential.
+
+mod binding;
+mod catalog;
+mod error;
+mod parameters;
+mod path;
+mod reader;
+mod slot;
+mod spec;
+mod spec_read;
+mod template;
+mod template_render;
+mod template_text;
+mod template_url;
+
+pub use binding::{Binding, Destination, HostSource, Scheme, narrow};
+pub use catalog::Catalog;
+pub use error::{Rule, ToolError};
+pub use parameters::Parameters;
+pub use path::PathPattern;
+pub use slot::{BasicOther, BasicRole, PlaceName, Slot, SlotFormat};
+pub use spec::{
+    Action, CredentialMode, CredentialSpec, Field, OAuthSpec, ToolSpec, default_secret,
+};
+pub use template::HttpTemplate;
+pub use template_render::{Body, RenderedRequest};

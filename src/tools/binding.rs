@@ -1,0 +1,425 @@
+//! Where the credentials of a tool may go: hosts, port, methods, paths, and the slots.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use ::http::Method;
+use ipnet::IpNet;
+use serde_json::{Value, json};
+
+use super::error::{Rule, ToolError, step_index};
+use super::path::PathPattern;
+use super::reader::{Item, Object, name};
+use super::slot::{BasicOther, Slot};
+use crate::name::{FieldName, Host, HostPattern};
+
+/// The most entries of one list in a binding.
+const MAX_ENTRIES: usize = 64;
+/// The methods a binding may name. TRACE and CONNECT are never among them.
+const METHODS: [Method; 7] = [
+    Method::GET,
+    Method::HEAD,
+    Method::POST,
+    Method::PUT,
+    Method::PATCH,
+    Method::DELETE,
+    Method::OPTIONS,
+];
+
+/// The scheme of a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Scheme {
+    /// TLS with a verified certificate.
+    Https,
+    /// Cleartext, only towards addresses a binding grants as private.
+    Http,
+}
+
+impl Scheme {
+    /// The port a URL of this scheme has when it names none.
+    #[must_use]
+    pub const fn default_port(self) -> u16 {
+        match self {
+            Self::Https => 443,
+            Self::Http => 80,
+        }
+    }
+
+    /// `https` or `http`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Https => "https",
+            Self::Http => "http",
+        }
+    }
+
+    /// Reads `https` or `http`, in lower case.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "https" => Some(Self::Https),
+            "http" => Some(Self::Http),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Scheme {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Which hosts a binding admits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HostSource {
+    /// These, narrowed by the own binding of each secret in use.
+    Listed(Vec<HostPattern>),
+    /// Exactly those of the secret's own binding. A secret without one cannot be used.
+    FromSecret,
+}
+
+/// Where a request wants to go. All parts in their canonical form, taken from one parse of the URL.
+#[derive(Clone, Copy, Debug)]
+pub struct Destination<'a> {
+    /// The method.
+    pub method: &'a Method,
+    /// The scheme.
+    pub scheme: Scheme,
+    /// The host.
+    pub host: &'a Host,
+    /// The port, also where it is the scheme's default.
+    pub port: u16,
+    /// The path, percent-encoded as it will be sent, without query.
+    pub path: &'a str,
+}
+
+/// One right of a tool to use its credentials somewhere.
+///
+/// A binding with scheme `http` has private ranges, and the caller must dial only addresses inside
+/// them: cleartext never leaves for a public address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Binding {
+    /// The scheme, `https` unless the spec says otherwise.
+    pub scheme: Scheme,
+    /// The hosts.
+    pub hosts: HostSource,
+    /// The one port.
+    pub port: u16,
+    /// The methods.
+    pub methods: Vec<Method>,
+    /// The paths.
+    pub paths: Vec<PathPattern>,
+    /// The placements of each field, the preferred one first: that is where the broker itself places
+    /// the field. A path-segment slot is filled as well wherever the path has its place; the others
+    /// are where a request of unmodified tool code may carry the field's placeholder.
+    pub slots: BTreeMap<FieldName, Vec<Slot>>,
+    /// Private ranges this binding may reach, as the spec's author asks. Data only: they count when
+    /// an administrator made the tool, and that is the caller's to check.
+    pub private: Vec<IpNet>,
+}
+
+/// Whether a secret's own, narrower binding lets it go to `host`. A secret without one (`own` is
+/// empty) goes wherever the tool's binding lets it.
+#[must_use]
+pub fn narrow(own: &[HostPattern], host: &Host) -> bool {
+    own.is_empty() || own.iter().any(|pattern| pattern.matches(host))
+}
+
+fn wrong(reason: &'static str) -> Rule {
+    Rule::Binding { reason }
+}
+
+impl Binding {
+    /// Whether a request to `to` may carry the credentials of secrets whose own host bindings are
+    /// `lent`, one entry per secret, empty for a secret without one. The intersection counts.
+    #[must_use]
+    pub fn admits(&self, to: &Destination<'_>, lent: &[&[HostPattern]]) -> bool {
+        self.admits_host(to.host, lent)
+            && self.scheme == to.scheme
+            && self.port == to.port
+            && self.methods.contains(to.method)
+            && self.paths.iter().any(|pattern| pattern.matches(to.path))
+    }
+
+    fn admits_host(&self, host: &Host, lent: &[&[HostPattern]]) -> bool {
+        let narrowed = lent.iter().all(|own| narrow(own, host));
+        match &self.hosts {
+            HostSource::Listed(hosts) => {
+                narrowed && hosts.iter().any(|pattern| pattern.matches(host))
+            }
+            HostSource::FromSecret => {
+                narrowed && !lent.is_empty() && lent.iter().all(|own| !own.is_empty())
+            }
+        }
+    }
+
+    /// The slot in which the broker itself places `field`.
+    #[must_use]
+    pub fn preferred(&self, field: &FieldName) -> Option<&Slot> {
+        self.slots.get(field).and_then(|slots| slots.first())
+    }
+
+    /// The single exact host, when that is what the binding names.
+    pub(super) fn only_host(&self) -> Option<&Host> {
+        match &self.hosts {
+            HostSource::Listed(hosts) => match hosts.as_slice() {
+                [HostPattern::Exact(host)] => Some(host),
+                _ => None,
+            },
+            HostSource::FromSecret => None,
+        }
+    }
+
+    pub(super) fn read(item: Item) -> Result<Self, ToolError> {
+        let mut object = item.object()?;
+        let scheme = match object.optional("scheme") {
+            None => Scheme::Https,
+            Some(item) => {
+                let parse = |text: &str| Scheme::parse(text).ok_or("a scheme is https or http");
+                item.name(parse)?
+            }
+        };
+        let hosts = read_hosts(&mut object)?;
+        let port = match object.optional("port") {
+            None => scheme.default_port(),
+            Some(item) => item.port()?,
+        };
+        let methods = read_methods(object.required("methods")?)?;
+        let paths = read_paths(object.required("paths")?)?;
+        let slots = match object.optional("slots") {
+            None => BTreeMap::new(),
+            Some(item) => read_slots(item)?,
+        };
+        let private = match object.optional("private") {
+            None => Vec::new(),
+            Some(item) => read_ranges(item)?,
+        };
+        let binding = Self {
+            scheme,
+            hosts,
+            port,
+            methods,
+            paths,
+            slots,
+            private,
+        };
+        binding.check().map_err(|rule| object.fail(rule))?;
+        object.done()?;
+        Ok(binding)
+    }
+
+    /// The short form: hosts and slots alone, over https, for every method and path.
+    pub(super) fn of_hosts(hosts: Item, slots: Option<Item>) -> Result<Self, ToolError> {
+        let pointer = hosts.pointer.clone();
+        let everything = PathPattern::parse("/**")?;
+        let [usual @ .., _options] = METHODS;
+        let binding = Self {
+            scheme: Scheme::Https,
+            hosts: HostSource::Listed(read_host_list(hosts)?),
+            port: Scheme::Https.default_port(),
+            methods: usual.to_vec(),
+            paths: vec![everything],
+            slots: slots.map_or_else(|| Ok(BTreeMap::new()), read_slots)?,
+            private: Vec::new(),
+        };
+        binding
+            .check()
+            .map_err(|rule| ToolError::new(pointer, rule))?;
+        Ok(binding)
+    }
+
+    fn check(&self) -> Result<(), Rule> {
+        if self.scheme == Scheme::Http && self.private.is_empty() {
+            return Err(wrong(
+                "cleartext http goes only to private ranges: name them in private, or use https",
+            ));
+        }
+        if self.hosts == HostSource::FromSecret && !self.private.is_empty() {
+            return Err(wrong(
+                "a binding that takes its hosts from the secret grants no private ranges",
+            ));
+        }
+        self.check_places()?;
+        self.check_collisions()
+    }
+
+    /// Every place in a path has one slot that fills it, and every such slot a place.
+    fn check_places(&self) -> Result<(), Rule> {
+        let mut filled: Vec<_> = self.slots.values().flatten().filter_map(place).collect();
+        let count = filled.len();
+        filled.sort();
+        filled.dedup();
+        if filled.len() != count {
+            return Err(wrong("two slots fill the same place {@name}"));
+        }
+        let named: Vec<_> = self.paths.iter().flat_map(PathPattern::places).collect();
+        if named.iter().any(|place| !filled.contains(place)) {
+            return Err(wrong("a path has a place {@name} that no slot fills"));
+        }
+        if filled.iter().any(|place| !named.contains(place)) {
+            return Err(wrong("a path segment slot names a place that no path has"));
+        }
+        let twice = |path: &PathPattern| {
+            let mut places: Vec<_> = path.places().collect();
+            let count = places.len();
+            places.sort();
+            places.dedup();
+            places.len() != count
+        };
+        if self.paths.iter().any(twice) {
+            return Err(wrong("a path has the same place {@name} twice"));
+        }
+        Ok(())
+    }
+
+    /// Two fields are not both placed in one header, except as the two halves of one Basic pair.
+    fn check_collisions(&self) -> Result<(), Rule> {
+        let preferred: Vec<_> = self
+            .slots
+            .iter()
+            .filter_map(|(field, slots)| Some((field, slots.first()?)))
+            .collect();
+        for (index, (field, slot)) in preferred.iter().enumerate() {
+            for (other_field, other) in preferred.iter().skip(index + 1) {
+                let same =
+                    slot == other || (slot.header().is_some() && slot.header() == other.header());
+                if same && !(is_half(slot, other_field) && is_half(other, field)) {
+                    return Err(wrong("two fields are placed in the same slot"));
+                }
+            }
+        }
+        let own_half = |(field, slots): (&FieldName, &Vec<Slot>)| {
+            slots.iter().any(|slot| is_half(slot, field))
+        };
+        if self.slots.iter().any(own_half) {
+            return Err(wrong("a Basic slot pairs a field with itself"));
+        }
+        Ok(())
+    }
+
+    /// The canonical JSON form.
+    pub(super) fn to_json(&self) -> Value {
+        let slots_of = |(field, slots): (&FieldName, &Vec<Slot>)| {
+            let slots: Vec<Value> = slots.iter().map(|slot| slot.to_json(field)).collect();
+            (field.to_string(), Value::from(slots))
+        };
+        let slots: serde_json::Map<_, _> = self.slots.iter().map(slots_of).collect();
+        let mut json = json!({
+            "scheme": self.scheme.as_str(),
+            "port": self.port,
+            "methods": self.methods.iter().map(Method::as_str).collect::<Vec<_>>(),
+            "paths": self.paths.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "slots": slots,
+            "private": self.private.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        });
+        let (key, hosts) = match &self.hosts {
+            HostSource::Listed(hosts) => ("hosts", json!(hosts)),
+            HostSource::FromSecret => ("hostsFromSecret", json!(true)),
+        };
+        if let Value::Object(map) = &mut json {
+            map.insert(key.to_owned(), hosts);
+        }
+        json
+    }
+}
+
+fn place(slot: &Slot) -> Option<&super::slot::PlaceName> {
+    match slot {
+        Slot::PathSegment { name } => Some(name),
+        _ => None,
+    }
+}
+
+/// Whether `field` is the other half of the Basic slot.
+fn is_half(slot: &Slot, field: &FieldName) -> bool {
+    matches!(slot, Slot::Basic { other: BasicOther::Field(other), .. } if other == field)
+}
+
+fn read_hosts(object: &mut Object) -> Result<HostSource, ToolError> {
+    let from_secret = match object.optional("hosts_from_secret") {
+        None => false,
+        Some(item) => item.flag()?,
+    };
+    match (object.optional("hosts"), from_secret) {
+        (None, true) => Ok(HostSource::FromSecret),
+        (Some(item), false) => read_host_list(item).map(HostSource::Listed),
+        (None, false) => object.required("hosts").map(|_| HostSource::FromSecret),
+        (Some(item), true) => Err(item.fail(wrong(
+            "a binding lists hosts or takes them from the secret, not both",
+        ))),
+    }
+}
+
+fn not_empty<T>(list: Vec<T>, pointer: &str) -> Result<Vec<T>, ToolError> {
+    if list.is_empty() {
+        return Err(ToolError::new(pointer, wrong("at least one is needed")));
+    }
+    Ok(list)
+}
+
+fn read_host_list(item: Item) -> Result<Vec<HostPattern>, ToolError> {
+    let pointer = item.pointer.clone();
+    let hosts = item.list(MAX_ENTRIES)?.into_iter();
+    let hosts = hosts.map(|item| item.name(HostPattern::parse));
+    not_empty(hosts.collect::<Result<_, _>>()?, &pointer)
+}
+
+/// Reads one of the methods a binding may name.
+pub(super) fn method(text: &str) -> Result<Method, &'static str> {
+    METHODS
+        .into_iter()
+        .find(|method| method.as_str() == text)
+        .ok_or("a method is GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS")
+}
+
+fn read_methods(item: Item) -> Result<Vec<Method>, ToolError> {
+    let pointer = item.pointer.clone();
+    let methods = item.list(MAX_ENTRIES)?.into_iter();
+    let methods = methods.map(|item| item.name(method));
+    not_empty(methods.collect::<Result<_, _>>()?, &pointer)
+}
+
+fn read_paths(item: Item) -> Result<Vec<PathPattern>, ToolError> {
+    let pointer = item.pointer.clone();
+    let mut paths = Vec::new();
+    for (index, item) in item.list(MAX_ENTRIES)?.into_iter().enumerate() {
+        let text = item.text()?;
+        let path = PathPattern::parse(&text);
+        paths.push(path.map_err(|error| error.under(&step_index(&pointer, index)))?);
+    }
+    not_empty(paths, &pointer)
+}
+
+fn read_slots(item: Item) -> Result<BTreeMap<FieldName, Vec<Slot>>, ToolError> {
+    let mut slots = BTreeMap::new();
+    for (key, item) in item.entries(MAX_ENTRIES)? {
+        let pointer = item.pointer.clone();
+        let field = name(&pointer, &key, FieldName::parse)?;
+        // One slot may stand alone; several are a list.
+        let read = if item.value.is_object() {
+            vec![Slot::read(item, &field)?]
+        } else {
+            let items = item.list(MAX_ENTRIES)?.into_iter();
+            items
+                .map(|item| Slot::read(item, &field))
+                .collect::<Result<_, _>>()?
+        };
+        slots.insert(field, not_empty(read, &pointer)?);
+    }
+    Ok(slots)
+}
+
+fn read_ranges(item: Item) -> Result<Vec<IpNet>, ToolError> {
+    let range = |text: &str| match text.parse::<IpNet>() {
+        Ok(net) if net == net.trunc() && net.prefix_len() > 0 => Ok(net),
+        _ => Err("a private range is an address and a prefix length, as in 10.0.0.0/8"),
+    };
+    let items = item.list(MAX_ENTRIES)?.into_iter();
+    items.map(|item| item.name(range)).collect()
+}
+
+#[cfg(test)]
+#[path = "binding_tests.rs"]
+mod tests;

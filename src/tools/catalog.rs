@@ -1,0 +1,95 @@
+//! The tools that ship with the broker.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::error::ToolError;
+use super::spec::ToolSpec;
+use crate::name::ToolSlug;
+
+/// Every shipped file: its slug and its text.
+const FILES: [(&str, &str); 12] = [
+    (
+        "anthropic",
+        include_str!("../../config/tools/anthropic.toml"),
+    ),
+    (
+        "generic-http",
+        include_str!("../../config/tools/generic-http.toml"),
+    ),
+    ("github", include_str!("../../config/tools/github.toml")),
+    ("gitlab", include_str!("../../config/tools/gitlab.toml")),
+    ("jira", include_str!("../../config/tools/jira.toml")),
+    ("linear", include_str!("../../config/tools/linear.toml")),
+    ("notion", include_str!("../../config/tools/notion.toml")),
+    ("openai", include_str!("../../config/tools/openai.toml")),
+    ("sendgrid", include_str!("../../config/tools/sendgrid.toml")),
+    ("slack", include_str!("../../config/tools/slack.toml")),
+    ("stripe", include_str!("../../config/tools/stripe.toml")),
+    ("twilio", include_str!("../../config/tools/twilio.toml")),
+];
+
+/// The shipped tools, by slug.
+#[derive(Clone, Debug)]
+pub struct Catalog {
+    tools: BTreeMap<ToolSlug, Arc<ToolSpec>>,
+}
+
+impl Catalog {
+    /// Loads every shipped file.
+    ///
+    /// # Errors
+    /// [`ToolError`], its pointer starting with the file's slug, for the first file that does not
+    /// load. A test loads them all, so a release has none.
+    pub fn embedded() -> Result<Self, ToolError> {
+        let mut tools = BTreeMap::new();
+        for (slug, text) in FILES {
+            let spec = ToolSpec::from_toml(text).map_err(|e| e.under(&format!("/{slug}")))?;
+            tools.insert(spec.slug.clone(), Arc::new(spec));
+        }
+        Ok(Self { tools })
+    }
+
+    /// The tool `slug`.
+    #[must_use]
+    pub fn get(&self, slug: &ToolSlug) -> Option<&Arc<ToolSpec>> {
+        self.tools.get(slug)
+    }
+
+    /// All tools, by slug.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<ToolSpec>> {
+        self.tools.values()
+    }
+
+    /// The tools in which every word of `text` occurs, in whatever case: in slug, name, category,
+    /// description or an action's name. Those whose slug starts with the text come first.
+    #[must_use]
+    pub fn search(&self, text: &str) -> Vec<&Arc<ToolSpec>> {
+        let text = text.to_lowercase();
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let mut found: Vec<_> = self.all().filter(|spec| has_words(spec, &words)).collect();
+        found.sort_by_key(|spec| !spec.slug.as_str().starts_with(text.trim()));
+        found
+    }
+}
+
+/// Whether every word occurs in the spec; the words are in lower case.
+pub(super) fn has_words(spec: &ToolSpec, words: &[&str]) -> bool {
+    let mut said = [
+        spec.slug.as_str(),
+        &spec.name,
+        &spec.category,
+        &spec.description,
+    ]
+    .join("\n");
+    for action in spec.actions.keys() {
+        said.push('\n');
+        said.push_str(action.as_str());
+    }
+    let said = said.to_lowercase();
+    words.iter().all(|word| said.contains(word))
+}
+
+#[cfg(test)]
+#[path = "catalog_tests.rs"]
+mod tests;

@@ -1,0 +1,289 @@
+use serde_json::{Value, json};
+
+use super::{CredentialMode, ToolSpec, default_secret};
+use crate::name::{ActionName, FieldName, ToolSlug};
+use crate::tools::Catalog;
+
+fn custom(body: Value) -> Result<ToolSpec, String> {
+    ToolSpec::from_custom_json(body).map_err(|error| {
+        assert!(!error.hint().is_empty());
+        error.to_string()
+    })
+}
+
+fn crm() -> Value {
+    json!({
+        "slug": "custom-crm",
+        "name": "Custom CRM",
+        "code": "export default defineTool({})",
+        "credentialsJson": {
+            "required": ["apiKey"],
+            "schema": { "apiKey": { "type": "string", "description": "CRM key" } },
+        },
+        "actionsJson": {
+            "lookup_customer": {
+                "description": "A customer by e-mail",
+                "parameters": {
+                    "type": "object",
+                    "properties": { "email": { "type": "string" }, "page": { "type": "integer" } },
+                    "required": ["email"],
+                },
+                "http": { "method": "GET", "url": "https://crm.example.com/customers", "query": { "email": "{email}", "page": "{page}" } },
+            },
+        },
+        "hosts": ["crm.example.com"],
+        "slots": { "apiKey": { "header": "x-api-key" } },
+    })
+}
+
+fn changed(pointer: &str, key: &str, value: Value) -> Value {
+    let mut body = crm();
+    body.pointer_mut(pointer).unwrap()[key] = value;
+    body
+}
+
+#[test]
+fn a_runtools_body_becomes_a_tool() {
+    let spec = custom(crm()).unwrap();
+    let field = FieldName::parse("apiKey").unwrap();
+    let secret = spec.credentials.fields[&field].secret.as_ref().unwrap();
+    assert_eq!(secret.as_str(), "CUSTOM_CRM_API_KEY");
+    assert_eq!(spec.credential_mode(), CredentialMode::Secret);
+    let action = spec
+        .action(&ActionName::parse("lookup_customer").unwrap())
+        .unwrap();
+    let request = action.render(&json!({ "email": "a+b@c.de" })).unwrap();
+    assert_eq!(
+        request.url(),
+        "https://crm.example.com/customers?email=a%2Bb%40c.de"
+    );
+    let shown = spec.to_public_json();
+    assert_eq!(shown["credentials"]["required"], json!(["apiKey"]));
+    assert_eq!(shown["hosts"], json!(["crm.example.com"]));
+    assert_eq!(
+        shown["actions"]["lookup_customer"]["executable"],
+        json!(true)
+    );
+    assert!(shown.get("code").is_none());
+}
+
+#[test]
+fn a_tool_of_code_alone_loads_and_has_nowhere_to_send_its_credentials() {
+    let spec = custom(json!({
+        "slug": "x", "name": "X", "code": "…", "description": null,
+        "credentialsJson": { "required": ["k"], "schema": { "k": { "type": "string" } } },
+        "actionsJson": { "go": { "description": "", "parameters": { "type": "object" } } },
+    }))
+    .unwrap();
+    assert!(spec.bindings.is_empty());
+    let go = spec.action(&ActionName::parse("go").unwrap()).unwrap();
+    assert!(go.render(&json!({})).is_err());
+}
+
+#[test]
+fn dc_12_unknown_keys_are_refused_and_named_wherever_they_stand() {
+    let action = "/actionsJson/lookup_customer";
+    let http = "/actionsJson/lookup_customer/http";
+    for (pointer, key) in [
+        ("", "baseUrl"),
+        ("", "credentials"),
+        ("/credentialsJson", "base_url"),
+        ("/credentialsJson/schema/apiKey", "value"),
+        (action, "execute"),
+        (http, "baseUrl"),
+        (http, "host"),
+        (http, "auth"),
+        ("/slots/apiKey", "value"),
+    ] {
+        let error = custom(changed(pointer, key, json!("x"))).unwrap_err();
+        assert_eq!(error, format!("{pointer}/{key}: unknown key"));
+    }
+    let error = custom(changed("", "a canary\nwith spaces", json!("x"))).unwrap_err();
+    assert_eq!(
+        error, "/?: unknown key",
+        "a key that is no word is not echoed"
+    );
+}
+
+#[test]
+fn what_does_not_fit_together_does_not_load() {
+    let http = "/actionsJson/lookup_customer/http";
+    for (pointer, key, value) in [
+        ("", "slug", json!("Custom CRM")),
+        ("", "name", json!(7)),
+        ("", "name", Value::Null),
+        ("", "hosts", json!([])),
+        ("", "hosts", Value::Null),
+        ("", "slots", Value::Null),
+        ("", "slots", json!({ "other": { "header": "x-api-key" } })),
+        (
+            "",
+            "slots",
+            json!({ "apiKey": { "basic": "user", "withField": "other" } }),
+        ),
+        ("/credentialsJson", "required", json!(["apiKey", "other"])),
+        ("/credentialsJson/schema/apiKey", "type", json!("number")),
+        (
+            "/credentialsJson/schema/apiKey",
+            "secret",
+            json!("not a name"),
+        ),
+        (
+            "/credentialsJson/schema/apiKey",
+            "placeholderPrefix",
+            json!("a b"),
+        ),
+        (
+            "/credentialsJson",
+            "oauth",
+            json!({ "provider": "x", "credentialMapping": {} }),
+        ),
+        (
+            "/credentialsJson",
+            "oauth",
+            json!({ "provider": "x", "credentialMapping": { "no": "access_token" } }),
+        ),
+        (
+            "/credentialsJson",
+            "oauth",
+            json!({ "provider": "x", "credentialMapping": { "apiKey": "refresh_token" } }),
+        ),
+        (http, "url", json!("https://evil.test/customers")),
+        (
+            http,
+            "url",
+            json!("https://crm.example.com.evil.test/customers"),
+        ),
+        (http, "url", json!("http://crm.example.com/customers")),
+        (http, "url", json!("https://crm.example.com:8443/customers")),
+        (http, "url", json!("https://{email}/customers")),
+        (
+            http,
+            "url",
+            json!("https://crm.example.com:{page}/customers"),
+        ),
+        (http, "url", json!("https://a@crm.example.com/customers")),
+        (http, "url", json!("{email}://crm.example.com/customers")),
+        (
+            http,
+            "url",
+            json!("https://crm.example.com/a?email={email}"),
+        ),
+        (http, "url", json!("https://crm.example.com/a/../b")),
+        (http, "url", json!("https://crm.example.com/{page}")),
+        (http, "url", json!("https://crm.example.com/{unknown}")),
+        (http, "url", json!("https://crm.example.com/{apiKey}")),
+        (http, "url", json!("https://crm.example.com/{@place}")),
+        (http, "method", json!("TRACE")),
+        (http, "query", json!({ "q": "{unknown}" })),
+        (http, "query", json!({ "q": "p{page}" })),
+        (http, "query", json!({ "q": "{apiKey}" })),
+        (http, "headers", json!({ "x-api-key": "mine" })),
+        (http, "headers", json!({ "authorization": "mine" })),
+        (http, "headers", json!({ "Host": "evil.test" })),
+        (http, "headers", json!({ "x-a": "a\r\nb" })),
+        (http, "json", json!({ "a": 1 })),
+        (http, "result", json!("data")),
+        (http, "open", json!(true)),
+    ] {
+        let result = custom(changed(pointer, key, value.clone()));
+        assert!(result.is_err(), "{pointer}/{key} = {value}");
+    }
+}
+
+#[test]
+fn sizes_are_limited() {
+    assert!(custom(changed("", "code", json!("x".repeat(256 * 1024)))).is_err());
+    let many = |n: usize| -> Value {
+        let one = |i| (format!("a{i}"), json!({ "description": "d" }));
+        Value::Object((0..n).map(one).collect())
+    };
+    assert!(custom(changed("", "actionsJson", many(200))).is_ok());
+    assert!(custom(changed("", "actionsJson", many(201))).is_err());
+    let fields = |n: usize| -> Value {
+        let one = |i| (format!("f{i}"), json!({ "type": "string" }));
+        Value::Object((0..n).map(one).collect())
+    };
+    let body = |n| json!({ "slug": "x", "name": "X", "credentialsJson": { "schema": fields(n) } });
+    assert!(custom(body(32)).is_ok());
+    assert!(custom(body(33)).is_err());
+    assert!(ToolSpec::from_toml(&format!("# {}\n", "x".repeat(256 * 1024))).is_err());
+}
+
+#[test]
+fn a_toml_mistake_is_found_by_line_or_by_key() {
+    let fails = |text: &str| ToolSpec::from_toml(text).unwrap_err().to_string();
+    assert_eq!(
+        fails("slug = \"a\"\nname = ="),
+        "/: the document cannot be read (line 2)"
+    );
+    assert_eq!(fails("name = \"A\""), "/slug: missing");
+    assert_eq!(fails("slug = \"a\""), "/name: missing");
+    assert_eq!(
+        fails("slug = \"a\"\nname = \"A\"\nhost = \"x\""),
+        "/host: unknown key"
+    );
+    assert_eq!(
+        fails(
+            "slug = \"a\"\nname = \"A\"\n[[bindings]]\nhosts = [\"api.good.com\"]\nmethods = [\"GET\"]\npaths = [\"^/a\"]"
+        ),
+        "/bindings/0/paths/0: a path pattern starts with / and covers the whole path"
+    );
+}
+
+#[test]
+fn a_spec_reads_back_as_itself() {
+    let catalog = Catalog::embedded().unwrap();
+    let mut specs: Vec<ToolSpec> = catalog.all().map(|spec| (**spec).clone()).collect();
+    specs.push(custom(crm()).unwrap());
+    for spec in specs {
+        let text = serde_json::to_string(&spec).unwrap();
+        let back: ToolSpec = serde_json::from_str(&text).unwrap();
+        assert_eq!(back, spec);
+        assert_eq!(serde_json::to_string(&back).unwrap(), text);
+    }
+}
+
+#[test]
+fn a_field_has_a_secret_by_its_own_name() {
+    for (slug, field, secret) in [
+        ("custom-crm", "apiKey", Some("CUSTOM_CRM_API_KEY")),
+        ("github", "token", Some("GITHUB_TOKEN")),
+        ("a", "awsS3Key", Some("A_AWS_S3_KEY")),
+        ("a", "HTTPToken", Some("A_HTTP_TOKEN")),
+        ("a", "api_key", Some("A_API_KEY")),
+        ("7zip", "key", None),
+    ] {
+        let (slug, field) = (
+            ToolSlug::parse(slug).unwrap(),
+            FieldName::parse(field).unwrap(),
+        );
+        let found = default_secret(&slug, &field);
+        assert_eq!(found.as_ref().map(|name| name.as_str()), secret);
+    }
+}
+
+#[test]
+fn the_manuals_example_loads_and_renders() {
+    let manual = include_str!("../manual/tools.md");
+    let example = manual
+        .split("```toml\n")
+        .nth(1)
+        .unwrap()
+        .split("```")
+        .next()
+        .unwrap();
+    let spec = ToolSpec::from_toml(example).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(spec.slug.as_str(), "custom-crm");
+    let action = spec
+        .action(&ActionName::parse("lookup_customer").unwrap())
+        .unwrap();
+    let request = action.render(&json!({ "email": "a@b.c" })).unwrap();
+    assert_eq!(
+        request.url(),
+        "http://127.0.0.1:8080/customers?email=a%40b.c"
+    );
+    let field = FieldName::parse("apiKey").unwrap();
+    let at_hand = std::collections::BTreeMap::from([(field, Vec::new())]);
+    assert!(spec.binding_for(&request.destination(), &at_hand).is_some());
+}

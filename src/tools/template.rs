@@ -1,0 +1,457 @@
+//! The HTTP request an action stands for, with parameters in it and credentials nowhere.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ::http::{HeaderName, Method, header};
+use serde_json::{Map, Value, json};
+
+use super::binding::{Binding, HostSource, Scheme, method};
+use super::error::{Rule, ToolError, nameable, step, step_index};
+use super::parameters::Parameters;
+use super::path::{PathPattern, Step, segments};
+use super::reader::{Item, Object};
+use super::slot::{Slot, header_name};
+use super::template_text::{Part, Text};
+use super::template_url::Address;
+use crate::name::FieldName;
+
+/// The most entries of a query, of headers, of a form.
+const MAX_ENTRIES: usize = 64;
+/// The deepest JSON body of a template.
+const MAX_DEPTH: usize = 32;
+
+/// A request template. Scheme, host and port are literal; `{name}` stands for a parameter in path
+/// segments, query, headers and body. Credentials are placed by slots alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpTemplate {
+    pub(super) target: Target,
+    pub(super) result: Option<Box<str>>,
+}
+
+/// What the template asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Target {
+    /// One request, written out.
+    Fixed(Box<Fixed>),
+    /// Any request to a host of the secret's own binding, described by the parameters `method`,
+    /// `host`, `path`, `query`, `headers` and `body`.
+    Open(Open),
+}
+
+/// A request that is written out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Fixed {
+    pub(super) method: Method,
+    pub(super) address: Address,
+    pub(super) query: BTreeMap<String, Text>,
+    pub(super) headers: Vec<(HeaderName, Text)>,
+    pub(super) body: BodyTemplate,
+}
+
+/// What an open request may not choose.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Open {
+    pub(super) port: u16,
+    /// Headers and query names that the binding's slots fill.
+    pub(super) headers: Vec<HeaderName>,
+    pub(super) queries: Vec<Box<str>>,
+}
+
+/// The body of a written request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum BodyTemplate {
+    None,
+    Json(JsonTemplate),
+    Form(BTreeMap<String, Text>),
+}
+
+/// A JSON value whose strings are templates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum JsonTemplate {
+    /// A number, a boolean or null.
+    Literal(Value),
+    Text(Text),
+    Array(Vec<Self>),
+    Object(BTreeMap<String, Self>),
+}
+
+fn wrong(reason: &'static str) -> Rule {
+    Rule::Template { reason }
+}
+
+impl HttpTemplate {
+    /// A JSON pointer to the part of the upstream's answer that is the action's result.
+    #[must_use]
+    pub fn result(&self) -> Option<&str> {
+        self.result.as_deref()
+    }
+
+    /// Whether the parameters choose the host, among those of the secret's own binding.
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        matches!(self.target, Target::Open(_))
+    }
+
+    pub(super) fn read(item: Item, bindings: &[Binding]) -> Result<Self, ToolError> {
+        let mut object = item.object()?;
+        let result = object.text("result", 256)?.map(String::into_boxed_str);
+        if result.as_deref().is_some_and(|text| !text.starts_with('/')) {
+            return Err(object.fail(wrong("result is a JSON pointer, such as /data")));
+        }
+        let open = object.optional("open").map_or(Ok(false), Item::flag)?;
+        let target = if open {
+            let open = Open::of(bindings).map_err(|rule| object.fail(rule))?;
+            Target::Open(open)
+        } else {
+            Target::Fixed(Box::new(Fixed::read(&mut object, bindings)?))
+        };
+        object.done()?;
+        Ok(Self { target, result })
+    }
+
+    /// Checks the template against what surrounds it: parameters exist and are there when they must
+    /// be, no credential is named, and a binding admits the request whatever the parameters are.
+    pub(super) fn check(
+        &self,
+        parameters: &Parameters,
+        fields: &BTreeSet<&FieldName>,
+        bindings: &[Binding],
+    ) -> Result<(), Rule> {
+        let Target::Fixed(fixed) = &self.target else {
+            return Ok(());
+        };
+        fixed.check_params(parameters, fields)?;
+        let admits: Vec<&Binding> = bindings.iter().filter(|b| fixed.is_admitted(b)).collect();
+        if admits.is_empty() {
+            return Err(wrong(
+                "no binding admits this request: its scheme, host, port, method and path must be in one",
+            ));
+        }
+        if admits.iter().any(|binding| fixed.collides(binding)) {
+            return Err(wrong(
+                "the template fills a header, query or form name that a slot fills",
+            ));
+        }
+        Ok(())
+    }
+
+    /// The canonical JSON form.
+    pub(super) fn to_json(&self) -> Value {
+        let mut json = match &self.target {
+            Target::Open(_) => json!({ "open": true }),
+            Target::Fixed(fixed) => fixed.to_json(),
+        };
+        if let (Some(result), Value::Object(map)) = (&self.result, &mut json) {
+            map.insert("result".to_owned(), json!(result));
+        }
+        json
+    }
+}
+
+impl Open {
+    fn of(bindings: &[Binding]) -> Result<Self, Rule> {
+        let mut open = bindings
+            .iter()
+            .filter(|b| b.hosts == HostSource::FromSecret);
+        let (Some(binding), None) = (open.next(), open.next()) else {
+            return Err(wrong(
+                "an open request needs exactly one binding that takes its hosts from the secret",
+            ));
+        };
+        let slots = || binding.slots.values().flatten();
+        Ok(Self {
+            port: binding.port,
+            headers: slots().filter_map(Slot::header).collect(),
+            queries: slots().filter_map(query_name).cloned().collect(),
+        })
+    }
+}
+
+fn query_name(slot: &Slot) -> Option<&Box<str>> {
+    match slot {
+        Slot::Query { name } => Some(name),
+        _ => None,
+    }
+}
+
+impl Fixed {
+    fn read(object: &mut Object, bindings: &[Binding]) -> Result<Self, ToolError> {
+        let method = object.required("method")?.name(method)?;
+        let url = object.required("url")?;
+        let pointer = url.pointer.clone();
+        let address = Address::parse(&url.text()?, bindings).map_err(|e| e.under(&pointer))?;
+        let query = object
+            .optional("query")
+            .map_or(Ok(BTreeMap::new()), read_texts)?;
+        let headers = object
+            .optional("headers")
+            .map_or(Ok(Vec::new()), read_headers)?;
+        let body = match (object.optional("json"), object.optional("form")) {
+            (None, None) => BodyTemplate::None,
+            (Some(json), None) => {
+                BodyTemplate::Json(JsonTemplate::read(&json.pointer, json.value, MAX_DEPTH)?)
+            }
+            (None, Some(form)) => BodyTemplate::Form(read_texts(form)?),
+            (Some(_), Some(_)) => {
+                return Err(object.fail(wrong("a request has a json or a form body, not both")));
+            }
+        };
+        if body != BodyTemplate::None && (method == Method::GET || method == Method::HEAD) {
+            return Err(object.fail(wrong("a GET or HEAD request has no body")));
+        }
+        Ok(Self {
+            method,
+            address,
+            query,
+            headers,
+            body,
+        })
+    }
+
+    fn check_params(
+        &self,
+        parameters: &Parameters,
+        fields: &BTreeSet<&FieldName>,
+    ) -> Result<(), Rule> {
+        let outside_path: Vec<&Text> = self.texts_outside_path();
+        if outside_path.iter().any(|text| text.has_place()) {
+            return Err(wrong("{@name} stands only as a whole path segment"));
+        }
+        let all = outside_path.iter().copied().chain(&self.address.path);
+        for name in all.flat_map(Text::params) {
+            if fields.iter().any(|field| field.as_str() == name) {
+                return Err(wrong(
+                    "the template names a credential field: credentials are placed by slots only",
+                ));
+            }
+            if parameters
+                .properties()
+                .is_some_and(|known| !known.contains_key(name))
+            {
+                return Err(wrong(
+                    "the template names a parameter that the schema does not have",
+                ));
+            }
+        }
+        let required = parameters.required();
+        let whole = |text: &&Text| text.whole_param().is_some();
+        let needed = outside_path.iter().copied().filter(|text| !whole(text));
+        let mut needed = needed.chain(&self.address.path).flat_map(Text::params);
+        if parameters.properties().is_some() && needed.any(|name| !required.contains(name)) {
+            return Err(wrong(
+                "a parameter in the path or inside a longer text must be required by the schema",
+            ));
+        }
+        Ok(())
+    }
+
+    fn texts_outside_path(&self) -> Vec<&Text> {
+        let mut texts: Vec<&Text> = self.query.values().collect();
+        texts.extend(self.headers.iter().map(|(_, text)| text));
+        match &self.body {
+            BodyTemplate::None => {}
+            BodyTemplate::Json(json) => json.texts(&mut texts),
+            BodyTemplate::Form(form) => texts.extend(form.values()),
+        }
+        texts
+    }
+
+    fn is_admitted(&self, binding: &Binding) -> bool {
+        let HostSource::Listed(hosts) = &binding.hosts else {
+            return false;
+        };
+        let Address {
+            scheme,
+            host,
+            port,
+            path,
+        } = &self.address;
+        binding.scheme == *scheme
+            && binding.port == *port
+            && binding.methods.contains(&self.method)
+            && hosts.iter().any(|pattern| pattern.matches(host))
+            && binding.paths.iter().any(|pattern| covers(pattern, path))
+    }
+
+    fn collides(&self, binding: &Binding) -> bool {
+        let form = match &self.body {
+            BodyTemplate::Form(form) => Some(form),
+            _ => None,
+        };
+        binding.slots.values().flatten().any(|slot| match slot {
+            Slot::Query { name } => self.query.contains_key(&**name),
+            Slot::FormField { name } => form.is_some_and(|form| form.contains_key(&**name)),
+            other => other
+                .header()
+                .is_some_and(|taken| self.headers.iter().any(|(name, _)| *name == taken)),
+        })
+    }
+
+    fn to_json(&self) -> Value {
+        let texts = |texts: &BTreeMap<String, Text>| -> Map<String, Value> {
+            let pair = |(key, text): (&String, &Text)| (key.clone(), text.source().into());
+            texts.iter().map(pair).collect()
+        };
+        let headers = self.headers.iter();
+        let headers = headers.map(|(name, text)| (name.to_string(), text.source().into()));
+        let mut json = json!({
+            "method": self.method.as_str(),
+            "url": self.address.source(),
+            "query": texts(&self.query),
+            "headers": headers.collect::<Map<String, Value>>(),
+        });
+        let body = match &self.body {
+            BodyTemplate::None => None,
+            BodyTemplate::Json(body) => Some(("json", body.to_json())),
+            BodyTemplate::Form(form) => Some(("form", texts(form).into())),
+        };
+        if let (Some((key, body)), Value::Object(map)) = (body, &mut json) {
+            map.insert(key.to_owned(), body);
+        }
+        json
+    }
+}
+
+/// Whether a pattern covers a path whatever its parameters become. A place of the pattern must be
+/// the same place of the template: else a caller could choose what stands where a credential goes.
+fn covers(pattern: &PathPattern, path: &[Text]) -> bool {
+    let mut path = path.iter();
+    for step in pattern.steps() {
+        let Some(segment) = path.next() else {
+            return false;
+        };
+        let fits = match step {
+            Step::Rest => return !segment.has_place() && !path.any(Text::has_place),
+            Step::Any => !segment.has_place() && !segment.parts().is_empty(),
+            Step::Place(name) => *segment.parts() == [Part::Place(name.clone())],
+            Step::Exactly(text) => literal(segment).as_deref() == Some(text),
+        };
+        if !fits {
+            return false;
+        }
+    }
+    path.next().is_none()
+}
+
+/// The decoded text of a segment without parameters.
+fn literal(segment: &Text) -> Option<String> {
+    let raw = match segment.parts() {
+        [] => "",
+        [Part::Literal(raw)] => raw,
+        _ => return None,
+    };
+    segments(&format!("/{raw}")).ok()?.pop()
+}
+
+impl JsonTemplate {
+    fn read(pointer: &str, value: Value, depth: usize) -> Result<Self, ToolError> {
+        let Some(depth) = depth.checked_sub(1) else {
+            let (limit, unit) = (MAX_DEPTH, "levels");
+            return Err(ToolError::new(pointer, Rule::TooLarge { limit, unit }));
+        };
+        Ok(match value {
+            Value::String(text) => Self::Text(Text::parse(&text).map_err(|e| e.under(pointer))?),
+            Value::Array(items) => {
+                let read = |(index, item)| Self::read(&step_index(pointer, index), item, depth);
+                Self::Array(
+                    items
+                        .into_iter()
+                        .enumerate()
+                        .map(read)
+                        .collect::<Result<_, _>>()?,
+                )
+            }
+            Value::Object(map) => {
+                let read = |(key, item): (String, Value)| {
+                    let place = step(pointer, nameable(&key));
+                    Ok((key, Self::read(&place, item, depth)?))
+                };
+                Self::Object(
+                    map.into_iter()
+                        .map(read)
+                        .collect::<Result<_, ToolError>>()?,
+                )
+            }
+            other => Self::Literal(other),
+        })
+    }
+
+    fn texts<'t>(&'t self, into: &mut Vec<&'t Text>) {
+        match self {
+            Self::Literal(_) => {}
+            Self::Text(text) => into.push(text),
+            Self::Array(items) => items.iter().for_each(|item| item.texts(into)),
+            Self::Object(map) => map.values().for_each(|item| item.texts(into)),
+        }
+    }
+
+    fn to_json(&self) -> Value {
+        match self {
+            Self::Literal(value) => value.clone(),
+            Self::Text(text) => text.source().into(),
+            Self::Array(items) => items.iter().map(Self::to_json).collect(),
+            Self::Object(map) => {
+                let pair = |(key, item): (&String, &Self)| (key.clone(), item.to_json());
+                Value::Object(map.iter().map(pair).collect())
+            }
+        }
+    }
+}
+
+/// Reads names with texts; a number or boolean stands for its text.
+fn read_texts(item: Item) -> Result<BTreeMap<String, Text>, ToolError> {
+    let mut texts = BTreeMap::new();
+    for (key, item) in item.entries(MAX_ENTRIES)? {
+        let pointer = item.pointer.clone();
+        if key.is_empty() || key.chars().any(char::is_control) {
+            return Err(item.fail(wrong("a query or form name is not empty")));
+        }
+        let text = match &item.value {
+            Value::Number(number) => number.to_string(),
+            Value::Bool(flag) => flag.to_string(),
+            _ => item.text()?,
+        };
+        texts.insert(key, Text::parse(&text).map_err(|e| e.under(&pointer))?);
+    }
+    Ok(texts)
+}
+
+fn read_headers(item: Item) -> Result<Vec<(HeaderName, Text)>, ToolError> {
+    let mut headers: Vec<(HeaderName, Text)> = Vec::new();
+    for (key, item) in item.entries(MAX_ENTRIES)? {
+        let pointer = item.pointer.clone();
+        let name = free_header(&key).map_err(|reason| item.fail(wrong(reason)))?;
+        if headers.iter().any(|(other, _)| *other == name) {
+            return Err(item.fail(wrong("the header is written twice")));
+        }
+        let text = Text::parse(&item.text()?).map_err(|e| e.under(&pointer))?;
+        let is_plain = |part: &Part| match part {
+            Part::Literal(text) => is_header_text(text),
+            _ => true,
+        };
+        if !text.parts().iter().all(is_plain) {
+            let reason = "a header's text is visible ASCII";
+            return Err(ToolError::new(pointer, wrong(reason)));
+        }
+        headers.push((name, text));
+    }
+    headers.sort_by(|(a, _), (b, _)| a.as_str().cmp(b.as_str()));
+    Ok(headers)
+}
+
+pub(super) fn is_header_text(text: &str) -> bool {
+    text.bytes().all(|b| b == b' ' || b.is_ascii_graphic())
+}
+
+/// Parses a header that a template or an open request may set: no steering one, and none that
+/// commonly carries a credential.
+pub(super) fn free_header(text: &str) -> Result<HeaderName, &'static str> {
+    let name = header_name(text)?;
+    if name == header::AUTHORIZATION || name == header::COOKIE {
+        return Err("this header carries credentials and is filled by slots only");
+    }
+    Ok(name)
+}
+
+/// The scheme of every open request.
+pub(super) const OPEN_SCHEME: Scheme = Scheme::Https;
