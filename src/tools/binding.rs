@@ -7,24 +7,10 @@ use ::http::Method;
 use ipnet::IpNet;
 use serde_json::{Value, json};
 
-use super::error::{Rule, ToolError, step_index};
-use super::path::PathPattern;
-use super::reader::{Item, Object, name};
-use super::slot::{BasicOther, Slot};
+use super::error::Rule;
+use super::path::{PathPattern, segments};
+use super::slot::{BasicOther, PlaceName, Slot};
 use crate::name::{FieldName, Host, HostPattern};
-
-/// The most entries of one list in a binding.
-const MAX_ENTRIES: usize = 64;
-/// The methods a binding may name. TRACE and CONNECT are never among them.
-const METHODS: [Method; 7] = [
-    Method::GET,
-    Method::HEAD,
-    Method::POST,
-    Method::PUT,
-    Method::PATCH,
-    Method::DELETE,
-    Method::OPTIONS,
-];
 
 /// The scheme of a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -127,7 +113,7 @@ pub fn narrow(own: &[HostPattern], host: &Host) -> bool {
     own.is_empty() || own.iter().any(|pattern| pattern.matches(host))
 }
 
-fn wrong(reason: &'static str) -> Rule {
+pub(super) fn wrong(reason: &'static str) -> Rule {
     Rule::Binding { reason }
 }
 
@@ -140,7 +126,8 @@ impl Binding {
             && self.scheme == to.scheme
             && self.port == to.port
             && self.methods.contains(to.method)
-            && self.paths.iter().any(|pattern| pattern.matches(to.path))
+            && segments(to.path)
+                .is_ok_and(|path| self.paths.iter().any(|pattern| pattern.covers(&path)))
     }
 
     fn admits_host(&self, host: &Host, lent: &[&[HostPattern]]) -> bool {
@@ -161,6 +148,17 @@ impl Binding {
         self.slots.get(field).and_then(|slots| slots.first())
     }
 
+    /// Which segment of `path` is the place `name`, counted from 0. `None` when no pattern that covers
+    /// the path has the place, or two have it in different segments.
+    #[must_use]
+    pub fn place_in(&self, path: &str, name: &PlaceName) -> Option<usize> {
+        let path = segments(path).ok()?;
+        let covering = self.paths.iter().filter(|pattern| pattern.covers(&path));
+        let mut found = covering.filter_map(|pattern| pattern.place(name));
+        let first = found.next()?;
+        found.all(|other| other == first).then_some(first)
+    }
+
     /// The single exact host, when that is what the binding names.
     pub(super) fn only_host(&self) -> Option<&Host> {
         match &self.hosts {
@@ -172,65 +170,7 @@ impl Binding {
         }
     }
 
-    pub(super) fn read(item: Item) -> Result<Self, ToolError> {
-        let mut object = item.object()?;
-        let scheme = match object.optional("scheme") {
-            None => Scheme::Https,
-            Some(item) => {
-                let parse = |text: &str| Scheme::parse(text).ok_or("a scheme is https or http");
-                item.name(parse)?
-            }
-        };
-        let hosts = read_hosts(&mut object)?;
-        let port = match object.optional("port") {
-            None => scheme.default_port(),
-            Some(item) => item.port()?,
-        };
-        let methods = read_methods(object.required("methods")?)?;
-        let paths = read_paths(object.required("paths")?)?;
-        let slots = match object.optional("slots") {
-            None => BTreeMap::new(),
-            Some(item) => read_slots(item)?,
-        };
-        let private = match object.optional("private") {
-            None => Vec::new(),
-            Some(item) => read_ranges(item)?,
-        };
-        let binding = Self {
-            scheme,
-            hosts,
-            port,
-            methods,
-            paths,
-            slots,
-            private,
-        };
-        binding.check().map_err(|rule| object.fail(rule))?;
-        object.done()?;
-        Ok(binding)
-    }
-
-    /// The short form: hosts and slots alone, over https, for every method and path.
-    pub(super) fn of_hosts(hosts: Item, slots: Option<Item>) -> Result<Self, ToolError> {
-        let pointer = hosts.pointer.clone();
-        let everything = PathPattern::parse("/**")?;
-        let [usual @ .., _options] = METHODS;
-        let binding = Self {
-            scheme: Scheme::Https,
-            hosts: HostSource::Listed(read_host_list(hosts)?),
-            port: Scheme::Https.default_port(),
-            methods: usual.to_vec(),
-            paths: vec![everything],
-            slots: slots.map_or_else(|| Ok(BTreeMap::new()), read_slots)?,
-            private: Vec::new(),
-        };
-        binding
-            .check()
-            .map_err(|rule| ToolError::new(pointer, rule))?;
-        Ok(binding)
-    }
-
-    fn check(&self) -> Result<(), Rule> {
+    pub(super) fn check(&self) -> Result<(), Rule> {
         if self.scheme == Scheme::Http && self.private.is_empty() {
             return Err(wrong(
                 "cleartext http goes only to private ranges: name them in private, or use https",
@@ -325,7 +265,7 @@ impl Binding {
     }
 }
 
-fn place(slot: &Slot) -> Option<&super::slot::PlaceName> {
+fn place(slot: &Slot) -> Option<&PlaceName> {
     match slot {
         Slot::PathSegment { name } => Some(name),
         _ => None,
@@ -335,89 +275,6 @@ fn place(slot: &Slot) -> Option<&super::slot::PlaceName> {
 /// Whether `field` is the other half of the Basic slot.
 fn is_half(slot: &Slot, field: &FieldName) -> bool {
     matches!(slot, Slot::Basic { other: BasicOther::Field(other), .. } if other == field)
-}
-
-fn read_hosts(object: &mut Object) -> Result<HostSource, ToolError> {
-    let from_secret = match object.optional("hosts_from_secret") {
-        None => false,
-        Some(item) => item.flag()?,
-    };
-    match (object.optional("hosts"), from_secret) {
-        (None, true) => Ok(HostSource::FromSecret),
-        (Some(item), false) => read_host_list(item).map(HostSource::Listed),
-        (None, false) => object.required("hosts").map(|_| HostSource::FromSecret),
-        (Some(item), true) => Err(item.fail(wrong(
-            "a binding lists hosts or takes them from the secret, not both",
-        ))),
-    }
-}
-
-fn not_empty<T>(list: Vec<T>, pointer: &str) -> Result<Vec<T>, ToolError> {
-    if list.is_empty() {
-        return Err(ToolError::new(pointer, wrong("at least one is needed")));
-    }
-    Ok(list)
-}
-
-fn read_host_list(item: Item) -> Result<Vec<HostPattern>, ToolError> {
-    let pointer = item.pointer.clone();
-    let hosts = item.list(MAX_ENTRIES)?.into_iter();
-    let hosts = hosts.map(|item| item.name(HostPattern::parse));
-    not_empty(hosts.collect::<Result<_, _>>()?, &pointer)
-}
-
-/// Reads one of the methods a binding may name.
-pub(super) fn method(text: &str) -> Result<Method, &'static str> {
-    METHODS
-        .into_iter()
-        .find(|method| method.as_str() == text)
-        .ok_or("a method is GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS")
-}
-
-fn read_methods(item: Item) -> Result<Vec<Method>, ToolError> {
-    let pointer = item.pointer.clone();
-    let methods = item.list(MAX_ENTRIES)?.into_iter();
-    let methods = methods.map(|item| item.name(method));
-    not_empty(methods.collect::<Result<_, _>>()?, &pointer)
-}
-
-fn read_paths(item: Item) -> Result<Vec<PathPattern>, ToolError> {
-    let pointer = item.pointer.clone();
-    let mut paths = Vec::new();
-    for (index, item) in item.list(MAX_ENTRIES)?.into_iter().enumerate() {
-        let text = item.text()?;
-        let path = PathPattern::parse(&text);
-        paths.push(path.map_err(|error| error.under(&step_index(&pointer, index)))?);
-    }
-    not_empty(paths, &pointer)
-}
-
-fn read_slots(item: Item) -> Result<BTreeMap<FieldName, Vec<Slot>>, ToolError> {
-    let mut slots = BTreeMap::new();
-    for (key, item) in item.entries(MAX_ENTRIES)? {
-        let pointer = item.pointer.clone();
-        let field = name(&pointer, &key, FieldName::parse)?;
-        // One slot may stand alone; several are a list.
-        let read = if item.value.is_object() {
-            vec![Slot::read(item, &field)?]
-        } else {
-            let items = item.list(MAX_ENTRIES)?.into_iter();
-            items
-                .map(|item| Slot::read(item, &field))
-                .collect::<Result<_, _>>()?
-        };
-        slots.insert(field, not_empty(read, &pointer)?);
-    }
-    Ok(slots)
-}
-
-fn read_ranges(item: Item) -> Result<Vec<IpNet>, ToolError> {
-    let range = |text: &str| match text.parse::<IpNet>() {
-        Ok(net) if net == net.trunc() && net.prefix_len() > 0 => Ok(net),
-        _ => Err("a private range is an address and a prefix length, as in 10.0.0.0/8"),
-    };
-    let items = item.list(MAX_ENTRIES)?.into_iter();
-    items.map(|item| item.name(range)).collect()
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use super::{Binding, Destination, HostSource, Scheme, narrow};
 use crate::name::{Host, HostPattern};
 use crate::tools::reader::{Item, Spelling};
+use crate::tools::slot::PlaceName;
 
 fn read(value: Value) -> Result<Binding, String> {
     Binding::read(Item::root(value, Spelling::Camel)).map_err(|e| e.to_string())
@@ -275,4 +276,27 @@ fn a_binding_reads_back_as_itself() {
         let binding = read(case).unwrap();
         assert_eq!(read(binding.to_json()).unwrap(), binding);
     }
+}
+
+#[test]
+fn a_place_is_one_segment_of_a_covered_path_or_none() {
+    let binding = read(json!({
+        "hosts": ["api.good.com"], "methods": ["GET"],
+        "paths": ["/acc/{@sid}/*", "/{@sid}/acc/x", "/acc/b/c"],
+        "slots": { "sid": { "pathSegment": "sid" } },
+    }))
+    .unwrap();
+    let place = PlaceName::parse("sid").unwrap();
+    for (path, expected) in [
+        ("/acc/a/b", Some(1)),
+        ("/q/acc/x", Some(0)),
+        ("/acc/acc/x", None),
+        ("/acc/b/c", Some(1)),
+        ("/acc/a/b/c", None),
+        ("/acc/../b", None),
+    ] {
+        assert_eq!(binding.place_in(path, &place), expected, "{path}");
+    }
+    let other = PlaceName::parse("other").unwrap();
+    assert_eq!(binding.place_in("/acc/a/b", &other), None);
 }

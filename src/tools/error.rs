@@ -144,9 +144,9 @@ impl ToolError {
             Rule::Schema { .. } => {
                 "parameters are one JSON Schema (draft 2020-12) of type object, without references to other documents"
             }
-            Rule::Parameter { .. } => "look up the action's parameters: runtools tool get <slug>",
+            Rule::Parameter { .. } => "GET /v1/tools/{slug} shows the action's parameters",
             Rule::Placement { .. } => "send another value for this parameter",
-            Rule::Action { .. } => "look up the tool's actions: runtools tool get <slug>",
+            Rule::Action { .. } => "GET /v1/tools/{slug} shows the tool's actions",
         }
     }
 }

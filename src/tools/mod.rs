@@ -18,6 +18,7 @@
 //! Everything here is pure: no storage, no network, no credential.
 
 mod binding;
+mod binding_read;
 mod catalog;
 mod error;
 mod parameters;
@@ -27,6 +28,7 @@ mod slot;
 mod spec;
 mod spec_read;
 mod template;
+mod template_parts;
 mod template_render;
 mod template_text;
 mod template_url;

@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::{CredentialMode, ToolSpec, default_secret};
-use crate::name::{ActionName, FieldName, ToolSlug};
+use crate::name::{ActionName, FieldName, SecretName, ToolSlug};
 use crate::tools::Catalog;
 
 fn custom(body: Value) -> Result<ToolSpec, String> {
@@ -107,7 +107,6 @@ fn dc_12_unknown_keys_are_refused_and_named_wherever_they_stand() {
 
 #[test]
 fn what_does_not_fit_together_does_not_load() {
-    let http = "/actionsJson/lookup_customer/http";
     for (pointer, key, value) in [
         ("", "slug", json!("Custom CRM")),
         ("", "name", json!(7)),
@@ -148,46 +147,44 @@ fn what_does_not_fit_together_does_not_load() {
             "oauth",
             json!({ "provider": "x", "credentialMapping": { "apiKey": "refresh_token" } }),
         ),
-        (http, "url", json!("https://evil.test/customers")),
-        (
-            http,
-            "url",
-            json!("https://crm.example.com.evil.test/customers"),
-        ),
-        (http, "url", json!("http://crm.example.com/customers")),
-        (http, "url", json!("https://crm.example.com:8443/customers")),
-        (http, "url", json!("https://{email}/customers")),
-        (
-            http,
-            "url",
-            json!("https://crm.example.com:{page}/customers"),
-        ),
-        (http, "url", json!("https://a@crm.example.com/customers")),
-        (http, "url", json!("{email}://crm.example.com/customers")),
-        (
-            http,
-            "url",
-            json!("https://crm.example.com/a?email={email}"),
-        ),
-        (http, "url", json!("https://crm.example.com/a/../b")),
-        (http, "url", json!("https://crm.example.com/{page}")),
-        (http, "url", json!("https://crm.example.com/{unknown}")),
-        (http, "url", json!("https://crm.example.com/{apiKey}")),
-        (http, "url", json!("https://crm.example.com/{@place}")),
-        (http, "method", json!("TRACE")),
-        (http, "query", json!({ "q": "{unknown}" })),
-        (http, "query", json!({ "q": "p{page}" })),
-        (http, "query", json!({ "q": "{apiKey}" })),
-        (http, "headers", json!({ "x-api-key": "mine" })),
-        (http, "headers", json!({ "authorization": "mine" })),
-        (http, "headers", json!({ "Host": "evil.test" })),
-        (http, "headers", json!({ "x-a": "a\r\nb" })),
-        (http, "json", json!({ "a": 1 })),
-        (http, "result", json!("data")),
-        (http, "open", json!(true)),
     ] {
         let result = custom(changed(pointer, key, value.clone()));
         assert!(result.is_err(), "{pointer}/{key} = {value}");
+    }
+}
+
+#[test]
+fn a_template_that_could_ask_for_something_else_does_not_load() {
+    let http = "/actionsJson/lookup_customer/http";
+    for (key, value) in [
+        ("url", json!("https://evil.test/customers")),
+        ("url", json!("https://crm.example.com.evil.test/customers")),
+        ("url", json!("http://crm.example.com/customers")),
+        ("url", json!("https://crm.example.com:8443/customers")),
+        ("url", json!("https://{email}/customers")),
+        ("url", json!("https://crm.example.com:{page}/customers")),
+        ("url", json!("https://a@crm.example.com/customers")),
+        ("url", json!("{email}://crm.example.com/customers")),
+        ("url", json!("https://crm.example.com/a?email={email}")),
+        ("url", json!("https://crm.example.com/a/../b")),
+        ("url", json!("https://crm.example.com/{page}")),
+        ("url", json!("https://crm.example.com/{unknown}")),
+        ("url", json!("https://crm.example.com/{apiKey}")),
+        ("url", json!("https://crm.example.com/{@place}")),
+        ("method", json!("TRACE")),
+        ("query", json!({ "q": "{unknown}" })),
+        ("query", json!({ "q": "p{page}" })),
+        ("query", json!({ "q": "{apiKey}" })),
+        ("headers", json!({ "x-api-key": "mine" })),
+        ("headers", json!({ "authorization": "mine" })),
+        ("headers", json!({ "Host": "evil.test" })),
+        ("headers", json!({ "x-a": "a\r\nb" })),
+        ("json", json!({ "a": 1 })),
+        ("result", json!("data")),
+        ("open", json!(true)),
+    ] {
+        let result = custom(changed(http, key, value.clone()));
+        assert!(result.is_err(), "{key} = {value}");
     }
 }
 
@@ -259,7 +256,7 @@ fn a_field_has_a_secret_by_its_own_name() {
             FieldName::parse(field).unwrap(),
         );
         let found = default_secret(&slug, &field);
-        assert_eq!(found.as_ref().map(|name| name.as_str()), secret);
+        assert_eq!(found.as_ref().map(SecretName::as_str), secret);
     }
 }
 

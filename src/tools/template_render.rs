@@ -6,14 +6,13 @@ use ::http::{HeaderName, Method};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value};
 
-use super::binding::{Destination, Scheme, method};
+use super::binding::{Destination, Scheme};
+use super::binding_read::method;
 use super::error::{Rule, ToolError, nameable, step};
 use super::path::segments;
 use super::slot::PlaceName;
-use super::template::{
-    BodyTemplate, Fixed, HttpTemplate, JsonTemplate, OPEN_SCHEME, Open, Target, free_header,
-    is_header_text,
-};
+use super::template::{BodyTemplate, Fixed, HttpTemplate, OPEN_SCHEME, Open, Target};
+use super::template_parts::{JsonTemplate, free_header, is_header_text};
 use super::template_text::{Part, Text};
 use super::template_url::origin;
 use crate::name::Host;
