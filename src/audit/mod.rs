@@ -1,1 +1,55 @@
 //! The journal: nothing is used unseen.
+//!
+//! A change or a use begins with an intent ([`Journal::record`]), which is durable before anything
+//! happens, and which the caller proves by holding [`Recorded`]; it ends with an [`Outcome`]. When
+//! an intent cannot be made durable, nothing happens.
+//!
+//! Each record is one line of JSON ([`Event`] is the allow-list of what it may say). Lines form a
+//! hash chain; checkpoints signed with Ed25519 say where the chain stood. On disk, what one group
+//! commit wrote is one sealed box in an append-only segment. [`Journal::export`] gives the lines in
+//! the clear, and [`verify_export`] checks them anywhere, with the public key alone.
+//!
+//! Three things guard each other: the chain shows an edit, the signature shows a chain that was
+//! made anew, and a position kept elsewhere ([`Journal::contains`], [`verify_export_knowing`])
+//! shows a journal that was cut, replaced by an older one, or signed with a stolen key.
+
+mod action;
+mod chain;
+mod checker;
+mod checkpoint;
+mod disk;
+mod draft;
+mod error;
+mod event;
+mod export;
+mod journal;
+mod line;
+mod outcome;
+mod query;
+mod reader;
+mod recovery;
+mod scan;
+mod segment;
+mod shared;
+mod verify;
+mod writer;
+
+#[cfg(test)]
+mod tests_failure;
+#[cfg(test)]
+mod tests_journal;
+#[cfg(test)]
+mod tests_rig;
+#[cfg(test)]
+mod tests_tamper;
+
+pub use action::{Action, ActionError};
+pub use chain::Head;
+pub use checker::{Fault, Problem};
+pub use checkpoint::{Checkpoint, CheckpointError};
+pub use error::AuditError;
+pub use event::{Actor, Code, Decision, Event, Gap, Target, TargetKind, Via};
+pub use journal::{Journal, JournalKeys, Options, Recorded};
+pub use outcome::{Outcome, Status};
+pub use query::{Ended, Entry, Filter, MAX_PAGE, Page, Scope, SecretFilter};
+pub use verify::{Verdict, VerifyError, VerifyReport, verify_export, verify_export_knowing};

@@ -1,0 +1,106 @@
+//! Reading the last segment at start: verify it, and cut off a write that a crash left unfinished.
+
+use std::path::Path;
+
+use super::checker::Checker;
+use super::segment::{FRAME_HEADER, MAX_BOX, Seal, Segment};
+use super::{AuditError, Head};
+
+/// The last segment, ready to be written on.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) segment: Segment,
+    /// The offset behind its last whole frame.
+    pub(super) length: u64,
+    pub(super) head: Head,
+    pub(super) generation: u64,
+    /// Records that no checkpoint of this segment covers.
+    pub(super) uncovered: u64,
+    /// How many bytes of an unfinished write were cut off behind it.
+    pub(super) cut: Option<u64>,
+}
+
+impl Found {
+    /// A segment without frames.
+    pub(super) fn empty(segment: Segment) -> Self {
+        Self {
+            length: segment.start,
+            head: segment.before.head,
+            generation: segment.before.generation,
+            uncovered: 0,
+            cut: None,
+            segment,
+        }
+    }
+}
+
+/// Opens and verifies the segment whose first record is `first`, and repairs its tail.
+pub(super) fn last_segment(dir: &Path, first: u64, seal: Seal<'_>) -> Result<Found, AuditError> {
+    let mut found = Found::empty(Segment::open(dir, first, seal)?);
+    let look = AuditError::io("look at an audit segment");
+    let size = found.segment.file.metadata().map_err(&look)?.len();
+    read_frames(&mut found, size, seal)?;
+    if found.length < size {
+        cut(&mut found, size)?;
+    }
+    Ok(found)
+}
+
+/// Reads whole, sound frames, and stops before the first that is not.
+fn read_frames(found: &mut Found, size: u64, seal: Seal<'_>) -> Result<(), AuditError> {
+    let public = seal.keys.sign.public();
+    let mut checker = Checker::new(public, seal.store, found.head);
+    while let Some(at) = found.segment.frame_at(found.length, size) {
+        let Some(frame) = found.segment.read(at, seal) else {
+            break;
+        };
+        let damaged = AuditError::Damaged {
+            segment: found.segment.first,
+            seq: at.first,
+        };
+        // It opens, so it is no torn write: whatever is wrong with it was done on purpose.
+        if frame.before.head != checker.head() || frame.before.generation < found.generation {
+            return Err(damaged);
+        }
+        for line in frame.lines() {
+            checker.line(line).map_err(|fault| AuditError::Damaged {
+                segment: found.segment.first,
+                seq: fault.first,
+            })?;
+        }
+        found.generation = frame.before.generation;
+        found.length = at.end();
+    }
+    let head = checker.head();
+    let covered = checker
+        .covered()
+        .map_or(found.head.seq, |checkpoint| checkpoint.head.seq);
+    found.uncovered = head.seq.saturating_sub(covered);
+    found.head = head;
+    Ok(())
+}
+
+/// A tail that does not open is an unfinished write when it is no longer than one and no other
+/// frame comes after it. Anything else is damage, and damage is never cut away.
+fn cut(found: &mut Found, size: u64) -> Result<(), AuditError> {
+    let segment = &found.segment;
+    let seq = found.head.seq.saturating_add(1);
+    let damaged = AuditError::Damaged {
+        segment: segment.first,
+        seq,
+    };
+    let header = u64::try_from(FRAME_HEADER).unwrap_or(u64::MAX);
+    let tail = size.saturating_sub(found.length);
+    let longest = u64::try_from(MAX_BOX)
+        .unwrap_or(u64::MAX)
+        .saturating_add(header);
+    if tail > longest || segment.has_box_in(found.length + header + 1, size) != Some(false) {
+        return Err(damaged);
+    }
+    let cutting = AuditError::io("repair an audit segment");
+    segment.file.set_len(found.length).map_err(&cutting)?;
+    segment.file.sync_all().map_err(&cutting)?;
+    found.cut = Some(tail);
+    tracing::warn!(seq, bytes = tail, "cut off an unfinished audit write");
+    Ok(())
+}

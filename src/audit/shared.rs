@@ -1,0 +1,223 @@
+//! What callers, the writer and readers of one journal share.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::disk::Disk;
+use super::line::Late;
+use super::segment::Seal;
+use super::{AuditError, Event, Head, JournalKeys, Options, Recorded};
+use crate::clock::Clock;
+use crate::crypto::Random;
+use crate::id::StoreId;
+
+/// An intent, and who waits for it.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) event: Event,
+    pub(super) reply: oneshot::Sender<Result<Recorded, AuditError>>,
+}
+
+/// What waits for the writer.
+#[derive(Debug, Default)]
+pub(super) struct Work {
+    pub(super) intents: VecDeque<Asked>,
+    pub(super) outcomes: VecDeque<Late>,
+    pub(super) checkpoints: Vec<mpsc::SyncSender<Result<Head, AuditError>>>,
+}
+
+impl Work {
+    pub(super) fn is_empty(&self) -> bool {
+        self.intents.is_empty() && self.outcomes.is_empty() && self.checkpoints.is_empty()
+    }
+
+    fn append(&mut self, other: &mut Self) {
+        self.intents.append(&mut other.intents);
+        self.outcomes.append(&mut other.outcomes);
+        self.checkpoints.append(&mut other.checkpoints);
+    }
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    work: Work,
+    /// Whether the writer sleeps: only then is waking it worth a system call.
+    idle: bool,
+    closing: bool,
+}
+
+/// How far the journal is durable.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Published {
+    pub(super) head: Head,
+    pub(super) generation: u64,
+    /// The segment that is being written, and its durable length.
+    pub(super) segment: u64,
+    pub(super) length: u64,
+}
+
+/// The journal behind all its handles.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) dir: PathBuf,
+    pub(super) store: StoreId,
+    pub(super) keys: JournalKeys,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) random: Arc<dyn Random>,
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) options: Options,
+    pub(super) healthy: AtomicBool,
+    /// Intents refused at the door since the journal was last healthy.
+    pub(super) refused: AtomicU64,
+    /// Outcomes that found no room in the queue.
+    pub(super) lost: AtomicU64,
+    queue: Mutex<Queue>,
+    wake: Condvar,
+    published: Mutex<Published>,
+}
+
+/// A thread that panicked left no half-made change here: each critical section is a plain move.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Everything a journal is made of.
+#[derive(Debug)]
+pub(super) struct Parts {
+    pub(super) dir: PathBuf,
+    pub(super) store: StoreId,
+    pub(super) keys: JournalKeys,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) random: Arc<dyn Random>,
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) options: Options,
+}
+
+impl Shared {
+    pub(super) fn new(parts: Parts, published: Published) -> Self {
+        let Parts {
+            dir,
+            store,
+            keys,
+            clock,
+            random,
+            disk,
+            options,
+        } = parts;
+        Self {
+            dir,
+            store,
+            keys,
+            clock,
+            random,
+            disk,
+            options,
+            healthy: AtomicBool::new(true),
+            refused: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
+            queue: Mutex::default(),
+            wake: Condvar::new(),
+            published: Mutex::new(published),
+        }
+    }
+
+    pub(super) fn seal(&self) -> Seal<'_> {
+        Seal {
+            store: self.store,
+            keys: &self.keys,
+        }
+    }
+
+    pub(super) fn published(&self) -> Published {
+        *lock(&self.published)
+    }
+
+    pub(super) fn publish(&self, published: Published) {
+        *lock(&self.published) = published;
+    }
+
+    /// Queues an intent, unless the journal is closed, unhealthy or has too many waiting.
+    pub(super) fn ask(&self, asked: Asked) -> Result<(), AuditError> {
+        if !self.healthy.load(Ordering::Acquire) {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+            return Err(AuditError::Unavailable);
+        }
+        let mut queue = lock(&self.queue);
+        if queue.closing || queue.work.intents.len() >= self.options.queue {
+            return Err(AuditError::Unavailable);
+        }
+        queue.work.intents.push_back(asked);
+        self.notify(queue);
+        Ok(())
+    }
+
+    /// Queues an outcome. One that finds no room is counted, and the next repair names the number.
+    pub(super) fn tell(&self, late: Late) {
+        let mut queue = lock(&self.queue);
+        if queue.closing || queue.work.outcomes.len() >= self.options.backlog {
+            drop(queue);
+            self.lost.fetch_add(1, Ordering::Relaxed);
+            tracing::warn!(
+                intent = late.intent.seq,
+                "an audit outcome could not be queued"
+            );
+            return;
+        }
+        queue.work.outcomes.push_back(late);
+        self.notify(queue);
+    }
+
+    /// Queues a wish for a checkpoint.
+    pub(super) fn wish(&self) -> Result<mpsc::Receiver<Result<Head, AuditError>>, AuditError> {
+        let (reply, answer) = mpsc::sync_channel(1);
+        let mut queue = lock(&self.queue);
+        if queue.closing {
+            return Err(AuditError::Unavailable);
+        }
+        queue.work.checkpoints.push(reply);
+        self.notify(queue);
+        Ok(answer)
+    }
+
+    /// Tells the writer to finish what is queued and end.
+    pub(super) fn close(&self) {
+        let mut queue = lock(&self.queue);
+        queue.closing = true;
+        self.notify(queue);
+    }
+
+    fn notify(&self, queue: MutexGuard<'_, Queue>) {
+        let idle = queue.idle;
+        drop(queue);
+        if idle {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Moves what is queued into `work`, sleeping for `patience` at most when there is nothing.
+    /// Whether the journal is closing.
+    pub(super) fn gather(&self, work: &mut Work, patience: Option<Duration>) -> bool {
+        let mut queue = lock(&self.queue);
+        if queue.work.is_empty() && !queue.closing {
+            queue.idle = true;
+            queue = match patience {
+                Some(patience) => {
+                    let woken = self.wake.wait_timeout(queue, patience);
+                    woken.unwrap_or_else(PoisonError::into_inner).0
+                }
+                None => self
+                    .wake
+                    .wait(queue)
+                    .unwrap_or_else(PoisonError::into_inner),
+            };
+            queue.idle = false;
+        }
+        work.append(&mut queue.work);
+        queue.closing
+    }
+}
