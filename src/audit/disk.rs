@@ -41,11 +41,11 @@ pub(super) fn make_dir(dir: &Path) -> Result<(), AuditError> {
         Err(error) => return Err(AuditError::io(doing)(error)),
     }
     let found = fs::symlink_metadata(dir).map_err(AuditError::io(doing))?;
-    if found.is_dir() {
-        Ok(())
-    } else {
-        Err(AuditError::io(doing)(io::ErrorKind::NotADirectory.into()))
+    if !found.is_dir() {
+        return Err(AuditError::io(doing)(io::ErrorKind::NotADirectory.into()));
     }
+    let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
+    sync_dir(parent.unwrap_or(Path::new("."))).map_err(AuditError::io(doing))
 }
 
 /// Opens a regular file for reading and writing (0600 when made): no symbolic link is followed, and

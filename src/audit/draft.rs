@@ -1,13 +1,15 @@
 //! Drafting a group: the journal's own record, outcomes, intents, a checkpoint, as one plaintext.
 
 use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
 
 use super::checkpoint::Checkpoint;
 use super::line::{Late, MAX_LINE, time_text, write_event, write_outcome};
+use super::recovery::repaired;
 use super::segment::PREFIX;
 use super::shared::Asked;
 use super::writer::{Writer, answer};
-use super::{AuditError, Event, Head, export};
+use super::{AuditError, Event, Gap, Head, export};
 use crate::clock::Timestamp;
 
 /// A group ends when its lines reach this many bytes.
@@ -26,6 +28,14 @@ pub(super) struct Draft {
 
 impl Writer {
     pub(super) fn draft(&mut self, sign: bool) -> Draft {
+        let lost = self.shared.lost.swap(0, Ordering::Relaxed);
+        if lost > 0 && self.own.is_none() {
+            let gap = Gap {
+                outcomes_lost: lost,
+                ..Gap::default()
+            };
+            self.own = Some(repaired("outcomes_lost", gap));
+        }
         let now = self.shared.clock.now();
         let time = time_text(now);
         self.plaintext.clear();

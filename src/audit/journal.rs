@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::disk::{self, Disk, System};
+use super::disk::{self, System};
 use super::line::{Intent, Late};
 use super::query::{self, Filter, Page};
 use super::reader::Reader;
@@ -57,7 +57,7 @@ impl Default for Options {
         Self {
             segment_bytes: 64 << 20,
             checkpoint_every: 1000,
-            checkpoint_after: Duration::from_secs(60),
+            checkpoint_after: Duration::from_mins(1),
             patience: Duration::from_secs(2),
             retry: Duration::from_millis(100),
             queue: 16_384,
@@ -90,7 +90,7 @@ impl Journal {
         random: Arc<dyn Random>,
         options: Options,
     ) -> Result<Self, AuditError> {
-        let (dir, disk) = (dir.to_owned(), Arc::new(System) as Arc<dyn Disk>);
+        let (dir, disk) = (dir.to_owned(), Arc::new(System));
         Self::open_parts(Parts {
             dir,
             store,
@@ -132,7 +132,8 @@ impl Journal {
     }
 
     /// Records an event. It is durable when this returns; callers at the same time share one
-    /// fdatasync.
+    /// fdatasync. A caller that stops waiting leaves no record, or one whose outcome is `unknown`.
+    /// Needs tokio's timer.
     ///
     /// # Errors
     /// [`AuditError::Unavailable`] when it could not be made durable in time: nothing was counted,
@@ -210,7 +211,8 @@ impl Journal {
     }
 
     /// Follows the chain through all segments, from the first record to the last durable one, and
-    /// demands that it contains `known`. Blocks.
+    /// demands that it contains `known`. Records since the last checkpoint make it
+    /// [`Incomplete`](super::Verdict::Incomplete); [`checkpoint`](Self::checkpoint) first. Blocks.
     ///
     /// # Errors
     /// [`AuditError`] when a segment cannot be read. Tampering is a verdict, not an error.

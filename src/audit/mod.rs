@@ -35,13 +35,19 @@ mod verify;
 mod writer;
 
 #[cfg(test)]
+mod tests_export;
+#[cfg(test)]
 mod tests_failure;
 #[cfg(test)]
 mod tests_journal;
 #[cfg(test)]
+mod tests_query;
+#[cfg(test)]
 mod tests_rig;
 #[cfg(test)]
-mod tests_tamper;
+mod tests_segment;
+#[cfg(test)]
+mod tests_speed;
 
 pub use action::{Action, ActionError};
 pub use chain::Head;

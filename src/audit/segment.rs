@@ -274,12 +274,12 @@ pub(super) fn place(
     dir: &Path,
     path: &Path,
     disk: &dyn Disk,
-    fill: impl FnOnce(&File) -> io::Result<()>,
+    write: impl FnOnce(&File) -> io::Result<()>,
 ) -> io::Result<File> {
     let unfinished = path.with_extension("tmp");
     let file = disk::open_file(&unfinished, true)?;
     file.set_len(0)?;
-    fill(&file)?;
+    write(&file)?;
     disk.sync(&file)?;
     std::fs::rename(&unfinished, path)?;
     disk::sync_dir(dir)?;
