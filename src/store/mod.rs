@@ -1,1 +1,86 @@
 //! What stands on disk: engines, the commit writer, and the guard against an older or emptier store.
+//!
+//! An [`Engine`] is small, synchronous and raw: bytes in, bytes out, one atomic and durable
+//! [`apply`](Engine::apply). Over every engine stands the same [`Store`], which is why there is no
+//! `Store` trait: preconditions, grouping, the digest, the generation and the anchor are the security
+//! argument, and it should exist once, not once per engine. What an engine may get wrong, the store
+//! notices.
+//!
+//! **Values are [`Record`]s and nothing else**, so plaintext cannot be stored. Keys are a [`Class`]
+//! byte and bytes that callers have hashed under a key, so names cannot be read.
+//!
+//! The life of a commit, and why in that order:
+//!
+//! 1. Callers queue on one writer thread, which takes what has gathered (up to 256). Nothing else ever
+//!    writes or flushes: sled's own thread pool deadlocks when seven tasks await a flush.
+//! 2. Each caller's preconditions are checked against the engine and the earlier commits of the group.
+//!    One that fails is refused alone.
+//! 3. One batch holds every accepted change **and** the new sealed state record: generation, number of
+//!    records, keyed digest of all of them, head of the audit journal. They are true together or not
+//!    at all.
+//! 4. The engine applies the batch and syncs it. Only then is it durable.
+//! 5. The anchor file, which lies outside the database, is told the new state. It may lag after a power
+//!    cut, since it is not synced each time, but never leads.
+//! 6. The callers are answered.
+//!
+//! At the next start everything is counted and digested anew, and compared with the state record and
+//! the anchor before a single record is served. An older copy, a missing record, a flipped byte that
+//! the engine did not notice: the store does not open, and says why ([`StoreError::hint`]).
+//!
+//! Readers see a change once it is applied, which is a moment before it is durable. A change that was
+//! seen and then failed to sync leaves the store failed, and it serves nothing until it is reopened.
+
+mod anchor;
+mod batch;
+mod census;
+mod engine;
+mod error;
+mod files;
+mod key;
+mod memory;
+mod opened;
+mod sled_engine;
+mod state;
+mod writer;
+
+#[cfg(test)]
+mod tests_commit;
+#[cfg(test)]
+mod tests_damage;
+#[cfg(test)]
+mod tests_log;
+#[cfg(test)]
+mod tests_support;
+
+use crate::crypto::Record;
+
+pub use batch::{Batch, Expect};
+pub use engine::{Engine, Pair, Visitor, Write};
+pub use error::StoreError;
+pub use key::{Class, StoreKey};
+pub use memory::MemoryEngine;
+pub use opened::{Store, StoreKeys};
+pub use sled_engine::{DEFAULT_CACHE_BYTES, SledEngine};
+pub use state::JournalMark;
+
+/// The longest record that a commit takes, in bytes (96 KiB): a padded value of 64 KiB, its data key
+/// and its metadata. sled's segments are sized after it, so that no record becomes a loose file.
+pub const MAX_RECORD_BYTES: usize = 96 * 1024;
+
+/// Reads a record before the store is opened: the system keys, without which it cannot be.
+/// Nothing has compared the engine's content with the anchor yet, so trust only what a key opens.
+///
+/// # Errors
+/// What the engine reports; [`StoreError::Damaged`] when the bytes are no record.
+pub fn read_raw(engine: &dyn Engine, key: &StoreKey) -> Result<Option<Record>, StoreError> {
+    engine
+        .get(key.as_bytes())?
+        .map(|bytes| parse_record(&bytes))
+        .transpose()
+}
+
+fn parse_record(bytes: &[u8]) -> Result<Record, StoreError> {
+    Record::parse(bytes).map_err(|_| StoreError::Damaged {
+        what: "a record has an unknown form",
+    })
+}

@@ -1,0 +1,78 @@
+//! Changes that happen together, and what must be so for them to happen.
+
+use std::collections::BTreeMap;
+
+use super::{MAX_RECORD_BYTES, StoreError, StoreKey};
+use crate::crypto::{Digest, Record};
+
+/// What a commit expects of a record before any of its own changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expect {
+    /// There is none.
+    Absent,
+    /// There is one.
+    Present,
+    /// It is, byte for byte, the one whose SHA-256 this is.
+    Exactly(Digest),
+}
+
+/// Changes that happen together or not at all. Of two changes of one key the later counts.
+#[derive(Debug, Default)]
+pub struct Batch {
+    pub(super) changes: BTreeMap<StoreKey, Option<Record>>,
+    pub(super) expected: Vec<(StoreKey, Expect)>,
+}
+
+impl Batch {
+    /// No change yet. Committing it as it is only moves the generation and the journal mark.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Stores `record` under `key`, in place of any other.
+    pub fn put(&mut self, key: StoreKey, record: Record) {
+        self.changes.insert(key, Some(record));
+    }
+
+    /// Removes the record under `key`; none being there is no failure.
+    pub fn delete(&mut self, key: StoreKey) {
+        self.changes.insert(key, None);
+    }
+
+    /// Makes the commit depend on what stands under `key`.
+    pub fn expect(&mut self, key: StoreKey, expect: Expect) {
+        self.expected.push((key, expect));
+    }
+
+    /// Whether there is neither a change nor an expectation.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty() && self.expected.is_empty()
+    }
+
+    /// How many bytes of records it holds.
+    pub(super) fn weight(&self) -> usize {
+        self.changes
+            .values()
+            .flatten()
+            .map(|record| record.as_bytes().len())
+            .sum()
+    }
+
+    /// Checks what can be checked without looking at the store.
+    pub(super) fn check(&self) -> Result<(), StoreError> {
+        for (key, record) in &self.changes {
+            if key.as_bytes() == StoreKey::STATE {
+                return Err(StoreError::Reserved);
+            }
+            let length = record.as_ref().map_or(0, |record| record.as_bytes().len());
+            if length > MAX_RECORD_BYTES {
+                return Err(StoreError::TooLarge {
+                    limit: MAX_RECORD_BYTES,
+                });
+            }
+        }
+        Ok(())
+    }
+}

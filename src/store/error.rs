@@ -1,0 +1,141 @@
+//! What can go wrong with the store, and what to do about it.
+
+use std::io;
+
+/// A failure of the store. None of them holds a key or a value.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// Another process has the data directory.
+    #[error("the data directory is in use by another process")]
+    Locked,
+    /// The directory holds a store of another format, or something else.
+    #[error("the data directory holds no store of a format known to this version")]
+    Format,
+    /// What is stored is not what was written.
+    #[error("the store is damaged: {what}")]
+    Damaged {
+        /// Which check failed.
+        what: &'static str,
+    },
+    /// The store is an older copy of itself.
+    #[error(
+        "the store is an older copy: it is at generation {store}, and its anchor file has seen {anchor}"
+    )]
+    RolledBack {
+        /// The generation that was found.
+        store: u64,
+        /// The generation that the anchor file remembers.
+        anchor: u64,
+    },
+    /// The store is empty, and its anchor file says that it was not.
+    #[error("the store is empty, but its anchor file says that it held records")]
+    Emptied,
+    /// The store has no anchor file.
+    #[error("the anchor file of the store is missing")]
+    AnchorMissing,
+    /// The anchor file is not one of this store.
+    #[error("the anchor file is damaged, or belongs to another store")]
+    AnchorDamaged,
+    /// There is no store here yet.
+    #[error("there is no store yet")]
+    NotCreated,
+    /// A store cannot be made where one is.
+    #[error("there is a store already")]
+    NotEmpty,
+    /// What a commit expected was not so; nothing of it was done.
+    #[error("a record changed in the meantime")]
+    Precondition,
+    /// A record is longer than the store takes.
+    #[error("a record is longer than {limit} bytes")]
+    TooLarge {
+        /// The longest record, in bytes.
+        limit: usize,
+    },
+    /// A commit names the record that the store keeps for itself.
+    #[error("the state record belongs to the store")]
+    Reserved,
+    /// The state could not be sealed; nothing was changed.
+    #[error("the state of the store could not be sealed")]
+    Sealing,
+    /// No room is left on the disk. The change may or may not be there after the next start.
+    #[error("no room is left for the store")]
+    Full,
+    /// The operating system refused. A change may or may not be there after the next start.
+    #[error("{doing} failed: {kind}")]
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// The operating system's reason.
+        kind: io::ErrorKind,
+    },
+    /// An earlier write failed, so what is in memory may not be what is on disk.
+    #[error("the store stopped after a failed write")]
+    Failed,
+    /// The store was closed.
+    #[error("the store is closed")]
+    Closed,
+}
+
+impl StoreError {
+    /// What to do next, in one sentence or two.
+    #[must_use]
+    pub const fn hint(&self) -> &'static str {
+        match self {
+            Self::Locked => "Stop the other broker, or give this one another data directory.",
+            Self::Format => {
+                "Check the data directory's path. If a newer version wrote it, start that version; this one changes nothing here."
+            }
+            Self::Damaged { .. } => {
+                "Keep the directory as it is, copy it aside, and restore the newest backup. Check the disk."
+            }
+            Self::RolledBack { .. } => {
+                "Put back the newest copy of the data directory. If this older copy is what you want, restore it as a backup, so that the step back is recorded."
+            }
+            Self::Emptied => {
+                "Check that the right data directory is mounted. If its content is lost, restore the newest backup."
+            }
+            Self::AnchorMissing => {
+                "Put the anchor file back beside the data directory. If it is lost, nothing can tell whether this store is the newest: restore from a backup, which makes a new anchor."
+            }
+            Self::AnchorDamaged => {
+                "Put back the anchor file that belongs to this data directory, or restore from a backup, which makes a new one."
+            }
+            Self::NotCreated => "Start the broker once with `init`, or check the data directory.",
+            Self::NotEmpty => "Start without `init`, or choose an empty data directory.",
+            Self::Precondition => "Read the record again and repeat the change.",
+            Self::TooLarge { .. } => "Store a shorter value.",
+            Self::Reserved => "Use another key: this one is the store's own.",
+            Self::Sealing => "Try again; the operating system gave no random bytes.",
+            Self::Full => "Make room on the disk that holds the data directory, then restart.",
+            Self::Io { .. } => {
+                "Check the disk and the permissions of the data directory, then restart."
+            }
+            Self::Failed => {
+                "Look up the first failure in the log, mend its cause, then restart the broker."
+            }
+            Self::Closed => "The broker is shutting down; try again once it is back.",
+        }
+    }
+
+    /// Turns a failure of the operating system into [`StoreError::Full`] or [`StoreError::Io`].
+    pub(super) fn io(doing: &'static str, kind: io::ErrorKind) -> Self {
+        match kind {
+            io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::FileTooLarge => Self::Full,
+            kind => Self::Io { doing, kind },
+        }
+    }
+}
+
+/// Names what was being done when the operating system refused.
+pub(super) trait Doing<T> {
+    /// The failure as a [`StoreError`].
+    fn doing(self, doing: &'static str) -> Result<T, StoreError>;
+}
+
+impl<T, E: Into<io::Error>> Doing<T> for Result<T, E> {
+    fn doing(self, doing: &'static str) -> Result<T, StoreError> {
+        self.map_err(|error| StoreError::io(doing, error.into().kind()))
+    }
+}

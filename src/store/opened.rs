@@ -1,0 +1,315 @@
+//! The store itself: created or opened, read, committed to, closed.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::mpsc::{self, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use tokio::sync::oneshot;
+
+use super::anchor::Anchor;
+use super::error::Doing;
+use super::state::State;
+use super::writer::{Committer, Group, Health, Job, Shared};
+use super::{Batch, Engine, JournalMark, StoreError, StoreKey, census, parse_record};
+use crate::crypto::{Key, MacKey, Random, Record};
+use crate::id::StoreId;
+
+/// The two keys of the store itself.
+#[derive(Debug)]
+pub struct StoreKeys {
+    /// Seals the state record.
+    pub seal: Key,
+    /// For the digest of all records and the MAC of the anchor file.
+    pub anchor: Key,
+}
+
+impl StoreKeys {
+    fn mac(&self) -> Result<MacKey, StoreError> {
+        MacKey::new(&self.anchor).map_err(|_| StoreError::Sealing)
+    }
+}
+
+/// An open store. Clones are the same store; the last one to go closes it.
+#[derive(Clone)]
+pub struct Store(Arc<Inner>);
+
+struct Inner {
+    engine: Arc<dyn Engine>,
+    shared: Arc<Shared>,
+    writer: Mutex<Option<Writer>>,
+}
+
+struct Writer {
+    queue: Sender<Job>,
+    thread: JoinHandle<()>,
+}
+
+impl Store {
+    /// Makes a store in an empty engine, with `first` as its first records.
+    ///
+    /// # Errors
+    /// [`StoreError::NotEmpty`] when the engine holds something, [`StoreError::Emptied`] when an anchor
+    /// file remembers that it did, or what the engine or the operating system reports.
+    pub fn create(
+        engine: Arc<dyn Engine>,
+        id: StoreId,
+        keys: StoreKeys,
+        anchor_file: &Path,
+        random: Arc<dyn Random>,
+        first: Batch,
+    ) -> Result<Self, StoreError> {
+        if !engine.is_empty()? {
+            return Err(StoreError::NotEmpty);
+        }
+        let mac = keys.mac()?;
+        let mut group = Group::new(&*engine, &mac, State::nothing());
+        group.join(first, JournalMark::GENESIS)?;
+        let (state, changes) = group.finish();
+        let mut committer = Committer {
+            anchor: Anchor::create(anchor_file, id, mac.clone())?,
+            engine,
+            store: id,
+            seal: keys.seal,
+            mac,
+            random,
+            shared: Arc::new(Shared::new(State::nothing())),
+        };
+        committer.commit(state, changes)?;
+        committer.anchor.sync()?;
+        Self::start(committer)
+    }
+
+    /// Opens a store: counts and digests every record, and compares the result with the sealed state
+    /// record and the anchor file before anything is served. Takes about a second per 300,000 records.
+    ///
+    /// # Errors
+    /// [`StoreError::NotCreated`], [`StoreError::Emptied`], [`StoreError::AnchorMissing`],
+    /// [`StoreError::AnchorDamaged`], [`StoreError::RolledBack`], [`StoreError::Damaged`], or what the
+    /// engine or the operating system reports.
+    pub fn open(
+        engine: Arc<dyn Engine>,
+        id: StoreId,
+        keys: StoreKeys,
+        anchor_file: &Path,
+        random: Arc<dyn Random>,
+    ) -> Result<Self, StoreError> {
+        let mac = keys.mac()?;
+        let anchored = Anchor::open(anchor_file, id, mac.clone())?;
+        let found = engine.get(StoreKey::STATE)?;
+        let (mut anchor, remembered, found) = match (anchored, found) {
+            (Some((anchor, remembered)), Some(found)) => (anchor, remembered, found),
+            // A creation that was cut short before its first commit.
+            (Some((_, state)), None) if state.generation == 0 && engine.is_empty()? => {
+                return Err(StoreError::NotCreated);
+            }
+            (Some(_), None) => return Err(StoreError::Emptied),
+            (None, None) if engine.is_empty()? => return Err(StoreError::NotCreated),
+            (None, _) => return Err(StoreError::AnchorMissing),
+        };
+        let state = State::open(id, &keys.seal, &found)?;
+        compare(&state, &remembered, || census::take(&*engine, &mac))?;
+        anchor.write(&state)?;
+        anchor.sync()?;
+        Self::start(Committer {
+            engine,
+            store: id,
+            seal: keys.seal,
+            mac,
+            anchor,
+            random,
+            shared: Arc::new(Shared::new(state)),
+        })
+    }
+
+    fn start(committer: Committer) -> Result<Self, StoreError> {
+        let engine = Arc::clone(&committer.engine);
+        let shared = Arc::clone(&committer.shared);
+        let (queue, jobs) = mpsc::channel();
+        let thread = thread::Builder::new()
+            .name("store-commit".into())
+            .spawn(move || committer.run(&jobs))
+            .doing("starting the commit writer")?;
+        Ok(Self(Arc::new(Inner {
+            engine,
+            shared,
+            writer: Mutex::new(Some(Writer { queue, thread })),
+        })))
+    }
+
+    /// Reads a record. It reads on the calling task: a cached read takes about a microsecond.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] when what is stored is no record; [`StoreError::Failed`] and
+    /// [`StoreError::Closed`]; what the engine reports.
+    #[expect(
+        clippy::unused_async,
+        reason = "an engine over a network would wait here"
+    )]
+    pub async fn get(&self, key: &StoreKey) -> Result<Option<Record>, StoreError> {
+        self.0.shared.usable()?;
+        super::read_raw(&*self.0.engine, key)
+    }
+
+    /// At most `limit` records in order of their keys, whose keys begin with `prefix` and, if given, come
+    /// after `after`. The store's own state record is not among them.
+    ///
+    /// # Errors
+    /// As [`Store::get`].
+    #[expect(
+        clippy::unused_async,
+        reason = "an engine over a network would wait here"
+    )]
+    pub async fn scan(
+        &self,
+        prefix: &StoreKey,
+        after: Option<&StoreKey>,
+        limit: usize,
+    ) -> Result<Vec<(StoreKey, Record)>, StoreError> {
+        self.0.shared.usable()?;
+        let prefix = prefix.as_bytes();
+        // The state record has the first key of all: a scan that would begin there begins after it.
+        let after = match after.map(StoreKey::as_bytes) {
+            None if prefix == StoreKey::STATE => Some(StoreKey::STATE),
+            after => after,
+        };
+        let pairs = self.0.engine.scan(prefix, after, limit)?;
+        pairs
+            .iter()
+            .map(|(key, value)| {
+                let key = StoreKey::of(key).ok_or(StoreError::Damaged {
+                    what: "a record has an unknown class",
+                })?;
+                Ok((key, parse_record(value)?))
+            })
+            .collect()
+    }
+
+    /// Makes the changes of `batch` together, durable when this returns, and remembers that the audit
+    /// journal had come to `mark`. Returns the store's generation, which commits of one group share.
+    ///
+    /// A caller that goes away while it waits does not stop its commit.
+    ///
+    /// # Errors
+    /// [`StoreError::Precondition`], [`StoreError::TooLarge`] and [`StoreError::Reserved`] concern this
+    /// batch alone: nothing of it was done. After [`StoreError::Full`] or [`StoreError::Io`] it may or
+    /// may not be there, and the store answers [`StoreError::Failed`] until it is opened again.
+    pub async fn commit(&self, batch: Batch, mark: JournalMark) -> Result<u64, StoreError> {
+        let (answer, outcome) = oneshot::channel();
+        self.0.send(Job {
+            batch,
+            mark,
+            answer,
+        })?;
+        outcome.await.unwrap_or_else(|_| {
+            // The writer thread is gone without a word.
+            self.0.shared.end(Health::Failed);
+            Err(StoreError::Failed)
+        })
+    }
+
+    /// How many group commits there were.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.0.shared.state().generation
+    }
+
+    /// How far the audit journal had come at the newest commit.
+    #[must_use]
+    pub fn journal_mark(&self) -> JournalMark {
+        self.0.shared.state().mark
+    }
+
+    /// How many records there are, without the store's own.
+    #[must_use]
+    pub fn records(&self) -> u64 {
+        self.0.shared.state().census.count
+    }
+
+    /// How much room the store takes on disk, in bytes.
+    ///
+    /// # Errors
+    /// When that cannot be found out.
+    pub fn size_bytes(&self) -> Result<u64, StoreError> {
+        self.0.engine.size_bytes()
+    }
+
+    /// Whether the store serves: neither failed nor closed.
+    #[must_use]
+    pub fn healthy(&self) -> bool {
+        self.0.shared.health() == Health::Sound
+    }
+
+    /// Serves what has queued, syncs the anchor file, and ends the writer thread. Blocks until then.
+    /// A second call changes nothing.
+    pub fn close(&self) {
+        self.0.close();
+    }
+}
+
+/// Holds the store found against what the anchor remembers and what is really there.
+fn compare(
+    state: &State,
+    remembered: &State,
+    really: impl FnOnce() -> Result<super::state::Census, StoreError>,
+) -> Result<(), StoreError> {
+    if state.generation < remembered.generation {
+        return Err(StoreError::RolledBack {
+            store: state.generation,
+            anchor: remembered.generation,
+        });
+    }
+    if state.generation == remembered.generation && state != remembered {
+        return Err(StoreError::Damaged {
+            what: "the state record is not the one that the anchor file has seen",
+        });
+    }
+    if really()? != state.census {
+        return Err(StoreError::Damaged {
+            what: "records are missing, altered or added",
+        });
+    }
+    Ok(())
+}
+
+impl Inner {
+    fn send(&self, job: Job) -> Result<(), StoreError> {
+        self.shared.usable()?;
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let writer = writer.as_ref().ok_or(StoreError::Closed)?;
+        writer.queue.send(job).map_err(|_| StoreError::Failed)
+    }
+
+    fn close(&self) {
+        // Held while the thread ends, so that a second caller waits for it too.
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(Writer { queue, thread }) = writer.take() {
+            drop(queue);
+            let ended = thread.join();
+            self.shared.end(match ended {
+                Ok(()) => Health::Closed,
+                Err(_) => Health::Failed,
+            });
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.0.shared.state();
+        write!(
+            f,
+            "Store({}, generation {}, {} records)",
+            self.0.engine.name(),
+            state.generation,
+            state.census.count
+        )
+    }
+}

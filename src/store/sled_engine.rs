@@ -1,0 +1,229 @@
+//! sled 0.34.7, held so that its weak points cannot hurt: see each comment for the measured reason.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::ops::Bound;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use super::error::Doing;
+use super::files::{self, DataDir};
+use super::memory::scan_start;
+use super::{Engine, Pair, StoreError, Visitor, Write};
+
+/// What sled keeps in memory unless a setting says otherwise: 64 MiB, where its own default is 1 GB.
+pub const DEFAULT_CACHE_BYTES: u64 = 64 << 20;
+
+/// sled moves whatever is longer than a quarter of a segment into a loose file that it never syncs.
+/// A leaf has up to 20 records (split above 16, merged below 4), so 20 · 96 KiB must fit a quarter.
+const SEGMENT_BYTES: usize = 8 << 20;
+
+/// sled's threads may hold its own lock for a moment after a close: 500 times 10 ms.
+const LOCK_ATTEMPTS: u32 = 500;
+
+/// A sled database in a directory of its own.
+pub struct SledEngine {
+    /// Taken out only when dropped.
+    db: Option<sled::Db>,
+    /// A second handle of the database file, to sync it: sled's flush only starts the writing.
+    sync: File,
+    loose: PathBuf,
+    _dir: DataDir,
+}
+
+impl SledEngine {
+    /// Opens or makes the database in `dir`, which no other process may use meanwhile. sled keeps about
+    /// `cache_bytes` in memory.
+    ///
+    /// # Errors
+    /// [`StoreError::Locked`], [`StoreError::Format`], [`StoreError::Damaged`] when sled cannot read its
+    /// files, or what the operating system refuses.
+    pub fn open(dir: &Path, cache_bytes: u64) -> Result<Self, StoreError> {
+        let dir = DataDir::open(dir)?;
+        let path = dir.engine();
+        files::remove_half_written(&path).doing("removing half-written snapshots")?;
+        let config = sled::Config::new()
+            .path(&path)
+            .cache_capacity(cache_bytes.max(1 << 20))
+            .segment_size(SEGMENT_BYTES)
+            // Only the commit writer flushes.
+            .flush_every_ms(None)
+            .use_compression(false);
+        let db = open_aside(config)?;
+        // sled writes its snapshot and repairs its log while it opens, and syncs neither names nor all
+        // of the files.
+        files::settle(&path).doing("syncing the data directory")?;
+        let sync = File::open(path.join("db")).doing("opening the database file")?;
+        Ok(Self {
+            db: Some(db),
+            sync,
+            loose: path.join("blobs"),
+            _dir: dir,
+        })
+    }
+
+    fn with<R>(
+        &self,
+        work: impl FnOnce(&sled::Db) -> Result<R, StoreError>,
+    ) -> Result<R, StoreError> {
+        let db = self.db.as_ref().ok_or(StoreError::Closed)?;
+        guarded(|| work(db))
+    }
+
+    /// Makes what sled has written durable. Loose files should not exist; if one does, it is synced too
+    /// rather than trusted.
+    fn sync(&self) -> Result<(), StoreError> {
+        const DOING: &str = "syncing the database";
+        rustix::fs::fdatasync(&self.sync).doing(DOING)?;
+        let mut loose = false;
+        for entry in fs::read_dir(&self.loose).doing(DOING)? {
+            let path = entry.doing(DOING)?.path();
+            File::open(path)
+                .and_then(|file| file.sync_all())
+                .doing(DOING)?;
+            loose = true;
+        }
+        if loose {
+            files::sync_dir(&self.loose).doing(DOING)?;
+        }
+        Ok(())
+    }
+}
+
+/// Opens sled on a thread of its own: damaged files make it panic, and the panic ends there.
+fn open_aside(config: sled::Config) -> Result<sled::Db, StoreError> {
+    let opening = thread::Builder::new()
+        .name("store-open".into())
+        .spawn(move || guarded(|| open_patiently(&config)))
+        .doing("opening the database")?;
+    opening.join().unwrap_or(Err(BROKEN))
+}
+
+fn open_patiently(config: &sled::Config) -> Result<sled::Db, StoreError> {
+    for _ in 1..LOCK_ATTEMPTS {
+        match config.open() {
+            // Our own lock on the directory is held, so only a thread of this process can be meant.
+            Err(sled::Error::Io(error))
+                if error.to_string().starts_with("could not acquire lock") =>
+            {
+                thread::sleep(Duration::from_millis(10));
+            }
+            opened => return opened.map_err(|error| failure("opening the database", error)),
+        }
+    }
+    Err(StoreError::Locked)
+}
+
+const BROKEN: StoreError = StoreError::Damaged {
+    what: "the database engine cannot read its files",
+};
+
+/// Runs `work` so that a panic inside sled becomes an error.
+fn guarded<R>(work: impl FnOnce() -> Result<R, StoreError>) -> Result<R, StoreError> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(BROKEN))
+}
+
+fn failure(doing: &'static str, error: sled::Error) -> StoreError {
+    match error {
+        sled::Error::Io(error) => match error.kind() {
+            // A page that is not where the log says.
+            std::io::ErrorKind::UnexpectedEof => BROKEN,
+            kind => StoreError::io(doing, kind),
+        },
+        sled::Error::Unsupported(_) => StoreError::Format,
+        _ => BROKEN,
+    }
+}
+
+impl Engine for SledEngine {
+    fn name(&self) -> &'static str {
+        "sled"
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.with(|db| {
+            let value = db
+                .get(key)
+                .map_err(|e| failure("reading the database", e))?;
+            Ok(value.map(|value| value.to_vec()))
+        })
+    }
+
+    fn scan(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<Pair>, StoreError> {
+        self.with(|db| {
+            db.range::<&[u8], _>((scan_start(prefix, after), Bound::Unbounded))
+                .take_while(|pair| !matches!(pair, Ok((key, _)) if !key.starts_with(prefix)))
+                .take(limit)
+                .map(|pair| {
+                    let (key, value) = pair.map_err(|e| failure("reading the database", e))?;
+                    Ok((key.to_vec(), value.to_vec()))
+                })
+                .collect()
+        })
+    }
+
+    fn visit(
+        &self,
+        from: &[u8],
+        until: Option<&[u8]>,
+        each: &mut Visitor<'_>,
+    ) -> Result<(), StoreError> {
+        self.with(|db| {
+            let end = until.map_or(Bound::Unbounded, Bound::Excluded);
+            for pair in db.range::<&[u8], _>((Bound::Included(from), end)) {
+                let (key, value) = pair.map_err(|e| failure("reading the database", e))?;
+                each(&key, &value)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn apply(&self, writes: &[Write]) -> Result<(), StoreError> {
+        let mut batch = sled::Batch::default();
+        for write in writes {
+            match write {
+                Write::Put(key, value) => batch.insert(key.as_slice(), value.as_slice()),
+                Write::Delete(key) => batch.remove(key.as_slice()),
+            }
+        }
+        self.with(|db| {
+            db.apply_batch(batch)
+                .and_then(|()| db.flush())
+                .map_err(|e| failure("writing the database", e))
+        })?;
+        self.sync()
+    }
+
+    fn size_bytes(&self) -> Result<u64, StoreError> {
+        self.with(|db| {
+            db.size_on_disk()
+                .map_err(|e| failure("measuring the database", e))
+        })
+    }
+}
+
+impl fmt::Debug for SledEngine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // sled's own Debug prints keys and values.
+        f.write_str("SledEngine")
+    }
+}
+
+impl Drop for SledEngine {
+    fn drop(&mut self) {
+        // sled writes when it is dropped, and may panic there. All that was acknowledged is durable.
+        let db = self.db.take();
+        guarded(|| {
+            drop(db);
+            Ok(())
+        })
+        .unwrap_or_default();
+    }
+}

@@ -1,0 +1,322 @@
+//! Older, emptier and altered stores: refused with a reason, or exactly right. Never wrong.
+
+use std::fs;
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use super::tests_support::{
+    CACHE, Dice, Place, contents, create, key, mark, open, put, record, record_of,
+};
+use super::{Batch, MemoryEngine, SledEngine, Store, StoreError, StoreKey};
+use crate::crypto::Record;
+
+type Contents = Vec<(StoreKey, Record)>;
+
+async fn fill(store: &Store, from: usize, to: usize) {
+    for n in from..to {
+        let mut batch = put(&format!("key{n:04}"), record_of(1, 50 + n % 300));
+        if n % 5 == 0 {
+            batch.put(key("often"), record(2));
+            batch.delete(key(&format!("key{:04}", n / 2)));
+        }
+        store.commit(batch, mark(1)).await.unwrap();
+    }
+}
+
+/// Opens a store aside, with a limit, and compares what it serves.
+fn outcome(place: Place, expected: Arc<Contents>) -> Result<(), StoreError> {
+    let (done, outcome) = mpsc::channel();
+    thread::spawn(move || {
+        let opened = place.open().map(|store| {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .build()
+                .unwrap();
+            let found = runtime.block_on(contents(&store));
+            assert!(found == *expected, "a damaged store served something else");
+        });
+        done.send(opened).unwrap();
+    });
+    outcome
+        .recv_timeout(Duration::from_secs(60))
+        .expect("opening neither hangs nor panics, and never serves something else")
+}
+
+fn sled_files(place: &Place) -> Vec<PathBuf> {
+    let dir = place.data().join("sled");
+    let mut names: Vec<_> = fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .filter(|entry| entry.file_type().unwrap().is_file())
+        .map(|entry| PathBuf::from(entry.file_name()))
+        .collect();
+    names.sort();
+    names
+}
+
+fn flip(path: &Path, at: u64, mask: u8) {
+    let file = fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(path)
+        .unwrap();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, at).unwrap();
+    file.write_all_at(&[byte[0] ^ mask], at).unwrap();
+}
+
+/// Two places with the same content: one whose engine has only its log, one with a snapshot too.
+async fn samples() -> ([Place; 2], Arc<Contents>) {
+    let log_only = Place::new();
+    let store = log_only.create();
+    fill(&store, 0, 120).await;
+    let expected = Arc::new(contents(&store).await);
+    store.close();
+    drop(store);
+    let with_snapshot = log_only.copy();
+    drop(with_snapshot.open().unwrap());
+    assert!(
+        sled_files(&with_snapshot)
+            .iter()
+            .any(|name| name.to_string_lossy().starts_with("snap."))
+    );
+    ([log_only, with_snapshot], expected)
+}
+
+#[tokio::test]
+async fn one_flipped_byte_is_refused_or_harmless() {
+    let (places, expected) = samples().await;
+    let mut dice = Dice(7);
+    let (mut refused, mut harmless) = (0, 0);
+    for place in &places {
+        for name in sled_files(place) {
+            let length = fs::metadata(place.data().join("sled").join(&name))
+                .unwrap()
+                .len();
+            let samples = if name == Path::new("db") { 20 } else { 5 };
+            for _ in 0..samples {
+                // Most of a database file may be empty: look where the records are.
+                let at = dice.below(usize::try_from(length.min(100_000)).unwrap());
+                let copy = place.copy();
+                let mask = 1 << dice.below(8);
+                let path = copy.data().join("sled").join(&name);
+                flip(&path, u64::try_from(at).unwrap(), mask);
+                match outcome(copy, Arc::clone(&expected)) {
+                    Ok(()) => harmless += 1,
+                    Err(_) => refused += 1,
+                }
+            }
+        }
+    }
+    println!("flipped bytes: {refused} refused, {harmless} harmless");
+    assert!(refused > 10);
+}
+
+#[tokio::test]
+async fn a_truncated_or_missing_file_is_refused_or_harmless() {
+    let (places, expected) = samples().await;
+    let mut dice = Dice(11);
+    let (mut refused, mut harmless) = (0, 0);
+    for place in &places {
+        for name in sled_files(place) {
+            let length = fs::metadata(place.data().join("sled").join(&name))
+                .unwrap()
+                .len();
+            let inside = usize::try_from(length.min(100_000)).unwrap();
+            let cuts = [0, dice.below(inside), dice.below(inside), inside - 1];
+            for cut in cuts.into_iter().map(Some).chain([None]) {
+                let copy = place.copy();
+                let path = copy.data().join("sled").join(&name);
+                match cut {
+                    Some(cut) => {
+                        let file = fs::OpenOptions::new().write(true).open(path).unwrap();
+                        file.set_len(u64::try_from(cut).unwrap()).unwrap();
+                    }
+                    None => fs::remove_file(path).unwrap(),
+                }
+                match outcome(copy, Arc::clone(&expected)) {
+                    Ok(()) => harmless += 1,
+                    Err(_) => refused += 1,
+                }
+            }
+        }
+    }
+    println!("cut files: {refused} refused, {harmless} harmless");
+    assert!(refused > 5);
+}
+
+#[tokio::test]
+async fn an_older_copy_is_refused_and_names_both_generations() {
+    let place = Place::new();
+    let store = place.create();
+    fill(&store, 0, 5).await;
+    store.close();
+    drop(store);
+    let older = place.copy();
+    let store = place.open().unwrap();
+    fill(&store, 5, 9).await;
+    store.close();
+    drop(store);
+
+    fs::remove_dir_all(place.data()).unwrap();
+    super::tests_support::copy_dir(&older.data(), &place.data());
+    let refused = place.open().unwrap_err();
+    let (store, anchor) = (6, 10);
+    assert_eq!(refused, StoreError::RolledBack { store, anchor });
+    assert!(refused.to_string().contains("generation 6"));
+
+    // The other way round the anchor lags, as it may after a power cut.
+    fs::copy(older.anchor(), place.anchor()).unwrap();
+    drop(place.open().unwrap());
+}
+
+#[tokio::test]
+async fn an_emptied_directory_or_a_lost_anchor_is_refused() {
+    let place = Place::new();
+    assert_eq!(place.open().unwrap_err(), StoreError::NotCreated);
+    drop(place.create());
+    let whole = place.copy();
+
+    fs::remove_dir_all(place.data()).unwrap();
+    assert_eq!(place.open().unwrap_err(), StoreError::Emptied);
+    let made_anew = create(place.engine().unwrap(), &place.anchor());
+    assert_eq!(made_anew.unwrap_err(), StoreError::Emptied);
+
+    let again = create(whole.engine().unwrap(), &whole.anchor());
+    assert_eq!(again.unwrap_err(), StoreError::NotEmpty);
+    fs::remove_file(whole.anchor()).unwrap();
+    assert_eq!(whole.open().unwrap_err(), StoreError::AnchorMissing);
+    fs::write(whole.anchor(), [0; 1024]).unwrap();
+    assert_eq!(whole.open().unwrap_err(), StoreError::AnchorDamaged);
+}
+
+#[tokio::test]
+async fn a_record_that_was_swapped_under_the_store_is_noticed() {
+    use super::{Engine, Write};
+    let place = Place::new();
+    let engine = Arc::new(MemoryEngine::new());
+    let store = create(Arc::clone(&engine) as _, &place.anchor()).unwrap();
+    let mut batch = Batch::new();
+    batch.put(key("a"), record(1));
+    batch.put(key("b"), record(2));
+    store.commit(batch, mark(1)).await.unwrap();
+    drop(store);
+    let [a, b] = ["a", "b"].map(|name| key(name).as_bytes().to_vec());
+    let [old_a, old_b] = [&a, &b].map(|key| engine.get(key).unwrap().unwrap());
+    let attacks = [
+        vec![
+            Write::Put(a.clone(), old_b.clone()),
+            Write::Put(b.clone(), old_a.clone()),
+        ],
+        vec![Write::Delete(a.clone())],
+        vec![Write::Put(key("c").as_bytes().to_vec(), old_a.clone())],
+        vec![Write::Put(vec![0xee, 1], old_a.clone())],
+    ];
+    let mend = [
+        Write::Put(a, old_a),
+        Write::Put(b, old_b),
+        Write::Delete(key("c").as_bytes().to_vec()),
+        Write::Delete(vec![0xee, 1]),
+    ];
+    for attack in attacks {
+        engine.apply(&attack).unwrap();
+        let refused = open(Arc::clone(&engine) as _, &place.anchor()).unwrap_err();
+        assert!(matches!(refused, StoreError::Damaged { .. }));
+        engine.apply(&mend).unwrap();
+        drop(open(Arc::clone(&engine) as _, &place.anchor()).unwrap());
+    }
+}
+
+#[tokio::test]
+async fn a_half_written_snapshot_does_not_keep_the_store_from_opening() {
+    let ([_, place], expected) = samples().await;
+    let stale = place.data().join("sled/snap.FFFFFFFFFFFFFFF0.generating");
+    fs::write(&stale, b"half").unwrap();
+    outcome(place.copy(), expected).unwrap();
+    drop(place.open().unwrap());
+    assert!(!stale.exists());
+}
+
+#[tokio::test]
+async fn a_directory_in_use_or_of_another_format_is_refused() {
+    let place = Place::new();
+    let store = place.create();
+    assert_eq!(place.open().unwrap_err(), StoreError::Locked);
+    drop(store);
+    let format = place.data().join("format");
+    for other in [
+        "runtools-broker store 2\n",
+        "",
+        "runtools-broker store 1\n\n",
+    ] {
+        fs::write(&format, other).unwrap();
+        assert_eq!(place.open().unwrap_err(), StoreError::Format);
+    }
+    fs::remove_file(&format).unwrap();
+    assert_eq!(place.open().unwrap_err(), StoreError::Format);
+}
+
+#[tokio::test]
+async fn nobody_else_may_read_the_files() {
+    let place = Place::new();
+    drop(place.create());
+    drop(place.open().unwrap());
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&place.anchor()), 0o600);
+    let mut dirs = vec![place.data()];
+    while let Some(dir) = dirs.pop() {
+        assert_eq!(mode(&dir), 0o700);
+        for entry in fs::read_dir(dir).unwrap() {
+            let entry = entry.unwrap();
+            if entry.file_type().unwrap().is_dir() {
+                dirs.push(entry.path());
+            } else {
+                assert_eq!(mode(&entry.path()), 0o600, "{:?}", entry.file_name());
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_longest_records_side_by_side_never_become_loose_files() {
+    let place = Place::new();
+    let store = place.create();
+    for round in 0..3 {
+        for n in 0..40 {
+            let name = format!("{n:02}");
+            let length = if n % 2 == 0 { 70 * 1024 } else { 95 * 1024 };
+            store
+                .commit(put(&name, record_of(round, length)), mark(1))
+                .await
+                .unwrap();
+        }
+    }
+    for n in 10..30 {
+        let mut batch = Batch::new();
+        batch.delete(key(&format!("{n:02}")));
+        store.commit(batch, mark(1)).await.unwrap();
+    }
+    for n in 0..10 {
+        store
+            .commit(put(&format!("{n:02}"), record_of(9, 95 * 1024)), mark(1))
+            .await
+            .unwrap();
+    }
+    let loose = place.data().join("sled/blobs");
+    assert_eq!(fs::read_dir(&loose).unwrap().count(), 0);
+    drop(store);
+    let store = place.open().unwrap();
+    assert_eq!(store.records(), 21);
+    assert_eq!(fs::read_dir(&loose).unwrap().count(), 0);
+}
+
+#[test]
+fn a_path_that_is_a_file_is_refused() {
+    let place = Place::new();
+    fs::write(place.data(), b"").unwrap();
+    let refused = SledEngine::open(&place.data(), CACHE).unwrap_err();
+    assert!(matches!(refused, StoreError::Io { .. }), "{refused:?}");
+    assert!(!refused.hint().is_empty());
+}

@@ -1,0 +1,271 @@
+//! The commit writer: one thread, one batch per group, one state record per batch.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::oneshot;
+
+use super::anchor::Anchor;
+use super::state::{Census, State};
+use super::{Batch, Engine, Expect, JournalMark, StoreError, StoreKey, Write};
+use crate::crypto::{Key, MacKey, Random, Record, digests_match, sha256};
+use crate::id::StoreId;
+
+/// How many commits share one sync at most.
+const GROUP: usize = 256;
+/// After how many bytes of records a group is closed (4 MiB), so that large values wait for few others.
+const GROUP_BYTES: usize = 4 << 20;
+
+/// One caller's commit.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) batch: Batch,
+    pub(super) mark: JournalMark,
+    pub(super) answer: oneshot::Sender<Result<u64, StoreError>>,
+}
+
+/// What the writer and the readers both see.
+#[derive(Debug)]
+pub(super) struct Shared {
+    state: Mutex<(State, Health)>,
+}
+
+/// Whether the store may be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Health {
+    /// What is in memory is what is on disk.
+    Sound,
+    /// A write failed; nobody knows how much of it is on disk.
+    Failed,
+    /// Closed.
+    Closed,
+}
+
+impl Shared {
+    pub(super) fn new(state: State) -> Self {
+        Self {
+            state: Mutex::new((state, Health::Sound)),
+        }
+    }
+
+    pub(super) fn state(&self) -> State {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    pub(super) fn health(&self) -> Health {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).1
+    }
+
+    /// Nothing when the store may be used.
+    pub(super) fn usable(&self) -> Result<(), StoreError> {
+        match self.health() {
+            Health::Sound => Ok(()),
+            Health::Failed => Err(StoreError::Failed),
+            Health::Closed => Err(StoreError::Closed),
+        }
+    }
+
+    fn publish(&self, state: State) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).0 = state;
+    }
+
+    /// A failed store stays failed.
+    pub(super) fn end(&self, health: Health) {
+        let mut shared = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if shared.1 == Health::Sound {
+            shared.1 = health;
+        }
+    }
+}
+
+/// All that a commit needs. There is one, and it moves to the writer thread.
+#[derive(Debug)]
+pub(super) struct Committer {
+    pub(super) engine: Arc<dyn Engine>,
+    pub(super) store: StoreId,
+    pub(super) seal: Key,
+    pub(super) mac: MacKey,
+    pub(super) anchor: Anchor,
+    pub(super) random: Arc<dyn Random>,
+    pub(super) shared: Arc<Shared>,
+}
+
+impl Committer {
+    /// Serves until every sender is gone and the queue is empty, then syncs the anchor.
+    pub(super) fn run(mut self, queue: &Receiver<Job>) {
+        while let Ok(first) = queue.recv() {
+            let mut weight = first.batch.weight();
+            let mut jobs = vec![first];
+            while jobs.len() < GROUP
+                && weight < GROUP_BYTES
+                && let Ok(job) = queue.try_recv()
+            {
+                weight = weight.saturating_add(job.batch.weight());
+                jobs.push(job);
+            }
+            self.serve(jobs);
+        }
+        // At worst the anchor lags, and the store is as durable as it was.
+        self.anchor.sync().unwrap_or_default();
+    }
+
+    /// Commits what can be committed of a group, and answers everyone.
+    fn serve(&mut self, jobs: Vec<Job>) {
+        let mut group = Group::new(&*self.engine, &self.mac, self.shared.state());
+        let mut accepted = vec![];
+        let usable = self.shared.usable();
+        for job in jobs {
+            let joined = usable
+                .clone()
+                .and_then(|()| group.join(job.batch, job.mark));
+            match joined {
+                Ok(()) => accepted.push(job.answer),
+                Err(error) => reply(job.answer, Err(error)),
+            }
+        }
+        if accepted.is_empty() {
+            return;
+        }
+        let (state, changes) = group.finish();
+        let outcome = self.commit(state, changes);
+        for answer in accepted {
+            reply(answer, outcome.clone());
+        }
+    }
+
+    /// Makes a group durable, and then tells the anchor and the readers.
+    pub(super) fn commit(
+        &mut self,
+        state: State,
+        changes: BTreeMap<StoreKey, Option<Record>>,
+    ) -> Result<u64, StoreError> {
+        // Nothing is touched before this: a store that cannot seal is not failed.
+        let record = state.seal(self.store, &self.seal, &*self.random)?;
+        let mut writes: Vec<_> = changes
+            .into_iter()
+            .map(|(key, record)| {
+                let key = key.as_bytes().to_vec();
+                match record {
+                    Some(record) => Write::Put(key, record.as_bytes().to_vec()),
+                    None => Write::Delete(key),
+                }
+            })
+            .collect();
+        writes.push(Write::Put(
+            StoreKey::STATE.to_vec(),
+            record.as_bytes().to_vec(),
+        ));
+        let done = self
+            .engine
+            .apply(&writes)
+            .and_then(|()| self.anchor.write(&state));
+        match done {
+            Ok(()) => {
+                self.shared.publish(state);
+                Ok(state.generation)
+            }
+            Err(error) => {
+                self.shared.end(Health::Failed);
+                Err(error)
+            }
+        }
+    }
+}
+
+/// A caller that has gone does not miss the answer.
+fn reply(answer: oneshot::Sender<Result<u64, StoreError>>, outcome: Result<u64, StoreError>) {
+    answer.send(outcome).unwrap_or_default();
+}
+
+/// Commits that are about to become one batch.
+pub(super) struct Group<'a> {
+    engine: &'a dyn Engine,
+    mac: &'a MacKey,
+    state: State,
+    changes: BTreeMap<StoreKey, Option<Record>>,
+}
+
+impl<'a> Group<'a> {
+    pub(super) fn new(engine: &'a dyn Engine, mac: &'a MacKey, state: State) -> Self {
+        Self {
+            engine,
+            mac,
+            state,
+            changes: BTreeMap::new(),
+        }
+    }
+
+    /// Takes one commit in, if what it expects is so after the commits before it.
+    ///
+    /// # Errors
+    /// [`StoreError::Precondition`], or what reading reports; the group is then as it was.
+    pub(super) fn join(&mut self, batch: Batch, mark: JournalMark) -> Result<(), StoreError> {
+        batch.check()?;
+        for (key, expect) in &batch.expected {
+            let holds = self.with_current(key, |current| match (expect, current) {
+                (Expect::Absent, None) | (Expect::Present, Some(_)) => true,
+                (Expect::Exactly(digest), Some(bytes)) => digests_match(&sha256(bytes), digest),
+                _ => false,
+            })?;
+            if !holds {
+                return Err(StoreError::Precondition);
+            }
+        }
+        let mut census = self.state.census;
+        for (key, record) in &batch.changes {
+            self.count_change(key, record.as_ref(), &mut census)?;
+        }
+        self.state.census = census;
+        // Callers may come in another order than their journal records: the mark never goes back.
+        if mark.seq > self.state.mark.seq {
+            self.state.mark = mark;
+        }
+        for (key, record) in batch.changes {
+            match self.changes.entry(key) {
+                Entry::Vacant(entry) => drop(entry.insert(record)),
+                Entry::Occupied(mut entry) => drop(entry.insert(record)),
+            }
+        }
+        Ok(())
+    }
+
+    /// The state after the group, and its changes.
+    pub(super) fn finish(self) -> (State, BTreeMap<StoreKey, Option<Record>>) {
+        let state = State {
+            generation: self.state.generation.saturating_add(1),
+            ..self.state
+        };
+        (state, self.changes)
+    }
+
+    fn count_change(
+        &self,
+        key: &StoreKey,
+        record: Option<&Record>,
+        census: &mut Census,
+    ) -> Result<(), StoreError> {
+        let mac = self.mac;
+        let old = self.with_current(key, |old| old.map(|old| mac.hash(&[key.as_bytes(), old])))?;
+        if let Some(old) = old {
+            census.take_out(&old);
+        }
+        if let Some(record) = record {
+            census.take_in(&mac.hash(&[key.as_bytes(), record.as_bytes()]));
+        }
+        Ok(())
+    }
+
+    /// Shows what stands under `key` after the commits that have joined.
+    fn with_current<R>(
+        &self,
+        key: &StoreKey,
+        read: impl FnOnce(Option<&[u8]>) -> R,
+    ) -> Result<R, StoreError> {
+        if let Some(changed) = self.changes.get(key) {
+            return Ok(read(changed.as_ref().map(Record::as_bytes)));
+        }
+        Ok(read(self.engine.get(key.as_bytes())?.as_deref()))
+    }
+}
