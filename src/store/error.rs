@@ -89,7 +89,7 @@ impl StoreError {
                 "Keep the directory as it is, copy it aside, and restore the newest backup. Check the disk."
             }
             Self::RolledBack { .. } => {
-                "Put back the newest copy of the data directory. If this older copy is what you want, restore it as a backup, so that the step back is recorded."
+                "Put back the newest copy of the data directory. If nobody put an older one there, its files are damaged: check the disk and restore the newest backup."
             }
             Self::Emptied => {
                 "Check that the right data directory is mounted. If its content is lost, restore the newest backup."

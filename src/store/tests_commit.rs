@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::tests_support::{
     Dry, Fault, Faulty, Place, STORE, contents, create, key, keys, mark, open, put, record,
-    record_of,
+    record_of, shared,
 };
 use super::{
     Batch, Class, Engine, Expect, JournalMark, MAX_RECORD_BYTES, Store, StoreError, StoreKey,
@@ -27,7 +27,7 @@ impl Bench {
         let place = Place::new();
         let engine = Arc::new(Faulty::default());
         Self {
-            store: create(Arc::clone(&engine) as _, &place.anchor()).unwrap(),
+            store: create(shared(&engine), &place.anchor()).unwrap(),
             engine,
             anchor: place.anchor(),
             _place: place,
@@ -180,12 +180,29 @@ async fn a_failed_write_is_told_to_the_whole_group_and_stops_the_store() {
         assert!(!bench.store.healthy());
 
         // What stands after reopening is the state before or the state after, and is served.
-        let store = open(Arc::clone(&bench.engine) as _, &bench.anchor).unwrap();
+        let store = open(shared(&bench.engine), &bench.anchor).unwrap();
         let applied = matches!(fault, Fault::After(_));
         assert_eq!(contents(&store).await != before, applied);
         assert_eq!(store.generation(), if applied { 3 } else { 2 });
         store.commit(put("d", record(5)), mark(9)).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_creation_that_was_cut_short_is_repeated_or_opened() {
+    let place = Place::new();
+    let engine = Arc::new(Faulty::default());
+    let create = || create(shared(&engine), &place.anchor());
+
+    *engine.fault.lock().unwrap() = Some(Fault::Before(StoreError::Full));
+    assert_eq!(create().unwrap_err(), StoreError::Full);
+    let opened = open(shared(&engine), &place.anchor());
+    assert_eq!(opened.unwrap_err(), StoreError::NotCreated);
+
+    *engine.fault.lock().unwrap() = Some(Fault::After(StoreError::Full));
+    assert_eq!(create().unwrap_err(), StoreError::Full);
+    let store = open(shared(&engine), &place.anchor()).unwrap();
+    assert_eq!((store.generation(), store.records()), (1, 1));
 }
 
 #[tokio::test]

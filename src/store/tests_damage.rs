@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::tests_support::{
-    CACHE, Dice, Place, contents, create, key, mark, open, put, record, record_of,
+    CACHE, Dice, Place, contents, create, key, mark, open, put, record, record_of, shared,
 };
 use super::{Batch, MemoryEngine, SledEngine, Store, StoreError, StoreKey};
 use crate::crypto::Record;
@@ -40,7 +40,7 @@ fn outcome(place: Place, expected: Arc<Contents>) -> Result<(), StoreError> {
         done.send(opened).unwrap();
     });
     outcome
-        .recv_timeout(Duration::from_secs(60))
+        .recv_timeout(Duration::from_mins(1))
         .expect("opening neither hangs nor panics, and never serves something else")
 }
 
@@ -197,7 +197,7 @@ async fn a_record_that_was_swapped_under_the_store_is_noticed() {
     use super::{Engine, Write};
     let place = Place::new();
     let engine = Arc::new(MemoryEngine::new());
-    let store = create(Arc::clone(&engine) as _, &place.anchor()).unwrap();
+    let store = create(shared(&engine), &place.anchor()).unwrap();
     let mut batch = Batch::new();
     batch.put(key("a"), record(1));
     batch.put(key("b"), record(2));
@@ -222,10 +222,10 @@ async fn a_record_that_was_swapped_under_the_store_is_noticed() {
     ];
     for attack in attacks {
         engine.apply(&attack).unwrap();
-        let refused = open(Arc::clone(&engine) as _, &place.anchor()).unwrap_err();
+        let refused = open(shared(&engine), &place.anchor()).unwrap_err();
         assert!(matches!(refused, StoreError::Damaged { .. }));
         engine.apply(&mend).unwrap();
-        drop(open(Arc::clone(&engine) as _, &place.anchor()).unwrap());
+        drop(open(shared(&engine), &place.anchor()).unwrap());
     }
 }
 

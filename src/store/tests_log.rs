@@ -94,7 +94,12 @@ impl Twins {
         }
     }
 
-    fn reopen(&mut self) {
+    /// Opens everything again, after closing it or, as a kill does, from what lies on disk.
+    fn reopen(&mut self, killed: bool) {
+        if killed {
+            self.place = self.place.copy();
+            self.memory_anchor = self.place.root.path().join("memory-anchor");
+        }
         let before = (self.stores[0].generation(), self.stores[0].journal_mark());
         self.stores.clear();
         self.stores = vec![
@@ -149,13 +154,13 @@ fn some_batch(dice: &mut Dice, model: &BTreeMap<StoreKey, Record>) -> Batch {
 }
 
 #[tokio::test]
-async fn memory_and_sled_agree_over_a_random_log_with_reopening() {
+async fn memory_and_sled_agree_over_a_random_log_with_reopening_and_kills() {
     let mut dice = Dice(20_261_123);
     let mut twins = Twins::new().await;
     let mut refused = 0;
     for step in 0..STEPS {
         match dice.below(20) {
-            0 if step % 3 == 0 => twins.reopen(),
+            0 if step % 3 == 0 => twins.reopen(step % 2 == 0),
             1 => twins.check().await,
             2..6 => {
                 let key = some_key(&mut dice);
@@ -192,7 +197,7 @@ async fn memory_and_sled_agree_over_a_random_log_with_reopening() {
         }
     }
     twins.check().await;
-    twins.reopen();
+    twins.reopen(true);
     twins.check().await;
     assert!(refused > 10, "the log met {refused} failed preconditions");
 }

@@ -58,6 +58,10 @@ pub(super) fn mark(seq: u64) -> JournalMark {
     JournalMark::new(seq, [u8::try_from(seq % 256).unwrap(); 32])
 }
 
+pub(super) fn shared<E: Engine + 'static>(engine: &Arc<E>) -> Arc<dyn Engine> {
+    engine.clone()
+}
+
 pub(super) fn create(engine: Arc<dyn Engine>, anchor: &Path) -> Result<Store, StoreError> {
     let mut first = Batch::new();
     first.put(StoreKey::new(Class::SystemKey, &[b"one"]), record(1));
