@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::fs::{self, File};
+use std::io;
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -79,11 +80,12 @@ impl SledEngine {
         rustix::fs::fdatasync(&self.sync).doing(DOING)?;
         let mut loose = false;
         for entry in fs::read_dir(&self.loose).doing(DOING)? {
-            let path = entry.doing(DOING)?.path();
-            File::open(path)
-                .and_then(|file| file.sync_all())
-                .doing(DOING)?;
             loose = true;
+            match File::open(entry.doing(DOING)?.path()) {
+                // sled's own threads remove what is no longer needed.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                opened => opened.and_then(|file| file.sync_all()).doing(DOING)?,
+            }
         }
         if loose {
             files::sync_dir(&self.loose).doing(DOING)?;
@@ -129,7 +131,7 @@ fn failure(doing: &'static str, error: sled::Error) -> StoreError {
     match error {
         sled::Error::Io(error) => match error.kind() {
             // A page that is not where the log says.
-            std::io::ErrorKind::UnexpectedEof => BROKEN,
+            io::ErrorKind::UnexpectedEof => BROKEN,
             kind => StoreError::io(doing, kind),
         },
         sled::Error::Unsupported(_) => StoreError::Format,
