@@ -50,6 +50,8 @@ mod tests_damage;
 #[cfg(test)]
 mod tests_log;
 #[cfg(test)]
+mod tests_power;
+#[cfg(test)]
 mod tests_support;
 
 use crate::crypto::Record;
