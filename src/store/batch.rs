@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{MAX_RECORD_BYTES, StoreError, StoreKey};
+use super::{MAX_BATCH_BYTES, MAX_BATCH_CHANGES, MAX_RECORD_BYTES, StoreError, StoreKey};
 use crate::crypto::{Digest, Record};
 
 /// What a commit expects of a record before any of its own changes.
@@ -58,6 +58,18 @@ impl Batch {
             .flatten()
             .map(|record| record.as_bytes().len())
             .sum()
+    }
+
+    /// Checks that it can be made durable at once. The first batch of a store may be larger: before
+    /// it, nothing was acknowledged that a power cut could harm.
+    pub(super) fn check_size(&self) -> Result<(), StoreError> {
+        if self.weight() > MAX_BATCH_BYTES || self.changes.len() > MAX_BATCH_CHANGES {
+            return Err(StoreError::BatchTooLarge {
+                bytes: MAX_BATCH_BYTES,
+                changes: MAX_BATCH_CHANGES,
+            });
+        }
+        Ok(())
     }
 
     /// Checks what can be checked without looking at the store.

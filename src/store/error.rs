@@ -51,6 +51,14 @@ pub enum StoreError {
         /// The longest record, in bytes.
         limit: usize,
     },
+    /// A commit is larger than can be made durable at once.
+    #[error("a commit is larger than {bytes} bytes or {changes} changes")]
+    BatchTooLarge {
+        /// The most bytes of records.
+        bytes: usize,
+        /// The most changes.
+        changes: usize,
+    },
     /// A commit names the record that the store keeps for itself.
     #[error("the state record belongs to the store")]
     Reserved,
@@ -104,6 +112,7 @@ impl StoreError {
             Self::NotEmpty => "Start without `init`, or choose an empty data directory.",
             Self::Precondition => "Read the record again and repeat the change.",
             Self::TooLarge { .. } => "Store a shorter value.",
+            Self::BatchTooLarge { .. } => "Do the same in several smaller steps.",
             Self::Reserved => "Use another key: this one is the store's own.",
             Self::Sealing => "Try again; the operating system gave no random bytes.",
             Self::Full => "Make room on the disk that holds the data directory, then restart.",

@@ -69,6 +69,12 @@ pub use state::JournalMark;
 /// and its metadata. sled's segments are sized after it, so that no record becomes a loose file.
 pub const MAX_RECORD_BYTES: usize = 96 * 1024;
 
+/// The most bytes of records in one commit (4 MiB). Longer work is cut into several.
+pub const MAX_BATCH_BYTES: usize = 4 << 20;
+
+/// The most changes in one commit.
+pub const MAX_BATCH_CHANGES: usize = 1024;
+
 /// Reads a record before the store is opened: the system keys, without which it cannot be.
 /// Nothing has compared the engine's content with the anchor yet, so trust only what a key opens.
 ///

@@ -192,10 +192,11 @@ impl Store {
     /// A caller that goes away while it waits does not stop its commit.
     ///
     /// # Errors
-    /// [`StoreError::Precondition`], [`StoreError::TooLarge`] and [`StoreError::Reserved`] concern this
-    /// batch alone: nothing of it was done. After [`StoreError::Full`] or [`StoreError::Io`] it may or
+    /// [`StoreError::Precondition`], [`StoreError::TooLarge`], [`StoreError::BatchTooLarge`],
+    /// [`StoreError::Reserved`] and [`StoreError::Sealing`]: nothing of it was done. After [`StoreError::Full`] or [`StoreError::Io`] it may or
     /// may not be there, and the store answers [`StoreError::Failed`] until it is opened again.
     pub async fn commit(&self, batch: Batch, mark: JournalMark) -> Result<u64, StoreError> {
+        batch.check_size()?;
         let (answer, outcome) = oneshot::channel();
         self.0.send(Job {
             batch,

@@ -10,8 +10,8 @@ use super::tests_support::{
     record_of, shared,
 };
 use super::{
-    Batch, Class, Engine, Expect, JournalMark, MAX_RECORD_BYTES, Store, StoreError, StoreKey,
-    read_raw,
+    Batch, Class, Engine, Expect, JournalMark, MAX_BATCH_BYTES, MAX_BATCH_CHANGES,
+    MAX_RECORD_BYTES, Store, StoreError, StoreKey, read_raw,
 };
 use crate::crypto::{Record, sha256};
 
@@ -221,7 +221,7 @@ async fn without_randomness_a_commit_is_refused_and_the_store_goes_on() {
 }
 
 #[tokio::test]
-async fn a_commit_cannot_touch_the_state_record_or_store_an_overlong_one() {
+async fn a_commit_that_is_too_large_or_touches_the_state_record_is_refused() {
     let bench = Bench::new();
     let mut batch = Batch::new();
     batch.delete(StoreKey::new(Class::State, &[]));
@@ -231,6 +231,19 @@ async fn a_commit_cannot_touch_the_state_record_or_store_an_overlong_one() {
     let outcome = bench.store.commit(long, mark(1)).await;
     let limit = MAX_RECORD_BYTES;
     assert_eq!(outcome, Err(StoreError::TooLarge { limit }));
+    let mut many = Batch::new();
+    for n in 0..=MAX_BATCH_CHANGES {
+        many.delete(key(&n.to_string()));
+    }
+    let mut heavy = Batch::new();
+    let record = record_of(1, MAX_RECORD_BYTES - 1000);
+    for n in 0..=MAX_BATCH_BYTES / record.as_bytes().len() {
+        heavy.put(key(&n.to_string()), record.clone());
+    }
+    for batch in [many, heavy] {
+        let outcome = bench.store.commit(batch, mark(1)).await;
+        assert!(matches!(outcome, Err(StoreError::BatchTooLarge { .. })));
+    }
     assert_eq!((bench.store.generation(), bench.store.records()), (1, 1));
     assert!(bench.store.healthy());
 }

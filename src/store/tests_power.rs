@@ -11,7 +11,7 @@ use crate::crypto::Record;
 
 const BLOCK: usize = 512;
 /// Cuts that are tried, out of twenty times as many commits.
-const CUTS: usize = 12;
+const CUTS: usize = 6;
 
 type Contents = Vec<(StoreKey, Record)>;
 

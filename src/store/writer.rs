@@ -15,8 +15,9 @@ use crate::id::StoreId;
 
 /// How many commits share one sync at most.
 const GROUP: usize = 256;
-/// After how many bytes of records a group is closed (4 MiB), so that large values wait for few others.
-const GROUP_BYTES: usize = 4 << 20;
+/// After how many bytes of records a group is closed (1 MiB): large values wait for few others, and the
+/// engine's log does not outgrow what one sync can make safe (see the size of sled's segments).
+const GROUP_BYTES: usize = 1 << 20;
 
 /// One caller's commit.
 #[derive(Debug)]
