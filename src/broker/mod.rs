@@ -1,1 +1,3 @@
 //! Resolve, inject, execute, scrub.
+
+pub mod scrub;

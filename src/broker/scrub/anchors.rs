@@ -1,0 +1,226 @@
+//! The search itself: find an anchor, then compare what follows it.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use aho_corasick::packed::{self, Searcher};
+use aho_corasick::{AhoCorasick, Input};
+
+use super::ScrubError;
+use super::patterns::{MIN_VALUE_BYTES, Pattern};
+
+/// How many bytes of each spelling the vector searcher knows: all of the shortest.
+pub(super) const ANCHOR: usize = MIN_VALUE_BYTES;
+
+/// How many anchors one vector searcher gets. With more of them it spends its time on false
+/// candidates: two passes with 64 each are several times faster than one with 128.
+const PER_SEARCHER: usize = 64;
+
+/// Every pattern, found by its anchor.
+pub(super) struct Anchors {
+    finder: Finder,
+    /// In ascending order, to tell whether some bytes begin one.
+    sorted: Vec<[u8; ANCHOR]>,
+    /// Whether an anchor begins with the byte.
+    begins: Box<[bool; 256]>,
+    /// For each of `sorted`, the patterns that begin with it, longest first.
+    groups: Vec<Vec<usize>>,
+    patterns: Vec<Pattern>,
+}
+
+enum Finder {
+    /// One for each [`PER_SEARCHER`] anchors, none when there is nothing to find.
+    Packed(Vec<Searcher>),
+    /// For processors without the vector instructions.
+    Automaton(Box<AhoCorasick>),
+}
+
+/// One occurrence of a pattern.
+pub(super) struct Found {
+    pub(super) at: Range<usize>,
+    pub(super) value: usize,
+}
+
+impl Anchors {
+    /// # Errors
+    /// [`ScrubError::TooMuch`] when the automaton's states do not suffice.
+    pub(super) fn build(mut patterns: Vec<Pattern>) -> Result<Self, ScrubError> {
+        patterns.sort_by_key(|pattern| std::cmp::Reverse(pattern.bytes.len()));
+        let mut by_anchor: BTreeMap<[u8; ANCHOR], Vec<usize>> = BTreeMap::new();
+        for (index, pattern) in patterns.iter().enumerate() {
+            for anchor in pattern.anchors() {
+                by_anchor.entry(anchor).or_default().push(index);
+            }
+        }
+        let (sorted, groups): (Vec<_>, Vec<_>) = by_anchor.into_iter().unzip();
+        let mut begins = Box::new([false; 256]);
+        for anchor in &sorted {
+            if let Some(slot) = begins.get_mut(usize::from(anchor[0])) {
+                *slot = true;
+            }
+        }
+        Ok(Self {
+            finder: Finder::build(&sorted)?,
+            sorted,
+            begins,
+            groups,
+            patterns,
+        })
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.sorted.is_empty()
+    }
+
+    /// Reports every occurrence that is decided, in order of its beginning, overlapping ones too;
+    /// of those that begin at one place only the longest. Returns where the bytes begin that more
+    /// input could turn into an occurrence, or the end of `hay` when `last` or when there are none.
+    pub(super) fn scan(&self, hay: &[u8], last: bool, mut report: impl FnMut(Found)) -> usize {
+        for (start, anchor) in self.finder.candidates(hay) {
+            let rest = hay.get(start..).unwrap_or_default();
+            match self.judge(anchor, rest, last) {
+                Verdict::Open => return start,
+                Verdict::Found { len, value } => report(Found {
+                    at: start..start + len,
+                    value,
+                }),
+                Verdict::Nothing => {}
+            }
+        }
+        if last || self.is_empty() {
+            return hay.len();
+        }
+        let tail = hay.len().saturating_sub(ANCHOR - 1);
+        (tail..hay.len())
+            .find(|&start| self.begins_anchor(hay.get(start..).unwrap_or_default()))
+            .unwrap_or(hay.len())
+    }
+
+    /// Compares the patterns of one anchor, longest first, with what stands at it.
+    fn judge(&self, anchor: usize, rest: &[u8], last: bool) -> Verdict {
+        let group = self.groups.get(anchor).map_or(&[][..], Vec::as_slice);
+        for pattern in group.iter().filter_map(|index| self.patterns.get(*index)) {
+            let len = pattern.bytes.len();
+            if let Some((here, _)) = rest.split_at_checked(len) {
+                if pattern.matches(here) {
+                    return Verdict::Found {
+                        len,
+                        value: pattern.value,
+                    };
+                }
+            } else if !last && pattern.matches(rest) {
+                return Verdict::Open;
+            }
+        }
+        Verdict::Nothing
+    }
+
+    fn begins_anchor(&self, tail: &[u8]) -> bool {
+        let Some(first) = tail.first() else {
+            return false;
+        };
+        if !self.begins.get(usize::from(*first)).is_some_and(|b| *b) {
+            return false;
+        }
+        let at = self
+            .sorted
+            .partition_point(|anchor| anchor.as_slice() < tail);
+        self.sorted
+            .get(at)
+            .is_some_and(|anchor| anchor.starts_with(tail))
+    }
+}
+
+/// What an anchor turned out to be.
+enum Verdict {
+    Nothing,
+    /// A pattern stands here.
+    Found {
+        len: usize,
+        value: usize,
+    },
+    /// The bytes end before a pattern is decided.
+    Open,
+}
+
+impl Finder {
+    fn build(anchors: &[[u8; ANCHOR]]) -> Result<Self, ScrubError> {
+        let packed = |some: &[[u8; ANCHOR]]| {
+            let builder = packed::Config::new().builder();
+            builder.clone().extend(some).build()
+        };
+        if let Some(searchers) = anchors.chunks(PER_SEARCHER).map(packed).collect() {
+            return Ok(Self::Packed(searchers));
+        }
+        let automaton = AhoCorasick::new(anchors).map_err(|_| ScrubError::TooMuch)?;
+        Ok(Self::Automaton(Box::new(automaton)))
+    }
+
+    /// Every anchor in `hay`, in order of its beginning.
+    fn candidates<'a>(&'a self, hay: &'a [u8]) -> Candidates<'a> {
+        let passes = match self {
+            Self::Packed(searchers) => searchers.len(),
+            Self::Automaton(_) => 1,
+        };
+        let mut candidates = Candidates {
+            finder: self,
+            hay,
+            ahead: Vec::new(),
+        };
+        // Most chunks have no candidate in any pass: then there is nothing to remember.
+        for pass in 0..passes {
+            if let Some((start, anchor)) = self.find(pass, hay, 0) {
+                candidates.ahead.push((start, pass, anchor));
+            }
+        }
+        candidates
+    }
+
+    /// The first anchor that one of the passes finds in `hay`, beginning at `from` or later: its
+    /// beginning and its number.
+    fn find(&self, pass: usize, hay: &[u8], from: usize) -> Option<(usize, usize)> {
+        let found = match self {
+            Self::Packed(searchers) => searchers.get(pass)?.find_in(hay, (from..hay.len()).into()),
+            Self::Automaton(automaton) => automaton.find(Input::new(hay).range(from..)),
+        };
+        found.map(|found| {
+            (
+                found.start(),
+                pass * PER_SEARCHER + found.pattern().as_usize(),
+            )
+        })
+    }
+}
+
+/// The anchors that stand in some bytes, merged from all passes over them.
+struct Candidates<'a> {
+    finder: &'a Finder,
+    hay: &'a [u8],
+    /// For each pass that is not done: the beginning of its next anchor, the pass, the anchor.
+    ahead: Vec<(usize, usize, usize)>,
+}
+
+impl Iterator for Candidates<'_> {
+    type Item = (usize, usize);
+
+    fn next(&mut self) -> Option<(usize, usize)> {
+        let nearest = self
+            .ahead
+            .iter()
+            .enumerate()
+            .min_by_key(|(_, next)| **next)?
+            .0;
+        let (start, pass, anchor) = *self.ahead.get(nearest)?;
+        match self.finder.find(pass, self.hay, start + 1) {
+            Some((next, anchor)) => {
+                if let Some(slot) = self.ahead.get_mut(nearest) {
+                    *slot = (next, pass, anchor);
+                }
+            }
+            None => {
+                self.ahead.swap_remove(nearest);
+            }
+        }
+        Some((start, anchor))
+    }
+}

@@ -1,0 +1,267 @@
+//! What is searched for: every spelling of a set of lent values.
+//!
+//! Only the first eight bytes of each spelling, its *anchor*, go into the vector searcher; what
+//! follows an anchor is then compared byte by byte. That keeps building cheap (no automaton over
+//! whole values), lets spellings that begin alike share one anchor, and allows hex digits of
+//! either case at the price of a few more anchors. Spellings longer than [`WINDOW`] are searched
+//! for in pieces of that size, so no more than that is ever held back, or compared at one place.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use zeroize::Zeroizing;
+
+use super::anchors::{ANCHOR, Anchors};
+use super::forms::{self, Form};
+use super::{Hits, ScrubError};
+use crate::secret::Secret;
+
+/// The shortest value that can be scrubbed, in bytes, white space at both ends not counted.
+pub const MIN_VALUE_BYTES: usize = 8;
+
+/// Longer spellings are searched for in pieces of this many bytes.
+pub(super) const WINDOW: usize = 4096;
+
+/// A letter of an anchor that may be of either case doubles the number of anchors; beyond this
+/// many such letters only all-upper and all-lower are searched for.
+const MAX_SOFT_LETTERS: u32 = 4;
+
+/// How far the beginning of a piece may be moved to avoid a line end, in bytes.
+const LINE_END_STEPS: usize = 8;
+
+/// Everything to look for in the answers of one exchange, or of all exchanges of one lease.
+///
+/// Building takes tens to hundreds of microseconds, a clone nothing: build it once and keep it with
+/// the lease. The spellings wipe themselves when the last clone goes; the vector searcher's own
+/// copies of the anchors, eight bytes per spelling, are plain memory and count on the zero-on-free
+/// allocator.
+#[derive(Clone)]
+pub struct Patterns(Arc<Inner>);
+
+struct Inner {
+    text: Anchors,
+    names: Anchors,
+    values: usize,
+}
+
+impl Patterns {
+    /// Every spelling of `values`, and of the Basic blobs of `basic` (user and value).
+    ///
+    /// [`Hits::of`] counts by position: first `values`, then `basic`.
+    ///
+    /// # Errors
+    /// [`ScrubError::TooShort`] when a value has fewer than [`MIN_VALUE_BYTES`];
+    /// [`ScrubError::TooMuch`] when no searcher can be built for so many.
+    pub fn for_values<'a>(
+        values: impl IntoIterator<Item = &'a Secret>,
+        basic: impl IntoIterator<Item = (&'a [u8], &'a Secret)>,
+    ) -> Result<Self, ScrubError> {
+        let mut all = Pieces::default();
+        for value in values {
+            value.expose(|bytes| all.add_value(bytes))?;
+        }
+        for (user, value) in basic {
+            value.expose(|bytes| all.add_basic(user, bytes))?;
+        }
+        let values = all.values;
+        let text = all.distinct();
+        let tokens = text.iter().filter(|pattern| pattern.is_token());
+        Ok(Self(Arc::new(Inner {
+            names: Anchors::build(tokens.map(Pattern::folded).collect())?,
+            text: Anchors::build(text)?,
+            values,
+        })))
+    }
+
+    /// Whether there is nothing to look for.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.text.is_empty()
+    }
+
+    /// Counters for one exchange, all zero.
+    #[must_use]
+    pub fn hits(&self) -> Hits {
+        Hits::new(self.0.values)
+    }
+
+    pub(super) fn text(&self) -> &Anchors {
+        &self.0.text
+    }
+
+    /// For header names, which the HTTP library hands over in lower case.
+    pub(super) fn names(&self) -> &Anchors {
+        &self.0.names
+    }
+}
+
+impl fmt::Debug for Patterns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Patterns(hidden)")
+    }
+}
+
+/// One piece of one spelling.
+pub(super) struct Pattern {
+    pub(super) bytes: Zeroizing<Box<[u8]>>,
+    /// As long as `bytes`; true where the case of a letter does not matter.
+    soft: Vec<bool>,
+    /// Whether any is. Then all letters are compared without case: that masks a little more than
+    /// need be, and never less.
+    loose: bool,
+    /// Which value it is a spelling of.
+    pub(super) value: usize,
+}
+
+impl Pattern {
+    /// Whether `here`, no longer than the pattern, is it or begins it.
+    pub(super) fn matches(&self, here: &[u8]) -> bool {
+        let own = self.bytes.get(..here.len()).unwrap_or_default();
+        if self.loose {
+            own.eq_ignore_ascii_case(here)
+        } else {
+            own == here
+        }
+    }
+
+    /// The first bytes, in every case in which they are searched for.
+    pub(super) fn anchors(&self) -> Vec<[u8; ANCHOR]> {
+        let Some(first) = self.bytes.first_chunk::<ANCHOR>() else {
+            return Vec::new();
+        };
+        let mut letters = [false; ANCHOR];
+        for ((letter, byte), soft) in letters.iter_mut().zip(first).zip(&self.soft) {
+            *letter = *soft && byte.is_ascii_alphabetic();
+        }
+        let count: u32 = letters.iter().map(|letter| u32::from(*letter)).sum();
+        let choices: Vec<u32> = if count > MAX_SOFT_LETTERS {
+            vec![0, u32::MAX]
+        } else {
+            (0..1 << count).collect()
+        };
+        choices
+            .into_iter()
+            .map(|choice| cased(*first, letters, choice))
+            .collect()
+    }
+
+    /// The same in lower case, to be found in either.
+    fn folded(&self) -> Self {
+        Self {
+            bytes: Zeroizing::new(self.bytes.to_ascii_lowercase().into_boxed_slice()),
+            soft: vec![false; self.soft.len()],
+            loose: true,
+            value: self.value,
+        }
+    }
+
+    /// Whether it could stand in a header name.
+    fn is_token(&self) -> bool {
+        let may = |b: &u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b);
+        self.bytes.iter().all(may)
+    }
+}
+
+/// `first` with the letters at the marked places in upper case where `choice` has a bit.
+fn cased(first: [u8; ANCHOR], letters: [bool; ANCHOR], mut choice: u32) -> [u8; ANCHOR] {
+    let mut anchor = first;
+    for (byte, letter) in anchor.iter_mut().zip(letters) {
+        if letter {
+            let upper = choice & 1 == 1;
+            *byte = if upper {
+                byte.to_ascii_uppercase()
+            } else {
+                byte.to_ascii_lowercase()
+            };
+            choice >>= 1;
+        }
+    }
+    anchor
+}
+
+/// The pieces of every spelling of the values added so far.
+#[derive(Default)]
+struct Pieces {
+    found: Vec<Pattern>,
+    values: usize,
+}
+
+impl Pieces {
+    fn add_value(&mut self, value: &[u8]) -> Result<(), ScrubError> {
+        let value = long_enough(value)?;
+        self.add_all(forms::of_value(value));
+        self.values += 1;
+        Ok(())
+    }
+
+    fn add_basic(&mut self, user: &[u8], value: &[u8]) -> Result<(), ScrubError> {
+        let trimmed = long_enough(value)?;
+        self.add_all(forms::of_basic(user, value));
+        self.add_all(forms::of_basic(user, trimmed));
+        self.values += 1;
+        Ok(())
+    }
+
+    fn add_all(&mut self, forms: Vec<Form>) {
+        for form in forms {
+            for piece in pieces(&form.bytes) {
+                let bytes = form.bytes.get(piece.clone()).unwrap_or_default();
+                let soft = form.soft.get(piece).unwrap_or_default();
+                self.found.push(Pattern {
+                    bytes: Zeroizing::new(Box::from(bytes)),
+                    soft: soft.to_vec(),
+                    loose: soft.contains(&true),
+                    value: self.values,
+                });
+            }
+        }
+    }
+
+    /// The pieces without duplicates. Of equal ones the first value's stays, soft where any is.
+    fn distinct(mut self) -> Vec<Pattern> {
+        self.found.sort_by(|a, b| a.bytes.cmp(&b.bytes));
+        self.found.dedup_by(|gone, kept| {
+            let same = gone.bytes == kept.bytes;
+            if same {
+                kept.loose |= gone.loose;
+                for (kept, gone) in kept.soft.iter_mut().zip(&gone.soft) {
+                    *kept |= *gone;
+                }
+            }
+            same
+        });
+        self.found
+    }
+}
+
+fn long_enough(value: &[u8]) -> Result<&[u8], ScrubError> {
+    let value = value.trim_ascii();
+    if value.len() < MIN_VALUE_BYTES {
+        return Err(ScrubError::TooShort {
+            minimum: MIN_VALUE_BYTES,
+        });
+    }
+    Ok(value)
+}
+
+/// Cuts a long spelling into pieces of [`WINDOW`] bytes that cover it; the last ones overlap. A
+/// piece does not begin with a line end if that can be helped: it would hold back the line end
+/// that finishes a server-sent event. The last piece may be longer by as much.
+fn pieces(bytes: &[u8]) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    let mut start = 0;
+    while bytes.len() - start > WINDOW + LINE_END_STEPS {
+        found.push(start..start + WINDOW);
+        let earliest = start + 1;
+        start = (start + WINDOW).min(bytes.len() - WINDOW);
+        for _ in 0..LINE_END_STEPS {
+            let line_end = matches!(bytes.get(start), Some(b'\n' | b'\r'));
+            if line_end && start > earliest {
+                start -= 1;
+            }
+        }
+    }
+    found.push(start..bytes.len());
+    found
+}

@@ -1,0 +1,193 @@
+//! Masking a stream, whatever its chunks.
+//!
+//! Every byte of every occurrence is masked, overlapping occurrences included, and the outcome does
+//! not depend on how the stream is cut. Only a suffix that is the beginning of some spelling is
+//! held back, so an event is handed on as soon as it is whole. A chunk with nothing in it and
+//! nothing before it is handed on as it is, without a copy.
+
+use std::fmt;
+use std::ops::Range;
+
+use bytes::{Bytes, BytesMut};
+use zeroize::Zeroizing;
+
+use super::{Hits, Patterns};
+
+/// What stands in place of each byte of a value: the length stays, so framing does too.
+pub const MASK: u8 = b'*';
+
+/// Upstream bytes that were searched, and masked where needed. Made only in this module.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scrubbed(Bytes);
+
+impl Scrubbed {
+    /// The bytes, to be handed on.
+    #[must_use]
+    pub fn into_bytes(self) -> Bytes {
+        self.0
+    }
+}
+
+impl AsRef<[u8]> for Scrubbed {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// The state of one stream of upstream bytes.
+///
+/// Holds back less than four kibibytes.
+pub struct Scrubber {
+    patterns: Patterns,
+    hits: Hits,
+    /// The bytes held back, unmasked.
+    carry: Zeroizing<Vec<u8>>,
+    /// How many bytes of the carry belong to occurrences that began before it.
+    masked: usize,
+}
+
+impl Scrubber {
+    /// A stream that counts for itself.
+    #[must_use]
+    pub fn new(patterns: &Patterns) -> Self {
+        Self::counting(patterns, patterns.hits())
+    }
+
+    /// A stream that counts into `hits`, which may be shared with others.
+    #[must_use]
+    pub fn counting(patterns: &Patterns, hits: Hits) -> Self {
+        Self {
+            patterns: patterns.clone(),
+            hits,
+            carry: Zeroizing::default(),
+            masked: 0,
+        }
+    }
+
+    /// Searches `chunk` and hands to `out` what is decided: at most one piece.
+    pub fn push(&mut self, chunk: Bytes, out: &mut impl FnMut(Scrubbed)) {
+        self.advance(chunk, false, out);
+    }
+
+    /// Ends the stream: what was held back is handed on.
+    pub fn finish(mut self, out: &mut impl FnMut(Scrubbed)) -> Hits {
+        self.advance(Bytes::new(), true, out);
+        self.hits
+    }
+
+    /// The counters so far.
+    #[must_use]
+    pub fn hits(&self) -> &Hits {
+        &self.hits
+    }
+
+    /// How many bytes are held back.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.carry.len()
+    }
+
+    fn advance(&mut self, chunk: Bytes, last: bool, out: &mut impl FnMut(Scrubbed)) {
+        let mut work = self.join(chunk);
+        let mut masks = Masks::starting_with(self.masked);
+        let held = self.patterns.text().scan(&work, last, |found| {
+            self.hits.count(found.value);
+            masks.add(found.at);
+        });
+        let tail = work.split_off(held);
+        self.carry.clear();
+        self.carry.extend_from_slice(&tail);
+        drop(tail);
+        self.masked = masks.end.saturating_sub(held);
+        if !work.is_empty() {
+            out(Scrubbed(masks.apply(work)));
+        }
+    }
+
+    /// What was held back, and `chunk` after it.
+    fn join(&self, chunk: Bytes) -> Bytes {
+        if self.carry.is_empty() {
+            return chunk;
+        }
+        let mut work = BytesMut::with_capacity(self.carry.len() + chunk.len());
+        work.extend_from_slice(&self.carry);
+        work.extend_from_slice(&chunk);
+        work.freeze()
+    }
+}
+
+impl fmt::Debug for Scrubber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Scrubber(hidden)")
+    }
+}
+
+/// Searches one whole text: a reason phrase, a frame, a body that is at hand. Returns it masked,
+/// and how many occurrences there were.
+#[must_use]
+pub fn scrub_bytes(patterns: &Patterns, bytes: Bytes) -> (Scrubbed, u64) {
+    let hits = patterns.hits();
+    let scrubbed = scrub_counting(patterns, bytes, &hits);
+    (scrubbed, hits.total())
+}
+
+/// Like [`scrub_bytes`], counting into `hits`.
+#[must_use]
+pub fn scrub_counting(patterns: &Patterns, bytes: Bytes, hits: &Hits) -> Scrubbed {
+    let mut masks = Masks::default();
+    patterns.text().scan(&bytes, true, |found| {
+        hits.count(found.value);
+        masks.add(found.at);
+    });
+    Scrubbed(masks.apply(bytes))
+}
+
+/// Ranges to be masked, in order, merged where they touch.
+#[derive(Default)]
+pub(super) struct Masks {
+    ranges: Vec<Range<usize>>,
+    /// Where the last one ends.
+    end: usize,
+}
+
+impl Masks {
+    fn starting_with(masked: usize) -> Self {
+        let mut masks = Self::default();
+        if masked > 0 {
+            masks.add(0..masked);
+        }
+        masks
+    }
+
+    /// Adds a range that begins no earlier than the one before it.
+    pub(super) fn add(&mut self, range: Range<usize>) {
+        self.end = self.end.max(range.end);
+        match self.ranges.last_mut() {
+            Some(before) if range.start <= before.end => before.end = self.end,
+            _ => self.ranges.push(range),
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.ranges.is_empty()
+    }
+
+    /// `bytes` with the ranges masked, as far as they lie in it; copied only if there are any and
+    /// someone else still holds the bytes.
+    pub(super) fn apply(self, bytes: Bytes) -> Bytes {
+        if self.is_empty() {
+            return bytes;
+        }
+        let mut owned = bytes
+            .try_into_mut()
+            .unwrap_or_else(|shared| BytesMut::from(shared.as_ref()));
+        let len = owned.len();
+        for range in self.ranges {
+            let range = range.start.min(len)..range.end.min(len);
+            if let Some(part) = owned.get_mut(range) {
+                part.fill(MASK);
+            }
+        }
+        owned.freeze()
+    }
+}

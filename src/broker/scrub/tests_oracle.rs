@@ -1,0 +1,173 @@
+//! A second scanner for tests, which shares nothing with the first: it decodes what came out and
+//! looks for pieces of the value in it.
+
+use bytes::Bytes;
+
+use super::{Patterns, Scrubber};
+
+/// The shortest piece of a value that counts as a leak, in bytes.
+const PIECE: usize = 5;
+
+/// Runs `chunks` through a scrubber.
+pub(super) fn scrub_chunks<'a>(
+    patterns: &Patterns,
+    chunks: impl IntoIterator<Item = &'a [u8]>,
+) -> (Vec<u8>, u64) {
+    let mut out = Vec::new();
+    let mut scrubber = Scrubber::new(patterns);
+    for chunk in chunks {
+        scrubber.push(Bytes::copy_from_slice(chunk), &mut |piece| {
+            out.extend_from_slice(piece.as_ref());
+        });
+    }
+    let hits = scrubber.finish(&mut |piece| out.extend_from_slice(piece.as_ref()));
+    (out, hits.total())
+}
+
+/// How `output` gives away a piece of `value`, if it does.
+pub(super) fn leak(output: &[u8], value: &[u8]) -> Option<&'static str> {
+    let shows = |bytes: &[u8]| {
+        let mut pieces = value.windows(PIECE);
+        pieces.any(|piece| bytes.windows(PIECE).any(|here| here == piece))
+    };
+    if shows(output) {
+        return Some("raw");
+    }
+    if shows(&percent_decoded(output)) {
+        return Some("percent");
+    }
+    if shows(&json_decoded(output)) {
+        return Some("json");
+    }
+    if shows(&html_decoded(output)) {
+        return Some("html");
+    }
+    let hex = |b: &u8| b.is_ascii_hexdigit();
+    let hexes = runs(output, hex).into_iter().any(|run| {
+        (0..2.min(run.len())).any(|skip| {
+            let digits = |pair: &[u8]| {
+                let text = std::str::from_utf8(pair).unwrap();
+                u8::from_str_radix(text, 16).unwrap()
+            };
+            shows(&run[skip..].chunks_exact(2).map(digits).collect::<Vec<_>>())
+        })
+    });
+    if hexes {
+        return Some("hex");
+    }
+    let alphabet = |b: &u8| b.is_ascii_alphanumeric() || b"+/-_".contains(b);
+    let base64 = runs(output, alphabet)
+        .into_iter()
+        .any(|run| (0..4.min(run.len())).any(|skip| shows(&base64_decoded(&run[skip..]))));
+    base64.then_some("base64")
+}
+
+fn runs(bytes: &[u8], of: impl Fn(&u8) -> bool) -> Vec<Vec<u8>> {
+    bytes
+        .split(|b| !of(b))
+        .filter(|run| !run.is_empty())
+        .map(<[u8]>::to_vec)
+        .collect()
+}
+
+fn base64_decoded(run: &[u8]) -> Vec<u8> {
+    let (mut out, mut bits, mut count) = (Vec::new(), 0_u32, 0);
+    for byte in run {
+        let six = match byte {
+            b'A'..=b'Z' => byte - b'A',
+            b'a'..=b'z' => byte - b'a' + 26,
+            b'0'..=b'9' => byte - b'0' + 52,
+            b'+' | b'-' => 62,
+            _ => 63,
+        };
+        bits = bits << 6 | u32::from(six);
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            out.push(u8::try_from(bits >> count & 0xff).unwrap());
+        }
+    }
+    out
+}
+
+fn percent_decoded(bytes: &[u8]) -> Vec<u8> {
+    let spaced: Vec<u8> = bytes
+        .iter()
+        .map(|b| if *b == b'+' { b' ' } else { *b })
+        .collect();
+    percent_encoding::percent_decode(&spaced).collect()
+}
+
+fn json_decoded(bytes: &[u8]) -> Vec<u8> {
+    let (mut out, mut units) = (Vec::new(), Vec::new());
+    let mut at = 0;
+    while at < bytes.len() {
+        let unit = bytes[at..]
+            .strip_prefix(b"\\u")
+            .and_then(|rest| rest.get(..4))
+            .and_then(|digits| std::str::from_utf8(digits).ok())
+            .and_then(|digits| u16::from_str_radix(digits, 16).ok());
+        if let Some(unit) = unit {
+            units.push(unit);
+            at += 6;
+            continue;
+        }
+        out.extend(String::from_utf16_lossy(&std::mem::take(&mut units)).bytes());
+        if bytes[at] == b'\\' && at + 1 < bytes.len() {
+            at += 1;
+            out.push(match bytes[at] {
+                b'n' => b'\n',
+                b't' => b'\t',
+                b'r' => b'\r',
+                other => other,
+            });
+        } else {
+            out.push(bytes[at]);
+        }
+        at += 1;
+    }
+    out.extend(String::from_utf16_lossy(&units).bytes());
+    out
+}
+
+fn html_decoded(bytes: &[u8]) -> Vec<u8> {
+    let mut text = String::from_utf8_lossy(bytes).into_owned();
+    for code in 1..=255_u8 {
+        for entity in [
+            format!("&#{code};"),
+            format!("&#x{code:x};"),
+            format!("&#x{code:X};"),
+        ] {
+            text = text.replace(&entity, &char::from(code).to_string());
+        }
+    }
+    for (entity, plain) in [
+        ("&lt;", "<"),
+        ("&gt;", ">"),
+        ("&quot;", "\""),
+        ("&apos;", "'"),
+        ("&amp;", "&"),
+    ] {
+        text = text.replace(entity, plain);
+    }
+    text.into_bytes()
+}
+
+#[test]
+fn the_second_scanner_sees_what_it_should() {
+    let value = b"s3cr3t/+\"<value>";
+    for (kind, text) in [
+        ("raw", "x s3cr3t x".to_owned()),
+        ("percent", "a%733%63r3%74%2fb".to_owned()),
+        ("json", r"a\u0073\u0033cr\u0033t\/b".to_owned()),
+        ("html", "a&#x73;3c&#114;3t/".to_owned()),
+        ("hex", "f733363723374".to_owned()),
+        (
+            "base64",
+            data_encoding::BASE64.encode(b"12s3cr3t/+\"<value>"),
+        ),
+    ] {
+        assert_eq!(leak(text.as_bytes(), value), Some(kind));
+    }
+    assert_eq!(leak(b"nothing to see, s3cr only", value), None);
+}

@@ -1,0 +1,212 @@
+//! However a stream is cut, the outcome is the same.
+
+use bytes::Bytes;
+use proptest::prelude::*;
+
+use super::patterns::WINDOW;
+use super::tests_oracle::{leak, scrub_chunks};
+use super::tests_spellings::{TOKEN, patterns, spellings};
+use super::{Patterns, Scrubber, scrub_bytes};
+use crate::secret::Secret;
+
+/// Masks every byte of every raw occurrence, the slow way.
+fn naive(text: &[u8], values: &[&[u8]]) -> Vec<u8> {
+    let mut out = text.to_vec();
+    for value in values {
+        for start in 0..text.len() {
+            if text[start..].starts_with(value) {
+                out[start..start + value.len()].fill(b'*');
+            }
+        }
+    }
+    out
+}
+
+#[test]
+fn every_cut_into_two_and_three_chunks_gives_the_same() {
+    let value = "k9/Z+x =\"&7'";
+    let patterns = patterns(value);
+    for (kind, spelling) in spellings(value) {
+        let text = format!("<{spelling}{spelling}|").into_bytes();
+        let stars = "*".repeat(spelling.len() * 2);
+        let expected = format!("<{stars}|");
+        for first in 0..=text.len() {
+            for second in first..=text.len() {
+                let chunks = [&text[..first], &text[first..second], &text[second..]];
+                let (out, hits) = scrub_chunks(&patterns, chunks);
+                assert_eq!(
+                    out,
+                    expected.as_bytes(),
+                    "{kind} cut at {first} and {second}"
+                );
+                assert_eq!(hits, 2, "{kind} cut at {first} and {second}");
+            }
+        }
+    }
+}
+
+#[test]
+fn one_byte_per_chunk_gives_the_same() {
+    let patterns = patterns(TOKEN);
+    for (kind, spelling) in spellings(TOKEN) {
+        let text = format!("{{\"echo\":\"{spelling}\"}}{spelling}");
+        let (out, hits) = scrub_chunks(&patterns, text.as_bytes().chunks(1));
+        let stars = "*".repeat(spelling.len());
+        assert_eq!(
+            out,
+            format!("{{\"echo\":\"{stars}\"}}{stars}").as_bytes(),
+            "{kind}"
+        );
+        assert_eq!(hits, 2);
+    }
+}
+
+#[test]
+fn occurrences_that_overlap_are_masked_to_their_last_byte() {
+    let periodic = patterns("abababab");
+    let (out, hits) = scrub_bytes(&periodic, Bytes::from_static(b"xababababababax"));
+    assert_eq!((out.as_ref(), hits), (&b"x************ax"[..], 3));
+
+    let nested = [&b"hello-12345678-world"[..], b"12345678", b"5678-worldly"];
+    let secrets: Vec<_> = nested.iter().map(|value| Secret::copy_of(value)).collect();
+    let patterns = Patterns::for_values(&secrets, []).unwrap();
+    for text in [
+        &b"hello-12345678-worldly!"[..],
+        b"hello-12345678-worl",
+        b"hello-12345678-worhello-12345678-world",
+        b"12345678-worldl5678-worldly",
+    ] {
+        let expected = naive(text, &nested);
+        for first in 0..=text.len() {
+            for second in first..=text.len() {
+                let chunks = [&text[..first], &text[first..second], &text[second..]];
+                assert_eq!(scrub_chunks(&patterns, chunks).0, expected);
+            }
+        }
+    }
+}
+
+#[test]
+fn only_the_beginning_of_a_spelling_is_held_back() {
+    let patterns = patterns("ghp_0123456789");
+    let mut scrubber = Scrubber::new(&patterns);
+    let mut sent = |chunk: &'static [u8]| {
+        let mut out = Vec::new();
+        scrubber.push(Bytes::from_static(chunk), &mut |piece| {
+            out.extend_from_slice(piece.as_ref());
+        });
+        (String::from_utf8(out).unwrap(), scrubber.held())
+    };
+    assert_eq!(sent(b"data: hello\n\n"), ("data: hello\n\n".into(), 0));
+    assert_eq!(sent(b"data: ghp_012345"), ("data: ".into(), 10));
+    assert_eq!(sent(b"x and gh"), ("ghp_012345x and ".into(), 2));
+    assert_eq!(sent(b"p_0123456789\n\n"), ("**************\n\n".into(), 0));
+    assert_eq!(sent(b"end g"), ("end ".into(), 1));
+    let mut rest = Vec::new();
+    let hits = scrubber.finish(&mut |piece| rest.extend_from_slice(piece.as_ref()));
+    assert_eq!((rest.as_slice(), hits.total()), (&b"g"[..], 1));
+}
+
+#[test]
+fn a_clean_chunk_is_handed_on_without_a_copy() {
+    let patterns = patterns(TOKEN);
+    let chunk = Bytes::from(vec![b'.'; 10_000]);
+    let mut same = false;
+    Scrubber::new(&patterns).push(chunk.clone(), &mut |piece| {
+        same = piece.as_ref().as_ptr() == chunk.as_ptr() && piece.as_ref().len() == chunk.len();
+    });
+    assert!(same);
+}
+
+#[test]
+fn long_values_are_found_in_every_spelling_with_little_held_back() {
+    let mut state = 1_u32;
+    let mut letter = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        char::from(b' ' + u8::try_from(state >> 24).unwrap() % 95)
+    };
+    for len in [WINDOW - 1, WINDOW, WINDOW + 1, 2 * WINDOW + 5, 65_536] {
+        let value: String = (0..len - 2).map(|_| letter()).collect();
+        let value = format!("k{value}k");
+        let patterns = patterns(&value);
+        for (kind, spelling) in spellings(&value) {
+            let text = format!("<{spelling}|");
+            let mut scrubber = Scrubber::new(&patterns);
+            let (mut out, mut most) = (Vec::new(), 0);
+            for chunk in text.as_bytes().chunks(1000) {
+                scrubber.push(Bytes::copy_from_slice(chunk), &mut |piece| {
+                    out.extend_from_slice(piece.as_ref());
+                });
+                most = most.max(scrubber.held());
+            }
+            scrubber.finish(&mut |piece| out.extend_from_slice(piece.as_ref()));
+            let stars = "*".repeat(spelling.len());
+            assert!(out == format!("<{stars}|").as_bytes(), "{kind} of {len}");
+            assert!(most < WINDOW);
+        }
+    }
+}
+
+#[test]
+fn a_piece_of_a_long_value_does_not_begin_with_a_line_end() {
+    let line = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.\n";
+    let patterns = patterns(&line.repeat(200).replacen('0', "k", 1));
+    let mut scrubber = Scrubber::new(&patterns);
+    scrubber.push(Bytes::from_static(b"data: event\n\n"), &mut |_| {});
+    assert_eq!(scrubber.held(), 0);
+}
+
+/// Streams `chunks` pieces of filler with `value` in the first, the middle and the last.
+fn large_body(value: &str, chunks: usize) {
+    let patterns = patterns(value);
+    let filler = Bytes::from("{\"id\":12345,\"name\":\"nothing to see\"}\n".repeat(1800));
+    let mut scrubber = Scrubber::new(&patterns);
+    let (mut seen, mut most) = (0, 0);
+    for index in 0..chunks {
+        let chunk = if [0, chunks / 2, chunks - 1].contains(&index) {
+            let mut with = filler.to_vec();
+            let at = [0, with.len() / 2, with.len() - value.len()][index * 2 / (chunks - 1)];
+            with[at..at + value.len()].copy_from_slice(value.as_bytes());
+            Bytes::from(with)
+        } else {
+            filler.clone()
+        };
+        scrubber.push(chunk, &mut |piece| {
+            seen += piece.as_ref().len();
+            if piece.as_ref().as_ptr() != filler.as_ptr() {
+                assert_eq!(leak(piece.as_ref(), value.as_bytes()), None);
+            }
+        });
+        most = most.max(scrubber.held());
+    }
+    let hits = scrubber.finish(&mut |piece| seen += piece.as_ref().len());
+    assert_eq!((seen, hits.total()), (chunks * filler.len(), 3));
+    assert!(most < WINDOW);
+}
+
+#[test]
+fn bodies_of_three_and_of_three_hundred_mebibytes_are_searched_with_little_held_back() {
+    large_body(TOKEN, 3 * 16);
+    large_body(TOKEN, 300 * 16);
+}
+
+proptest! {
+    #[test]
+    fn any_cut_of_any_text_masks_every_occurrence(
+        values in prop::collection::vec("[ab]{8,12}", 1..4),
+        text in "[ab]{0,60}",
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..8),
+    ) {
+        let secrets: Vec<_> = values.iter().map(|v| Secret::copy_of(v.as_bytes())).collect();
+        let patterns = Patterns::for_values(&secrets, []).unwrap();
+        let text = text.into_bytes();
+        let mut at: Vec<_> = cuts.iter().map(|cut| cut.index(text.len() + 1)).collect();
+        at.extend([0, text.len()]);
+        at.sort_unstable();
+        let chunks = at.windows(2).map(|pair| &text[pair[0]..pair[1]]);
+        let raw: Vec<_> = values.iter().map(String::as_bytes).collect();
+        let (out, hits) = scrub_chunks(&patterns, chunks);
+        prop_assert_eq!(&out, &naive(&text, &raw));
+        prop_assert_eq!(hits, scrub_bytes(&patterns, Bytes::from(text)).1);
+    }
+}
