@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use aho_corasick::packed::{self, Searcher};
 use aho_corasick::{AhoCorasick, Input};
+use zeroize::Zeroizing;
 
 use super::ScrubError;
 use super::patterns::{MIN_VALUE_BYTES, Pattern};
@@ -20,7 +21,7 @@ const PER_SEARCHER: usize = 64;
 pub(super) struct Anchors {
     finder: Finder,
     /// In ascending order, to tell whether some bytes begin one.
-    sorted: Vec<[u8; ANCHOR]>,
+    sorted: Zeroizing<Vec<[u8; ANCHOR]>>,
     /// Whether an anchor begins with the byte.
     begins: Box<[bool; 256]>,
     /// For each of `sorted`, the patterns that begin with it, longest first.
@@ -52,9 +53,10 @@ impl Anchors {
                 by_anchor.entry(anchor).or_default().push(index);
             }
         }
-        let (sorted, groups): (Vec<_>, Vec<_>) = by_anchor.into_iter().unzip();
+        let (sorted, groups): (Vec<_>, _) = by_anchor.into_iter().unzip();
+        let sorted = Zeroizing::new(sorted);
         let mut begins = Box::new([false; 256]);
-        for anchor in &sorted {
+        for anchor in sorted.iter() {
             if let Some(slot) = begins.get_mut(usize::from(anchor[0])) {
                 *slot = true;
             }
@@ -222,5 +224,36 @@ impl Iterator for Candidates<'_> {
             }
         }
         Some((start, anchor))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aho_corasick::AhoCorasick;
+    use proptest::prelude::*;
+
+    use super::{ANCHOR, Finder};
+
+    proptest! {
+        #[test]
+        fn both_finders_see_every_anchor_overlapping_ones_too(
+            anchors in prop::collection::btree_set("[ab]{8}", 1..150),
+            text in "[ab]{0,200}",
+        ) {
+            let anchors: Vec<[u8; ANCHOR]> = anchors
+                .iter()
+                .map(|anchor| *anchor.as_bytes().first_chunk().unwrap())
+                .collect();
+            let text = text.as_bytes();
+            let slow: Vec<(usize, usize)> = text
+                .windows(ANCHOR)
+                .enumerate()
+                .filter_map(|(at, here)| Some((at, anchors.iter().position(|a| a == here)?)))
+                .collect();
+            let packed = Finder::build(&anchors).unwrap();
+            prop_assert_eq!(&packed.candidates(text).collect::<Vec<_>>(), &slow);
+            let automaton = Finder::Automaton(Box::new(AhoCorasick::new(&anchors).unwrap()));
+            prop_assert_eq!(&automaton.candidates(text).collect::<Vec<_>>(), &slow);
+        }
     }
 }

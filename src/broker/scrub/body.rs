@@ -9,7 +9,7 @@ use http_body::{Body, Frame, SizeHint};
 
 use super::decoder::{Decoder, Limits};
 use super::encoding::Encoding;
-use super::{Hits, Patterns, ScrubError, Scrubber, scrub_trailers};
+use super::{BodyIs, Hits, Patterns, ScrubError, Scrubber, scrub_trailers};
 
 /// An upstream's body, searched. Made only by [`scrub_body`].
 ///
@@ -24,8 +24,7 @@ pub struct ScrubbedBody<B> {
     hits: Hits,
     /// The frame that comes after what the scrubber held back.
     after: Option<Frame<Bytes>>,
-    /// Whether the length stays as it is.
-    same_length: bool,
+    is: BodyIs,
 }
 
 /// Decodes and searches `body` as it streams, within `limits`, counting into `hits`.
@@ -47,7 +46,7 @@ where
         scrubber: Some(Scrubber::counting(patterns, hits.clone())),
         hits: hits.clone(),
         after: None,
-        same_length: encoding.is_identity(),
+        is: BodyIs::under(encoding),
     }
 }
 
@@ -93,7 +92,7 @@ impl<B: Body<Data = Bytes> + Unpin> ScrubbedBody<B> {
         };
         let rest = self.end()?.map(Frame::data);
         let trailers = frame.map(|trailers| {
-            let scrubbed = scrub_trailers(trailers, &self.patterns, &self.hits);
+            let scrubbed = scrub_trailers(trailers, &self.patterns, self.is, &self.hits);
             Frame::trailers(scrubbed.into_map())
         });
         if rest.is_none() {
@@ -146,7 +145,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for ScrubbedBody<B> {
 
     fn size_hint(&self) -> SizeHint {
         match &self.scrubber {
-            Some(scrubber) if self.same_length => {
+            Some(scrubber) if self.is == BodyIs::AsSent => {
                 let held = u64::try_from(scrubber.held()).unwrap_or_default();
                 let upstream = self.upstream.size_hint();
                 let mut hint = SizeHint::new();

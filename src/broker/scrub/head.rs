@@ -5,7 +5,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderName};
 use http::{HeaderMap, HeaderValue};
 
 use super::stream::Masks;
-use super::{Hits, Patterns};
+use super::{Encoding, Hits, Patterns};
 
 /// Checksums of a body, which no longer hold for one that was decoded or masked.
 const DIGESTS: [&str; 4] = ["content-digest", "content-md5", "digest", "repr-digest"];
@@ -30,6 +30,18 @@ pub enum BodyIs {
     AsSent,
     /// Its encodings are undone, so that length, encoding and checksums no longer hold.
     Decoded,
+}
+
+impl BodyIs {
+    /// What [`scrub_body`](super::scrub_body) does to a body with this encoding.
+    #[must_use]
+    pub fn under(encoding: &Encoding) -> Self {
+        if encoding.is_identity() {
+            Self::AsSent
+        } else {
+            Self::Decoded
+        }
+    }
 }
 
 /// Searches names and values, counting into `hits`.
@@ -58,11 +70,17 @@ pub fn scrub_headers(
     ScrubbedHeaders(headers)
 }
 
-/// Searches the trailers, counting into `hits`. Checksums go when anything was found so far.
+/// Searches the trailers, counting into `hits`. Checksums of the body go when it was decoded, or
+/// when anything was found so far.
 #[must_use]
-pub fn scrub_trailers(trailers: HeaderMap, patterns: &Patterns, hits: &Hits) -> ScrubbedHeaders {
+pub fn scrub_trailers(
+    trailers: HeaderMap,
+    patterns: &Patterns,
+    body: BodyIs,
+    hits: &Hits,
+) -> ScrubbedHeaders {
     let mut trailers = scrub_map(trailers, patterns, hits);
-    if hits.total() > 0 {
+    if body == BodyIs::Decoded || hits.total() > 0 {
         for digest in DIGESTS {
             trailers.remove(digest);
         }

@@ -202,7 +202,7 @@ fn debug_shows_no_value() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
     fn no_spelling_of_any_value_gets_through(
