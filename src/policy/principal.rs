@@ -1,0 +1,117 @@
+//! Who is calling.
+
+use std::sync::Arc;
+
+use super::Scopes;
+use crate::audit::Actor;
+use crate::crypto::Owner;
+use crate::id::{ApiKeyId, OrgId, UserId};
+use crate::wire::Role;
+
+/// How a caller was recognised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Via {
+    /// By an API key.
+    ApiKey(ApiKeyId),
+    /// By the user id of the machine, over the Unix socket.
+    Local {
+        /// That user id.
+        uid: u32,
+    },
+}
+
+/// A caller whose credential was checked. Organisation and user come from here, and never from a
+/// query or a body.
+#[derive(Clone, Debug)]
+pub struct Principal {
+    org: OrgId,
+    user: UserId,
+    role: Role,
+    via: Via,
+    scopes: Arc<Scopes>,
+    operator: bool,
+}
+
+impl Principal {
+    /// A caller that authentication has recognised; only `directory` calls this.
+    pub(crate) fn recognised(
+        org: OrgId,
+        user: UserId,
+        role: Role,
+        via: Via,
+        scopes: Arc<Scopes>,
+    ) -> Self {
+        Self {
+            org,
+            user,
+            role,
+            via,
+            scopes,
+            operator: false,
+        }
+    }
+
+    /// The same caller, who is also the one that runs this installation.
+    pub(crate) fn as_operator(mut self) -> Self {
+        self.operator = true;
+        self
+    }
+
+    /// The organisation acted for.
+    #[must_use]
+    pub const fn org(&self) -> OrgId {
+        self.org
+    }
+
+    /// The caller.
+    #[must_use]
+    pub const fn user(&self) -> UserId {
+        self.user
+    }
+
+    /// The caller as an owner of private objects.
+    #[must_use]
+    pub const fn owner(&self) -> Owner {
+        Owner::user(self.user)
+    }
+
+    /// The caller's role in the organisation.
+    #[must_use]
+    pub const fn role(&self) -> Role {
+        self.role
+    }
+
+    /// Whether the caller is an admin of the organisation.
+    #[must_use]
+    pub fn is_admin(&self) -> bool {
+        self.role == Role::Admin
+    }
+
+    /// Whether the caller runs this installation, and calls over its Unix socket.
+    #[must_use]
+    pub const fn is_operator(&self) -> bool {
+        self.operator
+    }
+
+    /// How the caller was recognised.
+    #[must_use]
+    pub const fn via(&self) -> Via {
+        self.via
+    }
+
+    /// What the credential may be used for.
+    #[must_use]
+    pub fn scopes(&self) -> &Scopes {
+        &self.scopes
+    }
+
+    /// The caller, for the audit journal.
+    #[must_use]
+    pub fn actor(&self) -> Actor {
+        let via = match self.via {
+            Via::ApiKey(id) => crate::audit::Via::ApiKey(id),
+            Via::Local { uid } => crate::audit::Via::Local { uid },
+        };
+        Actor::User { id: self.user, via }
+    }
+}
