@@ -1,1 +1,93 @@
-//! The vault.
+//! The vault: what is kept, sealed, and for whom.
+//!
+//! ```text
+//! root key ── wraps ──▶ organisation key ── wraps ──▶ owner key ── wraps ──▶ data key ── seals ──▶ value
+//! (ring)                (one per organisation)        (one per member,       (one per version)
+//!                                                      one for what is shared)
+//! ```
+//!
+//! A [`Vault`] exists only while it is unsealed: it is made of the root key, holds every key opened
+//! since, and wipes them when it is dropped. The [`Gate`] in front of it hands out [`Unsealed`]; there
+//! is no other way to a vault, so nothing can be done to a sealed one.
+//!
+//! Three proofs meet here. A [`Permit`](crate::policy::Permit) says that the caller may. A
+//! [`Recorded`](crate::audit::Recorded) says that the journal already has it on disk. Only with both is
+//! a value opened or a change committed.
+
+mod credential;
+mod draft;
+mod error;
+mod gate;
+mod keyring;
+mod lifecycle;
+mod metadata;
+mod pointer;
+mod removal;
+mod secrets;
+mod state;
+mod system;
+mod value;
+mod write;
+
+pub use error::VaultError;
+pub use gate::{Gate, Unsealed};
+pub use keyring::OrgKeys;
+pub use lifecycle::{Lifecycle, Opener, Places};
+pub use metadata::{SecretInfo, check_description, check_value, parse_expiry};
+pub use pointer::Etag;
+pub use removal::Deleted;
+pub use secrets::{Found, Page};
+pub use value::StoredValue;
+pub use write::Change;
+
+use std::sync::Arc;
+
+use crate::audit::Journal;
+use crate::clock::{Clock, Timestamp};
+use crate::crypto::Random;
+use crate::id::StoreId;
+use crate::store::Store;
+
+/// An unsealed vault. Reached through [`Gate::unsealed`] only.
+#[derive(Debug)]
+pub struct Vault {
+    id: StoreId,
+    store: Store,
+    journal: Journal,
+    keyring: keyring::Keyring,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    retention_days: i64,
+}
+
+impl Vault {
+    /// The journal.
+    #[must_use]
+    pub fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    /// The store.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The store's id.
+    #[must_use]
+    pub const fn id(&self) -> StoreId {
+        self.id
+    }
+
+    /// The present instant.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// The generator of this vault.
+    #[must_use]
+    pub fn random(&self) -> &dyn Random {
+        &*self.random
+    }
+}

@@ -1,0 +1,136 @@
+//! What every change of a secret shares: its conditions, and the batch that carries it.
+
+use crate::audit::Recorded;
+use crate::crypto::{Owner, Record};
+use crate::policy::{Action, Permit, SecretRef};
+use crate::secret::Secret;
+use crate::store::{Batch, Expect, StoreError};
+
+use std::sync::Arc;
+
+use super::metadata::SecretInfo;
+use super::pointer::{Pointer, ReadPointer, VERSIONS_KEPT, pointer_place, version_place};
+use super::value::seal_version;
+use super::{OrgKeys, Vault, VaultError};
+
+/// How often a change is decided again before its caller is told that somebody else was faster.
+pub(super) const ATTEMPTS: usize = 16;
+
+/// Whether the `If-Match` condition holds for what was read.
+pub(super) fn condition(
+    read: Option<&ReadPointer>,
+    if_match: Option<&str>,
+) -> Result<(), VaultError> {
+    let holds = match (read, if_match) {
+        (_, None) => true,
+        (Some(read), Some(text)) => read.pointer.etag().matches(text),
+        (None, Some(_)) => false,
+    };
+    if holds {
+        Ok(())
+    } else {
+        Err(VaultError::Stale)
+    }
+}
+
+/// The batch that takes a secret away, with every version.
+pub(super) fn without_secret(org: &OrgKeys, read: &ReadPointer) -> Batch {
+    let mut batch = Batch::new();
+    batch.expect(read.place.clone(), Expect::Exactly(read.digest));
+    batch.delete(read.place.clone());
+    for (version, _) in &read.pointer.versions {
+        batch.delete(version_place(org, read.pointer.id, *version));
+    }
+    batch
+}
+
+impl Vault {
+    pub(super) fn org_and_place<'p, A: Action<Object = SecretRef>>(
+        &self,
+        permit: &'p Permit<A>,
+    ) -> Result<(Arc<OrgKeys>, &'p SecretRef), VaultError> {
+        Ok((self.org(permit.principal().org())?, permit.object()))
+    }
+
+    /// Commits, or answers false when what the batch expects is no longer there.
+    pub(super) async fn committed(
+        &self,
+        batch: Batch,
+        recorded: &Recorded,
+    ) -> Result<bool, VaultError> {
+        match self.commit(batch, recorded).await {
+            Ok(()) => Ok(true),
+            Err(VaultError::Store(StoreError::Precondition { .. })) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Seals `value` as the pointer's current version.
+    pub(super) async fn seal_secret(
+        &self,
+        org: &OrgKeys,
+        owner: Owner,
+        pointer: &Pointer,
+        info: &SecretInfo,
+        value: &Secret,
+    ) -> Result<Record, VaultError> {
+        let key = self.owner_key(org, owner).await?.ok_or(VaultError::Form)?;
+        let place = pointer.place(self.id, org, owner, pointer.current)?;
+        seal_version(&key, &place, info, value, self.random())
+    }
+
+    /// The batch that replaces a pointer which was read, counting its revision up.
+    pub(super) async fn with_pointer(
+        &self,
+        org: &OrgKeys,
+        secret: &SecretRef,
+        read: &ReadPointer,
+        pointer: &mut Pointer,
+    ) -> Result<Batch, VaultError> {
+        pointer.revision += 1;
+        let key = self
+            .owner_key(org, secret.owner)
+            .await?
+            .ok_or(VaultError::Form)?;
+        let record = self.seal_state(&key, org.id(), secret.owner, &read.place, pointer)?;
+        let mut batch = Batch::new();
+        batch.expect(read.place.clone(), Expect::Exactly(read.digest));
+        batch.put(read.place.clone(), record);
+        Ok(batch)
+    }
+
+    /// The batch that adds a version with this value and metadata and makes it the current one.
+    pub(super) async fn with_version(
+        &self,
+        org: &OrgKeys,
+        secret: &SecretRef,
+        old: Option<&ReadPointer>,
+        mut pointer: Pointer,
+        info: &SecretInfo,
+        value: &Secret,
+    ) -> Result<Batch, VaultError> {
+        pointer.revision += 1;
+        pointer.last += 1;
+        pointer.current = pointer.last;
+        pointer.versions.push((pointer.current, self.now()));
+        let mut batch = Batch::new();
+        while pointer.versions.len() > VERSIONS_KEPT {
+            let (oldest, _) = pointer.versions.remove(0);
+            batch.delete(version_place(org, pointer.id, oldest));
+        }
+        let version = self
+            .seal_secret(org, secret.owner, &pointer, info, value)
+            .await?;
+        batch.put(version_place(org, pointer.id, pointer.current), version);
+        let place = pointer_place(org, secret.owner, &secret.name);
+        let key = self
+            .owner_key(org, secret.owner)
+            .await?
+            .ok_or(VaultError::Form)?;
+        let record = self.seal_state(&key, org.id(), secret.owner, &place, &pointer)?;
+        let expected = old.map_or(Expect::Absent, |read| Expect::Exactly(read.digest));
+        batch.expect(place.clone(), expected);
+        batch.put(place, record);
+        Ok(batch)
+    }
+}

@@ -1,0 +1,353 @@
+//! From files to an unsealed vault, and back.
+//!
+//! ```text
+//! first start   ring + key file ─▶ system keys ─▶ journal ─▶ store          (a marker file says: not done yet)
+//! later starts  ring ─slot─▶ root key ─▶ system keys ─▶ journal ─▶ store ─▶ do they agree? ─▶ unsealed
+//! sealing       close the gate ─▶ wait for those inside ─▶ close journal and store ─▶ keys are wiped
+//! ```
+//!
+//! The engine stays open while the vault is sealed: it holds sealed records only, and the lock.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::audit::{Head, Journal, JournalKeys, Options};
+use crate::clock::Clock;
+use crate::crypto::{Key, MacKey, Random, SigningKey};
+use crate::custody::{CustodyError, NewSlot, Provider, Ring, SlotInfo};
+use crate::id::{ObjectId, StoreId};
+use crate::secret::Secret;
+use crate::store::{Batch, Engine, JournalMark, Store, StoreKeys};
+
+use super::keyring::Keyring;
+use super::system::SystemKeys;
+use super::{Gate, Unsealed, Vault, VaultError};
+
+/// Where everything is.
+#[derive(Clone, Debug)]
+pub struct Places {
+    /// The data directory: store, anchor, journal.
+    pub data: PathBuf,
+    /// The keys directory: ring and key file.
+    pub keys: PathBuf,
+}
+
+impl Places {
+    /// The key file that a broker makes for itself.
+    #[must_use]
+    pub fn key_file(&self) -> PathBuf {
+        self.keys.join("root.key")
+    }
+
+    /// The store's files.
+    #[must_use]
+    pub fn store(&self) -> PathBuf {
+        self.data.join("store")
+    }
+
+    /// The journal's segments.
+    #[must_use]
+    pub fn audit(&self) -> PathBuf {
+        self.data.join("audit")
+    }
+
+    fn anchor(&self) -> PathBuf {
+        self.data.join("anchor")
+    }
+
+    /// Stands while a first start is under way; with it, an empty store is no loss.
+    fn first_start(&self) -> PathBuf {
+        self.data.join("first-start")
+    }
+}
+
+/// Opens, seals and unseals one vault.
+#[derive(Debug)]
+pub struct Lifecycle {
+    places: Places,
+    gate: Gate,
+    engine: Arc<dyn Engine>,
+    ring: Mutex<Ring>,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    retention_days: i64,
+    audit: Options,
+}
+
+/// Who opens a slot. As [`Provider`], but owned, so that it can go to another thread.
+#[derive(Debug)]
+pub enum Opener {
+    /// The key file at this path.
+    KeyFile(PathBuf),
+    /// These words.
+    Passphrase(Secret),
+}
+
+impl Opener {
+    fn provider(&self) -> Provider<'_> {
+        match self {
+            Self::KeyFile(path) => Provider::KeyFile(path),
+            Self::Passphrase(words) => Provider::Passphrase(words),
+        }
+    }
+}
+
+fn io(what: &'static str) -> impl Fn(std::io::Error) -> VaultError {
+    move |error| VaultError::Io {
+        what,
+        kind: error.kind(),
+    }
+}
+
+fn write_marker(path: &Path) -> std::io::Result<()> {
+    std::fs::File::create(path)?.sync_all()?;
+    path.parent()
+        .map_or(Ok(()), |dir| std::fs::File::open(dir)?.sync_all())
+}
+
+impl Lifecycle {
+    /// Reads the ring, or makes one at the first start. The vault is still sealed after it.
+    ///
+    /// # Errors
+    /// [`VaultError::RingGone`], [`VaultError::StoreGone`], and what custody and store report.
+    pub fn open(
+        places: Places,
+        engine: Arc<dyn Engine>,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+        retention_days: i64,
+        audit: Options,
+    ) -> Result<Self, VaultError> {
+        let empty = engine.is_empty()?;
+        let ring = match Ring::load(&places.keys) {
+            Ok(ring) if empty && !places.first_start().exists() => {
+                tracing::debug!(store = %ring.store(), "the ring is there, the store is not");
+                return Err(VaultError::StoreGone);
+            }
+            Ok(ring) => ring,
+            Err(CustodyError::RingMissing(_)) if empty => {
+                write_marker(&places.first_start()).map_err(io("the data directory"))?;
+                let store = StoreId::from_random((*random).bytes()?);
+                let file = places.key_file();
+                let slot = NewSlot::new(Provider::KeyFile(&file), "first key file", clock.now());
+                Ring::create(&places.keys, store, &slot, &*random)?.0
+            }
+            Err(CustodyError::RingMissing(_)) => return Err(VaultError::RingGone),
+            Err(error) => return Err(error.into()),
+        };
+        let ring = Mutex::new(ring);
+        Ok(Self {
+            places,
+            gate: Gate::default(),
+            engine,
+            ring,
+            clock,
+            random,
+            retention_days,
+            audit,
+        })
+    }
+
+    /// The door.
+    #[must_use]
+    pub const fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    /// Where everything is.
+    #[must_use]
+    pub const fn places(&self) -> &Places {
+        &self.places
+    }
+
+    /// Unseals by the key file, for a start that nobody attends; `None` when only a passphrase would
+    /// do, and the vault stays sealed.
+    ///
+    /// # Errors
+    /// As [`Lifecycle::unseal`].
+    pub async fn unseal_unattended(self: &Arc<Self>) -> Result<Option<Unsealed>, VaultError> {
+        let root = self.with_ring(|ring| ring.open_unattended(&self.places.key_file()))?;
+        match root {
+            Some(root) => self.unseal_with(root).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Unseals. Answers the vault that is open already when there is one.
+    ///
+    /// # Errors
+    /// What custody says of the opener; what journal and store report;
+    /// [`VaultError::JournalMismatch`] when they do not belong together.
+    pub async fn unseal(self: &Arc<Self>, opener: Opener) -> Result<Unsealed, VaultError> {
+        let this = Arc::clone(self);
+        // Argon2 takes a good part of a second of processor time.
+        let opened = tokio::task::spawn_blocking(move || {
+            this.with_ring(|ring| ring.open(opener.provider()))
+        });
+        let root = opened.await.map_err(|_| VaultError::Form)??;
+        if let Ok(open) = self.gate.unsealed() {
+            return Ok(open);
+        }
+        self.unseal_with(root).await
+    }
+
+    async fn unseal_with(self: &Arc<Self>, root: Key) -> Result<Unsealed, VaultError> {
+        let this = Arc::clone(self);
+        let opened = tokio::task::spawn_blocking(move || this.open_vault(root));
+        let vault = opened.await.map_err(|_| VaultError::Form)??;
+        vault.open_orgs().await?;
+        Ok(self.gate.open(vault))
+    }
+
+    fn open_vault(&self, root: Key) -> Result<Vault, VaultError> {
+        let id = self.with_ring(Ring::store);
+        let opened = SystemKeys::open(&*self.engine, id, &root)?;
+        let (keys, first) = match opened {
+            Some(keys) => (keys, None),
+            None if self.places.first_start().exists() => {
+                let mut batch = Batch::new();
+                let keys = SystemKeys::create(id, &root, &*self.random, &mut batch)?;
+                (keys, Some(batch))
+            }
+            None => return Err(VaultError::StoreGone),
+        };
+        let journal_keys = JournalKeys {
+            seal: keys.journal_seal,
+            sign: SigningKey::from_seed(&keys.journal_sign)?,
+        };
+        if first.is_some() && self.places.audit().exists() {
+            // A first start that was cut short left a journal under keys that are lost with it.
+            std::fs::remove_dir_all(self.places.audit()).map_err(io("the audit directory"))?;
+        }
+        let journal = Journal::open(
+            &self.places.audit(),
+            id,
+            journal_keys,
+            Arc::clone(&self.clock),
+            Arc::clone(&self.random),
+            self.audit,
+        )?;
+        let store_keys = StoreKeys {
+            seal: keys.store,
+            anchor: keys.anchor,
+        };
+        let (engine, random) = (Arc::clone(&self.engine), Arc::clone(&self.random));
+        let anchor = self.places.anchor();
+        let store = if let Some(batch) = first {
+            let store = Store::create(engine, id, store_keys, &anchor, random, batch)?;
+            std::fs::remove_file(self.places.first_start()).map_err(io("the data directory"))?;
+            store
+        } else {
+            Store::open(engine, id, store_keys, &anchor, random)?
+        };
+        agree(&store, &journal)?;
+        Ok(Vault {
+            id,
+            store,
+            journal,
+            keyring: Keyring::new(root, keys.state, MacKey::new(&keys.index)?),
+            clock: Arc::clone(&self.clock),
+            random: Arc::clone(&self.random),
+            retention_days: self.retention_days,
+        })
+    }
+
+    /// Seals: nobody new gets in, those inside have `patience` to leave, then journal and store are
+    /// closed and the keys are wiped. Answers whether everybody had left.
+    pub async fn seal(&self, patience: Duration) -> bool {
+        let Some(mut vault) = self.gate.close() else {
+            return true;
+        };
+        let end = tokio::time::Instant::now() + patience;
+        loop {
+            match Arc::try_unwrap(vault) {
+                Ok(vault) => {
+                    let closed = tokio::task::spawn_blocking(move || {
+                        vault.journal.close();
+                        vault.store.close();
+                    });
+                    return closed.await.is_ok();
+                }
+                Err(shared) => vault = shared,
+            }
+            if tokio::time::Instant::now() >= end {
+                vault.journal.close();
+                vault.store.close();
+                return false;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// What may be shown of the ring's slots.
+    #[must_use]
+    pub fn slots(&self) -> Vec<SlotInfo> {
+        self.with_ring(|ring| ring.slots())
+    }
+
+    /// Adds a slot, durably.
+    ///
+    /// # Errors
+    /// [`VaultError::Sealed`], and what custody reports.
+    pub fn add_slot(
+        &self,
+        vault: &Unsealed,
+        opener: &Opener,
+        label: &str,
+    ) -> Result<ObjectId, VaultError> {
+        let slot = NewSlot::new(opener.provider(), label, self.clock.now());
+        let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(ring.add_slot(vault.root_key(), &slot, &*self.random)?)
+    }
+
+    /// Whether `opener` opens slot `id`.
+    ///
+    /// # Errors
+    /// What custody reports.
+    pub fn test_slot(&self, opener: &Opener, id: ObjectId) -> Result<(), VaultError> {
+        Ok(self.with_ring(|ring| ring.test_slot(opener.provider(), id))?)
+    }
+
+    /// Removes a slot, durably; never the last one.
+    ///
+    /// # Errors
+    /// What custody reports.
+    pub fn remove_slot(&self, vault: &Unsealed, id: ObjectId) -> Result<(), VaultError> {
+        let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(ring.remove_slot(vault.root_key(), id)?)
+    }
+
+    fn with_ring<R>(&self, use_it: impl FnOnce(&Ring) -> R) -> R {
+        use_it(&self.ring.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Each remembers the other, so neither can be cut or put back alone.
+fn agree(store: &Store, journal: &Journal) -> Result<(), VaultError> {
+    let mark = store.journal_mark();
+    let head = Head {
+        seq: mark.seq,
+        hash: mark.head,
+    };
+    let known = mark == JournalMark::GENESIS || journal.contains(&head)?;
+    if !known {
+        let journal = if journal.head().seq < mark.seq {
+            "is shorter"
+        } else {
+            "has another there"
+        };
+        return Err(VaultError::JournalMismatch {
+            store: mark.seq,
+            journal,
+        });
+    }
+    if journal.last_store_generation() > store.generation() {
+        let journal = "has seen a later state of the store";
+        return Err(VaultError::JournalMismatch {
+            store: mark.seq,
+            journal,
+        });
+    }
+    Ok(())
+}

@@ -1,0 +1,358 @@
+//! Reading secrets: find, list, versions, lend.
+
+use crate::clock::Timestamp;
+use crate::crypto::Owner;
+use crate::name::SecretName;
+use crate::policy::{ListSecrets, Listing, Permit, ReadSecret, RevealSecret, SecretRef};
+use crate::secret::Secret;
+use crate::store::StoreKey;
+use crate::wire;
+
+use super::metadata::SecretInfo;
+use super::pointer::{Pointer, ReadPointer, owner_prefix, pointer_place, version_place};
+use super::value::{StoredValue, open_version};
+use super::{Etag, OrgKeys, Vault, VaultError};
+use crate::audit::Recorded;
+
+/// A secret that was found: its metadata is open, its value is not.
+#[derive(Debug)]
+pub struct Found {
+    pub(super) owner: Owner,
+    pub(super) read: ReadPointer,
+    pub(super) stored: StoredValue<SecretInfo>,
+}
+
+/// One page of a list.
+#[derive(Debug)]
+pub struct Page {
+    /// The secrets.
+    pub secrets: Vec<wire::SecretMetadata>,
+    /// Where the next page begins, as an opaque text; `None` at the end.
+    pub next: Option<String>,
+}
+
+impl Found {
+    /// Its metadata.
+    #[must_use]
+    pub const fn info(&self) -> &SecretInfo {
+        self.stored.metadata()
+    }
+
+    /// Whose it is.
+    #[must_use]
+    pub const fn owner(&self) -> Owner {
+        self.owner
+    }
+
+    /// Its id.
+    #[must_use]
+    pub const fn id(&self) -> crate::id::SecretId {
+        self.read.pointer.id
+    }
+
+    /// The version in use.
+    #[must_use]
+    pub const fn version(&self) -> u64 {
+        self.read.pointer.current
+    }
+
+    /// Its state's name.
+    #[must_use]
+    pub fn etag(&self) -> Etag {
+        self.read.pointer.etag()
+    }
+
+    /// Its metadata, as it is shown.
+    #[must_use]
+    pub fn to_wire(&self, retention_days: i64) -> wire::SecretMetadata {
+        describe(self.owner, &self.read.pointer, self.info(), retention_days)
+    }
+
+    /// Opens the value for one use that is on disk in the journal.
+    ///
+    /// # Errors
+    /// When the record was altered.
+    pub fn lend(&self, recorded: &Recorded) -> Result<Secret, VaultError> {
+        self.stored.open(recorded)
+    }
+}
+
+fn describe(
+    owner: Owner,
+    pointer: &Pointer,
+    info: &SecretInfo,
+    retention_days: i64,
+) -> wire::SecretMetadata {
+    use crate::crypto::OwnerKind;
+    use crate::id::UserId;
+    let shared = owner.kind == OwnerKind::OrgShared;
+    wire::SecretMetadata {
+        id: pointer.id,
+        name: info.name.clone(),
+        owner: if shared {
+            wire::SecretOwner::Org
+        } else {
+            wire::SecretOwner::User
+        },
+        org_wide: shared,
+        owner_user_id: (!shared).then(|| UserId::from_bytes(owner.id)),
+        category: info.category,
+        scope: info.scope,
+        description: info.description.clone(),
+        hosts: info.hosts.clone(),
+        revealable: info.revealable,
+        version: pointer.current,
+        expires_at: info.expires,
+        created_at: pointer.created,
+        updated_at: info.updated,
+        last_rotated_at: pointer.rotated,
+        deleted_at: pointer.deleted,
+        purge_at: pointer
+            .deleted
+            .map(|at| at.plus_seconds(retention_days * 86_400)),
+        etag: pointer.etag().to_string(),
+    }
+}
+
+impl Vault {
+    /// A secret's metadata.
+    ///
+    /// # Errors
+    /// [`VaultError::NotFound`] when there is none, or it was deleted.
+    pub async fn read_secret(&self, permit: &Permit<ReadSecret>) -> Result<Found, VaultError> {
+        let org = self.org(permit.principal().org())?;
+        let SecretRef { owner, name } = permit.object();
+        self.find_secret(&org, *owner, name)
+            .await?
+            .ok_or(VaultError::NotFound)
+    }
+
+    /// The secret of `owner` called `name`; deleted ones are not found.
+    ///
+    /// # Errors
+    /// When a record was altered, or the store fails.
+    pub(crate) async fn find_secret(
+        &self,
+        org: &OrgKeys,
+        owner: Owner,
+        name: &SecretName,
+    ) -> Result<Option<Found>, VaultError> {
+        let Some(read) = self.read_pointer(org, owner, name).await? else {
+            return Ok(None);
+        };
+        if read.pointer.deleted.is_some() {
+            return Ok(None);
+        }
+        self.open_current(org, owner, read).await.map(Some)
+    }
+
+    /// The pointer of `name`, deleted or not.
+    pub(super) async fn read_pointer(
+        &self,
+        org: &OrgKeys,
+        owner: Owner,
+        name: &SecretName,
+    ) -> Result<Option<ReadPointer>, VaultError> {
+        let Some(key) = self.owner_key(org, owner).await? else {
+            return Ok(None);
+        };
+        let place = pointer_place(org, owner, name);
+        let Some(record) = self.store.get(&place).await? else {
+            return Ok(None);
+        };
+        let pointer = self.open_state(&key, org.id(), owner, &place, &record)?;
+        Ok(Some(ReadPointer::new(place, pointer, &record)))
+    }
+
+    pub(super) async fn open_current(
+        &self,
+        org: &OrgKeys,
+        owner: Owner,
+        read: ReadPointer,
+    ) -> Result<Found, VaultError> {
+        let stored = self
+            .open_secret_version(org, owner, &read.pointer, read.pointer.current)
+            .await?;
+        Ok(Found {
+            owner,
+            read,
+            stored,
+        })
+    }
+
+    pub(super) async fn open_secret_version(
+        &self,
+        org: &OrgKeys,
+        owner: Owner,
+        pointer: &Pointer,
+        version: u64,
+    ) -> Result<StoredValue<SecretInfo>, VaultError> {
+        let key = self.owner_key(org, owner).await?.ok_or(VaultError::Form)?;
+        let place = pointer.place(self.id, org, owner, version)?;
+        let record = self
+            .store
+            .get(&version_place(org, pointer.id, version))
+            .await?;
+        open_version(&key, &place, &record.ok_or(VaultError::Form)?)
+    }
+
+    /// One page of the secrets that `permit` allows, those of `owners` in turn. Each page is in the
+    /// order of blinded names: stable, and telling nothing.
+    ///
+    /// # Errors
+    /// [`VaultError::Rule`] for a cursor that this vault did not make.
+    pub async fn list_secrets(
+        &self,
+        permit: &Permit<ListSecrets>,
+        everyone: &[Owner],
+        deleted: bool,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> Result<Page, VaultError> {
+        let principal = permit.principal();
+        let org = self.org(principal.org())?;
+        let own = [principal.owner(), Owner::ORG_SHARED];
+        let owners: &[Owner] = match permit.object() {
+            Listing::Own => own.get(..1).unwrap_or_default(),
+            Listing::Shared => own.get(1..).unwrap_or_default(),
+            Listing::OwnAndShared => &own,
+            Listing::Everyone => everyone,
+        };
+        let (skip, mut after) = match cursor {
+            Some(text) => self.read_cursor(&org, owners, text)?,
+            None => (0, None),
+        };
+        let mut secrets = Vec::new();
+        for (turn, owner) in owners.iter().enumerate().skip(skip) {
+            let prefix = owner_prefix(&org, *owner);
+            loop {
+                let page = self.store.scan(&prefix, after.as_ref(), 64).await?;
+                if page.is_empty() {
+                    break;
+                }
+                for (place, record) in page {
+                    if secrets.len() == limit {
+                        let next = Some(self.cursor(&org, turn, after.as_ref()));
+                        return Ok(Page { secrets, next });
+                    }
+                    if let Some(found) = self.listed(&org, *owner, &place, &record, deleted).await?
+                    {
+                        secrets.push(found.to_wire(self.retention_days));
+                    }
+                    after = Some(place);
+                }
+            }
+            after = None;
+        }
+        Ok(Page {
+            secrets,
+            next: None,
+        })
+    }
+
+    async fn listed(
+        &self,
+        org: &OrgKeys,
+        owner: Owner,
+        place: &StoreKey,
+        record: &crate::crypto::Record,
+        deleted: bool,
+    ) -> Result<Option<Found>, VaultError> {
+        let key = self.owner_key(org, owner).await?.ok_or(VaultError::Form)?;
+        let pointer: Pointer = self.open_state(&key, org.id(), owner, place, record)?;
+        if pointer.deleted.is_some() != deleted {
+            return Ok(None);
+        }
+        let read = ReadPointer::new(place.clone(), pointer, record);
+        self.open_current(org, owner, read).await.map(Some)
+    }
+
+    /// Opaque and authenticated: turn, place, and a keyed hash of both.
+    fn cursor(&self, org: &OrgKeys, turn: usize, after: Option<&StoreKey>) -> String {
+        use data_encoding::BASE64URL_NOPAD;
+        let turn = u16::try_from(turn).unwrap_or(u16::MAX).to_be_bytes();
+        let after = after.map(StoreKey::as_bytes).unwrap_or_default();
+        let tag = org.index().hash(&[b"cursor", &turn, after]);
+        let mut bytes = turn.to_vec();
+        bytes.extend_from_slice(tag.first_chunk::<16>().map_or(&[][..], |tag| tag));
+        bytes.extend_from_slice(after);
+        BASE64URL_NOPAD.encode(&bytes)
+    }
+
+    fn read_cursor(
+        &self,
+        org: &OrgKeys,
+        owners: &[Owner],
+        text: &str,
+    ) -> Result<(usize, Option<StoreKey>), VaultError> {
+        use data_encoding::BASE64URL_NOPAD;
+        const RULE: VaultError =
+            VaultError::Rule("the cursor is not one that this list gave: begin without one");
+        let bytes = BASE64URL_NOPAD.decode(text.as_bytes()).map_err(|_| RULE)?;
+        let (turn, rest) = bytes.split_first_chunk::<2>().ok_or(RULE)?;
+        let (_, after) = rest.split_first_chunk::<16>().ok_or(RULE)?;
+        let turn = usize::from(u16::from_be_bytes(*turn));
+        let owner = owners.get(turn).ok_or(RULE)?;
+        let key = match after.split_at_checked(17) {
+            Some((_, hash)) => {
+                let prefix = owner_prefix(org, *owner);
+                Some(StoreKey::new(
+                    crate::store::Class::Secret,
+                    &[prefix.as_bytes().get(1..).unwrap_or_default(), hash],
+                ))
+            }
+            None => None,
+        };
+        // Made again from its parts: any difference, the tag included, is a forgery.
+        if self.cursor(org, turn, key.as_ref()) == text {
+            Ok((turn, key))
+        } else {
+            Err(RULE)
+        }
+    }
+
+    /// The versions that are kept, newest first.
+    ///
+    /// # Errors
+    /// [`VaultError::NotFound`] when there is no such secret.
+    pub async fn secret_versions(
+        &self,
+        permit: &Permit<ReadSecret>,
+    ) -> Result<Vec<wire::SecretVersion>, VaultError> {
+        let found = self.read_secret(permit).await?;
+        let pointer = &found.read.pointer;
+        let shown = |&(version, created_at): &(u64, Timestamp)| wire::SecretVersion {
+            version,
+            created_at,
+            current: version == pointer.current,
+        };
+        Ok(pointer.versions.iter().rev().map(shown).collect())
+    }
+
+    /// The secret to be revealed; its value is then opened by [`Found::lend`].
+    ///
+    /// # Errors
+    /// [`VaultError::NotFound`], [`VaultError::NotRevealable`].
+    pub async fn revealable_secret(
+        &self,
+        permit: &Permit<RevealSecret>,
+    ) -> Result<Found, VaultError> {
+        let org = self.org(permit.principal().org())?;
+        let (SecretRef { owner, name }, _) = permit.object();
+        let found = self
+            .find_secret(&org, *owner, name)
+            .await?
+            .ok_or(VaultError::NotFound)?;
+        if found.info().revealable {
+            Ok(found)
+        } else {
+            Err(VaultError::NotRevealable)
+        }
+    }
+
+    /// How long a deleted secret can be restored, in days.
+    #[must_use]
+    pub const fn retention_days(&self) -> i64 {
+        self.retention_days
+    }
+}

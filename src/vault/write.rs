@@ -1,0 +1,183 @@
+//! Changing secrets. Each change is one atomic commit that expects to find what was read; when
+//! somebody else was faster, it is read and decided again.
+
+use crate::audit::Recorded;
+use crate::clock::Timestamp;
+use crate::id::SecretId;
+use crate::name::HostPattern;
+use crate::policy::{Permit, SetSecret, UpdateSecret};
+use crate::secret::Secret;
+use crate::wire::{Category, SecretScope};
+
+use super::draft::{ATTEMPTS, condition};
+use super::metadata::{SecretInfo, check_description, check_hosts, check_value};
+use super::pointer::{Pointer, version_place};
+use super::{Found, Vault, VaultError};
+
+/// Changes to a secret's metadata; what is `None` stays.
+#[derive(Clone, Debug, Default)]
+pub struct Change {
+    /// What it is for.
+    pub category: Option<Category>,
+    /// Where it may be used.
+    pub scope: Option<SecretScope>,
+    /// What its owner writes about it.
+    pub description: Option<Option<String>>,
+    /// The only hosts it may be sent to.
+    pub hosts: Option<Vec<HostPattern>>,
+    /// Whether it can be revealed.
+    pub revealable: Option<bool>,
+    /// When it stops being usable.
+    pub expires: Option<Option<Timestamp>>,
+}
+
+impl Change {
+    fn check(&self) -> Result<(), VaultError> {
+        if let Some(Some(text)) = &self.description {
+            check_description(text)?;
+        }
+        check_hosts(self.hosts.as_deref().unwrap_or_default())
+    }
+
+    fn apply(&self, info: &mut SecretInfo, now: Timestamp) {
+        fn set<T: Clone>(field: &mut T, change: Option<&T>) {
+            if let Some(new) = change {
+                field.clone_from(new);
+            }
+        }
+        set(&mut info.category, self.category.as_ref());
+        set(&mut info.scope, self.scope.as_ref());
+        set(&mut info.description, self.description.as_ref());
+        set(&mut info.hosts, self.hosts.as_ref());
+        set(&mut info.revealable, self.revealable.as_ref());
+        set(&mut info.expires, self.expires.as_ref());
+        info.updated = now;
+    }
+}
+
+impl Vault {
+    /// Makes a secret, or gives the one of that name a new value. Metadata that is left out stays as
+    /// it was. Answers the secret and whether it is new.
+    ///
+    /// # Errors
+    /// [`VaultError::Rule`] for a bad value, [`VaultError::Stale`] when `if_match` does not hold.
+    pub async fn set_secret(
+        &self,
+        permit: &Permit<SetSecret>,
+        value: &Secret,
+        change: &Change,
+        if_match: Option<&str>,
+        recorded: &Recorded,
+    ) -> Result<(Found, bool), VaultError> {
+        check_value(value)?;
+        change.check()?;
+        let (org, place) = self.org_and_place(permit)?;
+        self.owner_key_or_new(&org, place.owner, recorded).await?;
+        for _ in 0..ATTEMPTS {
+            let old = self.read_pointer(&org, place.owner, &place.name).await?;
+            condition(old.as_ref(), if_match)?;
+            let now = self.now();
+            let (mut pointer, mut info, created) = match &old {
+                Some(read) if read.pointer.deleted.is_none() => {
+                    let found = self.open_current(&org, place.owner, read.clone()).await?;
+                    (read.pointer.clone(), found.info().clone(), false)
+                }
+                // What was deleted keeps its versions, but its metadata begins afresh: a new
+                // secret must not silently inherit a binding or an expiry.
+                Some(read) => (
+                    read.pointer.clone(),
+                    SecretInfo::new(place.name.clone(), now),
+                    true,
+                ),
+                None => {
+                    let id = SecretId::from_random(self.random().bytes()?);
+                    (
+                        Pointer::new(id, now),
+                        SecretInfo::new(place.name.clone(), now),
+                        true,
+                    )
+                }
+            };
+            if info.expired(now) {
+                info.expires = None;
+            }
+            change.apply(&mut info, now);
+            pointer.rotated = old.is_some().then_some(now);
+            pointer.deleted = None;
+            let batch = self
+                .with_version(&org, place, old.as_ref(), pointer, &info, value)
+                .await?;
+            if self.committed(batch, recorded).await? {
+                let found = self.find_secret(&org, place.owner, &place.name).await?;
+                return Ok((found.ok_or(VaultError::NotFound)?, created));
+            }
+        }
+        Err(VaultError::Stale)
+    }
+
+    /// Gives an existing secret a new value.
+    ///
+    /// # Errors
+    /// [`VaultError::NotFound`] when there is none; as [`Vault::set_secret`] besides.
+    pub async fn rotate_secret(
+        &self,
+        permit: &Permit<SetSecret>,
+        value: &Secret,
+        if_match: Option<&str>,
+        recorded: &Recorded,
+    ) -> Result<Found, VaultError> {
+        let (org, place) = self.org_and_place(permit)?;
+        if self
+            .find_secret(&org, place.owner, &place.name)
+            .await?
+            .is_none()
+        {
+            return Err(VaultError::NotFound);
+        }
+        self.set_secret(permit, value, &Change::default(), if_match, recorded)
+            .await
+            .map(|(found, _)| found)
+    }
+
+    /// Changes metadata. The value is sealed again, because the metadata is in its context.
+    ///
+    /// # Errors
+    /// [`VaultError::NotFound`], [`VaultError::Stale`], [`VaultError::Rule`].
+    pub async fn update_secret(
+        &self,
+        permit: &Permit<UpdateSecret>,
+        change: &Change,
+        if_match: Option<&str>,
+        recorded: &Recorded,
+    ) -> Result<Found, VaultError> {
+        change.check()?;
+        let (org, place) = self.org_and_place(permit)?;
+        for _ in 0..ATTEMPTS {
+            let found = self.find_secret(&org, place.owner, &place.name).await?;
+            let found = found.ok_or(VaultError::NotFound)?;
+            condition(Some(&found.read), if_match)?;
+            if change.revealable == Some(true) && !found.info().revealable {
+                return Err(VaultError::Rule(
+                    "a secret that was set as not revealable stays so until its value is rotated",
+                ));
+            }
+            let value = found.stored.open(recorded)?;
+            let mut info = found.info().clone();
+            change.apply(&mut info, self.now());
+            let mut pointer = found.read.pointer.clone();
+            let mut batch = self
+                .with_pointer(&org, place, &found.read, &mut pointer)
+                .await?;
+            let version = pointer.current;
+            let record = self
+                .seal_secret(&org, place.owner, &pointer, &info, &value)
+                .await?;
+            batch.put(version_place(&org, pointer.id, version), record);
+            if self.committed(batch, recorded).await? {
+                let found = self.find_secret(&org, place.owner, &place.name).await?;
+                return found.ok_or(VaultError::NotFound);
+            }
+        }
+        Err(VaultError::Stale)
+    }
+}
