@@ -1,1 +1,21 @@
-//! Organisations, members, API keys.
+//! Organisations, members and API keys: who there is, and who is calling.
+//!
+//! A caller is recognised by an API key, or over the Unix socket by the user id of the machine. Either
+//! way the membership behind it is looked at on every request: a key dies with its owner's membership,
+//! in the very request after the removal. What recognition found is kept in memory, keyed by a keyed
+//! hash of the key's text, and forgotten at any change of the directory.
+
+mod api_keys;
+mod authenticate;
+mod error;
+mod members;
+mod organizations;
+mod place;
+mod token;
+
+pub use api_keys::MadeKey;
+pub use authenticate::{Directory, Rejected};
+pub use error::DirectoryError;
+pub use members::MemberEntry;
+pub use organizations::OrgEntry;
+pub use token::Token;

@@ -1,0 +1,451 @@
+//! API keys: made, shown once, changed, replaced, revoked.
+
+use std::sync::Arc;
+
+use crate::audit::Recorded;
+use crate::clock::Timestamp;
+use crate::crypto::{Digest, Owner, sha256};
+use crate::id::{ApiKeyId, OrgId, UserId};
+use crate::policy::{
+    CreateApiKey, ListApiKeys, Permit, ReadApiKey, RevokeApiKey, RotateApiKey, Scopes, UpdateApiKey,
+};
+use crate::secret::Secret;
+use crate::store::{Batch, Expect};
+use crate::vault::{OrgKeys, Unsealed, Vault, parse_expiry};
+use crate::wire::{self, ApiKeyStatus};
+
+use super::organizations::check_name;
+use super::place::{KeyIndex, KeyRecord, key_place, keys_prefix, token_place};
+use super::{Directory, DirectoryError, Token};
+
+/// The longest grace of a replaced key, in seconds (7 days).
+const MAX_GRACE: u32 = 604_800;
+
+/// A key that was just made, with its text.
+#[derive(Debug)]
+pub struct MadeKey {
+    /// The key.
+    pub key: wire::ApiKey,
+    /// Its text, to be shown once.
+    pub text: Secret,
+}
+
+/// What a new key is to be.
+struct Wanted {
+    user: UserId,
+    name: String,
+    test: bool,
+    scopes: Scopes,
+    project: Option<String>,
+    expires: Option<Timestamp>,
+}
+
+impl Directory {
+    /// Makes a key for the caller.
+    ///
+    /// # Errors
+    /// [`DirectoryError::Rule`] for a bad name, expiry or project.
+    pub async fn create_key(
+        &self,
+        vault: &Unsealed,
+        permit: &Permit<CreateApiKey>,
+        request: &wire::CreateApiKey,
+        recorded: &Recorded,
+    ) -> Result<MadeKey, DirectoryError> {
+        check_name(&request.name)?;
+        check_project(request.project_id.as_deref())?;
+        let now = vault.now();
+        let expires = match &request.expires_in {
+            Some(text) => parse_expiry(text, now)?,
+            None => None,
+        };
+        let wanted = Wanted {
+            user: permit.principal().user(),
+            name: request.name.clone(),
+            test: request.is_test.unwrap_or(false),
+            scopes: permit.object().clone(),
+            project: request.project_id.clone(),
+            expires,
+        };
+        self.make_key(
+            vault,
+            permit.principal().org(),
+            wanted,
+            Batch::new(),
+            recorded,
+        )
+        .await
+    }
+
+    /// Makes the first key of a member who was just added; only their admin calls this.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn create_first_key(
+        &self,
+        vault: &Unsealed,
+        permit: &Permit<crate::policy::ManageMembers>,
+        user: UserId,
+        recorded: &Recorded,
+    ) -> Result<MadeKey, DirectoryError> {
+        let wanted = Wanted {
+            user,
+            name: "first key".to_owned(),
+            test: false,
+            scopes: Scopes::all(),
+            project: None,
+            expires: parse_expiry("90d", vault.now())?,
+        };
+        self.make_key(
+            vault,
+            permit.principal().org(),
+            wanted,
+            Batch::new(),
+            recorded,
+        )
+        .await
+    }
+
+    async fn make_key(
+        &self,
+        vault: &Unsealed,
+        org: OrgId,
+        wanted: Wanted,
+        mut batch: Batch,
+        recorded: &Recorded,
+    ) -> Result<MadeKey, DirectoryError> {
+        let org = vault.org(org)?;
+        let token = Token::generate(wanted.test, vault.random())?;
+        let record = KeyRecord {
+            id: ApiKeyId::from_random(vault.random().bytes()?),
+            user: wanted.user,
+            name: wanted.name,
+            prefix: token.prefix(),
+            test: wanted.test,
+            scopes: wanted.scopes,
+            project: wanted.project,
+            created: vault.now(),
+            expires: wanted.expires,
+            revoked: None,
+            last_used: None,
+        };
+        put_key(vault, &org, &record, &mut batch)?;
+        let place = token_place(&token.hash(vault.system_index()));
+        let index = KeyIndex {
+            org: org.id(),
+            id: record.id,
+        };
+        let none = OrgId::from_bytes([0; 16]);
+        let sealed = vault.seal_state(vault.system_key(), none, Owner::SYSTEM, &place, &index)?;
+        batch.expect(place.clone(), Expect::Absent);
+        batch.put(place, sealed);
+        vault.commit(batch, recorded).await?;
+        self.forget();
+        let key = self.show(vault, &org, record).await?;
+        Ok(MadeKey {
+            key,
+            text: token.into_secret(),
+        })
+    }
+
+    /// Reads one key. Whose it is must be known before a permit can be asked for.
+    ///
+    /// # Errors
+    /// [`DirectoryError::NotFound`].
+    pub async fn key_owner(
+        &self,
+        vault: &Unsealed,
+        org: OrgId,
+        id: ApiKeyId,
+    ) -> Result<(UserId, Scopes), DirectoryError> {
+        let org = vault.org(org)?;
+        let (record, _) = read_key(vault, &org, id).await?;
+        Ok((record.user, record.scopes))
+    }
+
+    /// One key's metadata.
+    ///
+    /// # Errors
+    /// [`DirectoryError::NotFound`].
+    pub async fn key(
+        &self,
+        vault: &Unsealed,
+        permit: &Permit<ReadApiKey>,
+        id: ApiKeyId,
+    ) -> Result<wire::ApiKey, DirectoryError> {
+        let org = vault.org(permit.principal().org())?;
+        let (record, _) = read_key(vault, &org, id).await?;
+        if record.user != *permit.object() {
+            return Err(DirectoryError::NotFound);
+        }
+        self.show(vault, &org, record).await
+    }
+
+    /// The caller's keys, or every member's, newest first.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn keys(
+        &self,
+        vault: &Unsealed,
+        permit: &Permit<ListApiKeys>,
+    ) -> Result<Vec<wire::ApiKey>, DirectoryError> {
+        let org = vault.org(permit.principal().org())?;
+        let own = permit.principal().user();
+        let mut keys = Vec::new();
+        for (record, _) in all_keys(vault, &org).await? {
+            if *permit.object() || record.user == own {
+                keys.push(self.show(vault, &org, record).await?);
+            }
+        }
+        keys.sort_by_key(|key| std::cmp::Reverse((key.created_at, key.id)));
+        Ok(keys)
+    }
+
+    /// Changes a key's name, scopes or project.
+    ///
+    /// # Errors
+    /// [`DirectoryError::NotFound`], [`DirectoryError::Rule`].
+    pub async fn update_key(
+        &self,
+        vault: &Unsealed,
+        permit: &Permit<UpdateApiKey>,
+        id: ApiKeyId,
+        change: &wire::UpdateApiKey,
+        recorded: &Recorded,
+    ) -> Result<wire::ApiKey, DirectoryError> {
+        if let Some(name) = &change.name {
+            check_name(name)?;
+        }
+        check_project(change.project_id.as_ref().and_then(Option::as_deref))?;
+        let (owner, scopes) = permit.object();
+        self.change_key(
+            vault,
+            permit.principal().org(),
+            *owner,
+            id,
+            recorded,
+            |record| {
+                if let Some(name) = &change.name {
+                    record.name.clone_from(name);
+                }
+                if let Some(project) = &change.project_id {
+                    record.project.clone_from(project);
+                }
+                if let Some(scopes) = scopes {
+                    record.scopes.clone_from(scopes);
+                }
+            },
+        )
+        .await
+    }
+
+    /// Revokes a key, at once.
+    ///
+    /// # Errors
+    /// [`DirectoryError::NotFound`] when there is none, or it was revoked before.
+    pub async fn revoke_key(
+        &self,
+        vault: &Unsealed,
+        permit: &Permit<RevokeApiKey>,
+        id: ApiKeyId,
+        recorded: &Recorded,
+    ) -> Result<wire::ApiKey, DirectoryError> {
+        let now = vault.now();
+        let owner = *permit.object();
+        self.change_key(
+            vault,
+            permit.principal().org(),
+            owner,
+            id,
+            recorded,
+            |record| {
+                record.revoked = Some(record.revoked.map_or(now, |end| end.min(now)));
+            },
+        )
+        .await
+    }
+
+    /// Replaces a key by a new one of the same scopes and expiry; the old one works for `grace`.
+    ///
+    /// # Errors
+    /// [`DirectoryError::NotFound`], [`DirectoryError::Rule`].
+    pub async fn rotate_key(
+        &self,
+        vault: &Unsealed,
+        permit: &Permit<RotateApiKey>,
+        id: ApiKeyId,
+        request: &wire::RotateApiKey,
+        recorded: &Recorded,
+    ) -> Result<MadeKey, DirectoryError> {
+        let grace = request.grace_seconds.unwrap_or(0);
+        if grace > MAX_GRACE {
+            return Err(DirectoryError::Rule(
+                "a grace is at most 604,800 seconds (7 days)",
+            ));
+        }
+        if let Some(name) = &request.name {
+            check_name(name)?;
+        }
+        let org = vault.org(permit.principal().org())?;
+        let (mut old, digest) = read_key(vault, &org, id).await?;
+        let now = vault.now();
+        if old.user != permit.object().0 || ended(&old, now) != ApiKeyStatus::Active {
+            return Err(DirectoryError::NotFound);
+        }
+        // A key whose life was a span gets the same span again, not the rest of the old one.
+        let expires = old
+            .expires
+            .map(|end| now.plus_millis(end.millis_since(old.created)));
+        let end = now.plus_seconds(i64::from(grace));
+        let wanted = Wanted {
+            user: old.user,
+            name: request.name.clone().unwrap_or_else(|| old.name.clone()),
+            test: old.test,
+            scopes: old.scopes.clone(),
+            project: old.project.clone(),
+            expires,
+        };
+        old.revoked = Some(old.revoked.map_or(end, |earlier| earlier.min(end)));
+        let mut batch = Batch::new();
+        batch.expect(key_place(&org, id), Expect::Exactly(digest));
+        put_key(vault, &org, &old, &mut batch)?;
+        self.make_key(vault, org.id(), wanted, batch, recorded)
+            .await
+    }
+
+    async fn change_key(
+        &self,
+        vault: &Unsealed,
+        org: OrgId,
+        owner: UserId,
+        id: ApiKeyId,
+        recorded: &Recorded,
+        change: impl FnOnce(&mut KeyRecord),
+    ) -> Result<wire::ApiKey, DirectoryError> {
+        let _turn = self.changes.lock().await;
+        let org = vault.org(org)?;
+        let (mut record, digest) = read_key(vault, &org, id).await?;
+        if record.user != owner || ended(&record, vault.now()) == ApiKeyStatus::Revoked {
+            return Err(DirectoryError::NotFound);
+        }
+        change(&mut record);
+        let mut batch = Batch::new();
+        batch.expect(key_place(&org, id), Expect::Exactly(digest));
+        put_key(vault, &org, &record, &mut batch)?;
+        vault.commit(batch, recorded).await?;
+        self.forget();
+        self.show(vault, &org, record).await
+    }
+
+    /// Writes down when keys were last used. Called every minute, so that no request waits for it.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn write_last_used(&self, vault: &Unsealed) -> Result<(), DirectoryError> {
+        for ((org, id), at) in self.take_used() {
+            let _turn = self.changes.lock().await;
+            let org = vault.org(org)?;
+            let (mut record, digest) = read_key(vault, &org, id).await?;
+            record.last_used = record.last_used.max(Some(at));
+            let mut batch = Batch::new();
+            batch.expect(key_place(&org, id), Expect::Exactly(digest));
+            put_key(vault, &org, &record, &mut batch)?;
+            vault.commit_bookkeeping(batch).await?;
+        }
+        Ok(())
+    }
+
+    async fn show(
+        &self,
+        vault: &Vault,
+        org: &Arc<OrgKeys>,
+        record: KeyRecord,
+    ) -> Result<wire::ApiKey, DirectoryError> {
+        let owner = self.member(vault, org.id(), record.user).await?;
+        let status = ended(&record, vault.now());
+        let last_used = self.used_at(org.id(), record.id).max(record.last_used);
+        Ok(wire::ApiKey {
+            id: record.id,
+            name: record.name,
+            key_prefix: record.prefix,
+            scopes: record.scopes.to_strings(),
+            project_id: record.project,
+            expires_at: record.expires,
+            last_used_at: last_used,
+            revoked_at: record.revoked,
+            created_at: record.created,
+            status,
+            owner_user_id: record.user,
+            owner_display_name: owner
+                .as_ref()
+                .map(|m| m.name().to_owned())
+                .unwrap_or_default(),
+            owner_email: owner.and_then(|m| m.email().map(str::to_owned)),
+        })
+    }
+}
+
+fn ended(record: &KeyRecord, now: Timestamp) -> ApiKeyStatus {
+    if record.revoked.is_some_and(|end| end <= now) {
+        ApiKeyStatus::Revoked
+    } else if record.expires.is_some_and(|end| end <= now) {
+        ApiKeyStatus::Expired
+    } else {
+        ApiKeyStatus::Active
+    }
+}
+
+fn check_project(project: Option<&str>) -> Result<(), DirectoryError> {
+    let sound = project.is_none_or(|id| crate::id::ObjectId::parse(id).is_ok());
+    if sound {
+        Ok(())
+    } else {
+        Err(DirectoryError::Rule("a project is named by its id, a UUID"))
+    }
+}
+
+async fn read_key(
+    vault: &Vault,
+    org: &OrgKeys,
+    id: ApiKeyId,
+) -> Result<(KeyRecord, Digest), DirectoryError> {
+    let place = key_place(org, id);
+    let record = vault
+        .store()
+        .get(&place)
+        .await?
+        .ok_or(DirectoryError::NotFound)?;
+    let key = vault.open_state(org.kek(), org.id(), Owner::SYSTEM, &place, &record)?;
+    Ok((key, sha256(record.as_bytes())))
+}
+
+async fn all_keys(
+    vault: &Vault,
+    org: &OrgKeys,
+) -> Result<Vec<(KeyRecord, Digest)>, DirectoryError> {
+    let (prefix, mut after, mut keys) = (keys_prefix(org), None, Vec::new());
+    loop {
+        let page = vault.store().scan(&prefix, after.as_ref(), 256).await?;
+        let Some((last, _)) = page.last() else {
+            return Ok(keys);
+        };
+        after = Some(last.clone());
+        for (place, record) in page {
+            let key = vault.open_state(org.kek(), org.id(), Owner::SYSTEM, &place, &record)?;
+            keys.push((key, sha256(record.as_bytes())));
+        }
+    }
+}
+
+fn put_key(
+    vault: &Vault,
+    org: &OrgKeys,
+    record: &KeyRecord,
+    batch: &mut Batch,
+) -> Result<(), DirectoryError> {
+    let place = key_place(org, record.id);
+    let sealed = vault.seal_state(org.kek(), org.id(), Owner::SYSTEM, &place, record)?;
+    batch.put(place, sealed);
+    Ok(())
+}

@@ -1,0 +1,233 @@
+//! Recognising a caller.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use crate::clock::Timestamp;
+use crate::crypto::{Digest, Owner};
+use crate::id::{ApiKeyId, OrgId};
+use crate::policy::{Principal, Scopes, Via};
+use crate::vault::{Unsealed, VaultError};
+use crate::wire::MemberStatus;
+
+use super::place::{KeyIndex, KeyRecord, LocalIndex, key_place, local_place, token_place};
+use super::{DirectoryError, Token};
+
+/// The most callers kept in memory; above it all are forgotten and recognised again.
+const CACHED: usize = 10_000;
+
+/// Why a caller was not recognised. The caller hears one answer for all; the journal hears which.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rejected {
+    /// The text cannot be a key.
+    Malformed,
+    /// No such key exists.
+    Unknown,
+    /// The key was revoked.
+    Revoked,
+    /// The key's time is over.
+    Expired,
+    /// Its owner is no member any more.
+    NotAMember,
+    /// This user id of the machine belongs to no member.
+    UnknownUid,
+}
+
+impl Rejected {
+    /// A stable word for audit and metrics.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::Unknown => "unknown",
+            Self::Revoked => "revoked",
+            Self::Expired => "expired",
+            Self::NotAMember => "not_a_member",
+            Self::UnknownUid => "unknown_uid",
+        }
+    }
+}
+
+/// What recognition found, with what must still be looked at on each use.
+struct Seen {
+    principal: Principal,
+    ends: Option<Timestamp>,
+    used: Arc<AtomicI64>,
+}
+
+#[derive(Default)]
+struct Cache {
+    /// Counts the directory's changes: what was read before one is not kept after it.
+    epoch: u64,
+    seen: HashMap<Digest, Seen>,
+}
+
+/// The directory: recognition's memory, and the turn-taking of changes. Its data is in the vault.
+#[derive(Default)]
+pub struct Directory {
+    cache: RwLock<Cache>,
+    used: Mutex<HashMap<(OrgId, ApiKeyId), Arc<AtomicI64>>>,
+    pub(super) changes: tokio::sync::Mutex<()>,
+}
+
+impl std::fmt::Debug for Directory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Directory")
+    }
+}
+
+impl Directory {
+    /// Forgets everybody: called at each change of the directory, and at sealing.
+    pub fn forget(&self) {
+        let mut cache = self.cache.write().unwrap_or_else(PoisonError::into_inner);
+        cache.epoch += 1;
+        cache.seen.clear();
+    }
+
+    /// Recognises the bearer of an API key.
+    ///
+    /// # Errors
+    /// When the store fails; a key that is refused is `Ok(Err(_))`.
+    pub async fn by_key(
+        &self,
+        vault: &Unsealed,
+        text: &[u8],
+    ) -> Result<Result<Principal, Rejected>, DirectoryError> {
+        let Some(token) = Token::parse(text) else {
+            return Ok(Err(Rejected::Malformed));
+        };
+        let hash = token.hash(vault.system_index());
+        let now = vault.now();
+        let epoch = {
+            let cache = self.cache.read().unwrap_or_else(PoisonError::into_inner);
+            if let Some(seen) = cache.seen.get(&hash)
+                && seen.ends.is_none_or(|end| end > now)
+            {
+                seen.used.store(now.millis(), Ordering::Relaxed);
+                return Ok(Ok(seen.principal.clone()));
+            }
+            cache.epoch
+        };
+        let found = self.look_up(vault, &hash, now).await?;
+        Ok(found.map(|(principal, ends, used)| {
+            used.store(now.millis(), Ordering::Relaxed);
+            let mut cache = self.cache.write().unwrap_or_else(PoisonError::into_inner);
+            if cache.epoch == epoch {
+                if cache.seen.len() >= CACHED {
+                    cache.seen.clear();
+                }
+                let principal = principal.clone();
+                cache.seen.insert(
+                    hash,
+                    Seen {
+                        principal,
+                        ends,
+                        used,
+                    },
+                );
+            }
+            principal
+        }))
+    }
+
+    async fn look_up(
+        &self,
+        vault: &Unsealed,
+        hash: &Digest,
+        now: Timestamp,
+    ) -> Result<Result<(Principal, Option<Timestamp>, Arc<AtomicI64>), Rejected>, DirectoryError>
+    {
+        let place = token_place(hash);
+        let Some(record) = vault.store().get(&place).await? else {
+            return Ok(Err(Rejected::Unknown));
+        };
+        let none = OrgId::from_bytes([0; 16]);
+        let index: KeyIndex =
+            vault.open_state(vault.system_key(), none, Owner::SYSTEM, &place, &record)?;
+        let org = vault.org(index.org)?;
+        let place = key_place(&org, index.id);
+        let record = vault.store().get(&place).await?.ok_or(VaultError::Form)?;
+        let key: KeyRecord =
+            vault.open_state(org.kek(), org.id(), Owner::SYSTEM, &place, &record)?;
+        if key.revoked.is_some_and(|end| end <= now) {
+            return Ok(Err(Rejected::Revoked));
+        }
+        if key.expires.is_some_and(|end| end <= now) {
+            return Ok(Err(Rejected::Expired));
+        }
+        let member = self.member(vault, org.id(), key.user).await?;
+        let Some(member) = member.filter(|member| member.0.status == MemberStatus::Active) else {
+            return Ok(Err(Rejected::NotAMember));
+        };
+        let ends = [key.revoked, key.expires].into_iter().flatten().min();
+        let principal = Principal::recognised(
+            org.id(),
+            key.user,
+            member.0.role,
+            Via::ApiKey(key.id),
+            Arc::new(key.scopes),
+        );
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let used = Arc::clone(used.entry((org.id(), key.id)).or_default());
+        Ok(Ok((principal, ends, used)))
+    }
+
+    /// Recognises a user of the machine, over the Unix socket. `operator` is the user id that the
+    /// broker runs as: it, and root, run this installation.
+    ///
+    /// # Errors
+    /// When the store fails; a user id that is refused is `Ok(Err(_))`.
+    pub async fn by_uid(
+        &self,
+        vault: &Unsealed,
+        uid: u32,
+        operator: u32,
+    ) -> Result<Result<Principal, Rejected>, DirectoryError> {
+        let runs_this = uid == operator || uid == 0;
+        // Root acts as the broker's own user does, unless it is somebody else by name.
+        let candidates = [uid, if runs_this { operator } else { uid }];
+        for candidate in candidates {
+            let place = local_place(vault.system_index(), candidate);
+            let Some(record) = vault.store().get(&place).await? else {
+                continue;
+            };
+            let none = OrgId::from_bytes([0; 16]);
+            let index: LocalIndex =
+                vault.open_state(vault.system_key(), none, Owner::SYSTEM, &place, &record)?;
+            let member = self.member(vault, index.org, index.user).await?;
+            let Some(member) = member.filter(|member| member.0.status == MemberStatus::Active)
+            else {
+                return Ok(Err(Rejected::NotAMember));
+            };
+            let scopes = Arc::new(Scopes::all());
+            let via = Via::Local { uid };
+            let found = Principal::recognised(index.org, index.user, member.0.role, via, scopes);
+            return Ok(Ok(if runs_this {
+                found.as_operator()
+            } else {
+                found
+            }));
+        }
+        Ok(Err(Rejected::UnknownUid))
+    }
+
+    /// When a key was last used, as far as it is not on disk yet.
+    pub(super) fn used_at(&self, org: OrgId, id: ApiKeyId) -> Option<Timestamp> {
+        let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = used
+            .get(&(org, id))
+            .map_or(0, |at| at.load(Ordering::Relaxed));
+        (at != 0).then(|| Timestamp::from_millis(at))
+    }
+
+    /// When each key was last used, as far as it is not on disk yet; empties the list.
+    pub(super) fn take_used(&self) -> Vec<((OrgId, ApiKeyId), Timestamp)> {
+        let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh = used.iter().filter_map(|(key, at)| {
+            let at = at.swap(0, Ordering::Relaxed);
+            (at != 0).then_some((*key, Timestamp::from_millis(at)))
+        });
+        fresh.collect()
+    }
+}

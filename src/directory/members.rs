@@ -1,0 +1,270 @@
+//! Members.
+
+use crate::audit::Recorded;
+use crate::crypto::{Owner, sha256};
+use crate::id::{MemberId, OrgId, UserId};
+use crate::policy::{BindLocalUser, ManageMembers, Permit, ReadMembers};
+use crate::store::{Batch, Expect, StoreError};
+use crate::vault::{OrgKeys, Unsealed, Vault, VaultError};
+use crate::wire::{self, MemberStatus, Role};
+
+use super::organizations::{check_name, put_local, put_member};
+use super::place::{LocalIndex, MemberRecord, local_place, member_place, members_prefix};
+use super::{Directory, DirectoryError};
+
+/// A member.
+#[derive(Clone, Debug)]
+pub struct MemberEntry(pub(super) MemberRecord);
+
+impl MemberEntry {
+    /// The person.
+    #[must_use]
+    pub const fn user(&self) -> UserId {
+        self.0.user
+    }
+
+    /// Their display name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// Their e-mail address.
+    #[must_use]
+    pub fn email(&self) -> Option<&str> {
+        self.0.email.as_deref()
+    }
+
+    /// The member as it is shown.
+    #[must_use]
+    pub fn to_wire(&self) -> wire::Member {
+        let MemberRecord {
+            id,
+            user,
+            name,
+            email,
+            role,
+            status,
+            uid,
+            joined,
+        } = self.0.clone();
+        wire::Member {
+            id,
+            user_id: user,
+            email,
+            name,
+            role,
+            status,
+            uid,
+            joined_at: joined,
+        }
+    }
+}
+
+fn check_email(email: &str) -> Result<(), DirectoryError> {
+    let sound = email.len() <= 254
+        && email.bytes().all(|b| b.is_ascii_graphic())
+        && email.split_once('@').is_some_and(|(user, host)| {
+            !user.is_empty() && host.contains('.') && !host.contains('@')
+        });
+    if sound {
+        Ok(())
+    } else {
+        Err(DirectoryError::Rule("that is no e-mail address"))
+    }
+}
+
+impl Directory {
+    pub(super) async fn member(
+        &self,
+        vault: &Vault,
+        org: OrgId,
+        user: UserId,
+    ) -> Result<Option<MemberEntry>, DirectoryError> {
+        let org = vault.org(org)?;
+        let place = member_place(&org, user);
+        let Some(record) = vault.store().get(&place).await? else {
+            return Ok(None);
+        };
+        let member = vault.open_state(org.kek(), org.id(), Owner::SYSTEM, &place, &record)?;
+        Ok(Some(MemberEntry(member)))
+    }
+
+    /// The caller's own membership.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn myself(
+        &self,
+        vault: &Unsealed,
+        principal: &crate::policy::Principal,
+    ) -> Result<MemberEntry, DirectoryError> {
+        let member = self
+            .member(vault, principal.org(), principal.user())
+            .await?;
+        member.ok_or(DirectoryError::NotFound)
+    }
+
+    /// Every member of the caller's organisation, by time of joining; removed ones too.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn members(
+        &self,
+        vault: &Unsealed,
+        permit: &Permit<ReadMembers>,
+    ) -> Result<Vec<MemberEntry>, DirectoryError> {
+        let org = vault.org(permit.principal().org())?;
+        self.all_members(vault, &org).await
+    }
+
+    pub(crate) async fn all_members(
+        &self,
+        vault: &Vault,
+        org: &OrgKeys,
+    ) -> Result<Vec<MemberEntry>, DirectoryError> {
+        let (prefix, mut after, mut members) = (members_prefix(org), None, Vec::new());
+        loop {
+            let page = vault.store().scan(&prefix, after.as_ref(), 256).await?;
+            let Some((last, _)) = page.last() else { break };
+            after = Some(last.clone());
+            for (place, record) in page {
+                let one = vault.open_state(org.kek(), org.id(), Owner::SYSTEM, &place, &record)?;
+                members.push(MemberEntry(one));
+            }
+        }
+        members.sort_by_key(|member| (member.0.joined, member.0.id));
+        Ok(members)
+    }
+
+    /// Adds a member. `local` must permit it when the request ties them to a user id of the machine.
+    ///
+    /// # Errors
+    /// [`DirectoryError::Rule`] for a bad name or address, [`DirectoryError::Exists`] for a uid that
+    /// belongs to somebody.
+    pub async fn add_member(
+        &self,
+        vault: &Unsealed,
+        permit: &Permit<ManageMembers>,
+        local: Option<&Permit<BindLocalUser>>,
+        request: &wire::AddMember,
+        recorded: &Recorded,
+    ) -> Result<MemberEntry, DirectoryError> {
+        check_name(&request.name)?;
+        if let Some(email) = &request.email {
+            check_email(email)?;
+        }
+        let org = vault.org(permit.principal().org())?;
+        let member = MemberRecord {
+            id: MemberId::from_random(vault.random().bytes()?),
+            user: UserId::from_random(vault.random().bytes()?),
+            name: request.name.clone(),
+            email: request.email.clone(),
+            role: request.role.unwrap_or(Role::Member),
+            status: MemberStatus::Active,
+            uid: request.uid.filter(|_| local.is_some()),
+            joined: vault.now(),
+        };
+        let mut batch = Batch::new();
+        put_member(vault, &org, &member, &mut batch)?;
+        if let Some(uid) = member.uid {
+            put_local(
+                vault,
+                uid,
+                LocalIndex {
+                    org: org.id(),
+                    user: member.user,
+                },
+                &mut batch,
+            )?;
+        }
+        vault
+            .commit(batch, recorded)
+            .await
+            .map_err(|error| match error {
+                VaultError::Store(StoreError::Precondition { .. }) => DirectoryError::Exists(
+                    "that user id of the machine belongs to a member already",
+                ),
+                error => error.into(),
+            })?;
+        self.forget();
+        Ok(MemberEntry(member))
+    }
+
+    /// Changes a member's role.
+    ///
+    /// # Errors
+    /// [`DirectoryError::NotFound`], [`DirectoryError::LastAdmin`].
+    pub async fn set_role(
+        &self,
+        vault: &Unsealed,
+        permit: &Permit<ManageMembers>,
+        id: MemberId,
+        role: Role,
+        recorded: &Recorded,
+    ) -> Result<MemberEntry, DirectoryError> {
+        self.change_member(vault, permit, id, recorded, |member| member.role = role)
+            .await
+    }
+
+    /// Removes a member: every key of theirs is refused from now on, and the uid is free again.
+    ///
+    /// # Errors
+    /// [`DirectoryError::NotFound`], [`DirectoryError::LastAdmin`].
+    pub async fn remove_member(
+        &self,
+        vault: &Unsealed,
+        permit: &Permit<ManageMembers>,
+        id: MemberId,
+        recorded: &Recorded,
+    ) -> Result<MemberEntry, DirectoryError> {
+        self.change_member(vault, permit, id, recorded, |member| {
+            member.status = MemberStatus::Removed;
+            member.uid = None;
+        })
+        .await
+    }
+
+    async fn change_member(
+        &self,
+        vault: &Unsealed,
+        permit: &Permit<ManageMembers>,
+        id: MemberId,
+        recorded: &Recorded,
+        change: impl FnOnce(&mut MemberRecord),
+    ) -> Result<MemberEntry, DirectoryError> {
+        let org = vault.org(permit.principal().org())?;
+        let _turn = self.changes.lock().await;
+        let members = self.all_members(vault, &org).await?;
+        let counts = |member: &MemberRecord| {
+            member.role == Role::Admin && member.status == MemberStatus::Active
+        };
+        let admins = members.iter().filter(|member| counts(&member.0)).count();
+        let member = members
+            .into_iter()
+            .map(|member| member.0)
+            .find(|member| member.id == id);
+        let old = member.filter(|member| member.status == MemberStatus::Active);
+        let old = old.ok_or(DirectoryError::NotFound)?;
+        let mut new = old.clone();
+        change(&mut new);
+        if counts(&old) && !counts(&new) && admins == 1 {
+            return Err(DirectoryError::LastAdmin);
+        }
+        let place = member_place(&org, old.user);
+        let read = vault
+            .store()
+            .get(&place)
+            .await?
+            .ok_or(DirectoryError::NotFound)?;
+        let mut batch = Batch::new();
+        batch.expect(place, Expect::Exactly(sha256(read.as_bytes())));
+        put_member(vault, &org, &new, &mut batch)?;
+        if let (Some(uid), None) = (old.uid, new.uid) {
+            batch.delete(local_place(vault.system_index(), uid));
+        }
+        vault.commit(batch, recorded).await?;
+        self.forget();
+        Ok(MemberEntry(new))
+    }
+}

@@ -1,0 +1,368 @@
+//! Organisations.
+
+use std::sync::Arc;
+
+use crate::audit::Recorded;
+use crate::crypto::{Owner, sha256};
+use crate::id::{MemberId, OrgId, UserId};
+use crate::name::OrgSlug;
+use crate::policy::{CreateOrg, Permit, Principal, ReadOrg, UpdateOrg};
+use crate::store::{Batch, Expect};
+use crate::vault::{OrgKeys, Unsealed, Vault, VaultError};
+use crate::wire::{self, MemberStatus, OrgSettings, Role};
+
+use super::place::{
+    LocalIndex, MemberRecord, OrgRecord, local_place, member_place, org_place, slug_place,
+};
+use super::{Directory, DirectoryError};
+
+/// An organisation, without the caller's role in it.
+#[derive(Clone, Debug)]
+pub struct OrgEntry(pub(super) OrgRecord);
+
+impl OrgEntry {
+    /// Its policy.
+    #[must_use]
+    pub const fn settings(&self) -> &OrgSettings {
+        &self.0.settings
+    }
+
+    /// Its id.
+    #[must_use]
+    pub const fn id(&self) -> OrgId {
+        self.0.id
+    }
+
+    /// Its display name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// The organisation as a caller of this role sees it.
+    #[must_use]
+    pub fn to_wire(&self, role: Role) -> wire::Organization {
+        let OrgRecord {
+            id,
+            name,
+            slug,
+            settings,
+            created,
+        } = self.0.clone();
+        let plan = "free".to_owned();
+        let (role, org_role) = (role, role);
+        wire::Organization {
+            id,
+            name,
+            slug,
+            plan,
+            role,
+            org_role,
+            settings,
+            created_at: created,
+        }
+    }
+}
+
+/// Who the first admin of a new organisation is.
+struct Founder {
+    user: UserId,
+    name: String,
+    email: Option<String>,
+    uid: Option<u32>,
+}
+
+pub(super) fn check_name(name: &str) -> Result<(), DirectoryError> {
+    let length = name.chars().count();
+    let sound =
+        (1..=100).contains(&length) && name.trim() == name && !name.chars().any(char::is_control);
+    if sound {
+        Ok(())
+    } else {
+        Err(DirectoryError::Rule(
+            "a name has 1 to 100 characters, no control characters, and no space at either end",
+        ))
+    }
+}
+
+/// A legal slug made of a name.
+fn slug_of(name: &str) -> String {
+    let mut slug = String::new();
+    for c in name.chars().take(60) {
+        if c.is_ascii_alphanumeric() {
+            slug.push(c.to_ascii_lowercase());
+        } else if !slug.is_empty() && !slug.ends_with('-') {
+            slug.push('-');
+        }
+    }
+    let slug = slug.trim_end_matches('-');
+    if slug.is_empty() {
+        "organization".to_owned()
+    } else {
+        slug.to_owned()
+    }
+}
+
+impl Directory {
+    /// Makes the first organisation and its admin, who is recognised by `uid` over the Unix socket.
+    /// Does nothing when there is an organisation already.
+    ///
+    /// # Errors
+    /// When the store or the journal fails.
+    pub async fn ensure_first(
+        &self,
+        vault: &Unsealed,
+        uid: u32,
+        recorded: &Recorded,
+    ) -> Result<bool, DirectoryError> {
+        if !vault.org_ids().is_empty() {
+            return Ok(false);
+        }
+        let user = UserId::from_random(vault.random().bytes()?);
+        let founder = Founder {
+            user,
+            name: "Admin".to_owned(),
+            email: None,
+            uid: Some(uid),
+        };
+        self.found(vault, "Default", "default", founder, recorded)
+            .await?;
+        Ok(true)
+    }
+
+    /// Makes an organisation; the caller becomes its admin.
+    ///
+    /// # Errors
+    /// [`DirectoryError::Exists`] when the slug is taken, [`DirectoryError::Rule`] for a bad name.
+    pub async fn create_org(
+        &self,
+        vault: &Unsealed,
+        permit: &Permit<CreateOrg>,
+        request: &wire::CreateOrganization,
+        recorded: &Recorded,
+    ) -> Result<OrgEntry, DirectoryError> {
+        check_name(&request.name)?;
+        let slug = request
+            .slug
+            .clone()
+            .unwrap_or_else(|| slug_of(&request.name));
+        OrgSlug::parse(&slug).map_err(|_| {
+            DirectoryError::Rule("a slug is 1 to 64 lower-case letters, digits and hyphens")
+        })?;
+        let own = self
+            .member(vault, permit.principal().org(), permit.principal().user())
+            .await?;
+        let own = own.ok_or(DirectoryError::NotFound)?.0;
+        let founder = Founder {
+            user: own.user,
+            name: own.name,
+            email: own.email,
+            uid: None,
+        };
+        self.found(vault, &request.name, &slug, founder, recorded)
+            .await
+    }
+
+    async fn found(
+        &self,
+        vault: &Unsealed,
+        name: &str,
+        slug: &str,
+        founder: Founder,
+        recorded: &Recorded,
+    ) -> Result<OrgEntry, DirectoryError> {
+        let id = OrgId::from_random(vault.random().bytes()?);
+        let mut batch = Batch::new();
+        let keys = vault.draw_org_keys(id, &mut batch)?;
+        let record = OrgRecord {
+            id,
+            name: name.to_owned(),
+            slug: slug.to_owned(),
+            settings: OrgSettings::default(),
+            created: vault.now(),
+        };
+        let place = org_place(&keys);
+        let sealed = vault.seal_state(keys.kek(), id, Owner::SYSTEM, &place, &record)?;
+        batch.put(place, sealed);
+        let place = slug_place(vault.system_index(), slug);
+        let none = OrgId::from_bytes([0; 16]);
+        batch.expect(place.clone(), Expect::Absent);
+        let sealed = vault.seal_state(vault.system_key(), none, Owner::SYSTEM, &place, &id)?;
+        batch.put(place, sealed);
+        let member = MemberRecord {
+            id: MemberId::from_random(vault.random().bytes()?),
+            user: founder.user,
+            name: founder.name,
+            email: founder.email,
+            role: Role::Admin,
+            status: MemberStatus::Active,
+            uid: founder.uid,
+            joined: vault.now(),
+        };
+        put_member(vault, &keys, &member, &mut batch)?;
+        if let Some(uid) = founder.uid {
+            put_local(
+                vault,
+                uid,
+                LocalIndex {
+                    org: id,
+                    user: founder.user,
+                },
+                &mut batch,
+            )?;
+        }
+        vault
+            .commit(batch, recorded)
+            .await
+            .map_err(|error| match error {
+                VaultError::Store(crate::store::StoreError::Precondition { .. }) => {
+                    DirectoryError::Exists("an organisation of that slug exists already")
+                }
+                error => error.into(),
+            })?;
+        vault.adopt_org(keys);
+        Ok(OrgEntry(record))
+    }
+
+    /// The caller's organisation.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn current_org(
+        &self,
+        vault: &Unsealed,
+        permit: &Permit<ReadOrg>,
+    ) -> Result<OrgEntry, DirectoryError> {
+        self.org_of(vault, permit.principal()).await
+    }
+
+    /// The policy of the caller's organisation.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn settings(
+        &self,
+        vault: &Unsealed,
+        principal: &Principal,
+    ) -> Result<OrgSettings, DirectoryError> {
+        Ok(self.org_of(vault, principal).await?.0.settings)
+    }
+
+    pub(super) async fn org_of(
+        &self,
+        vault: &Vault,
+        principal: &Principal,
+    ) -> Result<OrgEntry, DirectoryError> {
+        let keys = vault.org(principal.org())?;
+        let place = org_place(&keys);
+        let record = vault
+            .store()
+            .get(&place)
+            .await?
+            .ok_or(DirectoryError::NotFound)?;
+        Ok(OrgEntry(vault.open_state(
+            keys.kek(),
+            keys.id(),
+            Owner::SYSTEM,
+            &place,
+            &record,
+        )?))
+    }
+
+    /// The organisations that the caller is a member of.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn orgs_of_user(
+        &self,
+        vault: &Unsealed,
+        permit: &Permit<ReadOrg>,
+    ) -> Result<Vec<wire::Organization>, DirectoryError> {
+        let user = permit.principal().user();
+        let mut found = Vec::new();
+        for id in vault.org_ids() {
+            let Some(member) = self.member(vault, id, user).await? else {
+                continue;
+            };
+            if member.0.status != MemberStatus::Active {
+                continue;
+            }
+            let keys = vault.org(id)?;
+            let place = org_place(&keys);
+            if let Some(record) = vault.store().get(&place).await? {
+                let record = vault.open_state(keys.kek(), id, Owner::SYSTEM, &place, &record)?;
+                found.push(OrgEntry(record).to_wire(member.0.role));
+            }
+        }
+        found.sort_by_key(|org| (org.created_at, org.id));
+        Ok(found)
+    }
+
+    /// Changes the organisation's name or policy.
+    ///
+    /// # Errors
+    /// [`DirectoryError::Rule`] for a bad name.
+    pub async fn update_org(
+        &self,
+        vault: &Unsealed,
+        permit: &Permit<UpdateOrg>,
+        change: &wire::UpdateOrganization,
+        recorded: &Recorded,
+    ) -> Result<OrgEntry, DirectoryError> {
+        if let Some(name) = &change.name {
+            check_name(name)?;
+        }
+        let keys: Arc<OrgKeys> = vault.org(permit.principal().org())?;
+        let place = org_place(&keys);
+        let old = vault
+            .store()
+            .get(&place)
+            .await?
+            .ok_or(DirectoryError::NotFound)?;
+        let mut record: OrgRecord =
+            vault.open_state(keys.kek(), keys.id(), Owner::SYSTEM, &place, &old)?;
+        if let Some(name) = &change.name {
+            record.name.clone_from(name);
+        }
+        if let Some(settings) = &change.settings {
+            let now = &mut record.settings;
+            now.reveal_enabled = settings.reveal_enabled.unwrap_or(now.reveal_enabled);
+            now.members_reveal_shared = settings
+                .members_reveal_shared
+                .unwrap_or(now.members_reveal_shared);
+        }
+        let sealed = vault.seal_state(keys.kek(), keys.id(), Owner::SYSTEM, &place, &record)?;
+        let mut batch = Batch::new();
+        batch.expect(place.clone(), Expect::Exactly(sha256(old.as_bytes())));
+        batch.put(place, sealed);
+        vault.commit(batch, recorded).await?;
+        self.forget();
+        Ok(OrgEntry(record))
+    }
+}
+
+pub(super) fn put_member(
+    vault: &Vault,
+    org: &OrgKeys,
+    member: &MemberRecord,
+    batch: &mut Batch,
+) -> Result<(), DirectoryError> {
+    let place = member_place(org, member.user);
+    let sealed = vault.seal_state(org.kek(), org.id(), Owner::SYSTEM, &place, member)?;
+    batch.put(place, sealed);
+    Ok(())
+}
+
+pub(super) fn put_local(
+    vault: &Vault,
+    uid: u32,
+    index: LocalIndex,
+    batch: &mut Batch,
+) -> Result<(), DirectoryError> {
+    let place = local_place(vault.system_index(), uid);
+    let none = OrgId::from_bytes([0; 16]);
+    let sealed = vault.seal_state(vault.system_key(), none, Owner::SYSTEM, &place, &index)?;
+    batch.expect(place.clone(), Expect::Absent);
+    batch.put(place, sealed);
+    Ok(())
+}

@@ -1,0 +1,111 @@
+//! The text of an API key: `rt_live_` or `rt_test_`, 32 random letters and digits, and a checksum of
+//! six, so that leak scanners can tell a real key from a look-alike, offline.
+
+use crate::crypto::{CryptoError, Digest, MacKey, Random, sha256};
+use crate::secret::Secret;
+
+const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+const BODY: usize = 32;
+const CHECK: usize = 6;
+const PREFIX: usize = 8;
+
+/// A key's text that has the right form and checksum. Whether such a key exists is another question.
+#[derive(Debug)]
+pub struct Token(Secret);
+
+impl Token {
+    /// Draws a new key.
+    ///
+    /// # Errors
+    /// When no randomness is to be had.
+    pub fn generate(test: bool, random: &dyn Random) -> Result<Self, CryptoError> {
+        let mut text = Vec::with_capacity(PREFIX + BODY + CHECK);
+        text.extend_from_slice(if test { b"rt_test_" } else { b"rt_live_" });
+        while text.len() < PREFIX + BODY {
+            let [byte] = random.bytes::<1>()?;
+            // 248 = 4 · 62: what lies above would make some letters likelier.
+            if byte < 248
+                && let Some(letter) = ALPHABET.get(usize::from(byte % 62))
+            {
+                text.push(*letter);
+            }
+        }
+        let check = checksum(&text);
+        text.extend_from_slice(&check);
+        Ok(Self(Secret::take(text)))
+    }
+
+    /// Checks the form of a key's text; `None` when it cannot be a key.
+    #[must_use]
+    pub fn parse(text: &[u8]) -> Option<Self> {
+        let (body, check) = text.split_at_checked(PREFIX + BODY)?;
+        let (prefix, letters) = body.split_at_checked(PREFIX)?;
+        let sound = (prefix == b"rt_live_" || prefix == b"rt_test_")
+            && letters.iter().all(u8::is_ascii_alphanumeric)
+            && check == checksum(body);
+        sound.then(|| Self(Secret::copy_of(text)))
+    }
+
+    /// What the store knows the key by.
+    #[must_use]
+    pub fn hash(&self, index: &MacKey) -> Digest {
+        self.0.expose(|text| index.hash(&[b"api-key", text]))
+    }
+
+    /// The first twelve characters: enough to tell keys apart, not enough to guess one (28 remain).
+    #[must_use]
+    pub fn prefix(&self) -> String {
+        self.0.expose(|text| {
+            String::from_utf8_lossy(text.get(..PREFIX + 4).unwrap_or_default()).into_owned()
+        })
+    }
+
+    /// The text, to be shown once.
+    #[must_use]
+    pub fn into_secret(self) -> Secret {
+        self.0
+    }
+}
+
+fn checksum(body: &[u8]) -> [u8; CHECK] {
+    let digest = sha256(body);
+    let mut rest = digest
+        .first_chunk::<8>()
+        .map_or(0, |head| u64::from_be_bytes(*head));
+    let mut out = [b'0'; CHECK];
+    for letter in &mut out {
+        let index = usize::try_from(rest % 62).unwrap_or_default();
+        *letter = ALPHABET.get(index).copied().unwrap_or(b'0');
+        rest /= 62;
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Token;
+    use crate::crypto::SystemRandom;
+
+    #[test]
+    fn a_token_reads_back_and_a_changed_one_does_not() {
+        let token = Token::generate(false, &SystemRandom).unwrap();
+        assert_eq!(token.prefix().len(), 12);
+        token.0.expose(|text| {
+            assert_eq!(text.len(), 46);
+            assert!(Token::parse(text).is_some());
+            for index in 0..text.len() {
+                let mut other = text.to_vec();
+                other[index] ^= 1;
+                assert!(Token::parse(&other).is_none(), "byte {index}");
+            }
+            assert!(Token::parse(&text[..45]).is_none());
+            assert!(Token::parse(&[text, b"0"].concat()).is_none());
+        });
+        assert!(
+            Token::generate(true, &SystemRandom)
+                .unwrap()
+                .prefix()
+                .starts_with("rt_test_")
+        );
+    }
+}
