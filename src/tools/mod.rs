@@ -15,12 +15,15 @@
 //! two halves meet in the broker: it renders an action, asks the binding again with the own hosts
 //! of every secret it lends ([`Binding::admits`]), and fills the slots last.
 //!
-//! Everything here is pure: no storage, no network, no credential.
+//! All of that is pure: no storage, no network, no credential. [`Hub`] keeps what members make of it:
+//! custom tools, installs, and the credentials stored for them.
 
 mod binding;
 mod binding_read;
 mod catalog;
 mod error;
+mod hub;
+mod installs;
 mod parameters;
 mod path;
 mod reader;
@@ -36,6 +39,8 @@ mod template_url;
 pub use binding::{Binding, Destination, HostSource, Scheme, narrow};
 pub use catalog::Catalog;
 pub use error::{Rule, ToolError};
+pub use hub::{Custom, Hub, HubError, Tool};
+pub use installs::{CredentialInfo, StoredCredential};
 pub use parameters::Parameters;
 pub use path::PathPattern;
 pub use slot::{BasicOther, BasicRole, PlaceName, Slot, SlotFormat};

@@ -1,0 +1,361 @@
+//! The tools that a caller sees: the shipped ones, those of their organisation, their own.
+//!
+//! A custom tool is kept like a secret: private to the member who made it, or shared. Shipped slugs
+//! cannot be taken. Specs are sealed; the parsed form is kept in memory beside the digest of the
+//! record that it came from, so a changed record is always read again.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Catalog, ToolError, ToolSpec};
+use crate::audit::Recorded;
+use crate::clock::Timestamp;
+use crate::crypto::{Digest, Owner, Record, sha256};
+use crate::id::UserId;
+use crate::name::ToolSlug;
+use crate::policy::{Permit, Principal, PublishTool, ToolRef, WriteTool};
+use crate::store::{Batch, Class, Expect, StoreKey};
+use crate::vault::{OrgKeys, Unsealed, VaultError};
+
+/// The most custom specs that are kept in memory.
+const CACHED: usize = 1_000;
+
+/// A failure of the tool hub.
+#[derive(Debug, thiserror::Error)]
+pub enum HubError {
+    /// There is no such tool for this caller.
+    #[error("not found")]
+    NotFound,
+    /// The slug belongs to a shipped tool.
+    #[error("that slug belongs to a tool that is shipped with the broker")]
+    Shipped,
+    /// The spec breaks a rule.
+    #[error(transparent)]
+    Spec(#[from] ToolError),
+    /// The vault refused or failed.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+}
+
+impl From<crate::store::StoreError> for HubError {
+    fn from(error: crate::store::StoreError) -> Self {
+        Self::Vault(error.into())
+    }
+}
+
+/// What is known of a custom tool besides its spec.
+#[derive(Clone, Copy, Debug)]
+pub struct Custom {
+    /// Who made it.
+    pub maker: UserId,
+    /// Whether every member sees it.
+    pub shared: bool,
+    /// Whether an admin made or published it. Only then are its private ranges granted, and only
+    /// then may it be lent the organisation's secrets that are bound to no host: otherwise any
+    /// member could write a tool that sends them home.
+    pub vouched: bool,
+}
+
+/// A tool that a caller sees.
+#[derive(Clone, Debug)]
+pub struct Tool {
+    /// What it is.
+    pub spec: Arc<ToolSpec>,
+    /// What is known of a custom one; `None` for a shipped one.
+    pub custom: Option<Custom>,
+}
+
+impl Tool {
+    /// Whether the broker or an admin stands behind it.
+    #[must_use]
+    pub fn vouched(&self) -> bool {
+        self.custom.is_none_or(|custom| custom.vouched)
+    }
+
+    /// The tool as policy looks at it.
+    #[must_use]
+    pub fn as_ref(&self) -> ToolRef {
+        ToolRef {
+            slug: self.spec.slug.clone(),
+            owner: self.custom.map(|custom| custom.maker),
+            shared: self.custom.is_none_or(|custom| custom.shared),
+        }
+    }
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ToolRecord {
+    maker: UserId,
+    vouched: bool,
+    created: Timestamp,
+    updated: Timestamp,
+    spec: ToolSpec,
+}
+
+type Parsed = HashMap<StoreKey, (Digest, Tool)>;
+
+/// The tools.
+#[derive(Debug)]
+pub struct Hub {
+    catalog: Catalog,
+    parsed: RwLock<Parsed>,
+}
+
+fn prefix(org: &OrgKeys, owner: Owner) -> StoreKey {
+    let list = org
+        .index()
+        .hash(&[b"tools", &[owner.kind_byte()], &owner.id]);
+    StoreKey::new(Class::Tool, &[list.get(..16).unwrap_or_default()])
+}
+
+fn place(org: &OrgKeys, owner: Owner, slug: &ToolSlug) -> StoreKey {
+    let list = org
+        .index()
+        .hash(&[b"tools", &[owner.kind_byte()], &owner.id]);
+    let slug = slug.as_str().as_bytes();
+    let one = org
+        .index()
+        .hash(&[b"tool", &[owner.kind_byte()], &owner.id, slug]);
+    StoreKey::new(Class::Tool, &[list.get(..16).unwrap_or_default(), &one])
+}
+
+impl Hub {
+    /// The shipped tools, and none yet of any organisation.
+    ///
+    /// # Errors
+    /// When a shipped file does not load, which a test rules out.
+    pub fn new() -> Result<Self, ToolError> {
+        Ok(Self {
+            catalog: Catalog::embedded()?,
+            parsed: RwLock::default(),
+        })
+    }
+
+    /// Forgets every custom spec, at sealing.
+    pub fn forget(&self) {
+        self.parsed
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+    }
+
+    /// The tool of this slug that the caller sees: a shipped one, their own, or a shared one.
+    ///
+    /// # Errors
+    /// [`HubError::NotFound`].
+    pub async fn find(
+        &self,
+        vault: &Unsealed,
+        principal: &Principal,
+        slug: &ToolSlug,
+    ) -> Result<Tool, HubError> {
+        if let Some(spec) = self.catalog.get(slug) {
+            return Ok(Tool {
+                spec: Arc::clone(spec),
+                custom: None,
+            });
+        }
+        let org = vault.org(principal.org())?;
+        for owner in [principal.owner(), Owner::ORG_SHARED] {
+            let place = place(&org, owner, slug);
+            if let Some(record) = vault.store().get(&place).await? {
+                return self.parsed(vault, &org, owner, &place, &record);
+            }
+        }
+        Err(HubError::NotFound)
+    }
+
+    fn parsed(
+        &self,
+        vault: &Unsealed,
+        org: &OrgKeys,
+        owner: Owner,
+        place: &StoreKey,
+        record: &Record,
+    ) -> Result<Tool, HubError> {
+        let digest = sha256(record.as_bytes());
+        {
+            let parsed = self.parsed.read().unwrap_or_else(PoisonError::into_inner);
+            if let Some((known, tool)) = parsed.get(place)
+                && *known == digest
+            {
+                return Ok(tool.clone());
+            }
+        }
+        let kept: ToolRecord = vault.open_state(org.kek(), org.id(), owner, place, record)?;
+        let custom = Custom {
+            maker: kept.maker,
+            shared: owner == Owner::ORG_SHARED,
+            vouched: kept.vouched,
+        };
+        let tool = Tool {
+            spec: Arc::new(kept.spec),
+            custom: Some(custom),
+        };
+        let mut parsed = self.parsed.write().unwrap_or_else(PoisonError::into_inner);
+        if parsed.len() >= CACHED {
+            parsed.clear();
+        }
+        parsed.insert(place.clone(), (digest, tool.clone()));
+        Ok(tool)
+    }
+
+    /// Every tool that the caller sees, by slug.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn all(
+        &self,
+        vault: &Unsealed,
+        principal: &Principal,
+    ) -> Result<Vec<Tool>, HubError> {
+        let shipped = self.catalog.all();
+        let mut tools: Vec<Tool> = shipped
+            .map(|spec| Tool {
+                spec: Arc::clone(spec),
+                custom: None,
+            })
+            .collect();
+        let org = vault.org(principal.org())?;
+        for owner in [principal.owner(), Owner::ORG_SHARED] {
+            let (prefix, mut after) = (prefix(&org, owner), None);
+            loop {
+                let page = vault.store().scan(&prefix, after.as_ref(), 64).await?;
+                let Some((last, _)) = page.last() else { break };
+                after = Some(last.clone());
+                for (place, record) in &page {
+                    let tool = self.parsed(vault, &org, owner, place, record)?;
+                    if !tools.iter().any(|other| other.spec.slug == tool.spec.slug) {
+                        tools.push(tool);
+                    }
+                }
+            }
+        }
+        tools.sort_by(|a, b| a.spec.slug.cmp(&b.spec.slug));
+        Ok(tools)
+    }
+
+    /// Whether a custom tool of this slug may be written, and the one there is.
+    ///
+    /// # Errors
+    /// [`HubError::Shipped`].
+    pub async fn writable(
+        &self,
+        vault: &Unsealed,
+        principal: &Principal,
+        slug: &ToolSlug,
+    ) -> Result<Option<Tool>, HubError> {
+        match self.find(vault, principal, slug).await {
+            Ok(tool) if tool.custom.is_none() => Err(HubError::Shipped),
+            Ok(tool) => Ok(Some(tool)),
+            Err(HubError::NotFound) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Makes or changes a custom tool: the caller's own, or a shared one when the permit says so.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn write(
+        &self,
+        vault: &Unsealed,
+        permit: &Permit<WriteTool>,
+        spec: ToolSpec,
+        recorded: &Recorded,
+    ) -> Result<Tool, HubError> {
+        let principal = permit.principal();
+        let (reference, _) = permit.object();
+        let org = vault.org(principal.org())?;
+        let shared = reference.owner.is_some() && reference.shared;
+        let owner = if shared {
+            Owner::ORG_SHARED
+        } else {
+            principal.owner()
+        };
+        let now = vault.now();
+        let record = ToolRecord {
+            maker: principal.user(),
+            vouched: principal.is_admin(),
+            created: now,
+            updated: now,
+            spec,
+        };
+        let place = place(&org, owner, &reference.slug);
+        let sealed = vault.seal_state(org.kek(), org.id(), owner, &place, &record)?;
+        let mut batch = Batch::new();
+        batch.put(place.clone(), sealed.clone());
+        vault.commit(batch, recorded).await?;
+        self.parsed(vault, &org, owner, &place, &sealed)
+    }
+
+    /// Shows a custom tool to every member, or to its maker only. Publishing is vouching.
+    ///
+    /// # Errors
+    /// [`HubError::NotFound`] for a shipped one.
+    pub async fn publish(
+        &self,
+        vault: &Unsealed,
+        permit: &Permit<PublishTool>,
+        shared: bool,
+        recorded: &Recorded,
+    ) -> Result<Tool, HubError> {
+        let principal = permit.principal();
+        let org = vault.org(principal.org())?;
+        let slug = &permit.object().slug;
+        let tool = self.find(vault, principal, slug).await?;
+        let custom = tool.custom.ok_or(HubError::NotFound)?;
+        if custom.shared == shared {
+            return Ok(tool);
+        }
+        let maker = Owner::user(custom.maker);
+        let (from, to) = if shared {
+            (maker, Owner::ORG_SHARED)
+        } else {
+            (Owner::ORG_SHARED, maker)
+        };
+        let (old, new) = (place(&org, from, slug), place(&org, to, slug));
+        let record = vault.store().get(&old).await?.ok_or(HubError::NotFound)?;
+        let mut kept: ToolRecord = vault.open_state(org.kek(), org.id(), from, &old, &record)?;
+        kept.vouched = true;
+        kept.updated = vault.now();
+        let sealed = vault.seal_state(org.kek(), org.id(), to, &new, &kept)?;
+        let mut batch = Batch::new();
+        batch.expect(old.clone(), Expect::Exactly(sha256(record.as_bytes())));
+        batch.expect(new.clone(), Expect::Absent);
+        batch.delete(old);
+        batch.put(new.clone(), sealed.clone());
+        vault.commit(batch, recorded).await?;
+        self.parsed(vault, &org, to, &new, &sealed)
+    }
+
+    /// Deletes a custom tool.
+    ///
+    /// # Errors
+    /// [`HubError::NotFound`].
+    pub async fn delete(
+        &self,
+        vault: &Unsealed,
+        permit: &Permit<WriteTool>,
+        recorded: &Recorded,
+    ) -> Result<(), HubError> {
+        let principal = permit.principal();
+        let (reference, _) = permit.object();
+        let org = vault.org(principal.org())?;
+        let shared = reference.owner.is_some() && reference.shared;
+        let owner = if shared {
+            Owner::ORG_SHARED
+        } else {
+            principal.owner()
+        };
+        let place = place(&org, owner, &reference.slug);
+        let mut batch = Batch::new();
+        batch.expect(place.clone(), Expect::Present);
+        batch.delete(place);
+        vault.commit(batch, recorded).await?;
+        Ok(())
+    }
+}
