@@ -1,1 +1,3 @@
 //! The API.
+
+pub mod serve;

@@ -1,0 +1,193 @@
+//! What the process denies itself.
+//!
+//! [`harden`] is the first thing both binaries do, before any thread, file or secret exists:
+//!
+//! | control | what it makes impossible |
+//! |---|---|
+//! | `umask` | files of ours that a group or others may read |
+//! | `core_limit`, `not_dumpable` | a core file, or a debugger of the same user, that holds secrets |
+//! | `no_new_privs` | gaining rights by running a set-uid program |
+//! | `no_inherited_files` | files a careless parent left open |
+//! | `unprivileged` | doing all this as root, whom none of it stops |
+//! | `no_panic_payload` | a value in the message of a panic |
+//!
+//! The first four are enforced or the program does not start. The last three are observed or cannot
+//! fail. Closing a descriptor we do not own has no safe call, so inherited files are reported, not
+//! closed; nothing here ever executes a program that could use them. The environment cannot be
+//! emptied safely either: no secret of the daemon ever comes from there.
+
+mod panics;
+
+use std::fs;
+
+use rustix::fs::Mode;
+use rustix::io::Errno;
+use rustix::process::{DumpableBehavior, Resource, Rlimit};
+use rustix::process::{dumpable_behavior, getrlimit, getuid, setrlimit, umask};
+use rustix::thread::set_no_new_privs;
+
+/// One thing the process denies itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Control {
+    /// New files are for their owner only.
+    Umask,
+    /// A crash leaves no core file.
+    CoreLimit,
+    /// Processes of the same user cannot read the memory.
+    NotDumpable,
+    /// Running a program never gains rights.
+    NoNewPrivs,
+    /// Nothing above the three standard files was open at the start.
+    NoInheritedFiles,
+    /// The process does not run as root.
+    Unprivileged,
+    /// A panic prints where it happened, and not what it says.
+    NoPanicPayload,
+}
+
+/// Which controls are in force. `doctor` shows it and `runtools_hardening_enforced` counts it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report(Vec<(Control, bool)>);
+
+/// A control that must be in force could not be set: the program must not go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the system refuses to set {control} ({source}): not starting without it")]
+pub struct HardeningError {
+    control: Control,
+    source: Errno,
+}
+
+impl Control {
+    /// Every control there is.
+    pub const ALL: [Self; 7] = [
+        Self::Umask,
+        Self::CoreLimit,
+        Self::NotDumpable,
+        Self::NoNewPrivs,
+        Self::NoInheritedFiles,
+        Self::Unprivileged,
+        Self::NoPanicPayload,
+    ];
+
+    /// Its name in reports, logs and metrics.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Umask => "umask",
+            Self::CoreLimit => "core_limit",
+            Self::NotDumpable => "not_dumpable",
+            Self::NoNewPrivs => "no_new_privs",
+            Self::NoInheritedFiles => "no_inherited_files",
+            Self::Unprivileged => "unprivileged",
+            Self::NoPanicPayload => "no_panic_payload",
+        }
+    }
+}
+
+impl std::fmt::Display for Control {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.label())
+    }
+}
+
+impl Report {
+    /// Each control, and whether it is in force.
+    pub fn controls(&self) -> impl Iterator<Item = (Control, bool)> + '_ {
+        self.0.iter().copied()
+    }
+
+    /// Whether `control` is in force.
+    #[must_use]
+    pub fn enforces(&self, control: Control) -> bool {
+        self.0.contains(&(control, true))
+    }
+}
+
+/// Sets every control. Call it once, first in `main`: what is set later does not reach a thread
+/// that runs already.
+///
+/// # Errors
+/// [`HardeningError`] when the system refuses one of the first four. Exit; do not go on.
+pub fn harden() -> Result<Report, HardeningError> {
+    // Counted before anything of ours is open.
+    let inherited = inherited_files();
+    umask(Mode::RWXG | Mode::RWXO);
+    set_core_limit().map_err(failed(Control::CoreLimit))?;
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
+        .map_err(failed(Control::NotDumpable))?;
+    set_no_new_privs(true).map_err(failed(Control::NoNewPrivs))?;
+    panics::print_only_where();
+    Ok(Report(vec![
+        (Control::Umask, true),
+        (Control::CoreLimit, core_limit_is_zero()),
+        (Control::NotDumpable, is_not_dumpable()),
+        (Control::NoNewPrivs, every_task_has_no_new_privs()),
+        (Control::NoInheritedFiles, inherited == Some(0)),
+        (Control::Unprivileged, !getuid().is_root()),
+        (Control::NoPanicPayload, true),
+    ]))
+}
+
+impl Report {
+    /// Looks again at what the system can tell, for every thread there is by now, and corrects the
+    /// report by it. What was not in force at the start never becomes so.
+    #[must_use]
+    pub fn observed_now(&self) -> Self {
+        let now = |control| match control {
+            Control::CoreLimit => core_limit_is_zero(),
+            Control::NotDumpable => is_not_dumpable(),
+            Control::NoNewPrivs => every_task_has_no_new_privs(),
+            _ => true,
+        };
+        let controls = self.controls();
+        Self(controls.map(|(c, set)| (c, set && now(c))).collect())
+    }
+}
+
+fn failed(control: Control) -> impl FnOnce(Errno) -> HardeningError {
+    move |source| HardeningError { control, source }
+}
+
+fn set_core_limit() -> Result<(), Errno> {
+    let none = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    setrlimit(Resource::Core, none)
+}
+
+fn core_limit_is_zero() -> bool {
+    let limit = getrlimit(Resource::Core);
+    limit.current == Some(0) && limit.maximum == Some(0)
+}
+
+fn is_not_dumpable() -> bool {
+    dumpable_behavior() == Ok(DumpableBehavior::NotDumpable)
+}
+
+/// The flag belongs to a thread, so each one is asked.
+fn every_task_has_no_new_privs() -> bool {
+    let Ok(tasks) = fs::read_dir("/proc/self/task") else {
+        return false;
+    };
+    tasks.flatten().all(|task| {
+        match fs::read_to_string(task.path().join("status")) {
+            Ok(status) => status.lines().any(|line| line == "NoNewPrivs:\t1"),
+            // A thread that has just ended.
+            Err(_) => true,
+        }
+    })
+}
+
+/// How many files above the three standard ones are open; the one that asks is not counted.
+fn inherited_files() -> Option<usize> {
+    let open = fs::read_dir("/proc/self/fd").ok()?.flatten();
+    let above = open.filter(|file| {
+        let number = file.file_name().to_str().and_then(|n| n.parse().ok());
+        number.is_none_or(|n: u32| n > 2)
+    });
+    above.count().checked_sub(1)
+}
+
+#[cfg(test)]
+mod tests;

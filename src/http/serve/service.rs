@@ -1,0 +1,152 @@
+//! What stands between hyper and the routes: checks that need no route, and the request's clock.
+
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::Poll;
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use http_body::Body;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use tokio::sync::Semaphore;
+use tower::{Service, ServiceExt};
+
+use super::body::{BoxError, Ending, RequestBody, ResponseBody};
+use super::limits::ServeLimits;
+use super::peer::Peer;
+use super::pulse::Pulse;
+
+/// In the extensions of every request: the right to take longer than
+/// [`ServeLimits::whole_request`].
+#[derive(Clone, Debug)]
+pub struct RequestDeadline(Pulse);
+
+impl RequestDeadline {
+    /// Lifts the limit on the whole length of this request, its body and its response. The limits
+    /// on silence stay. Call it before the limit is reached.
+    pub fn lift(&self) {
+        self.0.lift();
+    }
+}
+
+/// Put into the extensions of a response, lifts the limit on how long it may take to be sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Streaming;
+
+/// The routes, as one connection sees them.
+pub(super) struct Routes<S> {
+    pub(super) service: S,
+    pub(super) limits: ServeLimits,
+    pub(super) in_flight: Arc<Semaphore>,
+    pub(super) peer: Peer,
+    pub(super) pulse: Pulse,
+}
+
+/// Why a request never reached its route, or was taken from it.
+#[derive(Clone, Copy, Debug)]
+enum Refusal {
+    UriTooLong,
+    Busy,
+    TooSlow,
+}
+
+type Answer<B> = Result<Response<ResponseBody<B>>, Infallible>;
+
+impl<S, B> hyper::service::Service<Request<Incoming>> for Routes<S>
+where
+    S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible>,
+    S: Clone + Send + 'static,
+    S::Future: Send,
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response<ResponseBody<B>>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Answer<B>> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let until = self.pulse.request_began();
+        let mut ending = Ending {
+            pulse: self.pulse.clone(),
+            _in_flight: None,
+        };
+        if uri_bytes(&request) > self.limits.uri_bytes {
+            return Box::pin(async { Ok(Refusal::UriTooLong.answer(ending)) });
+        }
+        let Ok(in_flight) = Arc::clone(&self.in_flight).try_acquire_owned() else {
+            return Box::pin(async { Ok(Refusal::Busy.answer(ending)) });
+        };
+        ending._in_flight = Some(in_flight);
+        let mut request = request.map(|body| {
+            RequestBody::new(body, self.limits.body_idle, until).of(self.pulse.clone())
+        });
+        request.extensions_mut().insert(self.peer);
+        request
+            .extensions_mut()
+            .insert(RequestDeadline(self.pulse.clone()));
+        Box::pin(answer(self.service.clone(), request, ending))
+    }
+}
+
+/// Lets the routes answer until the connection says that the time is over.
+async fn answer<S, B>(service: S, request: Request<RequestBody>, ending: Ending) -> Answer<B>
+where
+    S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible>,
+{
+    let mut answering = pin!(service.oneshot(request));
+    // The route is asked first: a body that expired at this moment has better words than ours.
+    let answered = poll_fn(|cx| match answering.as_mut().poll(cx) {
+        Poll::Ready(Ok(response)) => Poll::Ready(Some(response)),
+        Poll::Ready(Err(never)) => match never {},
+        Poll::Pending if ending.pulse.is_expired() => Poll::Ready(None),
+        Poll::Pending => Poll::Pending,
+    });
+    Ok(match answered.await {
+        None => Refusal::TooSlow.answer(ending),
+        Some(response) => {
+            if response.extensions().get::<Streaming>().is_some() {
+                ending.pulse.lift();
+            }
+            response.map(|body| ResponseBody::service(body, ending))
+        }
+    })
+}
+
+fn uri_bytes<B>(request: &Request<B>) -> usize {
+    let uri = request.uri();
+    uri.path().len() + uri.query().map_or(0, |query| query.len() + 1)
+}
+
+impl Refusal {
+    fn answer<B>(self, ending: Ending) -> Response<ResponseBody<B>> {
+        let (status, text) = match self {
+            Self::UriTooLong => (
+                StatusCode::URI_TOO_LONG,
+                r#"{"error":{"code":"uri_too_long","message":"The path and query are too long.","hint":"Send long values in the body."}}"#,
+            ),
+            Self::Busy => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                r#"{"error":{"code":"busy","message":"Too many requests are running.","hint":"Try again after the seconds in Retry-After."}}"#,
+            ),
+            Self::TooSlow => (
+                StatusCode::REQUEST_TIMEOUT,
+                r#"{"error":{"code":"request_timeout","message":"The request took too long.","hint":"Try again; what it asked for may or may not have been done."}}"#,
+            ),
+        };
+        let body = Full::new(Bytes::from_static(text.as_bytes()));
+        let mut response = Response::new(ResponseBody::refusal(body, ending));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        let json = HeaderValue::from_static("application/json");
+        headers.insert(header::CONTENT_TYPE, json);
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        if let Self::Busy = self {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
