@@ -1,1 +1,31 @@
-//! Settings.
+//! Settings: what there is, where it comes from, and what is refused.
+//!
+//! ```text
+//! flag  ›  environment (paths only)  ›  file  ›  default
+//! ```
+//!
+//! The file is the one named by `--config`, else `./config/broker.toml`, else
+//! `/etc/runtools/broker.toml`, if there is one. `config/broker.toml` in the sources lists every
+//! key with its default; a test keeps it equal to [`Config`]. Nothing secret is ever a setting.
+//! The environment is read in this module and nowhere else.
+
+mod cli;
+mod env;
+mod error;
+mod file;
+mod layers;
+mod log;
+mod settings;
+
+pub use cli::CliEnv;
+pub use env::Env;
+pub use error::ConfigError;
+pub use layers::{Flags, default_socket};
+pub use log::{LogFormat, LogLevel, LogSettings};
+pub use settings::{
+    AuditSettings, AuthSettings, Config, EgressSettings, LimitSettings, RateSettings,
+    SecretSettings, StoreSettings, TlsSettings,
+};
+
+#[cfg(test)]
+mod tests;

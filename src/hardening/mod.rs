@@ -96,6 +96,11 @@ impl Report {
         self.0.iter().copied()
     }
 
+    /// Each control by its label, for metrics.
+    pub fn labels(&self) -> impl Iterator<Item = (&'static str, bool)> + '_ {
+        self.controls().map(|(control, set)| (control.label(), set))
+    }
+
     /// Whether `control` is in force.
     #[must_use]
     pub fn enforces(&self, control: Control) -> bool {

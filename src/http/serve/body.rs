@@ -148,12 +148,14 @@ enum Inner<B> {
 #[derive(Debug)]
 pub(super) struct Ending {
     pub(super) pulse: Pulse,
-    pub(super) _in_flight: Option<OwnedSemaphorePermit>,
+    /// The right to run, held by a request that was let in.
+    pub(super) in_flight: Option<OwnedSemaphorePermit>,
 }
 
 impl Drop for Ending {
     fn drop(&mut self) {
         self.pulse.response_ended();
+        drop(self.in_flight.take());
     }
 }
 

@@ -71,7 +71,7 @@ where
         let until = self.pulse.request_began();
         let mut ending = Ending {
             pulse: self.pulse.clone(),
-            _in_flight: None,
+            in_flight: None,
         };
         if uri_bytes(&request) > self.limits.uri_bytes {
             return Box::pin(async { Ok(Refusal::UriTooLong.answer(ending)) });
@@ -79,7 +79,7 @@ where
         let Ok(in_flight) = Arc::clone(&self.in_flight).try_acquire_owned() else {
             return Box::pin(async { Ok(Refusal::Busy.answer(ending)) });
         };
-        ending._in_flight = Some(in_flight);
+        ending.in_flight = Some(in_flight);
         let mut request = request.map(|body| {
             RequestBody::new(body, self.limits.body_idle, until).of(self.pulse.clone())
         });

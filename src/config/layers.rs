@@ -1,0 +1,102 @@
+//! Flag over environment over file over default.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use super::env::Env;
+use super::error::ConfigError;
+use super::file::{anchor, parse, validate};
+use super::log::{LogFormat, LogLevel};
+use super::settings::Config;
+
+/// Where a file is looked for when none is named, in this order.
+const PLACES: [&str; 2] = ["config/broker.toml", "/etc/runtools/broker.toml"];
+
+/// The variables the daemon reads; all are paths.
+const CONFIG: &str = "RUNTOOLS_BROKER_CONFIG";
+const DATA_DIR: &str = "RUNTOOLS_BROKER_DATA_DIR";
+const KEYS_DIR: &str = "RUNTOOLS_BROKER_KEYS_DIR";
+const SOCKET: &str = "RUNTOOLS_BROKER_SOCKET";
+
+/// What the command line sets.
+#[derive(Clone, Debug, Default)]
+#[expect(missing_docs, reason = "each overrides the setting of the same name")]
+pub struct Flags {
+    pub config: Option<PathBuf>,
+    pub data_dir: Option<PathBuf>,
+    pub keys_dir: Option<PathBuf>,
+    pub listen: Vec<SocketAddr>,
+    pub socket: Option<PathBuf>,
+    pub log_level: Option<LogLevel>,
+    pub log_format: Option<LogFormat>,
+}
+
+impl Config {
+    /// Puts the settings together. The socket is set afterwards.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when a named file cannot be read, when a file does not parse, and when the
+    /// settings are out of range or contradict each other.
+    pub fn load(flags: &Flags, env: &Env) -> Result<Self, ConfigError> {
+        let known = [CONFIG, DATA_DIR, KEYS_DIR, SOCKET];
+        if let Some(name) = env.brokers().find(|name| !known.contains(name)) {
+            return Err(ConfigError::Variable(name.to_owned()));
+        }
+        let named = flags.config.clone().or_else(|| env.path(CONFIG));
+        let mut config = match named {
+            Some(path) => from_file(&path)?,
+            None => from_first_of(&PLACES)?,
+        };
+        let set = |place: &mut PathBuf, flag: &Option<PathBuf>, variable: &str| {
+            if let Some(path) = flag.clone().or_else(|| env.path(variable)) {
+                *place = path;
+            }
+        };
+        set(&mut config.data_dir, &flags.data_dir, DATA_DIR);
+        set(&mut config.keys_dir, &flags.keys_dir, KEYS_DIR);
+        let fallback = default_socket(env, &config.data_dir);
+        set(config.socket.get_or_insert(fallback), &flags.socket, SOCKET);
+        if !flags.listen.is_empty() {
+            config.listen.clone_from(&flags.listen);
+        }
+        config.log.level = flags.log_level.unwrap_or(config.log.level);
+        config.log.format = flags.log_format.unwrap_or(config.log.format);
+        validate(&config)?;
+        Ok(config)
+    }
+}
+
+/// Where the socket is when nobody says otherwise: `$XDG_RUNTIME_DIR/runtools/broker.sock`, which
+/// belongs to one user, else in the data folder. Broker and CLI must agree on it.
+#[must_use]
+pub fn default_socket(env: &Env, data_dir: &Path) -> PathBuf {
+    match env
+        .path("XDG_RUNTIME_DIR")
+        .filter(|path| path.is_absolute())
+    {
+        Some(folder) => folder.join("runtools/broker.sock"),
+        None => data_dir.join("broker.sock"),
+    }
+}
+
+fn from_first_of(places: &[&str]) -> Result<Config, ConfigError> {
+    for place in places {
+        match from_file(Path::new(place)) {
+            Err(ConfigError::Read { source, .. }) if source.kind() == ErrorKind::NotFound => {}
+            other => return other,
+        }
+    }
+    Ok(Config::default())
+}
+
+fn from_file(path: &Path) -> Result<Config, ConfigError> {
+    let text = fs::read_to_string(path).map_err(|source| ConfigError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    let mut config = parse(&text)?;
+    anchor(&mut config, &text, path)?;
+    Ok(config)
+}

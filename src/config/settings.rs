@@ -1,0 +1,338 @@
+//! Every key, its meaning, its default and its range.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::log::LogSettings;
+
+use crate::http::serve::{ServeLimits, TlsFiles};
+
+/// The daemon's settings.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The folder of the store and the audit journal.
+    pub data_dir: PathBuf,
+    /// The folder of the root key's ring and key file.
+    pub keys_dir: PathBuf,
+    /// The TCP addresses to listen on. Off loopback, `tls` must be set.
+    pub listen: Vec<SocketAddr>,
+    /// The Unix socket. Without it: see [`default_socket`](super::default_socket).
+    pub socket: Option<PathBuf>,
+    /// The permission bits of the Unix socket, in octal, "0600" or "0660".
+    pub socket_mode: String,
+    /// Host names, besides localhost and the listen addresses, that requests may be made for.
+    pub public_hosts: Vec<String>,
+    /// The certificate for TCP.
+    pub tls: TlsSettings,
+    /// What a client may take.
+    pub limits: LimitSettings,
+    /// The store.
+    pub store: StoreSettings,
+    /// The audit journal.
+    pub audit: AuditSettings,
+    /// Requests to upstream hosts.
+    pub egress: EgressSettings,
+    /// Logs.
+    pub log: LogSettings,
+    /// Failed sign-ins.
+    pub auth: AuthSettings,
+    /// Requests per time.
+    pub rate: RateSettings,
+    /// Secrets.
+    pub secrets: SecretSettings,
+}
+
+/// The certificate for TCP; both or none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TlsSettings {
+    /// The certificate chain, PEM.
+    pub cert: Option<PathBuf>,
+    /// Its private key, PEM.
+    pub key: Option<PathBuf>,
+}
+
+/// What a client may take. Seconds, bytes and counts; see [`ServeLimits`] for each.
+#[expect(
+    missing_docs,
+    reason = "each is documented where it is enforced, in ServeLimits"
+)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LimitSettings {
+    pub tls_handshake_seconds: u64,
+    pub first_byte_seconds: u64,
+    pub header_read_seconds: u64,
+    pub body_idle_seconds: u64,
+    pub whole_request_seconds: u64,
+    pub keep_alive_idle_seconds: u64,
+    pub write_stall_seconds: u64,
+    pub drain_seconds: u64,
+    pub header_bytes: usize,
+    pub headers: usize,
+    pub uri_bytes: usize,
+    pub connections: usize,
+    pub connections_per_source: usize,
+    pub connections_per_user: usize,
+    pub in_flight: usize,
+}
+
+/// The store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StoreSettings {
+    /// Memory for cached records, in MiB.
+    pub cache_mb: u64,
+}
+
+/// The audit journal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AuditSettings {
+    /// The size at which a new segment file begins, in MiB.
+    pub segment_mb: u64,
+}
+
+/// Requests to upstream hosts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EgressSettings {
+    /// PEM files of certificate authorities to trust besides the public ones.
+    pub extra_roots: Vec<PathBuf>,
+    /// Seconds for looking up, connecting to and shaking hands with a host.
+    pub connect_seconds: u64,
+    /// Seconds until a response begins.
+    pub response_seconds: u64,
+    /// Seconds between two pieces of a response.
+    pub idle_seconds: u64,
+    /// Seconds for a whole exchange.
+    pub total_seconds: u64,
+}
+
+/// Failed sign-ins.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AuthSettings {
+    /// Failures of one credential from one source after which it is locked there.
+    pub lockout_failures: u32,
+    /// Minutes a lock lasts, and after which failures are forgotten.
+    pub lockout_minutes: u64,
+}
+
+/// Requests per time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RateSettings {
+    /// Requests a second of one principal, on average.
+    pub per_principal_per_second: u32,
+    /// Requests of one principal at once.
+    pub per_principal_burst: u32,
+    /// Requests a second of one network source before it is known who asks.
+    pub per_source_per_second: u32,
+    /// Requests of one network source at once.
+    pub per_source_burst: u32,
+}
+
+/// Secrets.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SecretSettings {
+    /// Days in which a deleted secret can be restored.
+    pub delete_retention_days: u32,
+}
+
+/// The range of every number, both ends included.
+pub(super) const RANGES: &[(&str, u64, u64)] = &[
+    ("limits.tls_handshake_seconds", 1, 60),
+    ("limits.first_byte_seconds", 1, 60),
+    ("limits.header_read_seconds", 1, 60),
+    ("limits.body_idle_seconds", 1, 300),
+    ("limits.whole_request_seconds", 1, 3600),
+    ("limits.keep_alive_idle_seconds", 1, 3600),
+    ("limits.write_stall_seconds", 1, 300),
+    ("limits.drain_seconds", 0, 600),
+    ("limits.header_bytes", 1024, 1_048_576),
+    ("limits.headers", 8, 1000),
+    ("limits.uri_bytes", 256, 32_768),
+    ("limits.connections", 1, 65_536),
+    ("limits.connections_per_source", 1, 65_536),
+    ("limits.connections_per_user", 1, 65_536),
+    ("limits.in_flight", 1, 65_536),
+    ("store.cache_mb", 1, 65_536),
+    ("audit.segment_mb", 1, 4096),
+    ("egress.connect_seconds", 1, 120),
+    ("egress.response_seconds", 1, 3600),
+    ("egress.idle_seconds", 1, 3600),
+    ("egress.total_seconds", 1, 86_400),
+    ("auth.lockout_failures", 1, 1000),
+    ("auth.lockout_minutes", 1, 10_080),
+    ("rate.per_principal_per_second", 1, 1_000_000),
+    ("rate.per_principal_burst", 1, 1_000_000),
+    ("rate.per_source_per_second", 1, 1_000_000),
+    ("rate.per_source_burst", 1, 1_000_000),
+    ("secrets.delete_retention_days", 0, 3650),
+];
+
+impl Config {
+    /// The limits as the accept loop takes them.
+    #[must_use]
+    pub fn serve_limits(&self) -> ServeLimits {
+        let l = &self.limits;
+        ServeLimits {
+            tls_handshake: Duration::from_secs(l.tls_handshake_seconds),
+            first_byte: Duration::from_secs(l.first_byte_seconds),
+            header_read: Duration::from_secs(l.header_read_seconds),
+            body_idle: Duration::from_secs(l.body_idle_seconds),
+            whole_request: Duration::from_secs(l.whole_request_seconds),
+            keep_alive_idle: Duration::from_secs(l.keep_alive_idle_seconds),
+            write_stall: Duration::from_secs(l.write_stall_seconds),
+            drain: Duration::from_secs(l.drain_seconds),
+            header_bytes: l.header_bytes,
+            headers: l.headers,
+            uri_bytes: l.uri_bytes,
+            connections: l.connections,
+            connections_per_source: l.connections_per_source,
+            connections_per_user: l.connections_per_user,
+            in_flight: l.in_flight,
+        }
+    }
+
+    /// The certificate's files, if TCP is encrypted.
+    #[must_use]
+    pub fn tls_files(&self) -> Option<TlsFiles> {
+        Some(TlsFiles {
+            cert: self.tls.cert.clone()?,
+            key: self.tls.key.clone()?,
+        })
+    }
+
+    /// The hosts a request may be made for, in lower case and without ports: this machine's own
+    /// names, the listen addresses unless they stand for all, and `public_hosts`. Anything else is
+    /// a name somebody else pointed at us.
+    #[must_use]
+    pub fn allowed_hosts(&self) -> Vec<String> {
+        let mut hosts = ["localhost", "127.0.0.1", "[::1]"]
+            .map(str::to_owned)
+            .to_vec();
+        let listen = self.listen.iter().map(SocketAddr::ip);
+        hosts.extend(listen.filter(|ip| !ip.is_unspecified()).map(|ip| match ip {
+            IpAddr::V4(ip) => ip.to_string(),
+            IpAddr::V6(ip) => format!("[{ip}]"),
+        }));
+        hosts.extend(self.public_hosts.iter().map(|host| host.to_lowercase()));
+        let mut seen = Vec::new();
+        hosts.retain(|host| {
+            let new = !seen.contains(host);
+            seen.push(host.clone());
+            new
+        });
+        hosts
+    }
+
+    /// The socket's permission bits; for its owner alone where the text is no such number.
+    #[must_use]
+    pub fn socket_mode(&self) -> u32 {
+        u32::from_str_radix(&self.socket_mode, 8).unwrap_or(0o600)
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data_dir: PathBuf::from("data"),
+            keys_dir: PathBuf::from("keys"),
+            listen: vec![SocketAddr::from(([127, 0, 0, 1], 8420))],
+            socket: None,
+            socket_mode: "0600".to_owned(),
+            public_hosts: Vec::new(),
+            tls: TlsSettings::default(),
+            limits: LimitSettings::default(),
+            store: StoreSettings { cache_mb: 64 },
+            audit: AuditSettings { segment_mb: 64 },
+            egress: EgressSettings::default(),
+            log: LogSettings::default(),
+            auth: AuthSettings::default(),
+            rate: RateSettings::default(),
+            secrets: SecretSettings::default(),
+        }
+    }
+}
+
+impl Default for LimitSettings {
+    fn default() -> Self {
+        let l = ServeLimits::default();
+        Self {
+            tls_handshake_seconds: l.tls_handshake.as_secs(),
+            first_byte_seconds: l.first_byte.as_secs(),
+            header_read_seconds: l.header_read.as_secs(),
+            body_idle_seconds: l.body_idle.as_secs(),
+            whole_request_seconds: l.whole_request.as_secs(),
+            keep_alive_idle_seconds: l.keep_alive_idle.as_secs(),
+            write_stall_seconds: l.write_stall.as_secs(),
+            drain_seconds: l.drain.as_secs(),
+            header_bytes: l.header_bytes,
+            headers: l.headers,
+            uri_bytes: l.uri_bytes,
+            connections: l.connections,
+            connections_per_source: l.connections_per_source,
+            connections_per_user: l.connections_per_user,
+            in_flight: l.in_flight,
+        }
+    }
+}
+
+impl Default for StoreSettings {
+    fn default() -> Self {
+        Self { cache_mb: 64 }
+    }
+}
+
+impl Default for AuditSettings {
+    fn default() -> Self {
+        Self { segment_mb: 64 }
+    }
+}
+
+impl Default for EgressSettings {
+    fn default() -> Self {
+        Self {
+            extra_roots: Vec::new(),
+            connect_seconds: 10,
+            response_seconds: 30,
+            idle_seconds: 30,
+            total_seconds: 300,
+        }
+    }
+}
+
+impl Default for AuthSettings {
+    fn default() -> Self {
+        Self {
+            lockout_failures: 5,
+            lockout_minutes: 15,
+        }
+    }
+}
+
+impl Default for RateSettings {
+    fn default() -> Self {
+        Self {
+            per_principal_per_second: 1000,
+            per_principal_burst: 2000,
+            per_source_per_second: 2000,
+            per_source_burst: 4000,
+        }
+    }
+}
+
+impl Default for SecretSettings {
+    fn default() -> Self {
+        Self {
+            delete_retention_days: 30,
+        }
+    }
+}
