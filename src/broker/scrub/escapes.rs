@@ -1,4 +1,4 @@
-//! Percent, JSON and HTML spellings, as the usual writers of each produce them.
+//! Percent, JSON, JavaScript and HTML spellings, as the usual writers of each produce them.
 
 use super::forms::Form;
 
@@ -15,6 +15,8 @@ pub(super) enum Keep {
     Form,
     /// Only letters and digits.
     Letters,
+    /// Printable ASCII but the backslash, as Python does for bytes.
+    Printable,
     /// Every byte is escaped.
     Nothing,
 }
@@ -23,6 +25,7 @@ impl Keep {
     fn keeps(self, byte: u8) -> bool {
         let also: &[u8] = match self {
             Self::Nothing => return false,
+            Self::Printable => return matches!(byte, b' '..=b'~') && byte != b'\\',
             Self::Letters => b"",
             Self::Unreserved => b"-._~",
             Self::Component => b"-._~!'()*",
@@ -140,6 +143,20 @@ fn characters(value: &[u8]) -> Box<dyn Iterator<Item = char> + '_> {
     }
 }
 
+/// `value` inside a JavaScript, Python or C string, with `\xNN` for what is not kept.
+pub(super) fn script(value: &[u8], keep: Keep) -> Form {
+    let mut form = Form::with_room(value.len() * 4);
+    for &byte in value {
+        if keep.keeps(byte) {
+            form.exact(&[byte]);
+        } else {
+            form.exact(b"\\x");
+            form.soft(&hex_pair(byte));
+        }
+    }
+    form
+}
+
 /// Whose habits the HTML follows.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Html {
@@ -151,44 +168,52 @@ pub(super) enum Html {
     Python,
     /// Quotes as `&#34;` and `&#39;`, as Go does.
     Go,
+    /// Quotes as `&quot;` and `&#039;`, as PHP does.
+    Php,
     /// Quotes as `&quot;` and `&apos;`.
     Xml,
     /// Also the slash, the backtick and the equals sign, as template engines do.
     Template,
     /// Every character as `&#NN;`.
     Decimal,
-    /// Every character as `&#xNN;`.
-    Hex,
+    /// Every character as `&#xNN;`, with zeros up to so many digits.
+    Hex(usize),
 }
 
 impl Html {
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::Text,
         Self::Named,
         Self::Python,
         Self::Go,
+        Self::Php,
         Self::Xml,
         Self::Template,
         Self::Decimal,
-        Self::Hex,
+        Self::Hex(0),
+        Self::Hex(4),
     ];
 }
 
 /// `value` inside HTML or XML.
 pub(super) fn html(value: &[u8], habit: Html) -> Form {
-    let mut form = Form::with_room(value.len() * 6);
+    let mut form = Form::with_room(value.len() * 8);
     for c in characters(value) {
         match (c, habit) {
             (_, Html::Decimal) => form.exact(format!("&#{};", u32::from(c)).as_bytes()),
-            (_, Html::Hex) => form.soft(format!("&#x{:X};", u32::from(c)).as_bytes()),
+            (_, Html::Hex(digits)) => {
+                form.exact(b"&#x");
+                form.soft(format!("{:0digits$X};", u32::from(c)).as_bytes());
+            }
             ('&', _) => form.exact(b"&amp;"),
             ('<', _) => form.exact(b"&lt;"),
             ('>', _) => form.exact(b"&gt;"),
             ('"', Html::Go) => form.exact(b"&#34;"),
-            ('"', Html::Named | Html::Python | Html::Xml | Html::Template) => {
+            ('"', Html::Named | Html::Python | Html::Php | Html::Xml | Html::Template) => {
                 form.exact(b"&quot;");
             }
             ('\'', Html::Named | Html::Go) => form.exact(b"&#39;"),
+            ('\'', Html::Php) => form.exact(b"&#039;"),
             ('\'', Html::Python | Html::Template) => form.soft(b"&#x27;"),
             ('\'', Html::Xml) => form.exact(b"&apos;"),
             ('/', Html::Template) => form.soft(b"&#x2F;"),

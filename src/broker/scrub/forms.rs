@@ -3,7 +3,8 @@
 //! A form is built from the value without white space at its ends, since a header cannot carry
 //! such space and an echo would have lost it. Base64 is cut to the part that does not depend on
 //! what stands next to the value: at most four bits of the value at either end are in characters
-//! that it shares with a neighbour, and stay.
+//! that it shares with a neighbour, and stay. Of a value of six bytes that leaves seven characters
+//! at the least, so no spelling is shorter than its value.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
@@ -65,6 +66,9 @@ pub(super) fn of_value(value: &[u8]) -> Vec<Form> {
     }
     let once = escapes::json(value, Json::Plain);
     forms.push(escapes::json(&once.bytes, Json::Plain));
+    for keep in [Keep::Printable, Keep::Letters, Keep::Nothing] {
+        forms.push(escapes::script(value, keep));
+    }
     for html in Html::ALL {
         forms.push(escapes::html(value, html));
     }

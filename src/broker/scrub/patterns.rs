@@ -1,6 +1,6 @@
 //! What is searched for: every spelling of a set of lent values.
 //!
-//! Only the first eight bytes of each spelling, its *anchor*, go into the vector searcher; what
+//! Only the first six bytes of each spelling, its *anchor*, go into the vector searcher; what
 //! follows an anchor is then compared byte by byte. That keeps building cheap (no automaton over
 //! whole values), lets spellings that begin alike share one anchor, and allows hex digits of
 //! either case at the price of a few more anchors. Spellings longer than [`WINDOW`] are searched
@@ -18,7 +18,11 @@ use super::{Hits, ScrubError};
 use crate::secret::Secret;
 
 /// The shortest value that can be scrubbed, in bytes, white space at both ends not counted.
-pub const MIN_VALUE_BYTES: usize = 8;
+///
+/// No spelling is shorter than the value: of base64 the part that does not depend on neighbours
+/// has seven characters for six bytes. So a value that is an ordinary word is masked wherever
+/// that word stands, and a random one of six letters about once in twenty gigabytes of letters.
+pub const MIN_VALUE_BYTES: usize = 6;
 
 /// Longer spellings are searched for in pieces of this many bytes.
 pub(super) const WINDOW: usize = 4096;
@@ -34,7 +38,7 @@ const LINE_END_STEPS: usize = 8;
 ///
 /// Building takes tens to hundreds of microseconds, a clone nothing: build it once and keep it with
 /// the lease. The spellings wipe themselves when the last clone goes; the vector searcher's own
-/// copies of the anchors, eight bytes per spelling, are plain memory and count on the zero-on-free
+/// copies of the anchors, six bytes per spelling, are plain memory and count on the zero-on-free
 /// allocator.
 #[derive(Clone)]
 pub struct Patterns(Arc<Inner>);

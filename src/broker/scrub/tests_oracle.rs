@@ -39,6 +39,9 @@ pub(super) fn leak(output: &[u8], value: &[u8]) -> Option<&'static str> {
     if shows(&json_decoded(output)) {
         return Some("json");
     }
+    if shows(&script_decoded(output)) {
+        return Some("script");
+    }
     if shows(&html_decoded(output)) {
         return Some("html");
     }
@@ -130,13 +133,34 @@ fn json_decoded(bytes: &[u8]) -> Vec<u8> {
     out
 }
 
+/// Reads `\xNN` as if it were `%NN`.
+fn script_decoded(bytes: &[u8]) -> Vec<u8> {
+    let mut spelt = Vec::new();
+    let mut rest = bytes;
+    while let Some((first, after)) = rest.split_first() {
+        rest = after;
+        match (first, after.first()) {
+            (b'\\', Some(b'x')) => {
+                spelt.push(b'%');
+                rest = &after[1..];
+            }
+            (b'%', _) => spelt.extend(b"%25"),
+            _ => spelt.push(*first),
+        }
+    }
+    percent_encoding::percent_decode(&spelt).collect()
+}
+
 fn html_decoded(bytes: &[u8]) -> Vec<u8> {
     let mut text = String::from_utf8_lossy(bytes).into_owned();
     for code in 1..=255_u8 {
         for entity in [
             format!("&#{code};"),
+            format!("&#{code:03};"),
+            format!("&#{code:04};"),
             format!("&#x{code:x};"),
             format!("&#x{code:X};"),
+            format!("&#x{code:04X};"),
         ] {
             text = text.replace(&entity, &char::from(code).to_string());
         }
@@ -160,7 +184,9 @@ fn the_second_scanner_sees_what_it_should() {
         ("raw", "x s3cr3t x".to_owned()),
         ("percent", "a%733%63r3%74%2fb".to_owned()),
         ("json", r"a\u0073\u0033cr\u0033t\/b".to_owned()),
+        ("script", r"a\x73\x33cr\x33t/b".to_owned()),
         ("html", "a&#x73;3c&#114;3t/".to_owned()),
+        ("html", "a&#x0073;3c&#0114;3t/".to_owned()),
         ("hex", "f733363723374".to_owned()),
         (
             "base64",

@@ -11,6 +11,8 @@ use crate::secret::Secret;
 /// A value with everything in it that anyone escapes.
 pub(super) const AWKWARD: &str = "k/+ \"\\<&>'=~?é\u{1F511}\t:%7";
 pub(super) const TOKEN: &str = "ghp_Zq9nKo0/x+j~";
+/// As short as can be: seven bytes, and six.
+pub(super) const SHORT: [&str; 4] = ["crm_yyy", "a/+?\"&~", "Zq9nK0", "~é<'+"];
 
 pub(super) fn patterns(value: &str) -> Patterns {
     Patterns::for_values([&Secret::copy_of(value.as_bytes())], []).unwrap()
@@ -82,6 +84,20 @@ pub(super) fn spellings(value: &str) -> Vec<(&'static str, String)> {
         ("json units lower", units(value, |u| format!("\\u{u:04x}"))),
         ("html", value.chars().map(html).collect()),
         ("html decimal", entities(value, |code| format!("&#{code};"))),
+        (
+            "html hex padded",
+            entities(value, |code| format!("&#x{code:04X};")),
+        ),
+        (
+            "html php",
+            value
+                .chars()
+                .map(html)
+                .collect::<String>()
+                .replace("&#39;", "&#039;"),
+        ),
+        ("script upper", every(value, |b| format!("\\x{b:02X}"))),
+        ("script lower", every(value, |b| format!("\\x{b:02x}"))),
         ("html hex", entities(value, |code| format!("&#x{code:x};"))),
         ("base64", BASE64_NOPAD.encode(value.as_bytes())),
         ("base64url", BASE64URL_NOPAD.encode(value.as_bytes())),
@@ -90,7 +106,7 @@ pub(super) fn spellings(value: &str) -> Vec<(&'static str, String)> {
 
 #[test]
 fn every_spelling_is_masked_byte_for_byte_and_its_surroundings_stay() {
-    for value in [AWKWARD, TOKEN] {
+    for value in [AWKWARD, TOKEN].into_iter().chain(SHORT) {
         let patterns = patterns(value);
         for (kind, spelling) in spellings(value) {
             let text = format!("<{spelling}|");
@@ -104,7 +120,7 @@ fn every_spelling_is_masked_byte_for_byte_and_its_surroundings_stay() {
 
 #[test]
 fn base64_is_found_at_every_alignment_and_with_padding() {
-    for value in [AWKWARD, TOKEN] {
+    for value in [AWKWARD, TOKEN].into_iter().chain(SHORT) {
         let patterns = patterns(value);
         for before in 0..7 {
             for after in 0..7 {
@@ -160,9 +176,9 @@ fn a_value_with_white_space_around_it_is_found_without() {
 
 #[test]
 fn short_values_are_refused_and_no_values_find_nothing() {
-    for short in ["", "1234567", "  1234567\n"] {
+    for short in ["", "12345", "  12345\n"] {
         let secret = Secret::copy_of(short.as_bytes());
-        let refused = Err(ScrubError::TooShort { minimum: 8 });
+        let refused = Err(ScrubError::TooShort { minimum: 6 });
         assert_eq!(Patterns::for_values([&secret], []).map(drop), refused);
         let basic = (&b"user"[..], &secret);
         assert_eq!(Patterns::for_values([], [basic]).map(drop), refused);
@@ -206,7 +222,7 @@ proptest! {
 
     #[test]
     fn no_spelling_of_any_value_gets_through(
-        value in "[!-~]{8,40}|[a-zA-Z0-9_-]{20,60}|[ -~é-ü]{8,20}",
+        value in "[!-~]{6,40}|[a-zA-Z0-9_-]{20,60}|[ -~é-ü]{8,20}",
         before in "[a-z \"<%&]{0,9}",
         cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..6),
     ) {

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::patterns::WINDOW;
 use super::tests_oracle::{leak, scrub_chunks};
-use super::tests_spellings::{TOKEN, patterns, spellings};
+use super::tests_spellings::{SHORT, TOKEN, patterns, spellings};
 use super::{Patterns, Scrubber, scrub_bytes};
 use crate::secret::Secret;
 
@@ -24,22 +24,41 @@ fn naive(text: &[u8], values: &[&[u8]]) -> Vec<u8> {
 
 #[test]
 fn every_cut_into_two_and_three_chunks_gives_the_same() {
-    let value = "k9/Z+x =\"&7'";
-    let patterns = patterns(value);
-    for (kind, spelling) in spellings(value) {
-        let text = format!("<{spelling}{spelling}|").into_bytes();
-        let stars = "*".repeat(spelling.len() * 2);
-        let expected = format!("<{stars}|");
-        for first in 0..=text.len() {
-            for second in first..=text.len() {
-                let chunks = [&text[..first], &text[first..second], &text[second..]];
-                let (out, hits) = scrub_chunks(&patterns, chunks);
-                assert_eq!(
-                    out,
-                    expected.as_bytes(),
-                    "{kind} cut at {first} and {second}"
-                );
-                assert_eq!(hits, 2, "{kind} cut at {first} and {second}");
+    for value in ["k9/Z+x =\"&7'"].into_iter().chain(SHORT) {
+        let patterns = patterns(value);
+        for (kind, spelling) in spellings(value) {
+            let text = format!("<{spelling}{spelling}|").into_bytes();
+            let stars = "*".repeat(spelling.len() * 2);
+            let expected = format!("<{stars}|");
+            for first in 0..=text.len() {
+                for second in first..=text.len() {
+                    let chunks = [&text[..first], &text[first..second], &text[second..]];
+                    let (out, hits) = scrub_chunks(&patterns, chunks);
+                    let cut = format!("{kind} of {value} cut at {first} and {second}");
+                    assert_eq!(out, expected.as_bytes(), "{cut}");
+                    assert_eq!(hits, 2, "{cut}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn base64_of_a_short_value_is_found_at_every_alignment_however_it_is_cut() {
+    for value in SHORT {
+        let patterns = patterns(value);
+        for (before, after) in [("", ""), ("", "z"), ("?", ""), ("?", "zz"), ("u:", "z")] {
+            let blob = data_encoding::BASE64.encode(format!("{before}{value}{after}").as_bytes());
+            let text = format!("<{blob}|").into_bytes();
+            let whole = scrub_bytes(&patterns, Bytes::copy_from_slice(&text));
+            assert_eq!(whole.1, 1, "{blob} of {value}");
+            assert_eq!(leak(whole.0.as_ref(), value.as_bytes()), None, "{blob}");
+            for first in 0..=text.len() {
+                for second in first..=text.len() {
+                    let chunks = [&text[..first], &text[first..second], &text[second..]];
+                    let (out, hits) = scrub_chunks(&patterns, chunks);
+                    assert_eq!((out.as_slice(), hits), (whole.0.as_ref(), 1), "{blob}");
+                }
             }
         }
     }
@@ -47,17 +66,19 @@ fn every_cut_into_two_and_three_chunks_gives_the_same() {
 
 #[test]
 fn one_byte_per_chunk_gives_the_same() {
-    let patterns = patterns(TOKEN);
-    for (kind, spelling) in spellings(TOKEN) {
-        let text = format!("{{\"echo\":\"{spelling}\"}}{spelling}");
-        let (out, hits) = scrub_chunks(&patterns, text.as_bytes().chunks(1));
-        let stars = "*".repeat(spelling.len());
-        assert_eq!(
-            out,
-            format!("{{\"echo\":\"{stars}\"}}{stars}").as_bytes(),
-            "{kind}"
-        );
-        assert_eq!(hits, 2);
+    for value in [TOKEN].into_iter().chain(SHORT) {
+        let patterns = patterns(value);
+        for (kind, spelling) in spellings(value) {
+            let text = format!("{{\"echo\":\"{spelling}\"}}{spelling}");
+            let (out, hits) = scrub_chunks(&patterns, text.as_bytes().chunks(1));
+            let stars = "*".repeat(spelling.len());
+            assert_eq!(
+                out,
+                format!("{{\"echo\":\"{stars}\"}}{stars}").as_bytes(),
+                "{kind} of {value}"
+            );
+            assert_eq!(hits, 2);
+        }
     }
 }
 
@@ -193,7 +214,7 @@ fn bodies_of_three_and_of_three_hundred_mebibytes_are_searched_with_little_held_
 proptest! {
     #[test]
     fn any_cut_of_any_text_masks_every_occurrence(
-        values in prop::collection::vec("[ab]{8,12}", 1..4),
+        values in prop::collection::vec("[ab]{6,12}", 1..4),
         text in "[ab]{0,60}",
         cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..8),
     ) {
