@@ -6,10 +6,12 @@
 //! spelling in which usual software would return it. It is built once and kept with the lease.
 //!
 //! Per exchange there are three doors: [`scrub_headers`] for the head, [`scrub_body`] for the body
-//! with its trailers, [`scrub_bytes`] for a reason phrase, a frame or whatever else is at hand. An
-//! encoded body is decoded first ([`Encoding`], [`Limits`]); what cannot be decoded is withheld. What comes
-//! out has a type of its own ([`Scrubbed`], [`ScrubbedHeaders`], [`ScrubbedBody`]) that is made
-//! nowhere else, so bytes that were not searched cannot pass where one of these is asked for.
+//! with its trailers, [`scrub_bytes`] and [`scrub_text`] for a reason phrase, a frame or whatever
+//! else is at hand. A document that is handed on parsed goes through [`scrub_json`] as well. An
+//! encoded body is decoded first ([`Encoding`], [`Limits`]); what cannot be decoded is withheld.
+//! What comes out has a type of its own ([`Scrubbed`], [`ScrubbedHeaders`], [`ScrubbedBody`]) that
+//! is made nowhere else, so bytes that were not searched cannot pass where one of these is asked
+//! for.
 //!
 //! This finds copies, not transformations. An upstream that reverses, encrypts or hashes a value,
 //! wraps its base64 into lines or sends it letter by letter defeats any such search; the defence
@@ -20,6 +22,7 @@ mod anchors;
 mod body;
 mod brotli;
 mod decoder;
+mod document;
 mod encoding;
 mod error;
 mod escapes;
@@ -41,6 +44,7 @@ mod zstd;
 
 pub use body::{ScrubbedBody, scrub_body};
 pub use decoder::{Decoder, Limits};
+pub use document::{scrub_json, scrub_text};
 pub use encoding::Encoding;
 pub use error::ScrubError;
 pub use head::{BodyIs, ScrubbedHeaders, scrub_headers, scrub_trailers};

@@ -181,13 +181,18 @@ impl Masks {
         let mut owned = bytes
             .try_into_mut()
             .unwrap_or_else(|shared| BytesMut::from(shared.as_ref()));
-        let len = owned.len();
+        self.fill(&mut owned);
+        owned.freeze()
+    }
+
+    /// Masks the ranges in place, as far as they lie in `bytes`.
+    pub(super) fn fill(self, bytes: &mut [u8]) {
+        let len = bytes.len();
         for range in self.ranges {
             let range = range.start.min(len)..range.end.min(len);
-            if let Some(part) = owned.get_mut(range) {
+            if let Some(part) = bytes.get_mut(range) {
                 part.fill(MASK);
             }
         }
-        owned.freeze()
     }
 }
