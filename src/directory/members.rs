@@ -1,6 +1,6 @@
 //! Members.
 
-use crate::audit::Recorded;
+use crate::audit::{Action, Actor, Event, Outcome, Recorded};
 use crate::crypto::{Owner, sha256};
 use crate::id::{MemberId, OrgId, UserId};
 use crate::policy::{BindLocalUser, ManageMembers, Permit, ReadMembers};
@@ -266,5 +266,35 @@ impl Directory {
         vault.commit(batch, recorded).await?;
         self.forget();
         Ok(MemberEntry(new))
+    }
+
+    /// Destroys deleted secrets whose time is over, in every organisation.
+    ///
+    /// # Errors
+    /// When the store or the journal fails.
+    pub async fn purge_deleted(&self, vault: &Unsealed) -> Result<usize, DirectoryError> {
+        let mut purged = 0;
+        for id in vault.org_ids() {
+            let org = vault.org(id)?;
+            let members = self.all_members(vault, &org).await?;
+            let owners = members.iter().map(|member| Owner::user(member.user()));
+            for owner in owners.chain([Owner::ORG_SHARED]) {
+                if !vault.has_overdue(id, owner).await? {
+                    continue;
+                }
+                let event = Event::new(Action::SecretDestroy, Actor::System).org(id);
+                let event = event
+                    .code("retention_over")
+                    .store_generation(vault.store().generation());
+                let recorded = vault
+                    .journal()
+                    .record(event)
+                    .await
+                    .map_err(VaultError::from)?;
+                purged += vault.purge_deleted(id, owner, &recorded).await?;
+                recorded.outcome(Outcome::success());
+            }
+        }
+        Ok(purged)
     }
 }

@@ -1,3 +1,36 @@
-//! The API.
+//! The API: from a request to an answer.
+//!
+//! ```text
+//! serve ─▶ request id ─▶ host allowed? ─▶ source's rate ─▶ route ─▶ Caller ─▶ Permit ─▶ Recorded ─▶ act ─▶ answer
+//! ```
+//!
+//! One file per resource. Handlers take a [`Caller`](caller::Caller), ask it for a permit, and act
+//! inside `audited`; they never touch a store. [`ApiError`] is the only maker of error answers.
 
+#![expect(unused_qualifications, reason = "utoipa's macros write whole paths")]
+
+mod api_keys;
+mod app;
+mod audit;
+mod body;
+mod caller;
+mod error;
+mod idempotency;
+mod layers;
+mod limits;
+mod meter;
+mod operator;
+mod organizations;
+mod reply;
+mod request;
+mod routes;
+mod secrets;
 pub mod serve;
+mod system;
+mod tools;
+
+pub use app::{App, AppParts};
+pub use error::ApiError;
+pub use limits::{Rate, RateRules};
+pub use meter::Meter;
+pub use routes::{openapi, router};

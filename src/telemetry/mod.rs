@@ -4,6 +4,7 @@
 //! [`Metrics`] has a fixed set of series: a label is a word from this program, never an input.
 
 pub mod logs;
+mod meter;
 mod metrics;
 
 pub use logs::LogHandle;

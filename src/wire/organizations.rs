@@ -38,7 +38,10 @@ pub struct OrgSettings {
 
 impl Default for OrgSettings {
     fn default() -> Self {
-        Self { reveal_enabled: true, members_reveal_shared: false }
+        Self {
+            reveal_enabled: true,
+            members_reveal_shared: false,
+        }
     }
 }
 

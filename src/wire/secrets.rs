@@ -154,7 +154,11 @@ pub struct UpdateSecret {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<SecretScope>,
     /// Free text, or null for none.
-    #[serde(default, deserialize_with = "super::present", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "super::present",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub description: Option<Option<String>>,
     /// The only hosts it may be sent to; an empty list lifts the limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,0 +1,143 @@
+//! `serve`: the default verb.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use runtools_broker::config::{Config, Env, Flags};
+use runtools_broker::daemon::{Daemon, Welcome};
+use runtools_broker::hardening::Report;
+use runtools_broker::telemetry::logs;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Settings that every verb of the daemon takes. Each overrides the key of the same name in
+/// `config/broker.toml`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ServeArguments {
+    /// The settings file
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where the store and the audit journal are
+    #[arg(long, global = true, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Where the key ring and its key file are
+    #[arg(long, global = true, value_name = "DIR")]
+    keys_dir: Option<PathBuf>,
+    /// An address to listen on; several by repeating it
+    #[arg(long, global = true, value_name = "ADDR:PORT")]
+    listen: Vec<SocketAddr>,
+    /// The Unix socket
+    #[arg(long, global = true, value_name = "PATH")]
+    socket: Option<PathBuf>,
+}
+
+impl ServeArguments {
+    pub(crate) fn flags(&self) -> Flags {
+        Flags {
+            config: self.config.clone(),
+            data_dir: self.data_dir.clone(),
+            keys_dir: self.keys_dir.clone(),
+            listen: self.listen.clone(),
+            socket: self.socket.clone(),
+            ..Flags::default()
+        }
+    }
+}
+
+/// Says what happened and what to do next; the exit code of a failure.
+pub(crate) fn failed(error: &dyn std::error::Error, hint: &str) -> ExitCode {
+    let mut stderr = std::io::stderr().lock();
+    drop(writeln!(stderr, "error: {error}"));
+    if !hint.is_empty() {
+        drop(writeln!(stderr, "hint: {hint}"));
+    }
+    ExitCode::FAILURE
+}
+
+pub(crate) fn openapi() -> ExitCode {
+    let mut stdout = std::io::stdout().lock();
+    match writeln!(stdout, "{}", runtools_broker::http::openapi()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+pub(crate) fn run(arguments: &ServeArguments, report: &Report) -> ExitCode {
+    let config = match Config::load(&arguments.flags(), &Env::of_process()) {
+        Ok(config) => config,
+        Err(error) => return failed(&error, "config/broker.toml in the sources lists every key."),
+    };
+    drop(logs::init(config.log));
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error, "The system gave no threads."),
+    };
+    runtime.block_on(async {
+        let daemon = match Daemon::start(config, report).await {
+            Ok(daemon) => daemon,
+            Err(error) => return failed(&error, &error.hint()),
+        };
+        welcome(daemon.welcome());
+        let signals = tokio::spawn(follow_signals(daemon.shutdown(), daemon.certificate()));
+        daemon.serve().await;
+        signals.abort();
+        ExitCode::SUCCESS
+    })
+}
+
+/// Words go to stderr: stdout stays free for whoever pipes it.
+fn welcome(welcome: &Welcome) {
+    let mut text = String::from("runtools-broker listens on ");
+    for addr in &welcome.addresses {
+        text.push_str(&format!("{addr} and "));
+    }
+    text.push_str(&format!("{}\n", welcome.socket.display()));
+    if welcome.sealed {
+        text.push_str("The vault is sealed. Unseal it from another terminal:\n\n");
+        text.push_str(&format!(
+            "    runtools-broker unseal --socket {}\n",
+            welcome.socket.display()
+        ));
+    } else {
+        if welcome.first_start {
+            text.push_str("A new vault was made; you are its first admin.\n");
+        }
+        text.push_str("Next, in another terminal:\n\n");
+        text.push_str("    runtools login --local\n");
+        text.push_str("    runtools secret set GITHUB_TOKEN\n");
+        text.push_str("    runtools tool exec github --action list_repos\n");
+    }
+    drop(writeln!(std::io::stderr().lock(), "{text}"));
+}
+
+async fn follow_signals(
+    shutdown: runtools_broker::http::serve::Shutdown,
+    certificate: Option<std::sync::Arc<runtools_broker::http::serve::TlsCertificate>>,
+) {
+    let signals = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::hangup()),
+    );
+    let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = signals else {
+        return;
+    };
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => shutdown.signal(),
+            _ = interrupt.recv() => shutdown.signal(),
+            _ = hangup.recv() => {
+                if let Some(certificate) = &certificate
+                    && let Err(error) = certificate.reload()
+                {
+                    tracing::warn!(error = %error, "the certificate was not reloaded; the old one stays");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! What an upstream answered, searched, as a result for the caller.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, header};
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+
+use crate::egress::{EgressError, Incoming};
+use crate::wire::ExecutionError;
+
+use super::scrub::{
+    BodyIs, Encoding, Hits, Limits, Patterns, ScrubError, scrub_body, scrub_headers, scrub_json,
+};
+
+/// The longest answer that fits into a result, in bytes.
+const MAX_ANSWER: usize = 8 << 20;
+
+/// An answer that was searched whole.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+    pub(super) hits: Hits,
+}
+
+/// Why there is no answer to show. Nothing unsearched is kept.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NoAnswer {
+    #[error(transparent)]
+    Egress(#[from] EgressError),
+    #[error(transparent)]
+    Scrub(#[from] ScrubError),
+}
+
+impl NoAnswer {
+    pub(super) fn to_error(&self) -> ExecutionError {
+        let code = match self {
+            Self::Egress(error) => error.code(),
+            Self::Scrub(ScrubError::Unscannable) => "unscannable",
+            Self::Scrub(ScrubError::Bomb) => "upstream_too_large",
+            Self::Scrub(_) => "upstream_protocol",
+        };
+        ExecutionError {
+            code: code.to_owned(),
+            message: self.to_string(),
+            status_code: None,
+        }
+    }
+}
+
+/// Reads, decodes and searches the whole answer.
+pub(super) async fn read(incoming: Incoming, patterns: &Patterns) -> Result<Answer, NoAnswer> {
+    let hits = patterns.hits();
+    let encoding = Encoding::of(&incoming.headers)?;
+    let is = BodyIs::under(&encoding);
+    let headers = scrub_headers(incoming.headers, patterns, is, &hits).into_map();
+    let limits = Limits {
+        decoded: MAX_ANSWER as u64,
+        ..Limits::default()
+    };
+    let mut body = scrub_body(incoming.body, patterns, &encoding, limits, &hits);
+    let mut whole = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(piece) = frame?.into_data() else {
+            continue;
+        };
+        if whole.len() + piece.len() > MAX_ANSWER {
+            return Err(EgressError::TooLarge.into());
+        }
+        whole.extend_from_slice(&piece);
+    }
+    Ok(Answer {
+        status: incoming.status,
+        headers,
+        body: whole.freeze(),
+        hits,
+    })
+}
+
+impl Answer {
+    /// The result as RunTools shows it: JSON where it is JSON, else its text or its bytes.
+    pub(super) fn result(&self, patterns: &Patterns, pick: Option<&str>) -> Value {
+        let kind = self.headers.get(header::CONTENT_TYPE);
+        let kind = kind
+            .and_then(|kind| kind.to_str().ok())
+            .unwrap_or_default()
+            .to_owned();
+        if self.body.is_empty() {
+            return Value::Null;
+        }
+        let essence = kind
+            .split(';')
+            .next()
+            .unwrap_or_default()
+            .trim()
+            .to_ascii_lowercase();
+        let is_json = essence == "application/json" || essence.ends_with("+json");
+        if is_json && let Ok(mut value) = serde_json::from_slice::<Value>(&self.body) {
+            // Parsing undoes escapes of every mixture, so what it yields is searched again.
+            scrub_json(&mut value, patterns, &self.hits);
+            return match pick {
+                Some(pointer) if self.succeeded() => value
+                    .pointer_mut(pointer)
+                    .map(Value::take)
+                    .unwrap_or(Value::Null),
+                _ => value,
+            };
+        }
+        match std::str::from_utf8(&self.body) {
+            Ok(text) => json!({ "contentType": kind, "text": text }),
+            Err(_) => json!({ "contentType": kind, "base64": STANDARD.encode(&self.body) }),
+        }
+    }
+
+    pub(super) fn succeeded(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    /// Why the upstream's own answer is no success.
+    pub(super) fn error(&self) -> Option<ExecutionError> {
+        if self.succeeded() {
+            return None;
+        }
+        let (code, message) = match self.status {
+            300..400 => (
+                "upstream_redirect",
+                "The upstream redirects; redirects are not followed.",
+            ),
+            401 | 403 => (
+                "upstream_denied",
+                "The upstream refused the credential or the request.",
+            ),
+            404 => ("upstream_not_found", "The upstream has nothing there."),
+            429 => (
+                "upstream_rate_limited",
+                "The upstream limits the rate of requests.",
+            ),
+            400..500 => ("upstream_rejected", "The upstream rejected the request."),
+            _ => ("upstream_failed", "The upstream failed."),
+        };
+        let status_code = Some(self.status);
+        Some(ExecutionError {
+            code: code.to_owned(),
+            message: message.to_owned(),
+            status_code,
+        })
+    }
+}

@@ -1,0 +1,107 @@
+//! Why a call was refused before it was sent.
+
+use crate::egress::EgressError;
+use crate::name::FieldName;
+use crate::tools::{HubError, ToolError};
+use crate::vault::VaultError;
+
+use super::scrub::ScrubError;
+
+/// A refusal: nothing was sent. What goes wrong after sending is part of the call's result.
+#[derive(Debug, thiserror::Error)]
+pub enum BrokerError {
+    /// The request names a field that the tool does not have.
+    #[error("the tool has no credential field of that name")]
+    UnknownField,
+    /// A secret that the request names is not there, or not the caller's to use.
+    #[error("the secret named for the field {field} is not available to you")]
+    OverrideUnavailable {
+        /// The field.
+        field: FieldName,
+    },
+    /// A secret that the request names cannot be used for this.
+    #[error("the secret named for the field {field} cannot be used here: {why}")]
+    OverrideUnusable {
+        /// The field.
+        field: FieldName,
+        /// Why not.
+        why: &'static str,
+    },
+    /// Nothing fills a field that the tool cannot do without.
+    #[error("nothing fills the credential fields that the tool needs: {}", list(.fields))]
+    Missing {
+        /// The fields.
+        fields: Vec<FieldName>,
+    },
+    /// No binding lets these credentials go to this target.
+    #[error("no binding of the tool lets these credentials go to this target")]
+    Unbound,
+    /// A slot cannot be filled.
+    #[error("a credential cannot be placed: {0}")]
+    Placement(&'static str),
+    /// The parameters, or the tool, break a rule.
+    #[error(transparent)]
+    Tool(#[from] ToolError),
+    /// The tool hub failed.
+    #[error(transparent)]
+    Hub(#[from] HubError),
+    /// The vault refused or failed.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// The target is refused, or a header cannot be sent.
+    #[error(transparent)]
+    Egress(EgressError),
+    /// A value cannot be lent, because it could not be found in an answer.
+    #[error(transparent)]
+    Scrub(#[from] ScrubError),
+}
+
+fn list(fields: &[FieldName]) -> String {
+    fields
+        .iter()
+        .map(FieldName::as_str)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+impl BrokerError {
+    /// A stable word for machines.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::UnknownField => "unknown_field",
+            Self::OverrideUnavailable { .. } => "override_unavailable",
+            Self::OverrideUnusable { .. } => "override_unusable",
+            Self::Missing { .. } => "missing_credentials",
+            Self::Unbound => "binding_refused",
+            Self::Placement(_) => "placement_refused",
+            Self::Tool(_) => "bad_params",
+            Self::Hub(_) => "tool_unavailable",
+            Self::Vault(_) => "vault_refused",
+            Self::Egress(error) => error.code(),
+            Self::Scrub(_) => "unscrubbable",
+        }
+    }
+
+    /// What to do next.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self {
+            Self::UnknownField => "Look up the tool's fields: runtools tool get SLUG.".to_owned(),
+            Self::OverrideUnavailable { .. } => {
+                "Look up the secret's name: runtools secret list.".to_owned()
+            }
+            Self::OverrideUnusable { .. } | Self::Unbound => {
+                "Look at the tool's hosts and the secret's own binding, scope and expiry: runtools tool explain SLUG.".to_owned()
+            }
+            Self::Missing { .. } => {
+                "See what was looked for: runtools tool explain SLUG. Then set the secret, or store the credential.".to_owned()
+            }
+            Self::Placement(_) => "Correct the tool's spec, or the parameters.".to_owned(),
+            Self::Tool(error) => error.hint().to_owned(),
+            Self::Hub(_) | Self::Vault(_) => "Try again.".to_owned(),
+            Self::Egress(error) => error.hint().to_owned(),
+            Self::Scrub(_) => "Use a longer credential.".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,336 @@
+//! Running a declared action: the whole life of a brokered call.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::{Map, Value};
+
+use crate::audit::{Event, Outcome, Recorded, Target, TargetKind};
+use crate::clock::Clock;
+use crate::egress::{Egress, EgressError, Phase, Private, Url, VerifiedPeer, check_method};
+use crate::name::{ActionName, FieldName};
+use crate::policy::{ExecuteTool, Permit};
+use crate::tools::{Binding, Hub, RenderedRequest, Tool};
+use crate::vault::Unsealed;
+use crate::wire::{self, Execution, FieldSource};
+
+use super::answer::{self, NoAnswer};
+use super::lease::{self, Searchers};
+use super::resolve::{Filled, Filling, Resolution, resolve};
+use super::{Ask, BrokerError, place};
+
+/// Uses credentials for callers. Holds no secret but the searchers of the last minute.
+#[derive(Debug)]
+pub struct Broker {
+    egress: Egress,
+    hub: Arc<Hub>,
+    searchers: Searchers,
+    clock: Arc<dyn Clock>,
+    total: Duration,
+}
+
+/// One call: who, which tool and action, with what.
+#[derive(Debug)]
+pub struct Call<'a> {
+    /// That the caller may run the tool.
+    pub permit: &'a Permit<ExecuteTool>,
+    /// The tool.
+    pub tool: &'a Tool,
+    /// Its action.
+    pub action: &'a ActionName,
+    /// The action's parameters.
+    pub params: Map<String, Value>,
+    /// What the request brings for credential fields.
+    pub ask: Ask,
+}
+
+/// A call that was decided on, with a peer that proved itself; no value is open yet.
+struct Ready<'a> {
+    rendered: RenderedRequest,
+    binding: &'a Binding,
+    filled: BTreeMap<FieldName, Filled>,
+    peer: VerifiedPeer,
+    pick: Option<String>,
+}
+
+/// Either refused, or tried without success before anything was sent.
+enum Unready {
+    Refused(BrokerError),
+    Failed(EgressError),
+}
+
+impl<E: Into<BrokerError>> From<E> for Unready {
+    fn from(error: E) -> Self {
+        Self::Refused(error.into())
+    }
+}
+
+impl Broker {
+    /// A broker that goes out through `egress`; no exchange takes longer than `total`.
+    #[must_use]
+    pub fn new(egress: Egress, hub: Arc<Hub>, clock: Arc<dyn Clock>, total: Duration) -> Self {
+        Self {
+            egress,
+            hub,
+            searchers: Searchers::default(),
+            clock,
+            total,
+        }
+    }
+
+    /// Forgets what could be forgotten, at sealing.
+    pub fn forget(&self) {
+        self.searchers.forget();
+    }
+
+    /// Where a call would take its credentials from. Uses nothing.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn explain(
+        &self,
+        vault: &Unsealed,
+        permit: &Permit<ExecuteTool>,
+        tool: &Tool,
+        ask: Ask,
+    ) -> Result<Resolution, BrokerError> {
+        resolve(vault, &self.hub, permit, tool, ask).await
+    }
+
+    /// Runs an action. `event` is the caller's own: who, in which request.
+    ///
+    /// # Errors
+    /// [`BrokerError`] when the call is refused; nothing was sent, and the refusal is in the journal.
+    /// What goes wrong at the upstream is part of the result.
+    pub async fn execute(
+        &self,
+        vault: &Unsealed,
+        call: Call<'_>,
+        event: Event,
+    ) -> Result<Execution, BrokerError> {
+        let started = Instant::now();
+        let tool = call.tool;
+        let event = event
+            .tool(tool.spec.slug.clone())
+            .tool_action(call.action.clone());
+        let ready = match self.ready(vault, call).await {
+            Ok(ready) => ready,
+            Err(Unready::Refused(error)) => {
+                let event = event.denied(error.code());
+                vault
+                    .journal()
+                    .record(event)
+                    .await
+                    .map_err(crate::vault::VaultError::from)?
+                    .is_all();
+                return Err(error);
+            }
+            Err(Unready::Failed(error)) => {
+                let event = event.code(error.code());
+                vault
+                    .journal()
+                    .record(event)
+                    .await
+                    .map_err(crate::vault::VaultError::from)?
+                    .is_all();
+                let error = NoAnswer::from(error).to_error();
+                return Ok(failed(error, started));
+            }
+        };
+        let event = describe(event, &ready);
+        let recorded = vault
+            .journal()
+            .record(event)
+            .await
+            .map_err(crate::vault::VaultError::from)?;
+        self.use_it(ready, recorded, started).await
+    }
+
+    /// Everything that comes before the intent is recorded.
+    async fn ready<'a>(&self, vault: &Unsealed, call: Call<'a>) -> Result<Ready<'a>, Unready> {
+        let Call {
+            permit,
+            tool,
+            action,
+            params,
+            ask,
+        } = call;
+        let action = tool.spec.action(action)?;
+        let rendered = action.render(&Value::Object(params))?;
+        check_method(&rendered.method).map_err(BrokerError::Egress)?;
+        let resolution = resolve(vault, &self.hub, permit, tool, ask).await?;
+        let filled = resolution.complete()?;
+        let hosts = filled
+            .iter()
+            .map(|(field, filled)| (field.clone(), filled.filling.hosts()));
+        let hosts = hosts.collect();
+        let binding = tool.spec.binding_for(&rendered.destination(), &hosts);
+        let binding = binding.ok_or(BrokerError::Unbound)?;
+        // Only what the binding places is lent: a value without a slot here stays closed.
+        let filled: BTreeMap<_, _> = filled
+            .into_iter()
+            .filter(|(field, _)| placed(binding, field))
+            .collect();
+        let private = if tool.vouched() && !binding.private.is_empty() {
+            Private::Granted(binding.private.clone())
+        } else {
+            Private::Nowhere
+        };
+        let url = Url::parse(&rendered.url()).map_err(BrokerError::Egress)?;
+        let egress = self.egress.for_org(permit.principal().org());
+        let target = egress.admit(url, &private).await.map_err(unsent)?;
+        let peer = egress.connect(target).await.map_err(unsent)?;
+        let pick = action
+            .http
+            .as_ref()
+            .and_then(|http| http.result().map(str::to_owned));
+        Ok(Ready {
+            rendered,
+            binding,
+            filled,
+            peer,
+            pick,
+        })
+    }
+
+    /// Opens, places, sends, searches. The intent is on disk.
+    async fn use_it(
+        &self,
+        ready: Ready<'_>,
+        recorded: Recorded,
+        started: Instant,
+    ) -> Result<Execution, BrokerError> {
+        let Ready {
+            rendered,
+            binding,
+            filled,
+            peer,
+            pick,
+        } = ready;
+        let lent = lease::open(
+            &self.searchers,
+            filled,
+            binding,
+            &recorded,
+            self.clock.now(),
+        );
+        let prepared = lent.and_then(|lease| {
+            place::place(rendered, binding, &lease.values)
+                .map(|outgoing| (outgoing, lease.patterns))
+        });
+        let (outgoing, patterns) = match prepared {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                recorded.outcome(Outcome::failed(error.code()));
+                return Err(error);
+            }
+        };
+        let exchange = async {
+            let incoming = peer.send(outgoing).await?;
+            answer::read(incoming, &patterns).await
+        };
+        let answered = tokio::time::timeout(self.total, exchange).await;
+        let answered =
+            answered.unwrap_or_else(|_| Err(EgressError::Timeout { phase: Phase::Body }.into()));
+        let answer = match answered {
+            Ok(answer) => answer,
+            Err(error) => {
+                let error = error.to_error();
+                let code = crate::audit::Code::parse(&error.code);
+                recorded.outcome(
+                    Outcome::failed(code.unwrap_or_else(|| "upstream_failed".into()))
+                        .duration_ms(millis(started)),
+                );
+                return Ok(failed(error, started));
+            }
+        };
+        let result = answer.result(&patterns, pick.as_deref());
+        recorded.outcome(
+            Outcome::success()
+                .http_status(answer.status)
+                .duration_ms(millis(started))
+                .scrub_hits(answer.hits.total()),
+        );
+        Ok(Execution {
+            success: answer.succeeded(),
+            result,
+            duration_ms: millis(started),
+            error: answer.error(),
+        })
+    }
+}
+
+/// Refusals are the caller's; a target that is away is the call's result.
+fn unsent(error: EgressError) -> Unready {
+    match error {
+        EgressError::Connect
+        | EgressError::NameNotFound
+        | EgressError::Timeout { .. }
+        | EgressError::Tls { .. }
+        | EgressError::UpstreamProtocol
+        | EgressError::Closed
+        | EgressError::TooLarge
+        | EgressError::Upload
+        | EgressError::Busy => Unready::Failed(error),
+        EgressError::BadUrl { .. }
+        | EgressError::Refused { .. }
+        | EgressError::Metadata
+        | EgressError::Circular
+        | EgressError::Cleartext
+        | EgressError::Method
+        | EgressError::HeaderValue
+        | EgressError::Root => Unready::Refused(BrokerError::Egress(error)),
+    }
+}
+
+fn placed(binding: &Binding, field: &FieldName) -> bool {
+    use crate::tools::{BasicOther, Slot};
+    let as_other = |slot: &Slot| matches!(slot, Slot::Basic { other: BasicOther::Field(other), .. } if other == field);
+    binding.slots.contains_key(field) || binding.slots.values().flatten().any(as_other)
+}
+
+fn describe(mut event: Event, ready: &Ready<'_>) -> Event {
+    let rendered = &ready.rendered;
+    event = event
+        .host(rendered.host.clone())
+        .method(rendered.method.as_str())
+        .allowed();
+    for (field, filled) in &ready.filled {
+        event = event.source(field.clone(), source_code(filled.source));
+        if let Filling::Secret(found) = &filled.filling {
+            let target = Target::new(TargetKind::Secret)
+                .id(found.id().bytes())
+                .name(&found.info().name)
+                .version(found.version());
+            event = event.target(target);
+        }
+    }
+    event
+}
+
+const fn source_code(source: FieldSource) -> &'static str {
+    match source {
+        FieldSource::Request => "request",
+        FieldSource::Override => "override",
+        FieldSource::Stored => "stored",
+        FieldSource::UserSecret => "user_secret",
+        FieldSource::OrgSecret => "org_secret",
+        FieldSource::Connection => "connection",
+        FieldSource::Missing => "missing",
+    }
+}
+
+fn millis(started: Instant) -> u64 {
+    u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+fn failed(error: wire::ExecutionError, started: Instant) -> Execution {
+    let duration_ms = millis(started);
+    Execution {
+        success: false,
+        result: Value::Null,
+        duration_ms,
+        error: Some(error),
+    }
+}

@@ -1,0 +1,317 @@
+//! Which source fills each field.
+//!
+//! Per field, the first that has it: the request's own value, the secret that the request names, the
+//! credential stored for the installed tool, the caller's secret of the matching name, the
+//! organisation's. A connected account is the last place and is looked at where the spec declares a
+//! provider. A secret that was named and cannot be used ends the matter: nothing falls through.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::crypto::Owner;
+use crate::name::{FieldName, HostPattern, SecretName};
+use crate::policy::{ExecuteTool, Permit};
+use crate::secret::Secret;
+use crate::tools::{Hub, StoredCredential, Tool};
+use crate::vault::{Found, OrgKeys, Unsealed, check_value};
+use crate::wire::{FieldExplanation, FieldSource, Looked, SecretScope};
+
+use super::BrokerError;
+
+/// What a request brings along.
+#[derive(Debug, Default)]
+pub struct Ask {
+    credentials: BTreeMap<FieldName, Secret>,
+    overrides: BTreeMap<FieldName, SecretName>,
+}
+
+impl Ask {
+    /// Checks that every field is one of the tool's, every value one that can be sent, and every
+    /// name one that a secret can have.
+    ///
+    /// # Errors
+    /// [`BrokerError::UnknownField`], [`BrokerError::OverrideUnavailable`], or a bad value.
+    pub fn new(
+        tool: &Tool,
+        credentials: BTreeMap<String, Secret>,
+        overrides: &BTreeMap<String, String>,
+    ) -> Result<Self, BrokerError> {
+        let field = |name: &str| {
+            let field = FieldName::parse(name).ok();
+            let field = field.filter(|field| tool.spec.credentials.fields.contains_key(field));
+            field.ok_or(BrokerError::UnknownField)
+        };
+        let mut ask = Self::default();
+        for (name, value) in credentials {
+            check_value(&value)?;
+            ask.credentials.insert(field(&name)?, value);
+        }
+        for (name, secret) in overrides {
+            let field = field(name)?;
+            let secret =
+                SecretName::parse(secret).map_err(|_| BrokerError::OverrideUnavailable {
+                    field: field.clone(),
+                })?;
+            ask.overrides.insert(field, secret);
+        }
+        Ok(ask)
+    }
+}
+
+/// What fills a field. No value of the store is open yet.
+#[derive(Debug)]
+pub(super) enum Filling {
+    Request(Secret),
+    Secret(Box<Found>),
+    Stored(Box<StoredCredential>),
+}
+
+impl Filling {
+    /// The only hosts that the credential may go to; empty when the tool's binding decides alone.
+    pub(super) fn hosts(&self) -> Vec<HostPattern> {
+        match self {
+            Self::Secret(found) => found.info().hosts.clone(),
+            Self::Request(_) | Self::Stored(_) => Vec::new(),
+        }
+    }
+}
+
+/// A field with what fills it.
+#[derive(Debug)]
+pub(super) struct Filled {
+    pub(super) filling: Filling,
+    pub(super) source: FieldSource,
+}
+
+/// Which source fills each field, and how that was found.
+#[derive(Debug)]
+pub struct Resolution {
+    pub(super) filled: BTreeMap<FieldName, Filled>,
+    fields: Vec<FieldExplanation>,
+    refusal: Option<BrokerError>,
+}
+
+impl Resolution {
+    /// How each field was resolved. Nothing was used for it.
+    #[must_use]
+    pub fn explanation(self) -> Vec<FieldExplanation> {
+        self.fields
+    }
+
+    /// Whether a run would have all that it needs.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.refusal.is_none() && self.missing().is_empty()
+    }
+
+    fn missing(&self) -> Vec<FieldName> {
+        let lacking = self
+            .fields
+            .iter()
+            .filter(|field| field.required && field.source == FieldSource::Missing);
+        lacking
+            .filter_map(|field| FieldName::parse(&field.field).ok())
+            .collect()
+    }
+
+    /// The fillings, when every field that is needed has one.
+    pub(super) fn complete(mut self) -> Result<BTreeMap<FieldName, Filled>, BrokerError> {
+        if let Some(refusal) = self.refusal.take() {
+            return Err(refusal);
+        }
+        let fields = self.missing();
+        if fields.is_empty() {
+            Ok(self.filled)
+        } else {
+            Err(BrokerError::Missing { fields })
+        }
+    }
+}
+
+/// One field being looked for.
+struct Search<'a> {
+    vault: &'a Unsealed,
+    hub: &'a Hub,
+    permit: &'a Permit<ExecuteTool>,
+    org: Arc<OrgKeys>,
+    tool: &'a Tool,
+    field: &'a FieldName,
+    looked: Vec<Looked>,
+}
+
+impl Search<'_> {
+    fn note(&mut self, source: FieldSource, name: Option<&SecretName>, outcome: &str) {
+        let name = name.map(ToString::to_string);
+        self.looked.push(Looked {
+            source,
+            name,
+            outcome: outcome.to_owned(),
+        });
+    }
+
+    /// Why a secret that is there cannot be used for this tool.
+    fn unusable(&self, found: &Found) -> Option<&'static str> {
+        let info = found.info();
+        if info.expired(self.vault.now()) {
+            return Some("expired");
+        }
+        if !matches!(info.scope, SecretScope::All | SecretScope::Tools) {
+            return Some("scope");
+        }
+        // A tool that no admin stands behind may be a member's way to send shared secrets home.
+        let shared = found.owner() == Owner::ORG_SHARED;
+        (shared && !self.tool.vouched() && info.hosts.is_empty()).then_some("not_vouched")
+    }
+
+    async fn secret(&self, owner: Owner, name: &SecretName) -> Result<Option<Found>, BrokerError> {
+        Ok(self.vault.find_secret(&self.org, owner, name).await?)
+    }
+
+    async fn named(&mut self, name: &SecretName) -> Result<Filled, BrokerError> {
+        let own = self.permit.principal().owner();
+        for owner in [own, Owner::ORG_SHARED] {
+            let Some(found) = self.secret(owner, name).await? else {
+                continue;
+            };
+            if let Some(why) = self.unusable(&found) {
+                self.note(FieldSource::Override, Some(name), why);
+                let field = self.field.clone();
+                return Err(BrokerError::OverrideUnusable { field, why });
+            }
+            self.note(FieldSource::Override, Some(name), "found");
+            let filling = Filling::Secret(Box::new(found));
+            return Ok(Filled {
+                filling,
+                source: FieldSource::Override,
+            });
+        }
+        self.note(FieldSource::Override, Some(name), "absent");
+        Err(BrokerError::OverrideUnavailable {
+            field: self.field.clone(),
+        })
+    }
+
+    async fn matching(
+        &mut self,
+        owner: Owner,
+        source: FieldSource,
+        name: &SecretName,
+    ) -> Result<Option<Filled>, BrokerError> {
+        let Some(found) = self.secret(owner, name).await? else {
+            self.note(source, Some(name), "absent");
+            return Ok(None);
+        };
+        let unusable = self.unusable(&found);
+        self.note(source, Some(name), unusable.unwrap_or("found"));
+        Ok(unusable.is_none().then(|| Filled {
+            filling: Filling::Secret(Box::new(found)),
+            source,
+        }))
+    }
+
+    async fn fill(
+        &mut self,
+        ask: &mut Ask,
+        name: Option<&SecretName>,
+    ) -> Result<Option<Filled>, BrokerError> {
+        if let Some(value) = ask.credentials.remove(self.field) {
+            self.note(FieldSource::Request, None, "found");
+            let filling = Filling::Request(value);
+            return Ok(Some(Filled {
+                filling,
+                source: FieldSource::Request,
+            }));
+        }
+        self.note(FieldSource::Request, None, "absent");
+        if let Some(name) = ask.overrides.remove(self.field) {
+            return self.named(&name).await.map(Some);
+        }
+        self.note(FieldSource::Override, None, "absent");
+        let principal = self.permit.principal();
+        let slug = &self.tool.spec.slug;
+        let stored = self
+            .hub
+            .stored_credential(self.vault, principal, slug, self.field)
+            .await?;
+        if let Some(stored) = stored {
+            self.note(FieldSource::Stored, None, "found");
+            let filling = Filling::Stored(Box::new(stored));
+            return Ok(Some(Filled {
+                filling,
+                source: FieldSource::Stored,
+            }));
+        }
+        self.note(FieldSource::Stored, None, "absent");
+        if let Some(name) = name {
+            let own = principal.owner();
+            if let Some(filled) = self.matching(own, FieldSource::UserSecret, name).await? {
+                return Ok(Some(filled));
+            }
+            let shared = Owner::ORG_SHARED;
+            if let Some(filled) = self.matching(shared, FieldSource::OrgSecret, name).await? {
+                return Ok(Some(filled));
+            }
+        }
+        let connected = self.tool.spec.credentials.oauth.as_ref();
+        if connected.is_some_and(|oauth| oauth.credential_mapping.contains_key(self.field)) {
+            self.note(FieldSource::Connection, None, "no_connection");
+        }
+        Ok(None)
+    }
+}
+
+/// Finds what fills each field of `tool`. Opens no value.
+pub(super) async fn resolve(
+    vault: &Unsealed,
+    hub: &Hub,
+    permit: &Permit<ExecuteTool>,
+    tool: &Tool,
+    mut ask: Ask,
+) -> Result<Resolution, BrokerError> {
+    let org = vault.org(permit.principal().org())?;
+    let mut resolution = Resolution {
+        filled: BTreeMap::new(),
+        fields: Vec::new(),
+        refusal: None,
+    };
+    for (field, spec) in &tool.spec.credentials.fields {
+        let org = Arc::clone(&org);
+        let mut search = Search {
+            vault,
+            hub,
+            permit,
+            org,
+            tool,
+            field,
+            looked: Vec::new(),
+        };
+        let filled = match search.fill(&mut ask, spec.secret.as_ref()).await {
+            Ok(filled) => filled,
+            Err(
+                refusal @ (BrokerError::OverrideUnavailable { .. }
+                | BrokerError::OverrideUnusable { .. }),
+            ) => {
+                resolution.refusal.get_or_insert(refusal);
+                None
+            }
+            Err(error) => return Err(error),
+        };
+        let secret = filled.as_ref().and_then(|filled| match &filled.filling {
+            Filling::Secret(found) => Some(found.info().name.to_string()),
+            Filling::Request(_) | Filling::Stored(_) => None,
+        });
+        resolution.fields.push(FieldExplanation {
+            field: field.to_string(),
+            required: spec.required,
+            source: filled
+                .as_ref()
+                .map_or(FieldSource::Missing, |filled| filled.source),
+            secret,
+            looked_for: search.looked,
+        });
+        if let Some(filled) = filled {
+            resolution.filled.insert(field.clone(), filled);
+        }
+    }
+    Ok(resolution)
+}

@@ -1,0 +1,93 @@
+//! Why the daemon does not start.
+
+use std::path::PathBuf;
+
+use crate::egress::EgressError;
+use crate::http::serve::{ListenError, TlsError};
+use crate::store::StoreError;
+use crate::tools::ToolError;
+use crate::vault::VaultError;
+
+/// A start that failed: what happened, and what to do next.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// A folder cannot be made or used.
+    #[error("the folder {} cannot be used: {kind}", path.display())]
+    Folder {
+        /// Which folder.
+        path: PathBuf,
+        /// The operating system's reason.
+        kind: std::io::ErrorKind,
+    },
+    /// Others may read or write a folder that is to be private.
+    #[error("the folder {} can be read or changed by others", .0.display())]
+    FolderOpen(PathBuf),
+    /// A file of certificate authorities cannot be read.
+    #[error("the certificate file {} cannot be read", .0.display())]
+    Roots(PathBuf),
+    /// The store does not open.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The vault does not open.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// A listener cannot be opened.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The certificate cannot be loaded.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The connector cannot be made.
+    #[error(transparent)]
+    Egress(#[from] EgressError),
+    /// A shipped tool does not load.
+    #[error("a shipped tool does not load: {0}")]
+    Tool(#[from] ToolError),
+    /// The first organisation cannot be made.
+    #[error("the first organisation cannot be made: {0}")]
+    Directory(#[from] crate::directory::DirectoryError),
+}
+
+impl DaemonError {
+    /// What to do next.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Folder { .. } => {
+                "Check that it exists, belongs to you and has room; or name another with --data-dir or --keys-dir.".to_owned()
+            }
+            Self::FolderOpen(path) => format!("Close it: chmod 700 '{}'", path.display()),
+            Self::Roots(_) => "List readable PEM files in egress.extra_roots.".to_owned(),
+            Self::Store(error) => error.hint().to_owned(),
+            Self::Vault(error) => vault_hint(error),
+            Self::Listen(_) => {
+                "Stop what listens there, or choose another address with --listen or another socket with --socket; off loopback, set tls.cert and tls.key.".to_owned()
+            }
+            Self::Tls(_) => "Check tls.cert and tls.key.".to_owned(),
+            Self::Egress(error) => error.hint().to_owned(),
+            Self::Tool(_) => "This is a fault of the build; report it.".to_owned(),
+            Self::Directory(_) => "Check the disk, then start again.".to_owned(),
+        }
+    }
+}
+
+fn vault_hint(error: &VaultError) -> String {
+    match error {
+        VaultError::Store(error) => error.hint().to_owned(),
+        VaultError::Audit(error) => error.hint().to_owned(),
+        VaultError::Custody(error) => error.hint(),
+        VaultError::StoreGone => {
+            "Check that the right data directory is mounted. If its content is lost, restore the newest backup; to begin afresh, move the keys directory away too.".to_owned()
+        }
+        VaultError::RingGone => {
+            "Put root.ring and its key file back into the keys directory: without them the data cannot be read.".to_owned()
+        }
+        VaultError::JournalMismatch { .. } => {
+            "Put back the data directory as a whole: store and audit belong together. Keep a copy of both as they are for whoever investigates.".to_owned()
+        }
+        VaultError::Crypto(_) | VaultError::Form => {
+            "The key ring may belong to another data directory, or the data is damaged. Restore both from one backup.".to_owned()
+        }
+        _ => "Look at the data and keys directories, then start again.".to_owned(),
+    }
+}

@@ -1,0 +1,82 @@
+//! The daemon's folders: its own, closed to everybody else.
+
+use std::fs;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::Path;
+
+use super::DaemonError;
+
+/// Makes `path` with mode 0700, or checks that the one that is there is closed to others.
+pub(super) fn private(path: &Path) -> Result<(), DaemonError> {
+    let failed = |error: std::io::Error| DaemonError::Folder {
+        path: path.to_owned(),
+        kind: error.kind(),
+    };
+    match fs::metadata(path) {
+        Ok(found) if !found.is_dir() => Err(failed(std::io::ErrorKind::NotADirectory.into())),
+        Ok(found) if found.mode() & 0o077 == 0 => Ok(()),
+        Ok(_) if nothing_yet(path).map_err(failed)? => {
+            // As git made it: nobody can have looked at what was never in it.
+            fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(failed)
+        }
+        Ok(_) => Err(DaemonError::FolderOpen(path.to_owned())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .map_err(failed),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// Whether there is nothing in the folder but what a checkout puts there.
+fn nothing_yet(path: &Path) -> std::io::Result<bool> {
+    for entry in fs::read_dir(path)? {
+        let name = entry?.file_name();
+        if name != "README.md" && name != ".gitignore" && name != ".gitkeep" {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::private;
+
+    fn mode(path: &std::path::Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn a_folder_is_made_closed_and_an_empty_one_is_closed() {
+        let dir = tempfile::tempdir().unwrap();
+        let made = dir.path().join("a/b");
+        private(&made).unwrap();
+        assert_eq!(mode(&made), 0o700);
+        let open = dir.path().join("open");
+        fs::create_dir(&open).unwrap();
+        fs::set_permissions(&open, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::write(open.join("README.md"), "read me").unwrap();
+        private(&open).unwrap();
+        assert_eq!(mode(&open), 0o700);
+    }
+
+    #[test]
+    fn an_open_folder_with_something_in_it_is_refused_and_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        fs::write(dir.path().join("root.key"), "x").unwrap();
+        assert!(
+            private(dir.path())
+                .unwrap_err()
+                .hint()
+                .contains("chmod 700")
+        );
+        assert_eq!(mode(dir.path()), 0o755);
+        assert!(private(&dir.path().join("root.key")).is_err());
+    }
+}

@@ -1,0 +1,13 @@
+//! The daemon, put together: from settings to a broker that serves, and to its orderly end.
+//!
+//! ```text
+//! harden ─▶ settings ─▶ directories ─▶ engine ─▶ ring ─▶ unseal? ─▶ first organisation? ─▶ listen ─▶ serve
+//!                                                                                   signal ─▶ drain ─▶ last record ─▶ seal
+//! ```
+
+mod error;
+mod folders;
+mod start;
+
+pub use error::DaemonError;
+pub use start::{Daemon, Welcome};

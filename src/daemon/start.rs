@@ -1,0 +1,304 @@
+//! Starting, serving, ending.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+
+use super::DaemonError;
+use super::folders::private;
+use crate::audit::{Action, Actor, Event, Options, Outcome};
+use crate::broker::Broker;
+use crate::clock::{Clock, SystemClock};
+use crate::config::Config;
+use crate::crypto::{Random, SystemRandom};
+use crate::directory::Directory;
+use crate::egress::{self, Egress, EgressOptions, SystemResolver};
+use crate::hardening::Report;
+use crate::http::serve::{Drained, Listener, Shutdown, TlsCertificate, refuse_plain, serve};
+use crate::http::{App, AppParts, Rate, RateRules, router};
+use crate::store::SledEngine;
+use crate::telemetry::Metrics;
+use crate::tools::Hub;
+use crate::vault::{Lifecycle, Places, Unsealed, VaultError};
+
+/// What a person is told once the broker listens.
+#[derive(Clone, Debug)]
+pub struct Welcome {
+    /// Whether this was the first start.
+    pub first_start: bool,
+    /// Whether the vault is sealed.
+    pub sealed: bool,
+    /// Where it listens.
+    pub addresses: Vec<SocketAddr>,
+    /// Its Unix socket.
+    pub socket: PathBuf,
+}
+
+/// A broker that listens and does not serve yet.
+#[derive(Debug)]
+pub struct Daemon {
+    app: App,
+    lifecycle: Arc<Lifecycle>,
+    listeners: Vec<Listener>,
+    metrics: Arc<Metrics>,
+    certificate: Option<Arc<TlsCertificate>>,
+    shutdown: Shutdown,
+    config: Config,
+    welcome: Welcome,
+}
+
+impl Daemon {
+    /// Opens everything that `config` names. Nothing is served yet.
+    ///
+    /// # Errors
+    /// [`DaemonError`] says what is wrong and what to do.
+    pub async fn start(config: Config, report: &Report) -> Result<Self, DaemonError> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let random: Arc<dyn Random> = Arc::new(SystemRandom);
+        for addr in &config.listen {
+            if config.tls_files().is_none() {
+                refuse_plain(*addr)?;
+            }
+        }
+        private(&config.data_dir)?;
+        private(&config.keys_dir)?;
+        let places = Places {
+            data: config.data_dir.clone(),
+            keys: config.keys_dir.clone(),
+        };
+        let engine = Arc::new(SledEngine::open(
+            &places.store(),
+            config.store.cache_mb << 20,
+        )?);
+        let audit = Options {
+            segment_bytes: config.audit.segment_mb << 20,
+            ..Options::default()
+        };
+        let retention = i64::from(config.secrets.delete_retention_days);
+        let lifecycle =
+            Lifecycle::open(places, engine, Arc::clone(&clock), random, retention, audit)?;
+        let lifecycle = Arc::new(lifecycle);
+        let uid = rustix::process::geteuid().as_raw();
+        let directory = Directory::default();
+        let vault = lifecycle.unseal_unattended().await?;
+        let first_start = match &vault {
+            Some(vault) => begin(vault, &directory, uid).await?,
+            None => false,
+        };
+        let sealed = vault.is_none();
+        drop(vault);
+
+        let (listeners, certificate, addresses, socket) = listen(&config).await?;
+        let metrics = Arc::new(Metrics::new());
+        metrics.set_hardening(report.labels());
+        let hub = Arc::new(Hub::new()?);
+        let egress = Egress::new(egress_options(&config, addresses.clone())?)?;
+        let total = Duration::from_secs(config.egress.total_seconds);
+        let broker = Broker::new(egress, Arc::clone(&hub), clock, total);
+        let shutdown = Shutdown::new();
+        let app = App::new(AppParts {
+            lifecycle: Arc::clone(&lifecycle),
+            directory,
+            hub,
+            broker,
+            meter: Arc::<Metrics>::clone(&metrics),
+            shutdown: shutdown.clone(),
+            operator_uid: uid,
+            hosts: config.allowed_hosts(),
+            rates: rate_rules(&config),
+        });
+        let welcome = Welcome {
+            first_start,
+            sealed,
+            addresses,
+            socket,
+        };
+        Ok(Self {
+            app,
+            lifecycle,
+            listeners,
+            metrics,
+            certificate,
+            shutdown,
+            config,
+            welcome,
+        })
+    }
+
+    /// What to tell the person who started it.
+    #[must_use]
+    pub const fn welcome(&self) -> &Welcome {
+        &self.welcome
+    }
+
+    /// What ends it: the first signal drains, the second cuts.
+    #[must_use]
+    pub fn shutdown(&self) -> Shutdown {
+        self.shutdown.clone()
+    }
+
+    /// The certificate, to be read again when its files change.
+    #[must_use]
+    pub fn certificate(&self) -> Option<Arc<TlsCertificate>> {
+        self.certificate.clone()
+    }
+
+    /// Serves until it is told to end; then drains, writes the last record and seals.
+    pub async fn serve(self) -> Drained {
+        let housekeeping = tokio::spawn(keep_house(self.app.clone(), self.shutdown.clone()));
+        if let Some(certificate) = &self.certificate {
+            let metrics = Arc::<Metrics>::clone(&self.metrics);
+            if let Some(end) = certificate.expires_at() {
+                metrics.set_certificate_expiry(end.millis() / 1000);
+            }
+            let watched = Arc::clone(certificate);
+            let every = Duration::from_secs(2);
+            tokio::spawn(watched.watch(every, self.shutdown.clone(), metrics));
+        }
+        let limits = self.config.serve_limits();
+        let service = router(self.app.clone());
+        let metrics = Arc::<Metrics>::clone(&self.metrics);
+        let drained = serve(
+            self.listeners,
+            service,
+            limits,
+            self.shutdown.clone(),
+            metrics,
+        )
+        .await;
+        housekeeping.abort();
+        if let Err(error) = self.app.housekeeping().await {
+            tracing::warn!(code = error.code(), "the last housekeeping failed");
+        }
+        if let Ok(vault) = self.lifecycle.gate().unsealed() {
+            let event = Event::new(Action::ServerShutdown, Actor::System);
+            match vault.journal().record(event).await {
+                Ok(recorded) => recorded.is_all(),
+                Err(error) => tracing::error!(error = %error, "the shutdown is not in the journal"),
+            }
+        }
+        let emptied = self.app.seal(Duration::from_secs(2)).await;
+        tracing::info!(cut = drained.cut, emptied, "stopped");
+        drained
+    }
+}
+
+/// Records the start and, the first time, makes the first organisation. Answers whether it did.
+async fn begin(vault: &Unsealed, directory: &Directory, uid: u32) -> Result<bool, DaemonError> {
+    let generation = vault.store().generation();
+    let event = Event::new(Action::ServerStart, Actor::System).store_generation(generation);
+    vault
+        .journal()
+        .record(event)
+        .await
+        .map_err(VaultError::from)?
+        .is_all();
+    if !vault.org_ids().is_empty() {
+        return Ok(false);
+    }
+    let event = Event::new(Action::VaultInit, Actor::Operator { uid }).store_generation(generation);
+    let recorded = vault
+        .journal()
+        .record(event)
+        .await
+        .map_err(VaultError::from)?;
+    let made = directory.ensure_first(vault, uid, &recorded).await?;
+    recorded.outcome(Outcome::success());
+    Ok(made)
+}
+
+type Listening = (
+    Vec<Listener>,
+    Option<Arc<TlsCertificate>>,
+    Vec<SocketAddr>,
+    PathBuf,
+);
+
+async fn listen(config: &Config) -> Result<Listening, DaemonError> {
+    let certificate = config.tls_files().map(TlsCertificate::load).transpose()?;
+    let mut listeners = Vec::new();
+    for addr in &config.listen {
+        listeners.push(match &certificate {
+            Some(certificate) => Listener::tls(*addr, Arc::clone(certificate)).await?,
+            None => Listener::tcp(*addr).await?,
+        });
+    }
+    let addresses = listeners.iter().filter_map(Listener::addr).collect();
+    let socket = config
+        .socket
+        .clone()
+        .unwrap_or_else(|| config.data_dir.join("broker.sock"));
+    if let Some(parent) = socket.parent().filter(|parent| !parent.exists()) {
+        private(parent)?;
+    }
+    listeners.push(Listener::unix(&socket, config.socket_mode())?);
+    Ok((listeners, certificate, addresses, socket))
+}
+
+fn egress_options(config: &Config, own: Vec<SocketAddr>) -> Result<EgressOptions, DaemonError> {
+    let mut extra_roots = Vec::new();
+    for path in &config.egress.extra_roots {
+        extra_roots.extend(roots(path)?);
+    }
+    let connect = Duration::from_secs(config.egress.connect_seconds);
+    let limits = egress::Limits {
+        resolve: connect,
+        connect,
+        handshake: connect,
+        head: Duration::from_secs(config.egress.response_seconds),
+        body_idle: Duration::from_secs(config.egress.idle_seconds),
+        ..egress::Limits::default()
+    };
+    Ok(EgressOptions {
+        extra_roots,
+        resolver: Arc::new(SystemResolver),
+        limits,
+        own,
+    })
+}
+
+fn roots(path: &Path) -> Result<Vec<CertificateDer<'static>>, DaemonError> {
+    let unreadable = || DaemonError::Roots(path.to_owned());
+    let found: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path)
+        .map_err(|_| unreadable())?
+        .collect();
+    found
+        .ok()
+        .filter(|roots| !roots.is_empty())
+        .ok_or_else(unreadable)
+}
+
+fn rate_rules(config: &Config) -> RateRules {
+    let rate = &config.rate;
+    let minutes = i64::try_from(config.auth.lockout_minutes).unwrap_or(15);
+    RateRules {
+        principal: Rate {
+            per_second: rate.per_principal_per_second,
+            burst: rate.per_principal_burst,
+        },
+        source: Rate {
+            per_second: rate.per_source_per_second,
+            burst: rate.per_source_burst,
+        },
+        lockout_failures: config.auth.lockout_failures,
+        lockout_millis: minutes * 60_000,
+    }
+}
+
+async fn keep_house(app: App, shutdown: Shutdown) {
+    let mut minute = tokio::time::interval(Duration::from_mins(1));
+    minute.tick().await;
+    loop {
+        tokio::select! {
+            () = shutdown.ending() => return,
+            _ = minute.tick() => {}
+        }
+        if let Err(error) = app.housekeeping().await {
+            tracing::warn!(code = error.code(), "housekeeping failed");
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! What every request can reach.
+
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use crate::broker::Broker;
+use crate::directory::Directory;
+use crate::tools::Hub;
+use crate::vault::Lifecycle;
+
+use super::idempotency::InFlight;
+use super::limits::{Lockout, RateRules, Rates};
+use super::meter::Meter;
+use super::serve::Shutdown;
+
+/// Everything that an [`App`] is made of.
+#[derive(Debug)]
+pub struct AppParts {
+    /// The vault's lifecycle.
+    pub lifecycle: Arc<Lifecycle>,
+    /// The directory.
+    pub directory: Directory,
+    /// The tools.
+    pub hub: Arc<Hub>,
+    /// The broker.
+    pub broker: Broker,
+    /// Who counts.
+    pub meter: Arc<dyn Meter>,
+    /// Ends serving.
+    pub shutdown: Shutdown,
+    /// The user id that this process runs as.
+    pub operator_uid: u32,
+    /// The `Host` values that requests may be made for; over the Unix socket any.
+    pub hosts: Vec<String>,
+    /// What callers may take.
+    pub rates: RateRules,
+}
+
+/// The application's state: cheap to clone, the same for every request.
+#[derive(Clone, Debug)]
+pub struct App(Arc<Inner>);
+
+/// What the state holds.
+#[derive(Debug)]
+pub struct Inner {
+    pub(super) lifecycle: Arc<Lifecycle>,
+    pub(super) directory: Directory,
+    pub(super) hub: Arc<Hub>,
+    pub(super) broker: Broker,
+    pub(super) meter: Arc<dyn Meter>,
+    pub(super) shutdown: Shutdown,
+    pub(super) operator_uid: u32,
+    pub(super) hosts: Vec<String>,
+    pub(super) rates: Rates,
+    pub(super) lockout: Lockout,
+    pub(super) in_flight: InFlight,
+    pub(super) unsealing: tokio::sync::Mutex<()>,
+    pub(super) unseal_failures: UnsealFailures,
+}
+
+impl Deref for App {
+    type Target = Inner;
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+impl App {
+    /// Puts the parts together.
+    #[must_use]
+    pub fn new(parts: AppParts) -> Self {
+        let AppParts {
+            lifecycle,
+            directory,
+            hub,
+            broker,
+            meter,
+            shutdown,
+            ..
+        } = parts;
+        let (rates, lockout) = (Rates::new(&parts.rates), Lockout::new(&parts.rates));
+        Self(Arc::new(Inner {
+            lifecycle,
+            directory,
+            hub,
+            broker,
+            meter,
+            shutdown,
+            operator_uid: parts.operator_uid,
+            hosts: parts
+                .hosts
+                .iter()
+                .map(|host| host.to_ascii_lowercase())
+                .collect(),
+            rates,
+            lockout,
+            in_flight: InFlight::default(),
+            unsealing: tokio::sync::Mutex::default(),
+            unseal_failures: UnsealFailures::default(),
+        }))
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    /// Seals the vault and forgets everything that was kept of it.
+    pub async fn seal(&self, patience: Duration) -> bool {
+        let emptied = self.lifecycle.seal(patience).await;
+        self.directory.forget();
+        self.hub.forget();
+        self.broker.forget();
+        emptied
+    }
+
+    /// Tells the meter what it cannot count.
+    pub(super) fn refresh_gauges(&self) {
+        match self.lifecycle.gate().unsealed() {
+            Ok(vault) => {
+                let healthy = vault.journal().healthy() && vault.store().healthy();
+                let ready = healthy && !self.shutdown.is_ending();
+                self.meter
+                    .state(false, ready, vault.store().size_bytes().ok());
+            }
+            Err(_) => self.meter.state(true, false, None),
+        }
+    }
+
+    /// What is done every minute: forget old callers, write down when keys were last used, destroy
+    /// deleted secrets whose time is over.
+    ///
+    /// # Errors
+    /// When the store or the journal fails.
+    pub async fn housekeeping(&self) -> Result<(), super::ApiError> {
+        self.rates.sweep();
+        let Ok(vault) = self.lifecycle.gate().unsealed() else {
+            return Ok(());
+        };
+        self.directory.write_last_used(&vault).await?;
+        self.directory.purge_deleted(&vault).await?;
+        Ok(())
+    }
+}
+
+/// Failed tries to unseal: each makes the next wait longer.
+#[derive(Debug, Default)]
+pub(super) struct UnsealFailures(AtomicU32);
+
+impl UnsealFailures {
+    pub(super) fn count(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn take(&self) -> u32 {
+        self.0.swap(0, Ordering::Relaxed)
+    }
+
+    /// Half a second after three failures, doubling to half a minute.
+    pub(super) async fn pause(&self) {
+        let failures = self.0.load(Ordering::Relaxed);
+        if let Some(over) = failures.checked_sub(3) {
+            let wait = Duration::from_millis(500 << over.min(6));
+            tokio::time::sleep(wait.min(Duration::from_secs(30))).await;
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! The audit journal, for admins of an organisation.
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::{HeaderValue, header};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use crate::audit::{Action, Filter, Scope, SecretFilter, Verdict};
+use crate::clock::Timestamp;
+use crate::id::{ObjectId, UserId};
+use crate::name::ToolSlug;
+use crate::policy::{OperateVault, ReadAudit};
+use crate::wire;
+
+use super::body::QueryString;
+use super::caller::Caller;
+use super::{ApiError, App, reply};
+
+/// Which records.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AuditQuery {
+    /// Done by, or on behalf of, this user (id).
+    actor: Option<String>,
+    /// Done upon this secret (name or id).
+    secret: Option<String>,
+    /// Done through this tool (slug).
+    tool: Option<String>,
+    /// Of this kind, e.g. `secret.reveal`.
+    action: Option<String>,
+    /// At this time or later (RFC 3339).
+    since: Option<String>,
+    /// Before this time (RFC 3339).
+    until: Option<String>,
+    /// Where to go on.
+    cursor: Option<u64>,
+    /// How many at most, 1 to 500 (default 100).
+    limit: Option<usize>,
+}
+
+fn time(text: &str) -> Result<Timestamp, ApiError> {
+    Timestamp::parse(text)
+        .map_err(|_| ApiError::bad_request("A time is written as 2026-11-23T09:30:00Z."))
+}
+
+fn filter(caller: &Caller, query: &AuditQuery) -> Result<Filter, ApiError> {
+    let bad = |what| move || ApiError::bad_request(what);
+    let mut filter = Filter::new(Scope::Org(caller.principal.org()));
+    if let Some(text) = &query.actor {
+        let id = UserId::parse(text).ok();
+        filter.actor = Some(id.ok_or_else(bad("actor is a user's id, as /v1/me shows it."))?);
+    }
+    filter.secret = query
+        .secret
+        .as_ref()
+        .map(|text| match ObjectId::parse(text) {
+            Ok(id) => SecretFilter::Id(id),
+            Err(_) => SecretFilter::Name(text.to_ascii_uppercase()),
+        });
+    if let Some(text) = &query.tool {
+        filter.tool = Some(
+            ToolSlug::parse(text)
+                .ok()
+                .ok_or_else(bad("tool is a tool's slug."))?,
+        );
+    }
+    if let Some(text) = &query.action {
+        let known = Action::ALL.iter().find(|action| action.code() == text);
+        filter.action = Some(*known.ok_or_else(bad("action is a code such as secret.reveal."))?);
+    }
+    filter.since = query.since.as_deref().map(time).transpose()?;
+    filter.until = query.until.as_deref().map(time).transpose()?;
+    filter.cursor = query.cursor;
+    filter.limit = query.limit.unwrap_or(100);
+    if !(1..=crate::audit::MAX_PAGE).contains(&filter.limit) {
+        return Err(ApiError::bad_request("limit is 1 to 500."));
+    }
+    Ok(filter)
+}
+
+/// Runs `read` where reading from disk does not hold up other requests.
+async fn off_the_loop<T: Send + 'static>(
+    read: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ApiError> {
+    tokio::task::spawn_blocking(read)
+        .await
+        .map_err(|_| ApiError::internal())
+}
+
+/// Lists what was done in the organisation, newest first.
+#[utoipa::path(get, path = "/v1/audit", tag = "audit", params(AuditQuery),
+    responses((status = 200, description = "A page", body = wire::List<Object>)))]
+pub(super) async fn list(
+    caller: Caller,
+    QueryString(query): QueryString<AuditQuery>,
+) -> Result<Response, ApiError> {
+    caller.may::<ReadAudit>(()).await?;
+    let filter = filter(&caller, &query)?;
+    let vault = caller.vault.clone();
+    let page = off_the_loop(move || vault.journal().query(&filter)).await??;
+    Ok(reply::list(
+        page.entries,
+        page.next.map(|seq| seq.to_string()),
+    ))
+}
+
+/// Reads the journal's head: keep it somewhere else, so that a cut tail shows.
+#[utoipa::path(get, path = "/v1/audit/head", tag = "audit",
+    responses((status = 200, description = "The head", body = wire::Answer<wire::AuditHead>)))]
+pub(super) async fn head(caller: Caller) -> Result<Response, ApiError> {
+    caller.may::<ReadAudit>(()).await?;
+    let head = caller.vault.journal().head();
+    let public = caller.vault.journal().public_key();
+    Ok(reply::data(wire::AuditHead {
+        seq: head.seq,
+        hash: data_encoding::HEXLOWER.encode(&head.hash),
+        public_key: data_encoding::HEXLOWER.encode(&public.0),
+    }))
+}
+
+/// Checks the whole journal: chain, signatures, seals.
+#[utoipa::path(post, path = "/v1/audit/verify", tag = "audit",
+    responses((status = 200, description = "What was found", body = wire::Answer<wire::AuditVerification>)))]
+pub(super) async fn verify(caller: Caller) -> Result<Response, ApiError> {
+    caller.may::<ReadAudit>(()).await?;
+    let vault = caller.vault.clone();
+    let mark = vault.store().journal_mark();
+    let known = crate::audit::Head {
+        seq: mark.seq,
+        hash: mark.head,
+    };
+    let known = (mark.seq > 0).then_some(known);
+    let report = off_the_loop(move || {
+        // Signed now, so that what was just recorded is covered too.
+        vault.journal().checkpoint()?;
+        vault.journal().verify(known)
+    })
+    .await??;
+    let fault = match report.verdict {
+        Verdict::Tampered(fault) => Some(fault),
+        Verdict::Intact | Verdict::Incomplete { .. } => None,
+    };
+    Ok(reply::data(wire::AuditVerification {
+        state: match report.verdict {
+            Verdict::Intact => "intact",
+            Verdict::Incomplete { .. } => "incomplete",
+            Verdict::Tampered(_) => "tampered",
+        }
+        .to_owned(),
+        records: report.records,
+        checkpoints: report.checkpoints,
+        covered: report
+            .last_checkpoint
+            .as_ref()
+            .map_or(0, |checkpoint| checkpoint.head.seq),
+        first_bad: fault.map(|fault| fault.first),
+        finding: fault.map(|fault| fault.problem.to_string()),
+    }))
+}
+
+/// Exports the whole journal as JSONL with its checkpoints, to be verified offline with the public
+/// key alone. It spans every organisation of the installation, so only its operator may.
+#[utoipa::path(get, path = "/v1/audit/export", tag = "audit",
+    responses((status = 200, description = "JSON lines", body = String)))]
+pub(super) async fn export(caller: Caller, State(_app): State<App>) -> Result<Response, ApiError> {
+    caller.may::<ReadAudit>(()).await?;
+    caller.may::<OperateVault>(()).await?;
+    let event = caller.event(Action::AuditExport);
+    caller.vault.journal().record(event).await?.is_all();
+    let (sender, receiver) = tokio::sync::mpsc::channel::<Bytes>(16);
+    let vault = caller.vault.clone();
+    tokio::task::spawn_blocking(move || {
+        let mut out = std::io::BufWriter::with_capacity(64 * 1024, Pieces(sender));
+        if vault.journal().export(1, &mut out).is_err() {
+            tracing::warn!("an audit export was broken off");
+        }
+    });
+    let stream = futures_util::stream::unfold(receiver, async |mut receiver| {
+        receiver
+            .recv()
+            .await
+            .map(|piece| (Ok::<_, std::convert::Infallible>(piece), receiver))
+    });
+    let kind = HeaderValue::from_static("application/jsonl; charset=utf-8");
+    let mut response = ([(header::CONTENT_TYPE, kind)], Body::from_stream(stream)).into_response();
+    response.extensions_mut().insert(super::serve::Streaming);
+    Ok(response)
+}
+
+/// Hands what is written to the response, piece by piece: memory stays flat.
+struct Pieces(tokio::sync::mpsc::Sender<Bytes>);
+
+impl std::io::Write for Pieces {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let sent = self.0.blocking_send(Bytes::copy_from_slice(bytes));
+        sent.map_err(|_| std::io::ErrorKind::BrokenPipe)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,364 @@
+//! The one place where failures become answers: status, code, sentence, next step.
+//!
+//! No match here has a wildcard arm over our own errors, so that a new failure does not compile until
+//! somebody decided what a person hears. Input and upstream text never get here: error types hold none.
+
+use std::borrow::Cow;
+
+use axum::Json;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+
+use crate::audit::AuditError;
+use crate::broker::BrokerError;
+use crate::custody::CustodyError;
+use crate::directory::DirectoryError;
+use crate::policy::Denied;
+use crate::store::StoreError;
+use crate::tools::HubError;
+use crate::vault::VaultError;
+use crate::wire;
+
+use super::request;
+
+/// A failure as it is answered.
+#[derive(Debug)]
+pub struct ApiError {
+    status: StatusCode,
+    code: &'static str,
+    message: Cow<'static, str>,
+    hint: Cow<'static, str>,
+    retry_after: Option<u64>,
+}
+
+impl ApiError {
+    /// A failure with this status, code, sentence and next step.
+    #[must_use]
+    pub fn new(
+        status: StatusCode,
+        code: &'static str,
+        message: impl Into<Cow<'static, str>>,
+        hint: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self {
+            status,
+            code,
+            message: message.into(),
+            hint: hint.into(),
+            retry_after: None,
+        }
+    }
+
+    /// A request that breaks a rule.
+    #[must_use]
+    pub fn bad_request(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "bad_request",
+            message,
+            "Correct the request; /v1/openapi.json describes what is accepted.",
+        )
+    }
+
+    /// What does not exist, and what is somebody else's: one answer.
+    #[must_use]
+    pub fn not_found() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            "There is nothing of that name or id that you may see.",
+            "Check the name or id, and whether it is organisation-wide (orgWide=true).",
+        )
+    }
+
+    /// Nobody was recognised.
+    #[must_use]
+    pub fn unauthorized() -> Self {
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "unauthorized",
+            "The request carries no API key that is valid now.",
+            "Send X-API-Key or Authorization: Bearer with a valid key, or sign in with runtools login.",
+        )
+    }
+
+    /// The vault is sealed.
+    #[must_use]
+    pub fn sealed() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "sealed",
+            "The vault is sealed.",
+            "The operator unseals it with runtools-broker unseal.",
+        )
+    }
+
+    /// Something that is our fault.
+    #[must_use]
+    pub fn internal() -> Self {
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal_error",
+            "The broker could not finish the request.",
+            "Try again; if it stays so, look up the request id in the broker's log.",
+        )
+    }
+
+    /// Says when to try again.
+    #[must_use]
+    pub const fn retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after = Some(seconds);
+        self
+    }
+
+    /// The stable code.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        self.code
+    }
+
+    /// The status.
+    #[must_use]
+    pub const fn status(&self) -> StatusCode {
+        self.status
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let error = wire::FailureDetail {
+            code: self.code.to_owned(),
+            message: self.message.into_owned(),
+            hint: Some(self.hint.into_owned()).filter(|hint| !hint.is_empty()),
+            request_id: Some(request::id_text()),
+        };
+        let mut response = (self.status, Json(wire::Failure { error })).into_response();
+        if let Some(seconds) = self.retry_after {
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+fn forbidden(code: &'static str, denied: Denied, hint: &'static str) -> ApiError {
+    ApiError::new(
+        StatusCode::FORBIDDEN,
+        code,
+        capital(&denied.to_string()),
+        hint,
+    )
+}
+
+/// Our errors are phrases; an answer is a sentence.
+pub(super) fn capital(phrase: &str) -> String {
+    let mut letters = phrase.chars();
+    let mut sentence: String = letters
+        .next()
+        .into_iter()
+        .flat_map(char::to_uppercase)
+        .collect();
+    sentence.push_str(letters.as_str());
+    if !sentence.ends_with(['.', '!', '?']) {
+        sentence.push('.');
+    }
+    sentence
+}
+
+impl From<Denied> for ApiError {
+    fn from(denied: Denied) -> Self {
+        match denied {
+            Denied::Scope(_) => forbidden(
+                "missing_scope",
+                denied,
+                "Use a key with that scope: runtools auth keys create NAME --scope SCOPE.",
+            ),
+            Denied::AdminOnly => {
+                forbidden("admin_only", denied, "Ask an admin of your organisation.")
+            }
+            Denied::OperatorOnly => forbidden(
+                "operator_only",
+                denied,
+                "Run the command on the broker's machine, as the user it runs as or as root.",
+            ),
+            Denied::OrgPolicy => forbidden(
+                "policy_denied",
+                denied,
+                "An admin can change the organisation's settings.",
+            ),
+            Denied::Escalation => forbidden(
+                "scope_escalation",
+                denied,
+                "Ask for scopes that your own key has, or use a key with more.",
+            ),
+            Denied::NotFound => Self::not_found(),
+        }
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        let (status, code) = match &error {
+            StoreError::Precondition => (StatusCode::CONFLICT, "conflict"),
+            StoreError::TooLarge { .. } | StoreError::BatchTooLarge { .. } => {
+                (StatusCode::PAYLOAD_TOO_LARGE, "too_large")
+            }
+            StoreError::Full => (StatusCode::INSUFFICIENT_STORAGE, "disk_full"),
+            StoreError::Closed => (StatusCode::SERVICE_UNAVAILABLE, "shutting_down"),
+            StoreError::Failed
+            | StoreError::Io { .. }
+            | StoreError::Damaged { .. }
+            | StoreError::Locked
+            | StoreError::Format
+            | StoreError::RolledBack { .. }
+            | StoreError::Emptied
+            | StoreError::AnchorMissing
+            | StoreError::AnchorDamaged
+            | StoreError::NotCreated
+            | StoreError::NotEmpty
+            | StoreError::Reserved
+            | StoreError::Sealing => (StatusCode::SERVICE_UNAVAILABLE, "store_unavailable"),
+        };
+        tracing::error!(code, error = %error, "the store refused");
+        Self::new(status, code, capital(&error.to_string()), error.hint())
+    }
+}
+
+impl From<AuditError> for ApiError {
+    fn from(error: AuditError) -> Self {
+        tracing::error!(error = %error, "the audit journal cannot be used");
+        let hint = error.hint();
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "audit_unavailable",
+            "The audit journal cannot be written, so nothing was done.",
+            hint,
+        )
+        .retry_after(5)
+    }
+}
+
+impl From<CustodyError> for ApiError {
+    fn from(error: CustodyError) -> Self {
+        let status = match error {
+            CustodyError::WrongPassphrase | CustodyError::WrongKeyFile => StatusCode::FORBIDDEN,
+            _ => StatusCode::CONFLICT,
+        };
+        Self::new(
+            status,
+            error.code(),
+            capital(&error.to_string()),
+            error.hint(),
+        )
+    }
+}
+
+impl From<HubError> for ApiError {
+    fn from(error: HubError) -> Self {
+        match error {
+            HubError::NotFound => Self::not_found(),
+            HubError::Shipped => Self::new(
+                StatusCode::CONFLICT,
+                "slug_taken",
+                capital(&error.to_string()),
+                "Choose another slug for your own tool.",
+            ),
+            HubError::Spec(error) => Self::new(
+                StatusCode::BAD_REQUEST,
+                "bad_spec",
+                format!("The tool's spec breaks a rule at {error}."),
+                error.hint(),
+            ),
+            HubError::Vault(error) => error.into(),
+        }
+    }
+}
+
+impl From<BrokerError> for ApiError {
+    fn from(error: BrokerError) -> Self {
+        let (code, message, hint) = (error.code(), capital(&error.to_string()), error.hint());
+        let status = match error {
+            BrokerError::Vault(error) => return error.into(),
+            BrokerError::Hub(error) => return error.into(),
+            BrokerError::UnknownField | BrokerError::Tool(_) => StatusCode::BAD_REQUEST,
+            BrokerError::OverrideUnavailable { .. } => StatusCode::NOT_FOUND,
+            BrokerError::OverrideUnusable { .. }
+            | BrokerError::Unbound
+            | BrokerError::Egress(_) => StatusCode::FORBIDDEN,
+            BrokerError::Missing { .. } => StatusCode::CONFLICT,
+            BrokerError::Placement(_) | BrokerError::Scrub(_) => StatusCode::UNPROCESSABLE_ENTITY,
+        };
+        Self::new(status, code, message, hint)
+    }
+}
+
+impl From<VaultError> for ApiError {
+    fn from(error: VaultError) -> Self {
+        match error {
+            VaultError::Sealed => Self::sealed(),
+            VaultError::NotFound => Self::not_found(),
+            VaultError::Denied(denied) => denied.into(),
+            VaultError::Stale => Self::new(
+                StatusCode::PRECONDITION_FAILED,
+                "stale",
+                "It was changed by somebody else in the meantime, so nothing was done.",
+                "Read it again, and send its etag in If-Match.",
+            ),
+            VaultError::Exists => Self::new(
+                StatusCode::CONFLICT,
+                "exists",
+                "It exists already.",
+                "Choose another name.",
+            ),
+            VaultError::NotRevealable => Self::new(
+                StatusCode::FORBIDDEN,
+                "not_revealable",
+                "This secret was set as not revealable.",
+                "It can be used by tools; to see a value again, rotate it with a new one.",
+            ),
+            VaultError::Expired => Self::new(
+                StatusCode::CONFLICT,
+                "secret_expired",
+                "This secret has expired.",
+                "Rotate it, or set a new expiry.",
+            ),
+            VaultError::Rule(rule) => Self::bad_request(capital(rule)),
+            VaultError::Store(error) => error.into(),
+            VaultError::Audit(error) => error.into(),
+            VaultError::Custody(error) => error.into(),
+            VaultError::Crypto(_)
+            | VaultError::Form
+            | VaultError::StoreGone
+            | VaultError::RingGone
+            | VaultError::JournalMismatch { .. }
+            | VaultError::Io { .. } => {
+                tracing::error!(error = %error, "the vault failed");
+                Self::internal()
+            }
+        }
+    }
+}
+
+impl From<DirectoryError> for ApiError {
+    fn from(error: DirectoryError) -> Self {
+        match error {
+            DirectoryError::NotFound => Self::not_found(),
+            DirectoryError::Exists(text) => Self::new(
+                StatusCode::CONFLICT,
+                "exists",
+                capital(text),
+                "Choose another one.",
+            ),
+            DirectoryError::LastAdmin => Self::new(
+                StatusCode::CONFLICT,
+                "last_admin",
+                capital(&error.to_string()),
+                "Make somebody else an admin first.",
+            ),
+            DirectoryError::Rule(rule) => Self::bad_request(capital(rule)),
+            DirectoryError::Denied(denied) => denied.into(),
+            DirectoryError::Vault(error) => error.into(),
+        }
+    }
+}

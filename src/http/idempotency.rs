@@ -1,0 +1,215 @@
+//! `Idempotency-Key`: a change that is sent twice happens once.
+//!
+//! What was answered is kept sealed for a day, under a keyed hash of organisation, caller and key. The
+//! same key with another request is refused; two at once, one is refused. An answer that showed a
+//! new API key is not kept: the repetition says so instead of showing it again.
+
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
+
+use axum::body::{Body, Bytes};
+use axum::extract::{FromRequestParts, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use data_encoding::BASE64;
+use http::{HeaderValue, Method, StatusCode, header};
+use http_body_util::BodyExt;
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+use crate::crypto::{Digest, Owner, sha256_parts};
+use crate::store::{Batch, Class, StoreKey};
+
+use super::body;
+use super::caller::Caller;
+use super::{ApiError, App};
+
+/// How long an answer is kept, in milliseconds (a day).
+const KEPT: i64 = 86_400_000;
+/// The longest answer that is kept, in bytes.
+const LONGEST: usize = 32 * 1024;
+
+/// Keys whose first request is still running.
+#[derive(Debug, Default)]
+pub(super) struct InFlight(Mutex<HashSet<StoreKey>>);
+
+struct Turn<'a>(&'a InFlight, StoreKey);
+
+impl InFlight {
+    fn take(&self, key: &StoreKey) -> Option<Turn<'_>> {
+        let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        running.insert(key.clone()).then(|| Turn(self, key.clone()))
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&self.1);
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Kept {
+    at: Timestamp,
+    fingerprint: String,
+    status: u16,
+    etag: Option<String>,
+    /// `None` when it held something that is shown once.
+    body: Option<String>,
+}
+
+/// Set by handlers whose answer shows something once.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ShownOnce;
+
+/// Does the request once, however often it is sent with the same key.
+pub(super) async fn layer(State(app): State<App>, request: Request, next: Next) -> Response {
+    let changing = matches!(
+        *request.method(),
+        Method::POST | Method::PUT | Method::PATCH | Method::DELETE
+    );
+    let path = request.uri().path();
+    // A value is never kept for a repetition, and operators' routes work while the vault is sealed.
+    let exempt = path.ends_with("/reveal") || path.starts_with("/v1/operator/");
+    if !changing || exempt || !request.headers().contains_key("idempotency-key") {
+        return next.run(request).await;
+    }
+    match once(&app, request, next).await {
+        Ok(response) => response,
+        Err(error) => error.into_response(),
+    }
+}
+
+async fn once(app: &App, request: Request, next: Next) -> Result<Response, ApiError> {
+    let (mut parts, body) = request.into_parts();
+    let text = parts
+        .headers
+        .get("idempotency-key")
+        .map(|key| key.as_bytes().to_vec());
+    let text = text.filter(|text| (1..=128).contains(&text.len()));
+    let text =
+        text.ok_or_else(|| ApiError::bad_request("An Idempotency-Key has 1 to 128 characters."))?;
+    let caller = Caller::from_request_parts(&mut parts, app).await?;
+    let body = body::read(body, body::MAX_SPEC).await?;
+    let target = parts
+        .uri
+        .path_and_query()
+        .map_or("", |target| target.as_str());
+    let fingerprint = fingerprint(&parts.method, target, &body);
+    let org = caller.vault.org(caller.principal.org())?;
+    let user = caller.principal.user();
+    let place = StoreKey::new(
+        Class::Idempotency,
+        &[&org.index().hash(&[b"once", user.bytes(), &text])],
+    );
+    let Some(_turn) = app.in_flight.take(&place) else {
+        return Err(ApiError::new(
+            StatusCode::CONFLICT,
+            "still_running",
+            "The first request with this Idempotency-Key is still running.",
+            "Wait for its answer, then send it again.",
+        ));
+    };
+    if let Some(kept) = read(&caller, &place).await? {
+        return replay(kept, &fingerprint);
+    }
+    let body = Body::from(Bytes::copy_from_slice(&body));
+    let response = next.run(Request::from_parts(parts, body)).await;
+    keep(&caller, &place, fingerprint, response).await
+}
+
+fn fingerprint(method: &Method, target: &str, body: &[u8]) -> String {
+    let digest: Digest = sha256_parts(&[
+        method.as_str().as_bytes(),
+        b" ",
+        target.as_bytes(),
+        b"\n",
+        body,
+    ]);
+    BASE64.encode(&digest)
+}
+
+async fn read(caller: &Caller, place: &StoreKey) -> Result<Option<Kept>, ApiError> {
+    let vault = &caller.vault;
+    let org = vault.org(caller.principal.org())?;
+    let Some(record) = vault.store().get(place).await? else {
+        return Ok(None);
+    };
+    let owner = Owner::SYSTEM;
+    let kept: Kept = vault.open_state(org.kek(), org.id(), owner, place, &record)?;
+    Ok(Some(kept).filter(|kept| vault.now().millis_since(kept.at) < KEPT))
+}
+
+fn replay(kept: Kept, fingerprint: &str) -> Result<Response, ApiError> {
+    if kept.fingerprint != fingerprint {
+        return Err(ApiError::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "idempotency_mismatch",
+            "This Idempotency-Key was used for another request.",
+            "Use a new key for a new request.",
+        ));
+    }
+    let Some(body) = kept.body else {
+        return Err(ApiError::new(
+            StatusCode::CONFLICT,
+            "shown_once",
+            "This was done before, and its answer is shown only once.",
+            "If the answer was lost, revoke what it made and make another.",
+        ));
+    };
+    let status = StatusCode::from_u16(kept.status).map_err(|_| ApiError::internal())?;
+    let mut response = (status, body).into_response();
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    headers.insert("idempotency-replayed", HeaderValue::from_static("true"));
+    if let Some(etag) = kept.etag.and_then(|etag| HeaderValue::from_str(&etag).ok()) {
+        headers.insert(header::ETAG, etag);
+    }
+    Ok(response)
+}
+
+/// Keeps the answer. Failures of ours are not kept: they may be tried again.
+async fn keep(
+    caller: &Caller,
+    place: &StoreKey,
+    fingerprint: String,
+    response: Response,
+) -> Result<Response, ApiError> {
+    if response.status().is_server_error() || response.status() == StatusCode::TOO_MANY_REQUESTS {
+        return Ok(response);
+    }
+    let once = response.extensions().get::<ShownOnce>().is_some();
+    let (parts, body) = response.into_parts();
+    let bytes = body
+        .collect()
+        .await
+        .map_err(|_| ApiError::internal())?
+        .to_bytes();
+    let text = String::from_utf8(bytes.to_vec()).ok();
+    let etag = parts
+        .headers
+        .get(header::ETAG)
+        .and_then(|etag| etag.to_str().ok());
+    let kept = Kept {
+        at: caller.vault.now(),
+        fingerprint,
+        status: parts.status.as_u16(),
+        etag: etag.map(str::to_owned),
+        body: text.filter(|text| !once && text.len() <= LONGEST),
+    };
+    let vault = &caller.vault;
+    let org = vault.org(caller.principal.org())?;
+    let record = vault.seal_state(org.kek(), org.id(), Owner::SYSTEM, place, &kept)?;
+    let mut batch = Batch::new();
+    batch.put(place.clone(), record);
+    vault.commit_bookkeeping(batch).await?;
+    Ok(Response::from_parts(parts, Body::from(bytes)))
+}

@@ -1,0 +1,142 @@
+//! What happens to every request: an id, a line in the log, two questions before any route.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, Method, StatusCode, header};
+
+use crate::crypto::{Random, SystemRandom};
+use crate::id::RequestId;
+
+use super::serve::Peer;
+use super::{ApiError, App, request};
+
+/// Gives the request its id: the client's own when it is one, else a new one.
+pub(super) async fn identify(request: Request, next: Next) -> Response {
+    let sent = request
+        .headers()
+        .get("x-request-id")
+        .and_then(|id| id.to_str().ok());
+    let id = sent.and_then(request::parse).or_else(|| {
+        let random: &dyn Random = &SystemRandom;
+        random.bytes().ok().map(RequestId::from_random)
+    });
+    let Some(id) = id else {
+        return ApiError::internal().into_response();
+    };
+    request::within(id, async {
+        let mut response = next.run(request).await;
+        let headers = response.headers_mut();
+        if let Ok(id) = HeaderValue::from_str(&request::id_text()) {
+            headers.insert("x-request-id", id);
+        }
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(
+            header::X_CONTENT_TYPE_OPTIONS,
+            HeaderValue::from_static("nosniff"),
+        );
+        response
+    })
+    .await
+}
+
+/// The route templates, each as a label that lives as long as the process.
+#[derive(Clone, Debug)]
+pub(super) struct Templates(Arc<HashMap<String, &'static str>>);
+
+impl Templates {
+    pub(super) fn of<'a>(paths: impl Iterator<Item = &'a String>) -> Self {
+        let label = |path: &'a String| (path.clone(), &*path.clone().leak());
+        Self(Arc::new(paths.map(label).collect()))
+    }
+
+    fn label(&self, request: &Request) -> &'static str {
+        let matched = request
+            .extensions()
+            .get::<MatchedPath>()
+            .map(MatchedPath::as_str);
+        matched
+            .and_then(|path| self.0.get(path).copied())
+            .unwrap_or("(none)")
+    }
+}
+
+fn method(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::HEAD => "HEAD",
+        _ => "OTHER",
+    }
+}
+
+/// Counts the request and logs it, by its route's template and never by its path.
+pub(super) async fn observe(
+    State((app, templates)): State<(App, Templates)>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let started = Instant::now();
+    let (route, method) = (templates.label(&request), method(request.method()));
+    let response = next.run(request).await;
+    let (status, took) = (response.status(), started.elapsed());
+    app.meter.request(route, method, status.as_u16(), took);
+    let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+    let status = status.as_u16();
+    let id = request::id_text();
+    // One line per success would cost more than the request: they are at debug.
+    if status >= 500 {
+        tracing::warn!(route, method, status, micros, request = %id, "request failed");
+    } else if status >= 400 {
+        tracing::info!(route, method, status, micros, request = %id, "request refused");
+    } else {
+        tracing::debug!(route, method, status, micros, request = %id, "request answered");
+    }
+    response
+}
+
+/// Whether the request may be made for this host, and at this rate.
+pub(super) async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
+    let peer = request.extensions().get::<Peer>().copied();
+    if let Err(error) = app.rates.source(peer) {
+        app.meter.rate_limited("source");
+        return error.into_response();
+    }
+    // A page of another origin can reach a loopback port by a name of its own (DNS rebinding); it
+    // cannot reach a Unix socket.
+    if !matches!(peer, Some(Peer::Unix { .. })) && !allowed(&app, &request) {
+        return ApiError::new(
+            StatusCode::MISDIRECTED_REQUEST,
+            "unknown_host",
+            "This broker does not answer for that Host.",
+            "Use the address it listens on, or add the name to public_hosts.",
+        )
+        .into_response();
+    }
+    next.run(request).await
+}
+
+fn allowed(app: &App, request: &Request) -> bool {
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    let (Some(host), None) = (hosts.next(), hosts.next()) else {
+        return false;
+    };
+    let Ok(host) = host.to_str() else {
+        return false;
+    };
+    let host = host.to_ascii_lowercase();
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+        _ => host.as_str(),
+    };
+    app.hosts
+        .iter()
+        .any(|known| *known == host || *known == name)
+}

@@ -1,0 +1,205 @@
+//! What the person who runs this installation does, over the Unix socket only: seal, unseal, slots.
+
+use axum::Extension;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use std::time::Duration;
+
+use crate::audit::{Action, Actor, Event, Target, TargetKind};
+use crate::id::ObjectId;
+use crate::policy::{Denied, OperateVault};
+use crate::secret::Secret;
+use crate::vault::Opener;
+use crate::wire;
+
+use super::body::{Input, OptionalInput};
+use super::caller::Caller;
+use super::serve::Peer;
+use super::{ApiError, App, reply};
+
+/// How long those inside have to leave when the vault is sealed.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The operator, recognised while nobody else can be: the directory is sealed too.
+fn operator(app: &App, peer: Option<Extension<Peer>>) -> Result<u32, ApiError> {
+    match peer {
+        Some(Extension(Peer::Unix { uid, .. })) if uid == 0 || uid == app.operator_uid => Ok(uid),
+        _ => Err(Denied::OperatorOnly.into()),
+    }
+}
+
+/// Unseals the vault with the passphrase of a slot.
+#[utoipa::path(post, path = "/v1/operator/unseal", tag = "operator", request_body = wire::Unseal,
+    responses((status = 200, description = "Unsealed", body = wire::Answer<wire::Done>)))]
+pub(super) async fn unseal(
+    State(app): State<App>,
+    peer: Option<Extension<Peer>>,
+    Input(body): Input<wire::Unseal>,
+) -> Result<Response, ApiError> {
+    let uid = operator(&app, peer)?;
+    // One at a time: each try takes 64 MiB and a good part of a second.
+    let _turn = app.unsealing.lock().await;
+    app.unseal_failures.pause().await;
+    match app
+        .lifecycle
+        .unseal(Opener::Passphrase(body.passphrase))
+        .await
+    {
+        Ok(vault) => {
+            let failures = app.unseal_failures.take();
+            for _ in 0..failures.min(16) {
+                let event = Event::new(Action::VaultUnsealFailed, Actor::Operator { uid });
+                vault.journal().record(event).await?.is_all();
+            }
+            let event = Event::new(Action::VaultUnseal, Actor::Operator { uid });
+            vault.journal().record(event).await?.is_all();
+            tracing::info!(failures, "the vault was unsealed");
+            Ok(reply::data(wire::Done::OK))
+        }
+        Err(error) => {
+            app.unseal_failures.count();
+            Err(error.into())
+        }
+    }
+}
+
+/// Seals the vault: keys are wiped from memory.
+#[utoipa::path(post, path = "/v1/operator/seal", tag = "operator",
+    responses((status = 200, description = "Sealed", body = wire::Answer<wire::Done>)))]
+pub(super) async fn seal(caller: Caller, State(app): State<App>) -> Result<Response, ApiError> {
+    caller.may::<OperateVault>(()).await?;
+    let event = caller.event(Action::VaultSeal);
+    caller.vault.journal().record(event).await?.is_all();
+    drop(caller);
+    let emptied = app.seal(PATIENCE).await;
+    tracing::info!(emptied, "the vault was sealed");
+    Ok(reply::data(wire::Done::OK))
+}
+
+/// Lists the ring's slots.
+#[utoipa::path(get, path = "/v1/operator/slots", tag = "operator",
+    responses((status = 200, description = "Slots", body = wire::List<wire::KeySlot>)))]
+pub(super) async fn slots(
+    State(app): State<App>,
+    peer: Option<Extension<Peer>>,
+) -> Result<Response, ApiError> {
+    operator(&app, peer)?;
+    let slots = app.lifecycle.slots().into_iter().map(|slot| wire::KeySlot {
+        id: slot.id,
+        kind: slot.kind.to_string(),
+        label: slot.label,
+        created_at: slot.created,
+    });
+    Ok(reply::list(slots.collect(), None))
+}
+
+fn opener(
+    app: &App,
+    kind: &str,
+    passphrase: Option<Secret>,
+    path: Option<String>,
+) -> Result<Opener, ApiError> {
+    match (kind, passphrase, path) {
+        ("passphrase", Some(words), None) => Ok(Opener::Passphrase(words)),
+        ("key-file", None, path) => {
+            let path = path.map_or_else(|| app.lifecycle.places().key_file(), Into::into);
+            if path.is_absolute() || path == app.lifecycle.places().key_file() {
+                Ok(Opener::KeyFile(path))
+            } else {
+                Err(ApiError::bad_request("A key file's path is absolute."))
+            }
+        }
+        _ => Err(ApiError::bad_request(
+            "A slot is of kind passphrase with a passphrase, or key-file with an optional path.",
+        )),
+    }
+}
+
+/// Adds a slot.
+#[utoipa::path(post, path = "/v1/operator/slots", tag = "operator", request_body = wire::AddKeySlot,
+    responses((status = 201, description = "Added", body = wire::Answer<wire::KeySlot>)))]
+pub(super) async fn add_slot(
+    caller: Caller,
+    State(app): State<App>,
+    Input(body): Input<wire::AddKeySlot>,
+) -> Result<Response, ApiError> {
+    caller.may::<OperateVault>(()).await?;
+    let opener = opener(&app, &body.kind, body.passphrase, body.path)?;
+    let label = if body.label.is_empty() {
+        body.kind.clone()
+    } else {
+        body.label
+    };
+    let event = caller.event(Action::KeySlotAdd);
+    let _turn = app.unsealing.lock().await;
+    let id = caller
+        .audited(event, async |_recorded| {
+            let (lifecycle, vault) = (app.lifecycle.clone(), caller.vault.clone());
+            let added =
+                tokio::task::spawn_blocking(move || lifecycle.add_slot(&vault, &opener, &label));
+            added
+                .await
+                .map_err(|_| ApiError::internal())?
+                .map_err(ApiError::from)
+        })
+        .await?;
+    let slot = app.lifecycle.slots().into_iter().find(|slot| slot.id == id);
+    let slot = slot.ok_or_else(ApiError::internal)?;
+    let (kind, label, created_at) = (slot.kind.to_string(), slot.label, slot.created);
+    Ok(reply::created(wire::KeySlot {
+        id,
+        kind,
+        label,
+        created_at,
+    }))
+}
+
+fn slot_id(text: &str) -> Result<ObjectId, ApiError> {
+    ObjectId::parse(text).map_err(|_| ApiError::not_found())
+}
+
+/// Tests whether a slot opens.
+#[utoipa::path(post, path = "/v1/operator/slots/{id}/test", tag = "operator",
+    params(("id" = String, Path)), request_body = wire::TestKeySlot,
+    responses((status = 200, description = "It does", body = wire::Answer<wire::Done>)))]
+pub(super) async fn test_slot(
+    State(app): State<App>,
+    peer: Option<Extension<Peer>>,
+    Path(id): Path<String>,
+    OptionalInput(body): OptionalInput<wire::TestKeySlot>,
+) -> Result<Response, ApiError> {
+    operator(&app, peer)?;
+    let id = slot_id(&id)?;
+    let kind = if body.passphrase.is_some() {
+        "passphrase"
+    } else {
+        "key-file"
+    };
+    let opener = opener(&app, kind, body.passphrase, body.path)?;
+    let _turn = app.unsealing.lock().await;
+    let lifecycle = app.lifecycle.clone();
+    let tested = tokio::task::spawn_blocking(move || lifecycle.test_slot(&opener, id)).await;
+    tested.map_err(|_| ApiError::internal())??;
+    Ok(reply::data(wire::Done::OK))
+}
+
+/// Removes a slot; never the last one.
+#[utoipa::path(delete, path = "/v1/operator/slots/{id}", tag = "operator",
+    params(("id" = String, Path)),
+    responses((status = 200, description = "Removed", body = wire::Answer<wire::Done>)))]
+pub(super) async fn remove_slot(
+    caller: Caller,
+    State(app): State<App>,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    caller.may::<OperateVault>(()).await?;
+    let id = slot_id(&id)?;
+    let target = Target::new(TargetKind::Key).id(id.bytes());
+    let event = caller.event(Action::KeySlotRemove).target(target);
+    caller
+        .audited(event, async |_recorded| {
+            app.lifecycle.remove_slot(&caller.vault, id)
+        })
+        .await?;
+    Ok(reply::data(wire::Done::OK))
+}

@@ -1,0 +1,217 @@
+//! Organisations and members. The organisation acted on is always the caller's: an id in the path
+//! must be it (or `current`), and any other id behaves like one that does not exist.
+
+use axum::extract::{Path, State};
+use axum::response::Response;
+
+use crate::audit::{Action, Target, TargetKind};
+use crate::id::MemberId;
+use crate::policy::{BindLocalUser, CreateOrg, ManageMembers, ReadMembers, ReadOrg, UpdateOrg};
+use crate::wire;
+
+use super::api_keys::shown_once;
+use super::body::Input;
+use super::caller::Caller;
+use super::{ApiError, App, reply};
+
+impl Caller {
+    fn own_org(&self, id: &str) -> Result<(), ApiError> {
+        if id == "current" || id == self.principal.org().to_string() {
+            Ok(())
+        } else {
+            Err(ApiError::not_found())
+        }
+    }
+}
+
+/// Makes an organisation (operator).
+#[utoipa::path(post, path = "/v1/organizations", tag = "organizations",
+    request_body = wire::CreateOrganization,
+    responses((status = 201, description = "Made", body = wire::Answer<wire::Organization>)))]
+pub(super) async fn create(
+    caller: Caller,
+    State(app): State<App>,
+    Input(body): Input<wire::CreateOrganization>,
+) -> Result<Response, ApiError> {
+    let permit = caller.may::<CreateOrg>(()).await?;
+    let event = caller.event(Action::OrgCreate);
+    let org = caller
+        .audited(event, async |recorded| {
+            app.directory
+                .create_org(&caller.vault, &permit, &body, recorded)
+                .await
+        })
+        .await?;
+    Ok(reply::created(org.to_wire(wire::Role::Admin)))
+}
+
+/// Lists the organisations that the caller is a member of.
+#[utoipa::path(get, path = "/v1/organizations", tag = "organizations",
+    responses((status = 200, description = "Organisations", body = wire::List<wire::Organization>)))]
+pub(super) async fn list(caller: Caller, State(app): State<App>) -> Result<Response, ApiError> {
+    let permit = caller.may::<ReadOrg>(()).await?;
+    Ok(reply::list(
+        app.directory.orgs_of_user(&caller.vault, &permit).await?,
+        None,
+    ))
+}
+
+/// Reads the caller's organisation.
+#[utoipa::path(get, path = "/v1/organizations/{id}", tag = "organizations",
+    params(("id" = String, Path, description = "Its id, or `current`")),
+    responses((status = 200, description = "It", body = wire::Answer<wire::Organization>)))]
+pub(super) async fn get(
+    caller: Caller,
+    State(app): State<App>,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    let permit = caller.may::<ReadOrg>(()).await?;
+    caller.own_org(&id)?;
+    let org = app.directory.current_org(&caller.vault, &permit).await?;
+    Ok(reply::data(org.to_wire(caller.principal.role())))
+}
+
+/// Changes the organisation's name or policy.
+#[utoipa::path(patch, path = "/v1/organizations/{id}", tag = "organizations",
+    params(("id" = String, Path)), request_body = wire::UpdateOrganization,
+    responses((status = 200, description = "Changed", body = wire::Answer<wire::Organization>)))]
+pub(super) async fn update(
+    caller: Caller,
+    State(app): State<App>,
+    Path(id): Path<String>,
+    Input(body): Input<wire::UpdateOrganization>,
+) -> Result<Response, ApiError> {
+    caller.own_org(&id)?;
+    let permit = caller.may::<UpdateOrg>(()).await?;
+    let event = caller.event(Action::OrgUpdate);
+    let org = caller
+        .audited(event, async |recorded| {
+            app.directory
+                .update_org(&caller.vault, &permit, &body, recorded)
+                .await
+        })
+        .await?;
+    Ok(reply::data(org.to_wire(caller.principal.role())))
+}
+
+/// Lists members.
+#[utoipa::path(get, path = "/v1/organizations/{id}/members", tag = "organizations",
+    params(("id" = String, Path)),
+    responses((status = 200, description = "Members", body = wire::List<wire::Member>)))]
+pub(super) async fn members(
+    caller: Caller,
+    State(app): State<App>,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    caller.own_org(&id)?;
+    let permit = caller.may::<ReadMembers>(()).await?;
+    let members = app.directory.members(&caller.vault, &permit).await?;
+    Ok(reply::list(
+        members
+            .iter()
+            .map(crate::directory::MemberEntry::to_wire)
+            .collect(),
+        None,
+    ))
+}
+
+/// Adds a member, with an API key of their own when asked for.
+#[utoipa::path(post, path = "/v1/organizations/{id}/members", tag = "organizations",
+    params(("id" = String, Path)), request_body = wire::AddMember,
+    responses((status = 201, description = "Added", body = wire::Answer<wire::AddedMember>)))]
+pub(super) async fn add_member(
+    caller: Caller,
+    State(app): State<App>,
+    Path(id): Path<String>,
+    Input(body): Input<wire::AddMember>,
+) -> Result<Response, ApiError> {
+    caller.own_org(&id)?;
+    let permit = caller.may::<ManageMembers>(()).await?;
+    let local = match body.uid {
+        Some(_) => Some(caller.may::<BindLocalUser>(()).await?),
+        None => None,
+    };
+    let event = caller.event(Action::MemberAdd);
+    let (member, made) = caller
+        .audited(event, async |recorded| {
+            let directory = &app.directory;
+            let vault = &caller.vault;
+            let member = directory
+                .add_member(vault, &permit, local.as_ref(), &body, recorded)
+                .await?;
+            let made = match body.create_key.unwrap_or(false) {
+                true => Some(
+                    directory
+                        .create_first_key(vault, &permit, member.user(), recorded)
+                        .await?,
+                ),
+                false => None,
+            };
+            Ok::<_, crate::directory::DirectoryError>((member, made))
+        })
+        .await?;
+    let key = made.map(shown_once).transpose()?.map(|shown| shown.key);
+    let shows_a_key = key.is_some();
+    let response = reply::created(wire::AddedMember {
+        member: member.to_wire(),
+        key,
+    });
+    Ok(if shows_a_key {
+        reply::once(response)
+    } else {
+        response
+    })
+}
+
+fn member_id(text: &str) -> Result<MemberId, ApiError> {
+    MemberId::parse(text).map_err(|_| ApiError::not_found())
+}
+
+/// Changes a member's role.
+#[utoipa::path(patch, path = "/v1/organizations/{id}/members/{member}", tag = "organizations",
+    params(("id" = String, Path), ("member" = String, Path)), request_body = wire::UpdateMember,
+    responses((status = 200, description = "Changed", body = wire::Answer<wire::Member>)))]
+pub(super) async fn update_member(
+    caller: Caller,
+    State(app): State<App>,
+    Path((id, member)): Path<(String, String)>,
+    Input(body): Input<wire::UpdateMember>,
+) -> Result<Response, ApiError> {
+    caller.own_org(&id)?;
+    let permit = caller.may::<ManageMembers>(()).await?;
+    let member = member_id(&member)?;
+    let target = Target::new(TargetKind::Member).id(member.bytes());
+    let event = caller.event(Action::MemberRole).target(target);
+    let changed = caller
+        .audited(event, async |recorded| {
+            app.directory
+                .set_role(&caller.vault, &permit, member, body.role, recorded)
+                .await
+        })
+        .await?;
+    Ok(reply::data(changed.to_wire()))
+}
+
+/// Removes a member: every key of theirs is refused from now on.
+#[utoipa::path(delete, path = "/v1/organizations/{id}/members/{member}", tag = "organizations",
+    params(("id" = String, Path), ("member" = String, Path)),
+    responses((status = 200, description = "Removed", body = wire::Answer<wire::Done>)))]
+pub(super) async fn remove_member(
+    caller: Caller,
+    State(app): State<App>,
+    Path((id, member)): Path<(String, String)>,
+) -> Result<Response, ApiError> {
+    caller.own_org(&id)?;
+    let permit = caller.may::<ManageMembers>(()).await?;
+    let member = member_id(&member)?;
+    let target = Target::new(TargetKind::Member).id(member.bytes());
+    let event = caller.event(Action::MemberRemove).target(target);
+    caller
+        .audited(event, async |recorded| {
+            app.directory
+                .remove_member(&caller.vault, &permit, member, recorded)
+                .await
+        })
+        .await?;
+    Ok(reply::data(wire::Done::OK))
+}

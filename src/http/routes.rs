@@ -1,0 +1,130 @@
+//! The route table, and the OpenAPI document made from it.
+
+use axum::Router;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use utoipa::OpenApi;
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::{
+    ApiError, App, api_keys, audit, idempotency, layers, operator, organizations, secrets, system,
+    tools,
+};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "RunTools Broker",
+        description = "Keeps secrets and uses them for tool calls without handing them out."
+    ),
+    modifiers(&Security),
+    security(("apiKey" = []), ("bearer" = []))
+)]
+struct Document;
+
+struct Security;
+
+impl utoipa::Modify for Security {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let components = document.components.get_or_insert_default();
+        let key = SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("X-API-Key")));
+        components.add_security_scheme("apiKey", key);
+        let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
+        components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
+    }
+}
+
+fn table() -> OpenApiRouter<App> {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(system::status))
+        .routes(routes!(system::live))
+        .routes(routes!(system::ready))
+        .routes(routes!(system::metrics))
+        .routes(routes!(system::me))
+        .routes(routes!(organizations::create, organizations::list))
+        .routes(routes!(organizations::get, organizations::update))
+        .routes(routes!(organizations::members, organizations::add_member))
+        .routes(routes!(
+            organizations::update_member,
+            organizations::remove_member
+        ))
+        .routes(routes!(api_keys::create, api_keys::list))
+        .routes(routes!(api_keys::get, api_keys::update, api_keys::revoke))
+        .routes(routes!(api_keys::rotate))
+        .routes(routes!(secrets::set, secrets::list))
+        .routes(routes!(secrets::get, secrets::update, secrets::delete))
+        .routes(routes!(secrets::reveal))
+        .routes(routes!(secrets::rotate))
+        .routes(routes!(secrets::restore))
+        .routes(routes!(secrets::versions))
+        .routes(routes!(secrets::roll_back))
+        .routes(routes!(tools::list))
+        .routes(routes!(tools::get))
+        .routes(routes!(tools::install, tools::uninstall))
+        .routes(routes!(
+            tools::store_credentials,
+            tools::credential_status,
+            tools::clear_credentials
+        ))
+        .routes(routes!(tools::explain))
+        .routes(routes!(tools::execute))
+        .routes(routes!(tools::write_custom))
+        .routes(routes!(tools::delete_custom))
+        .routes(routes!(tools::set_visibility))
+        .routes(routes!(audit::list))
+        .routes(routes!(audit::head))
+        .routes(routes!(audit::verify))
+        .routes(routes!(audit::export))
+        .routes(routes!(operator::unseal))
+        .routes(routes!(operator::seal))
+        .routes(routes!(operator::slots, operator::add_slot))
+        .routes(routes!(operator::test_slot))
+        .routes(routes!(operator::remove_slot))
+}
+
+/// The OpenAPI 3.1 document, as JSON.
+#[must_use]
+pub fn openapi() -> String {
+    let (_, document) = table().split_for_parts();
+    document.to_pretty_json().unwrap_or_default()
+}
+
+async fn not_found() -> ApiError {
+    ApiError::new(
+        StatusCode::NOT_FOUND,
+        "no_such_route",
+        "There is no such route.",
+        "See /v1/openapi.json for the routes there are.",
+    )
+}
+
+async fn method_not_allowed() -> ApiError {
+    ApiError::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        "This route does not take that method.",
+        "See /v1/openapi.json for the methods it takes.",
+    )
+}
+
+/// The whole API as a service.
+pub fn router(app: App) -> Router {
+    let (routes, document) = table().split_for_parts();
+    let known = layers::Templates::of(document.paths.paths.keys());
+    let text: &'static str = document.to_pretty_json().unwrap_or_default().leak();
+    let document = async move || -> Response {
+        ([(http::header::CONTENT_TYPE, "application/json")], text).into_response()
+    };
+    routes
+        .route("/v1/openapi.json", axum::routing::get(document))
+        .layer(from_fn_with_state(app.clone(), idempotency::layer))
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(from_fn_with_state(app.clone(), layers::guard))
+        .layer(from_fn_with_state((app.clone(), known), layers::observe))
+        .layer(from_fn(layers::identify))
+        .with_state(app)
+}

@@ -1,0 +1,444 @@
+//! Secrets.
+
+use axum::extract::{Path, State};
+use axum::response::Response;
+use http::{HeaderMap, header};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use crate::audit::{Action, Event, Target, TargetKind};
+use crate::crypto::Owner;
+use crate::name::{SecretName, SecretNameError};
+use crate::policy::{
+    DeleteSecret, ListSecrets, Listing, ReadSecret, RevealSecret, SecretRef, SetSecret,
+    UpdateSecret,
+};
+use crate::vault::{Change, Deleted, Found, VaultError, parse_expiry};
+use crate::wire;
+
+use super::body::{Input, OptionalInput, QueryString};
+use super::caller::Caller;
+use super::error::capital;
+use super::{ApiError, App, reply};
+
+/// The most secrets of one page.
+const MAX_PAGE: usize = 500;
+
+/// Which of two secrets of one name.
+#[derive(Clone, Copy, Debug, Default, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Whose {
+    /// Whether the organisation's is meant. For reading, left out means one's own if there is one,
+    /// else the organisation's.
+    #[serde(alias = "org_wide")]
+    org_wide: Option<bool>,
+    /// With DELETE: destroy at once, without the time to restore.
+    destroy: Option<bool>,
+}
+
+/// Which secrets to list.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct ListQuery {
+    /// `user` for one's own only, `org` for the organisation's only.
+    owner: Option<String>,
+    /// Every member's too (admins; metadata only).
+    all: Option<bool>,
+    /// Only this category.
+    #[param(value_type = Option<String>)]
+    category: Option<wire::Category>,
+    /// Only this scope.
+    #[param(value_type = Option<String>)]
+    scope: Option<wire::SecretScope>,
+    /// Deleted ones that can still be restored, instead.
+    deleted: Option<bool>,
+    /// Where to go on.
+    cursor: Option<String>,
+    /// How many at most, 1 to 500 (default 100).
+    limit: Option<usize>,
+}
+
+fn named(text: &str) -> Result<SecretName, ApiError> {
+    SecretName::parse(text).map_err(|error| {
+        let nearest = match &error {
+            SecretNameError::Alphabet { nearest } => nearest.as_ref(),
+            SecretNameError::Empty | SecretNameError::TooLong => None,
+        };
+        let hint = nearest.map_or_else(
+            || "Choose a name such as GITHUB_TOKEN.".to_owned(),
+            |name| format!("The nearest legal name is {name}."),
+        );
+        ApiError::new(
+            http::StatusCode::BAD_REQUEST,
+            "bad_name",
+            capital(&error.to_string()),
+            hint,
+        )
+    })
+}
+
+fn if_match(headers: &HeaderMap) -> Option<&str> {
+    // A value that is no text matches nothing.
+    headers
+        .get(header::IF_MATCH)
+        .map(|value| value.to_str().unwrap_or("-"))
+}
+
+impl Caller {
+    fn secret(&self, name: SecretName, org_wide: Option<bool>) -> SecretRef {
+        let shared = org_wide.unwrap_or(false);
+        SecretRef {
+            owner: if shared {
+                Owner::ORG_SHARED
+            } else {
+                self.principal.owner()
+            },
+            name,
+        }
+    }
+
+    /// For reading: one's own if there is one, else the organisation's.
+    async fn secret_to_read(&self, name: SecretName, whose: Whose) -> Result<SecretRef, ApiError> {
+        if whose.org_wide.is_none() {
+            let own = self.secret(name.clone(), None);
+            let org = self.vault.org(self.principal.org())?;
+            if self
+                .vault
+                .find_secret(&org, own.owner, &name)
+                .await?
+                .is_none()
+            {
+                return Ok(self.secret(name, Some(true)));
+            }
+        }
+        Ok(self.secret(name, whose.org_wide))
+    }
+
+    fn secret_event(&self, action: Action, secret: &SecretRef) -> Event {
+        let shared = secret.owner == Owner::ORG_SHARED;
+        self.event(action)
+            .target(Target::new(TargetKind::Secret).name(&secret.name))
+            .code(if shared { "org_wide" } else { "private" })
+    }
+
+    fn shown(&self, found: &Found) -> wire::SecretMetadata {
+        found.to_wire(self.vault.retention_days())
+    }
+
+    fn answer(&self, found: &Found) -> Response {
+        reply::tagged(reply::data(self.shown(found)), &found.etag().to_string())
+    }
+}
+
+/// Makes a secret, or rotates the one of that name.
+#[utoipa::path(post, path = "/v1/secrets", tag = "secrets", request_body = wire::SetSecret,
+    responses((status = 200, description = "Rotated", body = wire::Answer<wire::SecretWasSet>),
+              (status = 201, description = "Made", body = wire::Answer<wire::SecretWasSet>)))]
+pub(super) async fn set(
+    caller: Caller,
+    headers: HeaderMap,
+    Input(body): Input<wire::SetSecret>,
+) -> Result<Response, ApiError> {
+    let secret = caller.secret(named(&body.name)?, body.org_wide);
+    let event = caller.secret_event(Action::SecretSet, &secret);
+    let permit = caller.may::<SetSecret>(secret).await?;
+    let now = caller.vault.now();
+    let change = Change {
+        category: body.category,
+        scope: body.scope,
+        description: body.description.map(Some),
+        hosts: body.hosts,
+        revealable: body.revealable,
+        expires: body
+            .expires
+            .map(|text| parse_expiry(&text, now))
+            .transpose()?,
+    };
+    let condition = if_match(&headers);
+    let (found, created) = caller
+        .audited(event, async |recorded| {
+            caller
+                .vault
+                .set_secret(&permit, &body.value, &change, condition, recorded)
+                .await
+        })
+        .await?;
+    let answer = wire::SecretWasSet {
+        secret: caller.shown(&found),
+        created,
+    };
+    let response = if created {
+        reply::created(answer)
+    } else {
+        reply::data(answer)
+    };
+    Ok(reply::tagged(response, &found.etag().to_string()))
+}
+
+/// Lists secrets: metadata, never values.
+#[utoipa::path(get, path = "/v1/secrets", tag = "secrets", params(ListQuery),
+    responses((status = 200, description = "A page", body = wire::List<wire::SecretMetadata>)))]
+pub(super) async fn list(
+    caller: Caller,
+    State(app): State<App>,
+    QueryString(query): QueryString<ListQuery>,
+) -> Result<Response, ApiError> {
+    let listing = match (query.all.unwrap_or(false), query.owner.as_deref()) {
+        (true, None) => Listing::Everyone,
+        (false, Some("user")) => Listing::Own,
+        (false, Some("org")) => Listing::Shared,
+        (false, None) => Listing::OwnAndShared,
+        _ => {
+            return Err(ApiError::bad_request(
+                "owner is user or org, and does not go with all.",
+            ));
+        }
+    };
+    let limit = query.limit.unwrap_or(100);
+    if !(1..=MAX_PAGE).contains(&limit) {
+        return Err(ApiError::bad_request("limit is 1 to 500."));
+    }
+    let permit = caller.may::<ListSecrets>(listing).await?;
+    let mut everyone = Vec::new();
+    if listing == Listing::Everyone {
+        everyone.push(Owner::ORG_SHARED);
+        let org = caller.vault.org(caller.principal.org())?;
+        for member in app.directory.all_members(&caller.vault, &org).await? {
+            everyone.push(Owner::user(member.user()));
+        }
+    }
+    let deleted = query.deleted.unwrap_or(false);
+    let mut page = caller
+        .vault
+        .list_secrets(&permit, &everyone, deleted, query.cursor.as_deref(), limit)
+        .await?;
+    page.secrets.retain(|secret| {
+        query
+            .category
+            .is_none_or(|category| secret.category == category)
+            && query.scope.is_none_or(|scope| secret.scope == scope)
+    });
+    Ok(reply::list(page.secrets, page.next))
+}
+
+/// Reads a secret's metadata.
+#[utoipa::path(get, path = "/v1/secrets/{name}", tag = "secrets", params(("name" = String, Path), Whose),
+    responses((status = 200, description = "The metadata", body = wire::Answer<wire::SecretMetadata>)))]
+pub(super) async fn get(
+    caller: Caller,
+    Path(name): Path<String>,
+    QueryString(whose): QueryString<Whose>,
+) -> Result<Response, ApiError> {
+    let secret = caller.secret_to_read(named(&name)?, whose).await?;
+    let permit = caller.may::<ReadSecret>(secret).await?;
+    let found = caller.vault.read_secret(&permit).await?;
+    Ok(caller.answer(&found))
+}
+
+/// Changes a secret's metadata.
+#[utoipa::path(patch, path = "/v1/secrets/{name}", tag = "secrets", request_body = wire::UpdateSecret,
+    params(("name" = String, Path), Whose),
+    responses((status = 200, description = "Changed", body = wire::Answer<wire::SecretMetadata>)))]
+pub(super) async fn update(
+    caller: Caller,
+    Path(name): Path<String>,
+    QueryString(whose): QueryString<Whose>,
+    headers: HeaderMap,
+    Input(body): Input<wire::UpdateSecret>,
+) -> Result<Response, ApiError> {
+    let secret = caller.secret(named(&name)?, whose.org_wide);
+    let event = caller.secret_event(Action::SecretUpdate, &secret);
+    let permit = caller.may::<UpdateSecret>(secret).await?;
+    let now = caller.vault.now();
+    let change = Change {
+        category: body.category,
+        scope: body.scope,
+        description: body.description,
+        hosts: body.hosts,
+        revealable: body.revealable,
+        expires: body
+            .expires
+            .map(|text| parse_expiry(&text, now))
+            .transpose()?,
+    };
+    let condition = if_match(&headers);
+    let found = caller
+        .audited(event, async |recorded| {
+            caller
+                .vault
+                .update_secret(&permit, &change, condition, recorded)
+                .await
+        })
+        .await?;
+    Ok(caller.answer(&found))
+}
+
+/// Shows a secret's value, where policy allows. The one route that does.
+#[utoipa::path(post, path = "/v1/secrets/{name}/reveal", tag = "secrets",
+    params(("name" = String, Path), Whose),
+    responses((status = 200, description = "The value", body = wire::Answer<wire::RevealedSecret>)))]
+pub(super) async fn reveal(
+    caller: Caller,
+    State(app): State<App>,
+    Path(name): Path<String>,
+    QueryString(whose): QueryString<Whose>,
+    OptionalInput(body): OptionalInput<Whose>,
+) -> Result<Response, ApiError> {
+    let whose = Whose {
+        org_wide: whose.org_wide.or(body.org_wide),
+        destroy: None,
+    };
+    let secret = caller.secret_to_read(named(&name)?, whose).await?;
+    let event = caller.secret_event(Action::SecretReveal, &secret);
+    let settings = app
+        .directory
+        .settings(&caller.vault, &caller.principal)
+        .await?;
+    let permit = caller.may::<RevealSecret>((secret, settings)).await?;
+    caller
+        .audited(event, async |recorded| {
+            let found = caller.vault.revealable_secret(&permit).await?;
+            let value = found.lend(recorded)?;
+            value.expose(|bytes| {
+                let value = std::str::from_utf8(bytes).map_err(|_| VaultError::Form)?;
+                let name = found.info().name.clone();
+                let answer = wire::RevealedSecret {
+                    name,
+                    value,
+                    version: found.version(),
+                };
+                Ok::<_, VaultError>(reply::data(answer))
+            })
+        })
+        .await
+}
+
+/// Gives a secret a new value.
+#[utoipa::path(post, path = "/v1/secrets/{name}/rotate", tag = "secrets",
+    params(("name" = String, Path), Whose), request_body = wire::RotateSecret,
+    responses((status = 200, description = "Rotated", body = wire::Answer<wire::SecretMetadata>)))]
+pub(super) async fn rotate(
+    caller: Caller,
+    Path(name): Path<String>,
+    QueryString(whose): QueryString<Whose>,
+    headers: HeaderMap,
+    Input(body): Input<wire::RotateSecret>,
+) -> Result<Response, ApiError> {
+    let secret = caller.secret(named(&name)?, whose.org_wide.or(body.org_wide));
+    let event = caller.secret_event(Action::SecretRotate, &secret);
+    let permit = caller.may::<SetSecret>(secret).await?;
+    let condition = if_match(&headers);
+    let found = caller
+        .audited(event, async |recorded| {
+            caller
+                .vault
+                .rotate_secret(&permit, &body.value, condition, recorded)
+                .await
+        })
+        .await?;
+    Ok(caller.answer(&found))
+}
+
+/// Deletes a secret: restorable for a while, or destroyed at once.
+#[utoipa::path(delete, path = "/v1/secrets/{name}", tag = "secrets",
+    params(("name" = String, Path), Whose),
+    responses((status = 200, description = "Deleted", body = wire::Answer<wire::SecretDeletion>)))]
+pub(super) async fn delete(
+    caller: Caller,
+    Path(name): Path<String>,
+    QueryString(whose): QueryString<Whose>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let destroy = whose.destroy.unwrap_or(false);
+    let secret = caller.secret(named(&name)?, whose.org_wide);
+    let action = if destroy {
+        Action::SecretDestroy
+    } else {
+        Action::SecretDelete
+    };
+    let event = caller.secret_event(action, &secret);
+    let permit = caller.may::<DeleteSecret>(secret).await?;
+    let condition = if_match(&headers);
+    let deleted = caller
+        .audited(event, async |recorded| {
+            caller
+                .vault
+                .delete_secret(&permit, destroy, condition, recorded)
+                .await
+        })
+        .await?;
+    let (level, purge_at) = match deleted {
+        Deleted::Until(time) => (wire::DeletionLevel::Recoverable, Some(time)),
+        Deleted::Destroyed => (wire::DeletionLevel::Logical, None),
+    };
+    Ok(reply::data(wire::SecretDeletion {
+        success: true,
+        level,
+        purge_at,
+    }))
+}
+
+/// Restores a deleted secret.
+#[utoipa::path(post, path = "/v1/secrets/{name}/restore", tag = "secrets",
+    params(("name" = String, Path), Whose),
+    responses((status = 200, description = "Restored", body = wire::Answer<wire::SecretMetadata>)))]
+pub(super) async fn restore(
+    caller: Caller,
+    Path(name): Path<String>,
+    QueryString(whose): QueryString<Whose>,
+) -> Result<Response, ApiError> {
+    let secret = caller.secret(named(&name)?, whose.org_wide);
+    let event = caller.secret_event(Action::SecretRestore, &secret);
+    let permit = caller.may::<DeleteSecret>(secret).await?;
+    let found = caller
+        .audited(event, async |recorded| {
+            caller.vault.restore_secret(&permit, recorded).await
+        })
+        .await?;
+    Ok(caller.answer(&found))
+}
+
+/// Lists the versions that are kept.
+#[utoipa::path(get, path = "/v1/secrets/{name}/versions", tag = "secrets",
+    params(("name" = String, Path), Whose),
+    responses((status = 200, description = "Newest first", body = wire::List<wire::SecretVersion>)))]
+pub(super) async fn versions(
+    caller: Caller,
+    Path(name): Path<String>,
+    QueryString(whose): QueryString<Whose>,
+) -> Result<Response, ApiError> {
+    let secret = caller.secret_to_read(named(&name)?, whose).await?;
+    let permit = caller.may::<ReadSecret>(secret).await?;
+    Ok(reply::list(
+        caller.vault.secret_versions(&permit).await?,
+        None,
+    ))
+}
+
+/// Brings an older version back, as a new one.
+#[utoipa::path(post, path = "/v1/secrets/{name}/versions/{version}/restore", tag = "secrets",
+    params(("name" = String, Path), ("version" = u64, Path), Whose),
+    responses((status = 200, description = "Rolled back", body = wire::Answer<wire::SecretMetadata>)))]
+pub(super) async fn roll_back(
+    caller: Caller,
+    Path((name, version)): Path<(String, String)>,
+    QueryString(whose): QueryString<Whose>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let version = version
+        .parse()
+        .map_err(|_| ApiError::bad_request("A version is a number."))?;
+    let secret = caller.secret(named(&name)?, whose.org_wide);
+    let event = caller.secret_event(Action::SecretRollback, &secret);
+    let permit = caller.may::<UpdateSecret>(secret).await?;
+    let condition = if_match(&headers);
+    let found = caller
+        .audited(event, async |recorded| {
+            caller
+                .vault
+                .roll_back_secret(&permit, version, condition, recorded)
+                .await
+        })
+        .await?;
+    Ok(caller.answer(&found))
+}

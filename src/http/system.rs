@@ -1,0 +1,115 @@
+//! The service itself: is it alive, is it ready, who am I.
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+
+use crate::policy::{ReadOrg, Via};
+use crate::wire;
+
+use super::caller::Caller;
+use super::serve::Peer;
+use super::{ApiError, App, reply};
+
+/// Whether the process answers.
+#[utoipa::path(get, path = "/v1/status", tag = "system",
+    responses((status = 200, description = "It does", body = wire::Status)))]
+pub(super) async fn status(State(app): State<App>) -> Json<wire::Status> {
+    Json(wire::Status {
+        status: "ok".to_owned(),
+        service: "runtools-broker".to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        sealed: app.lifecycle.gate().is_sealed(),
+    })
+}
+
+/// Whether the process is alive.
+#[utoipa::path(get, path = "/livez", tag = "system",
+    responses((status = 200, description = "It is", body = String)))]
+pub(super) async fn live() -> &'static str {
+    "ok\n"
+}
+
+/// Whether requests can be served, and if not, why.
+#[utoipa::path(get, path = "/readyz", tag = "system",
+    responses((status = 200, description = "Ready", body = wire::Readiness),
+              (status = 503, description = "Not ready", body = wire::Readiness)))]
+pub(super) async fn ready(State(app): State<App>) -> Response {
+    let mut reasons = Vec::new();
+    match app.lifecycle.gate().unsealed() {
+        Err(_) => reasons.push("sealed".to_owned()),
+        Ok(vault) => {
+            if !vault.journal().healthy() {
+                reasons.push("audit_unavailable".to_owned());
+            }
+            if !vault.store().healthy() {
+                reasons.push("store_failed".to_owned());
+            }
+        }
+    }
+    if app.shutdown.is_ending() {
+        reasons.push("draining".to_owned());
+    }
+    let ready = reasons.is_empty();
+    let status = if ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    (status, Json(wire::Readiness { ready, reasons })).into_response()
+}
+
+/// Prometheus metrics: over the Unix socket freely, elsewhere with an admin's key.
+#[utoipa::path(get, path = "/metrics", tag = "system",
+    responses((status = 200, description = "Prometheus text", body = String)))]
+pub(super) async fn metrics(
+    State(app): State<App>,
+    peer: Option<axum::Extension<Peer>>,
+    caller: Result<Caller, ApiError>,
+) -> Result<Response, ApiError> {
+    let local = matches!(peer, Some(axum::Extension(Peer::Unix { .. })));
+    if !local {
+        caller?.may::<crate::policy::ReadAudit>(()).await?;
+    }
+    app.refresh_gauges();
+    let kind =
+        HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+    Ok(([(header::CONTENT_TYPE, kind)], app.meter.page()).into_response())
+}
+
+/// Who the caller is.
+#[utoipa::path(get, path = "/v1/me", tag = "system",
+    responses((status = 200, description = "The caller", body = wire::Answer<wire::Me>)))]
+pub(super) async fn me(caller: Caller, State(app): State<App>) -> Result<Response, ApiError> {
+    let principal = &caller.principal;
+    let member = app.directory.myself(&caller.vault, principal).await?;
+    // What one is called in is no secret of the organisation to a key without org:read.
+    let name = match crate::policy::check::<ReadOrg>(principal, ()) {
+        Ok(permit) => app
+            .directory
+            .current_org(&caller.vault, &permit)
+            .await?
+            .name()
+            .to_owned(),
+        Err(_) => String::new(),
+    };
+    Ok(reply::data(wire::Me {
+        id: principal.user(),
+        email: member.email().map(str::to_owned),
+        first_name: member.name().to_owned(),
+        last_name: String::new(),
+        profile_picture_url: None,
+        is_admin: principal.is_operator(),
+        access_granted: true,
+        tutorial_completed: true,
+        organization_id: principal.org(),
+        organization_name: name,
+        role: principal.role(),
+        via: match principal.via() {
+            Via::ApiKey(_) => "api_key".to_owned(),
+            Via::Local { .. } => "local".to_owned(),
+        },
+        scopes: principal.scopes().to_strings(),
+    }))
+}

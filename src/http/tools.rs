@@ -1,0 +1,445 @@
+//! Tools: list, install, store credentials, explain, execute.
+
+use axum::extract::{Path, State};
+use axum::response::Response;
+use http::{HeaderMap, header};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use crate::audit::{Action, Event};
+use crate::broker::{Ask, Call};
+use crate::name::{ActionName, ToolSlug};
+use crate::policy::{
+    ExecuteTool, InstallTool, PublishTool, ReadTool, ReadTools, ToolRef, WriteTool,
+};
+use crate::tools::{CredentialMode, Tool, ToolSpec};
+use crate::wire;
+
+use super::body::{self, Input, OptionalInput, QueryString};
+use super::caller::Caller;
+use super::error::capital;
+use super::serve::RequestDeadline;
+use super::{ApiError, App, reply};
+
+/// Which tools.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ToolQuery {
+    /// Only those whose slug, name, description or category contains this.
+    search: Option<String>,
+    /// Only those that the caller installed.
+    installed: Option<bool>,
+    /// Only those that the organisation made.
+    custom: Option<bool>,
+}
+
+fn mode(spec: &ToolSpec) -> wire::CredentialMode {
+    match spec.credential_mode() {
+        CredentialMode::OAuth => wire::CredentialMode::Oauth,
+        CredentialMode::Secret => wire::CredentialMode::Secret,
+        CredentialMode::None => wire::CredentialMode::None,
+    }
+}
+
+fn summary(tool: &Tool, installed: bool) -> wire::ToolSummary {
+    let spec = &tool.spec;
+    wire::ToolSummary {
+        slug: spec.slug.to_string(),
+        name: spec.name.clone(),
+        description: spec.description.clone(),
+        category: spec.category.clone(),
+        installed,
+        custom: tool.custom.is_some(),
+        visibility: tool.custom.map(|custom| match custom.shared {
+            true => wire::Visibility::Org,
+            false => wire::Visibility::Private,
+        }),
+        credential_mode: mode(spec),
+        actions: spec.actions.keys().map(ToString::to_string).collect(),
+    }
+}
+
+impl Caller {
+    /// The tool of this slug that the caller sees; what cannot be a slug names nothing.
+    async fn tool(&self, slug: &str) -> Result<Tool, ApiError> {
+        let slug = ToolSlug::parse(slug).map_err(|_| ApiError::not_found())?;
+        Ok(self
+            .app
+            .hub
+            .find(&self.vault, &self.principal, &slug)
+            .await?)
+    }
+
+    fn tool_event(&self, action: Action, slug: &ToolSlug) -> Event {
+        self.event(action).tool(slug.clone())
+    }
+}
+
+/// Lists tools.
+#[utoipa::path(get, path = "/v1/tools", tag = "tools", params(ToolQuery),
+    responses((status = 200, description = "Tools", body = wire::List<wire::ToolSummary>)))]
+pub(super) async fn list(
+    caller: Caller,
+    State(app): State<App>,
+    QueryString(query): QueryString<ToolQuery>,
+) -> Result<Response, ApiError> {
+    caller.may::<ReadTools>(()).await?;
+    let installed = app.hub.installed(&caller.vault, &caller.principal).await?;
+    let wanted = query.search.unwrap_or_default().to_lowercase();
+    let tools = app.hub.all(&caller.vault, &caller.principal).await?;
+    let shown = tools.iter().filter_map(|tool| {
+        let is_installed = installed.contains(&tool.spec.slug);
+        let fits = query.installed.is_none_or(|only| is_installed == only)
+            && query
+                .custom
+                .is_none_or(|only| tool.custom.is_some() == only);
+        let summary = summary(tool, is_installed);
+        let text = [
+            &summary.slug,
+            &summary.name,
+            &summary.description,
+            &summary.category,
+        ];
+        let found = text
+            .iter()
+            .any(|text| text.to_lowercase().contains(&wanted));
+        (fits && found).then_some(summary)
+    });
+    Ok(reply::list(shown.collect(), None))
+}
+
+/// Reads a tool: its fields, actions and schemas.
+#[utoipa::path(get, path = "/v1/tools/{slug}", tag = "tools", params(("slug" = String, Path)),
+    responses((status = 200, description = "The tool", body = wire::Answer<Object>)))]
+pub(super) async fn get(caller: Caller, Path(slug): Path<String>) -> Result<Response, ApiError> {
+    let tool = caller.tool(&slug).await?;
+    caller.may::<ReadTool>(tool.as_ref()).await?;
+    let mut shown = tool.spec.to_public_json();
+    if let (Some(shown), Some(custom)) = (shown.as_object_mut(), tool.custom) {
+        shown.insert("custom".to_owned(), true.into());
+        let visibility = if custom.shared { "org" } else { "private" };
+        shown.insert("visibility".to_owned(), visibility.into());
+    }
+    Ok(reply::data(shown))
+}
+
+/// Installs a tool for the caller.
+#[utoipa::path(post, path = "/v1/tools/{slug}/install", tag = "tools",
+    params(("slug" = String, Path)),
+    responses((status = 200, description = "Installed", body = wire::Answer<wire::ToolInstalled>)))]
+pub(super) async fn install(
+    caller: Caller,
+    State(app): State<App>,
+    Path(slug): Path<String>,
+) -> Result<Response, ApiError> {
+    let tool = caller.tool(&slug).await?;
+    let permit = caller.may::<InstallTool>(tool.as_ref()).await?;
+    let event = caller.tool_event(Action::ToolInstall, &tool.spec.slug);
+    caller
+        .audited(event, async |recorded| {
+            app.hub.install(&caller.vault, &permit, recorded).await
+        })
+        .await?;
+    let required: Vec<String> = tool
+        .spec
+        .required_fields()
+        .map(ToString::to_string)
+        .collect();
+    Ok(reply::data(wire::ToolInstalled {
+        slug: tool.spec.slug.to_string(),
+        installed: true,
+        credentials_required: !required.is_empty(),
+        credential_mode: mode(&tool.spec),
+        required_credential_fields: required,
+    }))
+}
+
+/// Uninstalls a tool for the caller, with the credentials stored for it.
+#[utoipa::path(delete, path = "/v1/tools/{slug}/install", tag = "tools",
+    params(("slug" = String, Path)),
+    responses((status = 200, description = "Uninstalled", body = wire::Answer<wire::Done>)))]
+pub(super) async fn uninstall(
+    caller: Caller,
+    State(app): State<App>,
+    Path(slug): Path<String>,
+) -> Result<Response, ApiError> {
+    let tool = caller.tool(&slug).await?;
+    let permit = caller.may::<InstallTool>(tool.as_ref()).await?;
+    let event = caller.tool_event(Action::ToolUninstall, &tool.spec.slug);
+    caller
+        .audited(event, async |recorded| {
+            app.hub
+                .uninstall(&caller.vault, &permit, &tool, recorded)
+                .await
+        })
+        .await?;
+    Ok(reply::data(wire::Done::OK))
+}
+
+/// Stores credentials for an installed tool.
+#[utoipa::path(put, path = "/v1/tools/{slug}/credentials", tag = "tools",
+    params(("slug" = String, Path)), request_body = wire::StoreCredentials,
+    responses((status = 200, description = "Stored", body = wire::Answer<wire::CredentialStatus>)))]
+pub(super) async fn store_credentials(
+    caller: Caller,
+    State(app): State<App>,
+    Path(slug): Path<String>,
+    Input(values): Input<wire::StoreCredentials>,
+) -> Result<Response, ApiError> {
+    let tool = caller.tool(&slug).await?;
+    let permit = caller.may::<InstallTool>(tool.as_ref()).await?;
+    let event = caller.tool_event(Action::ToolCredentialsSet, &tool.spec.slug);
+    caller
+        .audited(event, async |recorded| {
+            app.hub
+                .store_credentials(&caller.vault, &permit, &tool, &values.0, recorded)
+                .await
+        })
+        .await?;
+    Ok(reply::data(status(&caller, &app, &tool).await?))
+}
+
+/// Which fields have a stored credential.
+#[utoipa::path(get, path = "/v1/tools/{slug}/credentials", tag = "tools",
+    params(("slug" = String, Path)),
+    responses((status = 200, description = "Status", body = wire::Answer<wire::CredentialStatus>)))]
+pub(super) async fn credential_status(
+    caller: Caller,
+    State(app): State<App>,
+    Path(slug): Path<String>,
+) -> Result<Response, ApiError> {
+    let tool = caller.tool(&slug).await?;
+    caller.may::<ReadTool>(tool.as_ref()).await?;
+    Ok(reply::data(status(&caller, &app, &tool).await?))
+}
+
+async fn status(
+    caller: &Caller,
+    app: &App,
+    tool: &Tool,
+) -> Result<wire::CredentialStatus, ApiError> {
+    let slug = &tool.spec.slug;
+    let mut fields = Vec::new();
+    for (field, spec) in &tool.spec.credentials.fields {
+        let stored = app
+            .hub
+            .stored_credential(&caller.vault, &caller.principal, slug, field)
+            .await?;
+        fields.push(wire::CredentialFieldStatus {
+            field: field.to_string(),
+            required: spec.required,
+            stored: stored.is_some(),
+        });
+    }
+    let complete = fields.iter().all(|field| field.stored || !field.required);
+    Ok(wire::CredentialStatus {
+        slug: slug.to_string(),
+        complete,
+        fields,
+    })
+}
+
+/// Forgets the credentials stored for a tool.
+#[utoipa::path(delete, path = "/v1/tools/{slug}/credentials", tag = "tools",
+    params(("slug" = String, Path)),
+    responses((status = 200, description = "Forgotten", body = wire::Answer<wire::Done>)))]
+pub(super) async fn clear_credentials(
+    caller: Caller,
+    State(app): State<App>,
+    Path(slug): Path<String>,
+) -> Result<Response, ApiError> {
+    let tool = caller.tool(&slug).await?;
+    let permit = caller.may::<InstallTool>(tool.as_ref()).await?;
+    let event = caller.tool_event(Action::ToolCredentialsClear, &tool.spec.slug);
+    caller
+        .audited(event, async |recorded| {
+            app.hub
+                .clear_credentials(&caller.vault, &permit, &tool, recorded)
+                .await
+        })
+        .await?;
+    Ok(reply::data(wire::Done::OK))
+}
+
+/// Says where a run would take its credentials from, without using any.
+#[utoipa::path(post, path = "/v1/tools/{slug}/explain", tag = "tools",
+    params(("slug" = String, Path)), request_body = wire::ExplainTool,
+    responses((status = 200, description = "Per field", body = wire::Answer<wire::Explanation>)))]
+pub(super) async fn explain(
+    caller: Caller,
+    State(app): State<App>,
+    Path(slug): Path<String>,
+    OptionalInput(body): OptionalInput<wire::ExplainTool>,
+) -> Result<Response, ApiError> {
+    let tool = caller.tool(&slug).await?;
+    let permit = caller.may::<ExecuteTool>(tool.as_ref()).await?;
+    let ask = Ask::new(&tool, body.credentials, &body.credential_overrides)?;
+    let resolution = app
+        .broker
+        .explain(&caller.vault, &permit, &tool, ask)
+        .await?;
+    let ready = resolution.is_ready();
+    let fields = resolution.explanation();
+    Ok(reply::data(wire::Explanation {
+        slug: tool.spec.slug.to_string(),
+        ready,
+        fields,
+    }))
+}
+
+/// Runs a declared action with the credentials in their slots.
+#[utoipa::path(post, path = "/v1/tools/{slug}/execute", tag = "tools",
+    params(("slug" = String, Path)), request_body = wire::ExecuteTool,
+    responses((status = 200, description = "What the upstream answered, searched",
+        body = wire::Answer<wire::Execution>)))]
+pub(super) async fn execute(
+    caller: Caller,
+    State(app): State<App>,
+    Path(slug): Path<String>,
+    deadline: Option<axum::Extension<RequestDeadline>>,
+    Input(body): Input<wire::ExecuteTool>,
+) -> Result<Response, ApiError> {
+    let tool = caller.tool(&slug).await?;
+    let permit = caller.may::<ExecuteTool>(tool.as_ref()).await?;
+    let action = ActionName::parse(&body.action)
+        .map_err(|error| ApiError::bad_request(capital(&error.to_string())))?;
+    let ask = Ask::new(&tool, body.credentials, &body.credential_overrides)?;
+    // From here on the limits of the way out count: an upstream may take longer than a client.
+    if let Some(axum::Extension(deadline)) = deadline {
+        deadline.lift();
+    }
+    let event = caller.event(Action::ToolExecute);
+    let call = Call {
+        permit: &permit,
+        tool: &tool,
+        action: &action,
+        params: body.params,
+        ask,
+    };
+    let execution = app.broker.execute(&caller.vault, call, event).await;
+    app.meter.execution(match &execution {
+        Ok(execution) if execution.success => "success",
+        Ok(_) => "failed",
+        Err(_) => "refused",
+    });
+    Ok(reply::data(execution?))
+}
+
+/// Makes or changes a custom tool: JSON as RunTools has it, or the TOML of a spec file.
+#[utoipa::path(post, path = "/v1/tools/custom", tag = "tools", request_body = Object,
+    responses((status = 200, description = "Changed", body = wire::Answer<wire::ToolSummary>),
+              (status = 201, description = "Made", body = wire::Answer<wire::ToolSummary>)))]
+pub(super) async fn write_custom(
+    caller: Caller,
+    State(app): State<App>,
+    request: axum::extract::Request,
+) -> Result<Response, ApiError> {
+    let spec = spec_of(request).await?;
+    let slug = spec.slug.clone();
+    let old = app
+        .hub
+        .writable(&caller.vault, &caller.principal, &slug)
+        .await?;
+    let reference = match &old {
+        Some(tool) => tool.as_ref(),
+        None => ToolRef {
+            slug: slug.clone(),
+            owner: None,
+            shared: false,
+        },
+    };
+    let grants = spec
+        .bindings
+        .iter()
+        .any(|binding| !binding.private.is_empty());
+    let permit = caller.may::<WriteTool>((reference, grants)).await?;
+    let action = if old.is_some() {
+        Action::ToolUpdate
+    } else {
+        Action::ToolCreate
+    };
+    let mut event = caller.tool_event(action, &slug);
+    if grants {
+        event = event.code("private_range_granted");
+    }
+    let tool = caller
+        .audited(event, async |recorded| {
+            app.hub.write(&caller.vault, &permit, spec, recorded).await
+        })
+        .await?;
+    let shown = summary(&tool, false);
+    Ok(if old.is_some() {
+        reply::data(shown)
+    } else {
+        reply::created(shown)
+    })
+}
+
+async fn spec_of(request: axum::extract::Request) -> Result<ToolSpec, ApiError> {
+    let (parts, body) = request.into_parts();
+    let spec = if is_toml(&parts.headers) {
+        let bytes = body::read(body, body::MAX_SPEC).await?;
+        let text = std::str::from_utf8(&bytes)
+            .map_err(|_| ApiError::bad_request("The body is not UTF-8."))?;
+        ToolSpec::from_toml(text)
+    } else {
+        body::json_only(&parts.headers)?;
+        let bytes = body::read(body, body::MAX_SPEC).await?;
+        ToolSpec::from_custom_json(body::parse(&bytes)?)
+    };
+    Ok(spec.map_err(crate::tools::HubError::from)?)
+}
+
+fn is_toml(headers: &HeaderMap) -> bool {
+    let kind = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|kind| kind.to_str().ok());
+    kind.is_some_and(|kind| kind.starts_with("application/toml"))
+}
+
+/// Deletes a custom tool.
+#[utoipa::path(delete, path = "/v1/tools/custom/{slug}", tag = "tools",
+    params(("slug" = String, Path)),
+    responses((status = 200, description = "Deleted", body = wire::Answer<wire::Done>)))]
+pub(super) async fn delete_custom(
+    caller: Caller,
+    State(app): State<App>,
+    Path(slug): Path<String>,
+) -> Result<Response, ApiError> {
+    let tool = caller.tool(&slug).await?;
+    if tool.custom.is_none() {
+        return Err(ApiError::not_found());
+    }
+    let permit = caller.may::<WriteTool>((tool.as_ref(), false)).await?;
+    let event = caller.tool_event(Action::ToolDelete, &tool.spec.slug);
+    caller
+        .audited(event, async |recorded| {
+            app.hub.delete(&caller.vault, &permit, recorded).await
+        })
+        .await?;
+    Ok(reply::data(wire::Done::OK))
+}
+
+/// Shows a custom tool to every member, or to its maker only.
+#[utoipa::path(patch, path = "/v1/tools/custom/{slug}/visibility", tag = "tools",
+    params(("slug" = String, Path)), request_body = wire::UpdateVisibility,
+    responses((status = 200, description = "Changed", body = wire::Answer<wire::ToolSummary>)))]
+pub(super) async fn set_visibility(
+    caller: Caller,
+    State(app): State<App>,
+    Path(slug): Path<String>,
+    Input(body): Input<wire::UpdateVisibility>,
+) -> Result<Response, ApiError> {
+    let tool = caller.tool(&slug).await?;
+    let permit = caller.may::<PublishTool>(tool.as_ref()).await?;
+    let shared = body.visibility == wire::Visibility::Org;
+    let event = caller.tool_event(Action::ToolVisibility, &tool.spec.slug);
+    let tool = caller
+        .audited(event, async |recorded| {
+            app.hub
+                .publish(&caller.vault, &permit, shared, recorded)
+                .await
+        })
+        .await?;
+    Ok(reply::data(summary(&tool, false)))
+}

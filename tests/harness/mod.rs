@@ -1,0 +1,15 @@
+//! What the journeys stand on: a broker of one's own, clients, upstreams, and the leak oracle.
+//!
+//! Everything is real: the broker is the built binary in its own process on a folder that goes with
+//! the test, clients speak HTTP over its socket or port, upstreams are servers on loopback.
+#![allow(dead_code, reason = "each journey uses a part of the harness")]
+
+pub mod broker;
+pub mod canary;
+pub mod client;
+pub mod upstream;
+
+pub use broker::{Broker, Setup};
+pub use canary::Canaries;
+pub use client::{Client, Reply};
+pub use upstream::{Seen, Upstream};
