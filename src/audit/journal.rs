@@ -17,7 +17,7 @@ use super::query::{self, Filter, Page};
 use super::reader::Reader;
 use super::scan::{self, Found};
 use super::segment::{self, Before, Seal, Segment};
-use super::shared::{Asked, Parts, Published, Shared};
+use super::shared::{Asked, Parts, Probe, Published, Shared};
 use super::writer::Writer;
 use super::{Action, AuditError, Event, Head, Outcome, VerifyReport};
 use crate::clock::Clock;
@@ -178,6 +178,11 @@ impl Journal {
     #[must_use]
     pub fn healthy(&self) -> bool {
         self.0.shared.healthy.load(Ordering::Acquire)
+    }
+
+    /// Tells `probe` of each durable group from now on; the first one to ask stays.
+    pub fn watch(&self, probe: Arc<dyn Probe>) {
+        drop(self.0.shared.probe.set(probe));
     }
 
     /// Signs a checkpoint now, and waits until it is durable: the position it covers. Blocks.

@@ -58,4 +58,5 @@ pub use event::{Actor, Code, Decision, Event, Gap, Target, TargetKind, Via};
 pub use journal::{Journal, JournalKeys, Options, Recorded};
 pub use outcome::{Outcome, Status};
 pub use query::{Ended, Entry, Filter, MAX_PAGE, Page, Scope, SecretFilter};
+pub use shared::Probe;
 pub use verify::{Verdict, VerifyError, VerifyReport, verify_export, verify_export_knowing};

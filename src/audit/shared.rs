@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -61,6 +61,14 @@ pub(super) struct Published {
     pub(super) length: u64,
 }
 
+/// Hears of each durable group, for metrics. Called from the writer: must not block.
+pub trait Probe: Send + Sync + std::fmt::Debug {
+    /// So many records were made durable, in this time.
+    fn audit_synced(&self, records: u64, took: Duration);
+    /// A group could not be made durable.
+    fn audit_failed(&self);
+}
+
 /// The journal behind all its handles.
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -76,6 +84,7 @@ pub(super) struct Shared {
     pub(super) refused: AtomicU64,
     /// Outcomes that found no room in the queue.
     pub(super) lost: AtomicU64,
+    pub(super) probe: OnceLock<Arc<dyn Probe>>,
     queue: Mutex<Queue>,
     wake: Condvar,
     published: Mutex<Published>,
@@ -120,6 +129,7 @@ impl Shared {
             healthy: AtomicBool::new(true),
             refused: AtomicU64::new(0),
             lost: AtomicU64::new(0),
+            probe: OnceLock::new(),
             queue: Mutex::default(),
             wake: Condvar::new(),
             published: Mutex::new(published),

@@ -38,6 +38,8 @@ pub(super) struct Writer {
     pub(super) broken: bool,
     pub(super) gap: Gap,
     pub(super) plaintext: Vec<u8>,
+    /// How long the last write and sync took.
+    synced: Duration,
     /// Held for as long as the writer lives, so that no other process writes.
     _lock: File,
 }
@@ -69,6 +71,7 @@ impl Writer {
             broken: false,
             gap: Gap::default(),
             plaintext: Vec::new(),
+            synced: Duration::ZERO,
             _lock: lock,
         })
     }
@@ -166,7 +169,7 @@ impl Writer {
 
     /// Makes the buffer durable as a frame, in the file that still stands at its path. The
     /// segment's new length.
-    fn write(&self) -> Result<u64, AuditError> {
+    fn write(&mut self) -> Result<u64, AuditError> {
         if self.plaintext.len() <= PREFIX {
             return Ok(self.length);
         }
@@ -177,11 +180,13 @@ impl Writer {
             .frame(first, &self.plaintext, shared.random.as_ref())?;
         let doing = AuditError::io("write the audit journal");
         let file = &self.segment.file;
+        let started = Instant::now();
         shared
             .disk
             .write(file, &frame, self.length)
             .map_err(&doing)?;
         shared.disk.sync(file).map_err(&doing)?;
+        self.synced = started.elapsed();
         // A record in a file that nobody can find any more is not a record.
         if Identity::at(&self.segment.path).map_err(&doing)? != Some(self.identity) {
             return Err(doing(io::ErrorKind::NotFound.into()));
@@ -194,6 +199,9 @@ impl Writer {
     /// The group is durable: everybody may go on.
     fn settle(&mut self, draft: Draft) {
         let added = draft.head.seq.saturating_sub(self.head.seq);
+        if let Some(probe) = self.shared.probe.get() {
+            probe.audit_synced(added, self.synced);
+        }
         self.uncovered = if draft.signed {
             0
         } else {
@@ -224,6 +232,9 @@ impl Writer {
 
     /// The group is not durable: cut off what may have been written, refuse, keep the outcomes.
     fn take_back(&mut self, draft: Draft) {
+        if let Some(probe) = self.shared.probe.get() {
+            probe.audit_failed();
+        }
         // Before the first refusal, so that whoever hears it finds the journal unhealthy.
         self.shared.healthy.store(false, Ordering::Release);
         if let Err(error) = self.segment.file.set_len(self.length) {

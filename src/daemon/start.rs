@@ -23,7 +23,7 @@ use crate::http::{App, AppParts, Rate, RateRules, router};
 use crate::store::SledEngine;
 use crate::telemetry::Metrics;
 use crate::tools::Hub;
-use crate::vault::{Lifecycle, Places, Unsealed, VaultError};
+use crate::vault::{Lifecycle, Places, Probes, Unsealed, VaultError};
 
 /// What a person is told once the broker listens.
 #[derive(Clone, Debug)]
@@ -79,8 +79,21 @@ impl Daemon {
             ..Options::default()
         };
         let retention = i64::from(config.secrets.delete_retention_days);
-        let lifecycle =
-            Lifecycle::open(places, engine, Arc::clone(&clock), random, retention, audit)?;
+        let metrics = Arc::new(Metrics::new());
+        metrics.set_hardening(report.labels());
+        let probes = Probes {
+            store: Some(Arc::<Metrics>::clone(&metrics)),
+            audit: Some(Arc::<Metrics>::clone(&metrics)),
+        };
+        let lifecycle = Lifecycle::open(
+            places,
+            engine,
+            Arc::clone(&clock),
+            random,
+            retention,
+            audit,
+            probes,
+        )?;
         let lifecycle = Arc::new(lifecycle);
         let uid = rustix::process::geteuid().as_raw();
         let directory = Directory::default();
@@ -93,8 +106,6 @@ impl Daemon {
         drop(vault);
 
         let (listeners, certificate, addresses, socket) = listen(&config).await?;
-        let metrics = Arc::new(Metrics::new());
-        metrics.set_hardening(report.labels());
         let hub = Arc::new(Hub::new()?);
         let egress = Egress::new(egress_options(&config, addresses.clone())?)?;
         let total = Duration::from_secs(config.egress.total_seconds);

@@ -35,6 +35,8 @@ pub(super) struct AuditQuery {
     since: Option<String>,
     /// Before this time (RFC 3339).
     until: Option<String>,
+    /// Of every organisation, and of the installation itself (operator only).
+    all: Option<bool>,
     /// Where to go on.
     cursor: Option<u64>,
     /// How many at most, 1 to 500 (default 100).
@@ -98,7 +100,11 @@ pub(super) async fn list(
     QueryString(query): QueryString<AuditQuery>,
 ) -> Result<Response, ApiError> {
     caller.may::<ReadAudit>(()).await?;
-    let filter = filter(&caller, &query)?;
+    let mut filter = filter(&caller, &query)?;
+    if query.all.unwrap_or(false) {
+        caller.may::<OperateVault>(()).await?;
+        filter.scope = Scope::All;
+    }
     let vault = caller.vault.clone();
     let page = off_the_loop(move || vault.journal().query(&filter)).await??;
     Ok(reply::list(

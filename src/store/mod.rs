@@ -64,6 +64,7 @@ pub use memory::MemoryEngine;
 pub use opened::{Store, StoreKeys};
 pub use sled_engine::{DEFAULT_CACHE_BYTES, SledEngine};
 pub use state::JournalMark;
+pub use writer::Probe;
 
 /// The longest record that a commit takes, in bytes (96 KiB): a padded value of 64 KiB, its data key
 /// and its metadata. sled's segments are sized after it, so that no record becomes a loose file.

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use super::anchor::Anchor;
 use super::error::Doing;
 use super::state::State;
-use super::writer::{Committer, Group, Health, Job, Shared};
+use super::writer::{Committer, Group, Health, Job, Probe, Shared};
 use super::{Batch, Engine, JournalMark, StoreError, StoreKey, census, parse_record};
 use crate::crypto::{Key, MacKey, Random, Record};
 use crate::id::StoreId;
@@ -240,6 +240,11 @@ impl Store {
     #[must_use]
     pub fn healthy(&self) -> bool {
         self.0.shared.health() == Health::Sound
+    }
+
+    /// Tells `probe` of each durable group from now on; the first one to ask stays.
+    pub fn watch(&self, probe: Arc<dyn Probe>) {
+        drop(self.0.shared.probe.set(probe));
     }
 
     /// Serves what has queued, syncs the anchor file, and ends the writer thread. Blocks until then.

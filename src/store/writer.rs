@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::mpsc::Receiver;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
@@ -31,6 +32,13 @@ pub(super) struct Job {
 #[derive(Debug)]
 pub(super) struct Shared {
     state: Mutex<(State, Health)>,
+    pub(super) probe: OnceLock<Arc<dyn Probe>>,
+}
+
+/// Hears of each durable group, for metrics. Called from the commit writer: must not block.
+pub trait Probe: Send + Sync + std::fmt::Debug {
+    /// A group was made durable, in this time.
+    fn store_synced(&self, took: Duration);
 }
 
 /// Whether the store may be used.
@@ -48,6 +56,7 @@ impl Shared {
     pub(super) fn new(state: State) -> Self {
         Self {
             state: Mutex::new((state, Health::Sound)),
+            probe: OnceLock::new(),
         }
     }
 
@@ -158,6 +167,7 @@ impl Committer {
             StoreKey::STATE.to_vec(),
             record.as_bytes().to_vec(),
         ));
+        let started = Instant::now();
         let done = self
             .engine
             .apply(&writes)
@@ -165,6 +175,9 @@ impl Committer {
         match done {
             Ok(()) => {
                 self.shared.publish(state);
+                if let Some(probe) = self.shared.probe.get() {
+                    probe.store_synced(started.elapsed());
+                }
                 Ok(state.generation)
             }
             Err(error) => {

@@ -70,3 +70,20 @@ impl Meter for Metrics {
         self.encode()
     }
 }
+
+impl crate::store::Probe for Metrics {
+    fn store_synced(&self, took: Duration) {
+        self.store_sync.observe(took.as_secs_f64());
+    }
+}
+
+impl crate::audit::Probe for Metrics {
+    fn audit_synced(&self, records: u64, took: Duration) {
+        self.audit_records.inc_by(records);
+        self.audit_fsync.observe(took.as_secs_f64());
+    }
+
+    fn audit_failed(&self) {
+        self.audit_write_failures.inc();
+    }
+}

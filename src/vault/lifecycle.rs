@@ -73,6 +73,16 @@ pub struct Lifecycle {
     random: Arc<dyn Random>,
     retention_days: i64,
     audit: Options,
+    probes: Probes,
+}
+
+/// Who hears of each durable group.
+#[derive(Clone, Debug, Default)]
+pub struct Probes {
+    /// Of the store.
+    pub store: Option<Arc<dyn crate::store::Probe>>,
+    /// Of the journal.
+    pub audit: Option<Arc<dyn crate::audit::Probe>>,
 }
 
 /// Who opens a slot. As [`Provider`], but owned, so that it can go to another thread.
@@ -118,6 +128,7 @@ impl Lifecycle {
         random: Arc<dyn Random>,
         retention_days: i64,
         audit: Options,
+        probes: Probes,
     ) -> Result<Self, VaultError> {
         let empty = engine.is_empty()?;
         let ring = match Ring::load(&places.keys) {
@@ -146,6 +157,7 @@ impl Lifecycle {
             random,
             retention_days,
             audit,
+            probes,
         })
     }
 
@@ -242,6 +254,12 @@ impl Lifecycle {
             Store::open(engine, id, store_keys, &anchor, random)?
         };
         agree(&store, &journal)?;
+        if let Some(probe) = &self.probes.store {
+            store.watch(Arc::clone(probe));
+        }
+        if let Some(probe) = &self.probes.audit {
+            journal.watch(Arc::clone(probe));
+        }
         Ok(Vault {
             id,
             store,

@@ -32,7 +32,7 @@ mod write;
 pub use error::VaultError;
 pub use gate::{Gate, Unsealed};
 pub use keyring::OrgKeys;
-pub use lifecycle::{Lifecycle, Opener, Places};
+pub use lifecycle::{Lifecycle, Opener, Places, Probes};
 pub use metadata::{SecretInfo, check_description, check_value, parse_expiry};
 pub use pointer::Etag;
 pub use removal::Deleted;
