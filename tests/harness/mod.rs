@@ -13,3 +13,16 @@ pub use broker::{Broker, Setup};
 pub use canary::Canaries;
 pub use client::{Client, Reply};
 pub use upstream::{Seen, Upstream};
+
+/// What `look` finds, as soon as it finds something; fails after ten seconds.
+#[track_caller]
+pub fn eventually<T>(mut look: impl FnMut() -> Option<T>) -> T {
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(std::time::Instant::now() < end, "it never came");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+}
