@@ -15,7 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 /// Settings that every verb of the daemon takes. Each overrides the key of the same name in
 /// `config/broker.toml`.
 #[derive(Args, Clone, Debug)]
-pub(crate) struct ServeArguments {
+pub(crate) struct ServeArgs {
     /// The settings file
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -28,19 +28,16 @@ pub(crate) struct ServeArguments {
     /// An address to listen on; several by repeating it
     #[arg(long, global = true, value_name = "ADDR:PORT")]
     listen: Vec<SocketAddr>,
-    /// The Unix socket
-    #[arg(long, global = true, value_name = "PATH")]
-    socket: Option<PathBuf>,
 }
 
-impl ServeArguments {
-    pub(crate) fn flags(&self) -> Flags {
+impl ServeArgs {
+    pub(crate) fn flags(&self, socket: Option<PathBuf>) -> Flags {
         Flags {
             config: self.config.clone(),
             data_dir: self.data_dir.clone(),
             keys_dir: self.keys_dir.clone(),
             listen: self.listen.clone(),
-            socket: self.socket.clone(),
+            socket,
             ..Flags::default()
         }
     }
@@ -56,6 +53,14 @@ pub(crate) fn failed(error: &dyn std::error::Error, hint: &str) -> ExitCode {
     ExitCode::FAILURE
 }
 
+/// The process could not be closed to others, so it does not go on.
+pub(crate) fn unhardened(error: &dyn std::error::Error) -> ExitCode {
+    failed(
+        error,
+        "This kernel refuses a protection that the broker needs.",
+    )
+}
+
 pub(crate) fn openapi() -> ExitCode {
     let mut stdout = std::io::stdout().lock();
     match writeln!(stdout, "{}", runtools_broker::http::openapi()) {
@@ -64,8 +69,8 @@ pub(crate) fn openapi() -> ExitCode {
     }
 }
 
-pub(crate) fn run(arguments: &ServeArguments, report: &Report) -> ExitCode {
-    let config = match Config::load(&arguments.flags(), &Env::of_process()) {
+pub(crate) fn run(arguments: &ServeArgs, socket: Option<PathBuf>, report: &Report) -> ExitCode {
+    let config = match Config::load(&arguments.flags(socket), &Env::of_process()) {
         Ok(config) => config,
         Err(error) => return failed(&error, "config/broker.toml in the sources lists every key."),
     };

@@ -1,1 +1,70 @@
-fn main() {}
+//! `runtools`: the command line of a RunTools Broker.
+#![warn(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::as_conversions,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::exit,
+    clippy::let_underscore_must_use
+)]
+
+mod audit;
+mod auth;
+mod cli;
+mod documents;
+mod global;
+mod keys;
+mod login;
+mod members;
+mod organizations;
+mod secret_changes;
+mod secret_values;
+mod secrets;
+mod start;
+mod status;
+mod tool_credentials;
+mod tool_runs;
+mod tools;
+
+use std::process::ExitCode;
+
+use clap::CommandFactory;
+use runtools_broker::client::{ClientEnv, Outcome, Session};
+
+use self::cli::{Cli, Command};
+
+#[global_allocator]
+static ALLOC: zeroizing_alloc::ZeroAlloc<std::alloc::System> =
+    zeroizing_alloc::ZeroAlloc(std::alloc::System);
+
+fn main() -> ExitCode {
+    match start::parse::<Cli>(std::env::args_os().collect()) {
+        Ok(cli) => {
+            let (options, command) = cli.split();
+            let session = Session::new(options, ClientEnv::read());
+            start::finish(&session, run(command, &session))
+        }
+        Err(code) => code,
+    }
+}
+
+async fn run(command: Command, session: &Session) -> Outcome {
+    match command {
+        Command::Login(args) => login::login(args, session).await,
+        Command::Logout => login::logout(session),
+        Command::Auth(command) => auth::run(command, session).await,
+        Command::Secret(command) => secrets::run(command, session).await,
+        Command::Tool(command) => tools::run(command, session).await,
+        Command::Org(command) => organizations::run(command, session).await,
+        Command::Member(command) => members::run(command, &session.client()?, session).await,
+        Command::Audit(command) => audit::run(command, session).await,
+        Command::Status => status::run(session).await,
+        Command::Completions(args) => documents::completions(&args, Cli::command(), session),
+        Command::Man(args) => documents::manual(&args, Cli::command(), session),
+        Command::Version => documents::version(Cli::command().get_name(), session),
+    }
+}

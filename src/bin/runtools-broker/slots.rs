@@ -1,0 +1,197 @@
+//! The key ring's slots, over the Unix socket: each of them can unseal the vault.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand, ValueEnum};
+use http::Method;
+use runtools_broker::client::body::{self, Lent};
+use runtools_broker::client::text::minute;
+use runtools_broker::client::{
+    Client, ClientError, Exit, Outcome, Route, Session, Table, read_stdin, stdin_is_piped,
+};
+use runtools_broker::id::ObjectId;
+use runtools_broker::secret::Secret;
+use runtools_broker::wire::KeySlot;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::operator::{INSTEAD, passphrase};
+
+/// The ways to unseal.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SlotCommand {
+    /// Add a way to unseal: a passphrase, or a key file
+    Add(AddArgs),
+    /// Prove that a slot opens
+    Test(TestArgs),
+    /// Take a way to unseal away; the last one stays
+    #[command(visible_alias = "rm")]
+    Remove {
+        /// The slot's id
+        #[arg(value_parser = ObjectId::parse)]
+        id: ObjectId,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+    /// List the ways to unseal
+    List,
+}
+
+/// What is added.
+#[derive(Args, Debug)]
+pub(crate) struct AddArgs {
+    /// What opens it
+    kind: SlotKind,
+    /// What to call it
+    #[arg(long, default_value = "", hide_default_value = true)]
+    label: String,
+    /// Where the key file is made; it must not be there yet
+    #[arg(long, value_name = "FILE")]
+    path: Option<PathBuf>,
+}
+
+/// What is tested.
+#[derive(Args, Debug)]
+pub(crate) struct TestArgs {
+    /// The slot's id
+    #[arg(value_parser = ObjectId::parse)]
+    id: ObjectId,
+    /// Where the key file is, when it was moved
+    #[arg(long, value_name = "FILE")]
+    path: Option<PathBuf>,
+}
+
+/// What opens a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SlotKind {
+    /// A file of random bytes
+    KeyFile,
+    /// A passphrase
+    Passphrase,
+}
+
+#[derive(Serialize)]
+struct AddBody<'a> {
+    kind: &'static str,
+    label: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    passphrase: Option<Lent<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<PathBuf>,
+}
+
+#[derive(Serialize)]
+struct TestBody<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    passphrase: Option<Lent<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<PathBuf>,
+}
+
+/// Runs one of the verbs.
+pub(crate) async fn run(command: SlotCommand, session: &Session) -> Outcome {
+    let client = session.local()?;
+    match command {
+        SlotCommand::Add(args) => add(args, &client, session).await?,
+        SlotCommand::Test(args) => test(args, &client, session).await?,
+        SlotCommand::Remove { id, yes } => remove(id, yes, &client, session).await?,
+        SlotCommand::List => list(&client, session).await?,
+    }
+    Ok(Exit::Ok)
+}
+
+fn slots() -> Route {
+    Route::new("/v1/operator/slots")
+}
+
+async fn list(client: &Client, session: &Session) -> Result<(), ClientError> {
+    let all: Vec<KeySlot> = client.list(&slots()).await?;
+    session.out.table(&all, "no slots", || {
+        let mut table = Table::new(&["ID", "KIND", "LABEL", "MADE (UTC)"]);
+        for slot in &all {
+            let made = minute(slot.created_at);
+            table.row(&[slot.id.to_string().as_str(), &slot.kind, &slot.label, &made]);
+        }
+        table
+    })
+}
+
+async fn add(args: AddArgs, client: &Client, session: &Session) -> Result<(), ClientError> {
+    let is_passphrase = args.kind == SlotKind::Passphrase;
+    if is_passphrase && args.path.is_some() {
+        return Err(ClientError::usage(
+            "a passphrase has no file",
+            "leave --path out",
+        ));
+    }
+    let secret = is_passphrase.then(|| new_passphrase(session)).transpose()?;
+    let body = body::secret(&AddBody {
+        kind: if is_passphrase {
+            "passphrase"
+        } else {
+            "key-file"
+        },
+        label: args.label,
+        passphrase: secret.as_ref().map(Lent),
+        path: absolute(args.path.as_deref())?,
+    })?;
+    drop(secret);
+    let slot: KeySlot = client.call(Method::POST, &slots(), Some(body)).await?;
+    session
+        .out
+        .done(&slot, format!("added slot {} ({})", slot.id, slot.kind))?;
+    session.out.hint(format!(
+        "prove that it opens: `runtools-broker key slot test {}`",
+        slot.id
+    ));
+    Ok(())
+}
+
+fn new_passphrase(session: &Session) -> Result<Secret, ClientError> {
+    if stdin_is_piped() {
+        read_stdin()
+    } else {
+        session.prompts.hidden_twice("new passphrase", INSTEAD)
+    }
+}
+
+/// The broker has another working directory.
+fn absolute(path: Option<&Path>) -> Result<Option<PathBuf>, ClientError> {
+    let made = path.map(std::path::absolute).transpose();
+    made.map_err(|error| ClientError::file(path.unwrap_or(Path::new("")), &error))
+}
+
+async fn test(args: TestArgs, client: &Client, session: &Session) -> Result<(), ClientError> {
+    let all: Vec<KeySlot> = client.list(&slots()).await?;
+    let slot = all.into_iter().find(|slot| slot.id == args.id);
+    let needs_passphrase = slot.is_some_and(|slot| slot.kind == "passphrase");
+    let secret = needs_passphrase.then(|| passphrase("passphrase of the slot", session));
+    let secret = secret.transpose()?;
+    let path = absolute(args.path.as_deref())?;
+    let body = body::secret(&TestBody {
+        passphrase: secret.as_ref().map(Lent),
+        path,
+    })?;
+    drop(secret);
+    let route = slots().then(args.id.to_string()).then("test");
+    let done: Value = client.call(Method::POST, &route, Some(body)).await?;
+    session.out.done(&done, format!("slot {} opens", args.id))
+}
+
+async fn remove(
+    id: ObjectId,
+    yes: bool,
+    client: &Client,
+    session: &Session,
+) -> Result<(), ClientError> {
+    if !yes {
+        let warning = format!("This removes slot {id}: what opened it will not unseal any more.");
+        session
+            .prompts
+            .confirm(&warning, &id.to_string(), "pass --yes")?;
+    }
+    let route = slots().then(id.to_string());
+    let done: Value = client.call(Method::DELETE, &route, None).await?;
+    session.out.done(&done, format!("removed slot {id}"))
+}

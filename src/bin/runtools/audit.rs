@@ -1,0 +1,263 @@
+//! The audit journal.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use data_encoding::HEXLOWER_PERMISSIVE;
+use http::Method;
+use runtools_broker::audit::{Verdict, VerifyReport, verify_export};
+use runtools_broker::client::text::{Visible, counted};
+use runtools_broker::client::{ClientError, Exit, Outcome, Route, Session, Table};
+use runtools_broker::crypto::PublicKey;
+use runtools_broker::wire::{AuditHead, AuditVerification};
+use serde_json::Value;
+
+mod export;
+
+/// The audit journal.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// List what was done, newest first
+    List(ListArgs),
+    /// Check that nothing in the journal was altered: exit code 0, 6 (altered) or 7 (incomplete)
+    Verify(VerifyArgs),
+    /// Show the journal's end: keep it elsewhere, so that a cut shows
+    Head,
+    /// Write the journal out as JSON lines, which can be verified anywhere
+    Export {
+        /// Write to this file instead of standard output
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+}
+
+/// Which records.
+#[derive(Args, Debug)]
+pub(crate) struct ListArgs {
+    /// Done by this user, by id
+    #[arg(long, value_name = "ID")]
+    actor: Option<String>,
+    /// Touching this secret
+    #[arg(long, value_name = "NAME")]
+    secret: Option<String>,
+    /// Done through this tool
+    #[arg(long, value_name = "SLUG")]
+    tool: Option<String>,
+    /// Of this kind, such as secret.reveal
+    #[arg(long, value_name = "ACTION")]
+    action: Option<String>,
+    /// From this time on, such as 2026-11-23T00:00:00Z
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Before this time
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+    /// At most this many
+    #[arg(long, value_name = "N", default_value_t = 100, conflicts_with = "all")]
+    limit: usize,
+    /// All there are
+    #[arg(long)]
+    all: bool,
+}
+
+/// What is verified, and with which key.
+#[derive(Args, Debug)]
+pub(crate) struct VerifyArgs {
+    /// Check this export here, without a broker
+    #[arg(long, value_name = "EXPORT", requires = "public_key")]
+    file: Option<PathBuf>,
+    /// The key that signs the journal's checkpoints, in hex, kept from `audit head`
+    #[arg(long, value_name = "HEX", requires = "file")]
+    public_key: Option<String>,
+}
+
+/// Runs one of the verbs.
+pub(crate) async fn run(command: AuditCommand, session: &Session) -> Outcome {
+    match command {
+        AuditCommand::List(args) => list(args, session).await,
+        AuditCommand::Verify(VerifyArgs {
+            file: Some(file),
+            public_key: Some(key),
+        }) => {
+            let found = offline(&file, &key)?;
+            verdict(&found, session)
+        }
+        AuditCommand::Verify(_) => {
+            let route = Route::new("/v1/audit/verify");
+            let found = session.client()?.call(Method::POST, &route, None).await?;
+            verdict(&found, session)
+        }
+        AuditCommand::Head => head(session).await,
+        AuditCommand::Export { output } => export::run(output, session).await,
+    }
+}
+
+async fn list(args: ListArgs, session: &Session) -> Outcome {
+    let most = if args.all { usize::MAX } else { args.limit };
+    let route = Route::new("/v1/audit")
+        .maybe("actor", args.actor)
+        .maybe("secret", args.secret)
+        .maybe("tool", args.tool)
+        .maybe("action", args.action)
+        .maybe("since", args.since)
+        .maybe("until", args.until)
+        .with("limit", most.clamp(1, 500).to_string());
+    let entries: Vec<Value> = session.client()?.list_up_to(&route, most).await?;
+    session.out.table(&entries, "no records", || {
+        let mut table = Table::new(&[
+            "TIME (UTC)",
+            "ACTION",
+            "WHAT",
+            "BY",
+            "TOOL",
+            "HOST",
+            "OUTCOME",
+        ]);
+        for entry in &entries {
+            table.row(&row(entry));
+        }
+        table
+    })?;
+    Ok(Exit::Ok)
+}
+
+/// A record's cells. Records may grow: what is not there is a hyphen, what is new is not shown.
+fn row(entry: &Value) -> [String; 7] {
+    let at = |path: &str| entry.pointer(path).and_then(Value::as_str);
+    let or_none = |text: Option<&str>| text.unwrap_or("-").to_owned();
+    let time = at("/time")
+        .and_then(|time| time.get(..19))
+        .map(|time| time.replace('T', " "));
+    let what = at("/targets/0/name")
+        .or_else(|| at("/targets/0/id"))
+        .or_else(|| at("/targets/0/kind"));
+    let by = match at("/actor/type") {
+        Some("user") => at("/actor/name").or_else(|| at("/actor/id")),
+        other => other,
+    };
+    let outcome = match at("/decision") {
+        Some("denied" | "deny") => Some("denied"),
+        _ => at("/outcome/status"),
+    };
+    [
+        time.unwrap_or_else(|| "-".to_owned()),
+        or_none(at("/action")),
+        or_none(what),
+        or_none(by),
+        or_none(at("/tool")),
+        or_none(at("/host")),
+        or_none(outcome),
+    ]
+}
+
+async fn head(session: &Session) -> Outcome {
+    let head: AuditHead = session.client()?.get(&Route::new("/v1/audit/head")).await?;
+    session.out.show(&head, || {
+        let seq = head.seq.to_string();
+        let lines = [
+            ("record", &seq),
+            ("hash", &head.hash),
+            ("public key", &head.public_key),
+        ];
+        lines
+            .iter()
+            .map(|(name, value)| format!("{name:<11} {}\n", Visible(value)))
+            .collect()
+    })?;
+    Ok(Exit::Ok)
+}
+
+fn offline(file: &Path, key: &str) -> Result<AuditVerification, ClientError> {
+    let key = HEXLOWER_PERMISSIVE.decode(key.as_bytes()).ok();
+    let key: [u8; 32] = key.and_then(|key| key.try_into().ok()).ok_or_else(|| {
+        ClientError::usage(
+            "the public key is not 64 hex digits",
+            "take it from `audit head`",
+        )
+    })?;
+    let reader = File::open(file).map_err(|error| ClientError::file(file, &error))?;
+    let report = verify_export(BufReader::new(reader), &PublicKey(key));
+    let report = report.map_err(|error| ClientError::failed(error.to_string(), error.hint()))?;
+    Ok(shape(&report))
+}
+
+fn shape(report: &VerifyReport) -> AuditVerification {
+    let fault = match report.verdict {
+        Verdict::Tampered(fault) => Some(fault),
+        Verdict::Intact | Verdict::Incomplete { .. } => None,
+    };
+    let state = match report.verdict {
+        Verdict::Intact => "intact",
+        Verdict::Incomplete { .. } => "incomplete",
+        Verdict::Tampered(_) => "tampered",
+    };
+    AuditVerification {
+        state: state.to_owned(),
+        records: report.records,
+        checkpoints: report.checkpoints,
+        covered: report
+            .last_checkpoint
+            .map_or(0, |checkpoint| checkpoint.head.seq),
+        first_bad: fault.map(|fault| fault.first),
+        finding: fault.map(|fault| fault.problem.to_string()),
+    }
+}
+
+fn verdict(found: &AuditVerification, session: &Session) -> Outcome {
+    session.out.show(found, || {
+        let records = counted(found.records, "record");
+        let checkpoints = counted(found.checkpoints, "checkpoint");
+        let mut text = format!("{}: {records}, {checkpoints}\n", Visible(&found.state));
+        if let Some(first) = found.first_bad {
+            let finding = found
+                .finding
+                .as_deref()
+                .unwrap_or("is not as it was written");
+            text.push_str(&format!("record {first} {}\n", Visible(finding)));
+        } else if found.state == "incomplete" {
+            text.push_str(&format!(
+                "no checkpoint covers what follows record {}\n",
+                found.covered
+            ));
+        }
+        text
+    })?;
+    Ok(match found.state.as_str() {
+        "intact" => Exit::Ok,
+        "incomplete" => Exit::Incomplete,
+        // A word that is not known here proves nothing.
+        _ => Exit::NotVerified,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{offline, row};
+
+    #[test]
+    fn a_record_of_any_shape_has_seven_cells() {
+        let entry = serde_json::json!({
+            "seq": 7, "time": "2026-11-23T09:30:05.120Z", "action": "secret.use",
+            "actor": { "type": "user", "id": "u-1" },
+            "targets": [{ "kind": "secret", "name": "CRM_KEY" }],
+            "tool": "crm", "host": "api.example.com", "decision": "allowed",
+            "outcome": { "status": "success" },
+        });
+        let cells = row(&entry).join("|");
+        assert_eq!(
+            cells,
+            "2026-11-23 09:30:05|secret.use|CRM_KEY|u-1|crm|api.example.com|success"
+        );
+        assert_eq!(row(&serde_json::json!(null)).join("|"), "-|-|-|-|-|-|-");
+    }
+
+    #[test]
+    fn what_is_no_export_is_not_verified() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "{}\n").unwrap();
+        assert!(offline(file.path(), &"ab".repeat(32)).is_err());
+        assert!(offline(file.path(), "ab").is_err());
+    }
+}

@@ -1,0 +1,89 @@
+//! The grammar: a noun, then a verb.
+
+use clap::{Parser, Subcommand};
+use runtools_broker::client::Options;
+
+use crate::audit::AuditCommand;
+use crate::auth::AuthCommand;
+use crate::documents::{CompletionsArgs, ManArgs};
+use crate::global::Global;
+use crate::login::LoginArgs;
+use crate::members::MemberCommand;
+use crate::organizations::OrgCommand;
+use crate::secrets::SecretCommand;
+use crate::tools::ToolCommand;
+
+const AFTER: &str = "\
+Start with:
+  runtools login --local                              the broker on this machine
+  runtools secret set GITHUB_TOKEN                    asks for the value
+  runtools tool exec github --action list_repos       uses it, without handing it out
+
+Data goes to standard output, words to standard error.
+Exit codes: 0 done · 1 failed · 2 usage · 3 cancelled · 4 not signed in · 5 forbidden ·
+6 not verified · 7 incomplete · 8 conflict · 9 not found · 10 sealed · 11 unreachable";
+
+/// Keep secrets in a RunTools Broker, and use them without handing them out
+#[derive(Debug, Parser)]
+#[command(name = "runtools", version, after_help = AFTER, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    global: Global,
+    /// The broker's origin, without /v1 [env: RUNTOOLS_API_URL]
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        conflicts_with = "socket",
+        help_heading = "Everywhere"
+    )]
+    api_url: Option<String>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// The nouns.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Sign in to a broker
+    Login(LoginArgs),
+    /// Forget the broker and its key
+    Logout,
+    /// Who you are, and API keys
+    #[command(subcommand)]
+    Auth(AuthCommand),
+    /// Set, list, rotate and delete secrets
+    #[command(subcommand)]
+    Secret(SecretCommand),
+    /// Install and run tools
+    #[command(subcommand)]
+    Tool(ToolCommand),
+    /// Organisations and their policy
+    #[command(subcommand)]
+    Org(OrgCommand),
+    /// Who belongs to the organisation
+    #[command(subcommand)]
+    Member(MemberCommand),
+    /// What was done, by whom, and the proof
+    #[command(subcommand)]
+    Audit(AuditCommand),
+    /// Whether the broker answers and is unsealed
+    Status,
+    /// Print completions for a shell
+    Completions(CompletionsArgs),
+    /// Write the manual pages
+    Man(ManArgs),
+    /// Print the version
+    Version,
+}
+
+impl Cli {
+    /// The flags and the verb.
+    pub(crate) fn split(self) -> (Options, Command) {
+        let options = Options {
+            api_url: self.api_url,
+            ..self.global.options()
+        };
+        (options, self.command)
+    }
+}

@@ -1,0 +1,110 @@
+//! Organisations and their policy.
+
+use clap::{Args, Subcommand};
+use http::Method;
+use runtools_broker::client::text::{Visible, minute};
+use runtools_broker::client::{ClientError, Exit, Outcome, Route, Session, Table, body};
+use runtools_broker::wire::{Organization, Role, UpdateOrgSettings, UpdateOrganization};
+
+/// Organisations.
+#[derive(Debug, Subcommand)]
+pub(crate) enum OrgCommand {
+    /// Show the organisation you act for, and its policy
+    Show,
+    /// List your organisations
+    List,
+    /// Change the organisation's name or policy, for admins
+    Update(OrgUpdateArgs),
+}
+
+/// What changes about the organisation. What is left out stays.
+#[derive(Args, Debug)]
+#[group(required = true, multiple = true)]
+pub(crate) struct OrgUpdateArgs {
+    /// A new display name
+    #[arg(long)]
+    name: Option<String>,
+    /// Whether values can be revealed at all
+    #[arg(long, value_name = "BOOL")]
+    reveal_enabled: Option<bool>,
+    /// Whether members may reveal shared secrets
+    #[arg(long, value_name = "BOOL")]
+    members_reveal_shared: Option<bool>,
+}
+
+/// Runs one of the verbs.
+pub(crate) async fn run(command: OrgCommand, session: &Session) -> Outcome {
+    match command {
+        OrgCommand::Show => {
+            let route = Route::new("/v1/organizations/current");
+            let org: Organization = session.client()?.get(&route).await?;
+            session.out.show(&org, || details(&org))?;
+        }
+        OrgCommand::List => list(session).await?,
+        OrgCommand::Update(args) => update(args, session).await?,
+    }
+    Ok(Exit::Ok)
+}
+
+fn details(org: &Organization) -> String {
+    let word = |yes| if yes { "yes" } else { "no" };
+    let lines = [
+        ("id", org.id.to_string()),
+        ("name", org.name.clone()),
+        ("slug", org.slug.clone()),
+        ("your role", role(org.role).to_owned()),
+        (
+            "reveal enabled",
+            word(org.settings.reveal_enabled).to_owned(),
+        ),
+        (
+            "members reveal shared",
+            word(org.settings.members_reveal_shared).to_owned(),
+        ),
+        ("made", minute(org.created_at)),
+    ];
+    lines
+        .iter()
+        .map(|(name, value)| format!("{name:<22} {}\n", Visible(value)))
+        .collect()
+}
+
+const fn role(role: Role) -> &'static str {
+    match role {
+        Role::Admin => "admin",
+        Role::Member => "member",
+    }
+}
+
+async fn list(session: &Session) -> Result<(), ClientError> {
+    let route = Route::new("/v1/organizations");
+    let organizations: Vec<Organization> = session.client()?.list(&route).await?;
+    session.out.table(&organizations, "no organisations", || {
+        let mut table = Table::new(&["SLUG", "NAME", "ROLE", "ID"]);
+        for org in &organizations {
+            table.row(&[
+                org.slug.as_str(),
+                &org.name,
+                role(org.role),
+                &org.id.to_string(),
+            ]);
+        }
+        table
+    })
+}
+
+async fn update(args: OrgUpdateArgs, session: &Session) -> Result<(), ClientError> {
+    let client = session.client()?;
+    let policy = args.reveal_enabled.is_some() || args.members_reveal_shared.is_some();
+    let settings = policy.then_some(UpdateOrgSettings {
+        reveal_enabled: args.reveal_enabled,
+        members_reveal_shared: args.members_reveal_shared,
+    });
+    let body = body::plain(&UpdateOrganization {
+        name: args.name,
+        settings,
+    })?;
+    let route = Route::new("/v1/organizations/current");
+    let org: Organization = client.call(Method::PATCH, &route, Some(body)).await?;
+    session.out.show(&org, || details(&org))
+}

@@ -1,0 +1,105 @@
+//! The environment, read once.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use crate::secret::Secret;
+
+/// What the environment says to a command line. An empty variable counts as unset.
+#[derive(Debug, Default)]
+pub struct ClientEnv {
+    /// `RUNTOOLS_SOCKET`: the broker's Unix socket.
+    pub socket: Option<PathBuf>,
+    /// `RUNTOOLS_API_URL`, else `RUNTOOLS_AUTH_URL`, else `RUNTOOLS_TOOLS_URL`: the broker's origin.
+    pub api_url: Option<String>,
+    /// `RUNTOOLS_API_KEY`.
+    pub api_key: Option<Secret>,
+    /// `RUNTOOLS_CA_FILE`: PEM certificates to trust besides the public ones.
+    pub ca_file: Option<PathBuf>,
+    /// `NO_COLOR`.
+    pub no_color: bool,
+    /// `CLICOLOR_FORCE`, when it is not `0`.
+    pub force_color: bool,
+    /// `TERM` is `dumb`.
+    pub dumb_terminal: bool,
+    /// `XDG_CONFIG_HOME`, when absolute.
+    pub config_home: Option<PathBuf>,
+    /// `XDG_RUNTIME_DIR`, when absolute.
+    pub runtime_dir: Option<PathBuf>,
+    /// `HOME`, when absolute.
+    pub home: Option<PathBuf>,
+}
+
+impl ClientEnv {
+    /// Reads the process's environment.
+    #[must_use]
+    pub fn read() -> Self {
+        Self::of(variable)
+    }
+
+    /// Reads variables from `lookup`.
+    fn of(lookup: impl Fn(&str) -> Option<OsString>) -> Self {
+        let get = |name| lookup(name).filter(|value| !value.is_empty());
+        let text = |name| get(name).and_then(|value| value.into_string().ok());
+        let absolute = |name| {
+            get(name)
+                .map(PathBuf::from)
+                .filter(|path| path.is_absolute())
+        };
+        Self {
+            socket: get("RUNTOOLS_SOCKET").map(PathBuf::from),
+            api_url: text("RUNTOOLS_API_URL")
+                .or_else(|| text("RUNTOOLS_AUTH_URL"))
+                .or_else(|| text("RUNTOOLS_TOOLS_URL")),
+            api_key: text("RUNTOOLS_API_KEY").map(|key| Secret::take(key.into_bytes())),
+            ca_file: get("RUNTOOLS_CA_FILE").map(PathBuf::from),
+            no_color: get("NO_COLOR").is_some(),
+            force_color: get("CLICOLOR_FORCE").is_some_and(|value| value != "0"),
+            dumb_terminal: get("TERM").is_some_and(|value| value == "dumb"),
+            config_home: absolute("XDG_CONFIG_HOME"),
+            runtime_dir: absolute("XDG_RUNTIME_DIR"),
+            home: absolute("HOME"),
+        }
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the command lines' one door to the environment"
+)]
+fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ClientEnv;
+
+    fn env(pairs: &[(&str, &str)]) -> ClientEnv {
+        let find = |name: &str| pairs.iter().find(|(key, _)| *key == name);
+        ClientEnv::of(|name| find(name).map(|(_, value)| (*value).into()))
+    }
+
+    #[test]
+    fn empty_variables_count_as_unset_and_relative_homes_are_ignored() {
+        let env = env(&[
+            ("NO_COLOR", ""),
+            ("CLICOLOR_FORCE", "0"),
+            ("HOME", "here"),
+            ("RUNTOOLS_SOCKET", ""),
+        ]);
+        assert!(!env.no_color && !env.force_color);
+        assert!(env.home.is_none() && env.socket.is_none());
+    }
+
+    #[test]
+    fn the_three_origin_variables_stand_in_for_each_other() {
+        let one = env(&[
+            ("RUNTOOLS_TOOLS_URL", "http://t"),
+            ("RUNTOOLS_AUTH_URL", "http://a"),
+        ]);
+        assert_eq!(one.api_url.as_deref(), Some("http://a"));
+        let other = env(&[("RUNTOOLS_TOOLS_URL", "http://t")]);
+        assert_eq!(other.api_url.as_deref(), Some("http://t"));
+    }
+}

@@ -1,0 +1,44 @@
+//! The API, called: what the two command lines share.
+//!
+//! [`Session`] is one run of a command: what the flags said ([`Options`]), what the environment says
+//! ([`ClientEnv`]), where output goes ([`Output`]) and how a person is asked ([`Prompts`]).
+//! [`Session::client`] finds the broker ([`Place`]) and gives a [`Client`]; that one speaks to it,
+//! turns its refusals into [`ClientError`]s, and those know the process's exit code ([`Exit`]).
+//!
+//! Over the Unix socket the broker recognises the caller's uid: no credential is sent. Over a
+//! network a key is sent, and only to the origin it was stored with.
+//!
+//! Whatever came from the broker passes [`text::Visible`] before it reaches a terminal.
+
+pub mod body;
+mod connection;
+mod env;
+mod error;
+mod exit;
+mod input;
+mod output;
+mod place;
+mod profile;
+mod prompt;
+mod route;
+mod session;
+mod table;
+#[cfg(test)]
+mod tests_connection;
+pub mod text;
+
+pub use connection::Client;
+pub use env::ClientEnv;
+pub use error::ClientError;
+pub use exit::{Exit, Outcome};
+pub use input::{
+    Generated, ValueSource, credential_fields, generate, read_file, read_stdin, read_value,
+    stdin_is_piped, without_newline,
+};
+pub use output::{Colour, Output};
+pub use place::{DEFAULT_ORIGIN, Place, default_socket, same_origin};
+pub use profile::{Profile, ProfileStore};
+pub use prompt::Prompts;
+pub use route::Route;
+pub use session::{Options, Session};
+pub use table::Table;
