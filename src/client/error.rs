@@ -35,6 +35,9 @@ pub enum ClientError {
     /// The user said no.
     #[error("cancelled")]
     Cancelled,
+    /// Ctrl-C, read at a prompt.
+    #[error("interrupted")]
+    Interrupted,
     /// Something was checked and is not as it should be.
     #[error("{message}")]
     Failed {
@@ -123,6 +126,7 @@ impl ClientError {
             Self::Refused { status, detail } => Exit::of_answer(*status, &detail.code),
             Self::Usage { .. } | Self::NoTerminal { .. } => Exit::Usage,
             Self::Cancelled => Exit::Cancelled,
+            Self::Interrupted => Exit::Interrupted,
             Self::SignedOut => Exit::NotSignedIn,
             Self::NoSocket { .. } => Exit::Unreachable,
             Self::Transport(error) => match error {
@@ -161,6 +165,7 @@ impl ClientError {
             Self::Usage { .. } => "usage",
             Self::NoTerminal { .. } => "input_required",
             Self::Cancelled => "cancelled",
+            Self::Interrupted => "interrupted",
             Self::Failed { .. } => "failed",
             Self::SignedOut => "not_signed_in",
             Self::NoSocket { .. } => "unreachable",
@@ -178,7 +183,7 @@ impl ClientError {
             Self::Refused { detail, .. } => return detail.hint.clone(),
             Self::Usage { hint, .. } | Self::Failed { hint, .. } => hint.clone(),
             Self::NoTerminal { instead } => (*instead).to_owned(),
-            Self::Cancelled => return None,
+            Self::Cancelled | Self::Interrupted => return None,
             Self::SignedOut => "run `runtools login`, or set RUNTOOLS_API_KEY".to_owned(),
             Self::NoSocket { .. } => {
                 "start it with `runtools-broker`, or name its place with --socket, \

@@ -34,32 +34,26 @@ pub enum Exit {
     Sealed,
     /// The broker does not answer, or not now.
     Unreachable,
+    /// Ctrl-C.
+    Interrupted,
 }
 
 impl Exit {
-    /// Each code with its meaning, for the manual page.
-    pub const TABLE: [(Self, &'static str); 12] = [
+    /// Each code with its meaning, in a word, for help and the manual page.
+    pub const TABLE: [(Self, &'static str); 13] = [
         (Self::Ok, "done"),
         (Self::Failed, "failed"),
-        (
-            Self::Usage,
-            "wrong usage, or input is needed and cannot be asked for",
-        ),
-        (Self::Cancelled, "cancelled by the user"),
+        (Self::Usage, "usage"),
+        (Self::Cancelled, "cancelled"),
         (Self::NotSignedIn, "not signed in"),
-        (Self::Forbidden, "not allowed"),
-        (Self::NotVerified, "a verification failed"),
-        (
-            Self::Incomplete,
-            "a verification could not check everything",
-        ),
-        (Self::Conflict, "conflict with the present state"),
+        (Self::Forbidden, "forbidden"),
+        (Self::NotVerified, "not verified"),
+        (Self::Incomplete, "incomplete"),
+        (Self::Conflict, "conflict"),
         (Self::NotFound, "not found"),
-        (Self::Sealed, "the vault is sealed"),
-        (
-            Self::Unreachable,
-            "the broker cannot be reached, or asks to try later",
-        ),
+        (Self::Sealed, "sealed"),
+        (Self::Unreachable, "unreachable"),
+        (Self::Interrupted, "interrupted"),
     ];
 
     /// The number.
@@ -78,6 +72,7 @@ impl Exit {
             Self::NotFound => 9,
             Self::Sealed => 10,
             Self::Unreachable => 11,
+            Self::Interrupted => 130,
         }
     }
 
@@ -132,6 +127,6 @@ mod tests {
     #[test]
     fn the_table_lists_every_code_once_in_order() {
         let codes: Vec<u8> = Exit::TABLE.iter().map(|(exit, _)| exit.code()).collect();
-        assert_eq!(codes, (0..=11).collect::<Vec<u8>>());
+        assert_eq!(codes, (0..=11).chain([130]).collect::<Vec<u8>>());
     }
 }

@@ -15,6 +15,7 @@ mod connection;
 mod env;
 mod error;
 mod exit;
+mod hidden;
 mod input;
 mod output;
 mod place;

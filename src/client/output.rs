@@ -44,6 +44,10 @@ impl Colour {
 
 /// Where output goes and how it looks.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact about a stream or a flag"
+)]
 pub struct Output {
     json: bool,
     quiet: bool,
@@ -93,7 +97,7 @@ impl Output {
         human: impl FnOnce() -> String,
     ) -> Result<(), ClientError> {
         if self.json {
-            self.document(&Document { data })
+            document(&Document { data })
         } else {
             to_stdout(human().as_bytes())
         }
@@ -110,7 +114,7 @@ impl Output {
         table: impl FnOnce() -> Table,
     ) -> Result<(), ClientError> {
         if self.json {
-            return self.document(&Document { data });
+            return document(&Document { data });
         }
         let table = table();
         if table.is_empty() {
@@ -123,15 +127,12 @@ impl Output {
     /// Lays out a table for this output, a line break after each line.
     #[must_use]
     pub fn lines(&self, table: &Table) -> String {
-        let mut text = String::new();
-        for (number, line) in table.lines(self.width).iter().enumerate() {
-            if number == 0 && self.colour_out {
-                text.push_str(&format!("\u{1b}[1m{line}\u{1b}[0m\n"));
-            } else {
-                text.push_str(&format!("{line}\n"));
-            }
+        let mut lines = table.lines(self.width);
+        if let Some(head) = lines.first_mut().filter(|_| self.colour_out) {
+            *head = format!("\u{1b}[1m{head}\u{1b}[0m");
         }
-        text
+        lines.push(String::new());
+        lines.join("\n")
     }
 
     /// Says that something was done: words for people, the document with `--json`.
@@ -140,7 +141,7 @@ impl Output {
     /// As [`show`](Self::show).
     pub fn done<T: Serialize>(&self, data: &T, words: impl Display) -> Result<(), ClientError> {
         if self.json {
-            return self.document(&Document { data });
+            return document(&Document { data });
         }
         self.note(words);
         Ok(())
@@ -197,25 +198,22 @@ impl Output {
         let detail = error.detail();
         if self.json {
             // Nothing is left to say it with when standard output is gone.
-            drop(self.document(&Failure { error: detail }));
+            drop(document(&Failure { error: detail }));
             return;
         }
-        let mut text = format!(
-            "{} {}\n",
-            self.painted("1;31", "error:"),
-            Visible(&detail.message)
-        );
+        let error = self.painted("1;31", "error:");
+        let mut lines = vec![format!("{error} {}\n", Visible(&detail.message))];
         if let Some(hint) = &detail.hint {
-            text.push_str(&format!(
+            lines.push(format!(
                 "{} {}\n",
                 self.painted("36", "hint:"),
                 Visible(hint)
             ));
         }
         if let Some(request) = &detail.request_id {
-            text.push_str(&format!("request: {}\n", Visible(request)));
+            lines.push(format!("request: {}\n", Visible(request)));
         }
-        to_stderr(&text);
+        to_stderr(&lines.concat());
     }
 
     /// Passes on what the parser of the command line says: help on standard output, errors on
@@ -247,13 +245,13 @@ impl Output {
             word.to_owned()
         }
     }
+}
 
-    fn document(&self, document: &impl Serialize) -> Result<(), ClientError> {
-        let json = body::written(document, true)?;
-        let text = std::str::from_utf8(&json).unwrap_or_default();
-        to_stdout(visible_json(text).as_bytes())?;
-        to_stdout(b"\n")
-    }
+fn document(document: &impl Serialize) -> Result<(), ClientError> {
+    let json = body::written(document, true)?;
+    let text = std::str::from_utf8(&json).unwrap_or_default();
+    to_stdout(visible_json(text).as_bytes())?;
+    to_stdout(b"\n")
 }
 
 fn to_stdout(bytes: &[u8]) -> Result<(), ClientError> {

@@ -153,17 +153,17 @@ mod tests {
         }
     }
 
-    fn local() -> Option<Profile> {
-        Some(Profile::Local {
+    fn local() -> Profile {
+        Profile::Local {
             socket: "/profile".into(),
-        })
+        }
     }
 
-    fn keyed() -> Option<Profile> {
-        Some(Profile::Key {
+    fn keyed() -> Profile {
+        Profile::Key {
             api_url: "https://a.example".into(),
             key: Secret::copy_of(b"stored"),
-        })
+        }
     }
 
     fn env(socket: Option<&str>, url: Option<&str>, key: Option<&str>) -> ClientEnv {
@@ -183,14 +183,14 @@ mod tests {
             ..Options::default()
         };
         let both = env(Some("/env"), Some("https://b.example"), None);
-        assert_eq!(found(&flag, &both, keyed()), "socket /flag");
-        assert_eq!(found(&none, &both, keyed()), "socket /env");
+        assert_eq!(found(&flag, &both, Some(keyed())), "socket /flag");
+        assert_eq!(found(&none, &both, Some(keyed())), "socket /env");
         assert_eq!(
-            found(&none, &env(None, None, None), keyed()),
+            found(&none, &env(None, None, None), Some(keyed())),
             "https://a.example stored"
         );
         assert_eq!(
-            found(&none, &env(None, None, None), local()),
+            found(&none, &env(None, None, None), Some(local())),
             "socket /profile"
         );
     }
@@ -199,15 +199,18 @@ mod tests {
     fn a_stored_key_goes_to_its_own_origin_only() {
         let none = Options::default();
         let same = env(None, Some("https://A.example/"), None);
-        assert_eq!(found(&none, &same, keyed()), "https://A.example stored");
+        assert_eq!(
+            found(&none, &same, Some(keyed())),
+            "https://A.example stored"
+        );
         let other = env(None, Some("https://evil.example"), None);
-        assert_eq!(found(&none, &other, keyed()), "https://evil.example");
+        assert_eq!(found(&none, &other, Some(keyed())), "https://evil.example");
         let flag = Options {
             api_url: Some("https://evil.example".into()),
             ..Options::default()
         };
         assert_eq!(
-            found(&flag, &env(None, None, None), keyed()),
+            found(&flag, &env(None, None, None), Some(keyed())),
             "https://evil.example"
         );
     }
@@ -216,9 +219,9 @@ mod tests {
     fn a_key_in_the_environment_is_never_passed_over() {
         let none = Options::default();
         let key = env(None, None, Some("mine"));
-        assert_eq!(found(&none, &key, keyed()), "https://a.example mine");
+        assert_eq!(found(&none, &key, Some(keyed())), "https://a.example mine");
         assert_eq!(
-            found(&none, &key, local()),
+            found(&none, &key, Some(local())),
             format!("{DEFAULT_ORIGIN} mine")
         );
         assert_eq!(found(&none, &key, None), format!("{DEFAULT_ORIGIN} mine"));

@@ -194,7 +194,8 @@ impl ProfileStore {
 
 fn private(found: &fs::Metadata, path: &Path, mode: &'static str) -> Result<(), ClientError> {
     let own = found.uid() == rustix::process::geteuid().as_raw();
-    if own && found.mode() & 0o077 == 0 {
+    let others = found.mode() & 0o077;
+    if own && others == 0 {
         return Ok(());
     }
     Err(ClientError::Exposed {

@@ -3,8 +3,8 @@
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Write};
 
-use super::ClientError;
 use super::text::Visible;
+use super::{ClientError, hidden};
 use crate::secret::Secret;
 
 const TERMINAL: &str = "/dev/tty";
@@ -29,11 +29,11 @@ impl Prompts {
     /// # Errors
     /// [`ClientError::NoTerminal`] at once when nobody can be asked, [`ClientError::Cancelled`] for
     /// an empty answer.
-    pub fn hidden(&self, question: &str, instead: &'static str) -> Result<Secret, ClientError> {
-        drop(self.terminal(instead)?);
-        let answer = rpassword::prompt_password(format!("{}: ", Visible(question)));
-        let answer = answer.map_err(|_| ClientError::Cancelled)?;
-        let answer = Secret::take(answer.into_bytes());
+    pub fn hidden(self, question: &str, instead: &'static str) -> Result<Secret, ClientError> {
+        let mut terminal = self.terminal(instead)?;
+        let asked = write!(terminal, "{}: ", Visible(question)).and_then(|()| terminal.flush());
+        asked.map_err(|_| ClientError::Cancelled)?;
+        let answer = hidden::read(&mut terminal)?;
         if answer.is_empty() {
             Err(ClientError::Cancelled)
         } else {
@@ -46,7 +46,7 @@ impl Prompts {
     /// # Errors
     /// As [`hidden`](Self::hidden), and [`ClientError::Usage`] when the two differ.
     pub fn hidden_twice(
-        &self,
+        self,
         question: &str,
         instead: &'static str,
     ) -> Result<Secret, ClientError> {
@@ -67,7 +67,7 @@ impl Prompts {
     /// # Errors
     /// [`ClientError::NoTerminal`], or [`ClientError::Cancelled`] for any other answer.
     pub fn confirm(
-        &self,
+        self,
         warning: &str,
         word: &str,
         instead: &'static str,
@@ -88,7 +88,7 @@ impl Prompts {
         }
     }
 
-    fn terminal(&self, instead: &'static str) -> Result<File, ClientError> {
+    fn terminal(self, instead: &'static str) -> Result<File, ClientError> {
         let nobody = ClientError::NoTerminal { instead };
         if !self.allowed {
             return Err(nobody);

@@ -43,17 +43,38 @@ pub fn visible_json(json: &str) -> Cow<'_, str> {
     if !json.chars().any(|c| c != '\n' && is_unsafe(c)) {
         return Cow::Borrowed(json);
     }
-    let mut safe = String::with_capacity(json.len() + 64);
-    for c in json.chars() {
-        if c == '\n' || !is_unsafe(c) {
-            safe.push(c);
-        } else {
+    Cow::Owned(Escaped(json).to_string())
+}
+
+struct Escaped<'a>(&'a str);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for c in self.0.chars() {
+            if c == '\n' || !is_unsafe(c) {
+                fmt::Write::write_char(f, c)?;
+                continue;
+            }
             for unit in c.encode_utf16(&mut [0; 2]) {
-                safe.push_str(&format!("\\u{unit:04x}"));
+                write!(f, "\\u{unit:04x}")?;
             }
         }
+        Ok(())
     }
-    Cow::Owned(safe)
+}
+
+/// Names and values, a line each, the values below each other and safe to show.
+#[derive(Clone, Copy, Debug)]
+pub struct Fields<'a>(pub &'a [(&'a str, &'a str)]);
+
+impl fmt::Display for Fields<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let width = self.0.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+        for (name, value) in self.0 {
+            writeln!(f, "{name:<width$}  {}", Visible(value))?;
+        }
+        Ok(())
+    }
 }
 
 /// An instant to the minute, in UTC: `2026-11-23 09:30`.

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use data_encoding::HEXLOWER_PERMISSIVE;
 use http::Method;
 use runtools_broker::audit::{Verdict, VerifyReport, verify_export};
-use runtools_broker::client::text::{Visible, counted};
+use runtools_broker::client::text::{Fields, Visible, counted};
 use runtools_broker::client::{ClientError, Exit, Outcome, Route, Session, Table};
 use runtools_broker::crypto::PublicKey;
 use runtools_broker::wire::{AuditHead, AuditVerification};
@@ -157,14 +157,11 @@ async fn head(session: &Session) -> Outcome {
     session.out.show(&head, || {
         let seq = head.seq.to_string();
         let lines = [
-            ("record", &seq),
+            ("record", seq.as_str()),
             ("hash", &head.hash),
             ("public key", &head.public_key),
         ];
-        lines
-            .iter()
-            .map(|(name, value)| format!("{name:<11} {}\n", Visible(value)))
-            .collect()
+        Fields(&lines).to_string()
     })?;
     Ok(Exit::Ok)
 }
@@ -209,20 +206,19 @@ fn verdict(found: &AuditVerification, session: &Session) -> Outcome {
     session.out.show(found, || {
         let records = counted(found.records, "record");
         let checkpoints = counted(found.checkpoints, "checkpoint");
-        let mut text = format!("{}: {records}, {checkpoints}\n", Visible(&found.state));
-        if let Some(first) = found.first_bad {
-            let finding = found
-                .finding
-                .as_deref()
-                .unwrap_or("is not as it was written");
-            text.push_str(&format!("record {first} {}\n", Visible(finding)));
-        } else if found.state == "incomplete" {
-            text.push_str(&format!(
-                "no checkpoint covers what follows record {}\n",
-                found.covered
-            ));
-        }
-        text
+        let state = Visible(&found.state);
+        let more = match (found.first_bad, found.finding.as_deref()) {
+            (Some(first), Some(finding)) => format!("record {first} {}\n", Visible(finding)),
+            (Some(first), None) => format!("record {first} is not as it was written\n"),
+            _ if found.state == "incomplete" => {
+                format!(
+                    "no checkpoint covers what follows record {}\n",
+                    found.covered
+                )
+            }
+            _ => String::new(),
+        };
+        format!("{state}: {records}, {checkpoints}\n{more}")
     })?;
     Ok(match found.state.as_str() {
         "intact" => Exit::Ok,

@@ -1,7 +1,7 @@
 //! Who you are, and API keys.
 
 use clap::{Args, Subcommand};
-use runtools_broker::client::text::Visible;
+use runtools_broker::client::text::Fields;
 use runtools_broker::client::{
     ClientError, DEFAULT_ORIGIN, Exit, Outcome, Place, Profile, ProfileStore, Route, Session,
     read_stdin, stdin_is_piped,
@@ -82,8 +82,7 @@ async fn status(session: &Session) -> Outcome {
                 ("scopes", &me.scopes.join(", ")),
                 ("operator", if me.is_admin { "yes" } else { "no" }),
             ];
-            let line = |(name, value): (&str, &str)| format!("{name:<13} {}\n", Visible(value));
-            lines.into_iter().map(line).collect()
+            Fields(&lines).to_string()
         },
     )?;
     Ok(Exit::Ok)

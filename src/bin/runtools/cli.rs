@@ -1,7 +1,7 @@
 //! The grammar: a noun, then a verb.
 
 use clap::{Parser, Subcommand};
-use runtools_broker::client::Options;
+use runtools_broker::client::{Exit, Options};
 
 use crate::audit::AuditCommand;
 use crate::auth::AuthCommand;
@@ -13,23 +13,26 @@ use crate::organizations::OrgCommand;
 use crate::secrets::SecretCommand;
 use crate::tools::ToolCommand;
 
-const AFTER: &str = "\
+const START: &str = "\
 Start with:
   runtools login --local                              the broker on this machine
   runtools secret set GITHUB_TOKEN                    asks for the value
   runtools tool exec github --action list_repos       uses it, without handing it out
 
-Data goes to standard output, words to standard error.
-Exit codes: 0 done · 1 failed · 2 usage · 3 cancelled · 4 not signed in · 5 forbidden ·
-6 not verified · 7 incomplete · 8 conflict · 9 not found · 10 sealed · 11 unreachable";
+Data goes to standard output, words to standard error.";
+
+fn after_help() -> String {
+    let words = Exit::TABLE.map(|(exit, word)| format!("{} {word}", exit.code()));
+    format!("{START}\nExit codes: {}", words.join(", "))
+}
 
 /// Keep secrets in a RunTools Broker, and use them without handing them out
 #[derive(Debug, Parser)]
-#[command(name = "runtools", version, after_help = AFTER, disable_help_subcommand = true)]
+#[command(name = "runtools", version, after_help = after_help(), disable_help_subcommand = true)]
 pub(crate) struct Cli {
     #[command(flatten)]
     global: Global,
-    /// The broker's origin, without /v1 [env: RUNTOOLS_API_URL]
+    /// The broker's origin, without /v1 (also in `RUNTOOLS_API_URL`)
     #[arg(
         long,
         global = true,

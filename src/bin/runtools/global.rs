@@ -28,7 +28,7 @@ pub(crate) struct Global {
         hide_default_value = true
     )]
     color: When,
-    /// The broker's Unix socket [env: RUNTOOLS_SOCKET]
+    /// The broker's Unix socket (also in `RUNTOOLS_SOCKET`)
     #[arg(long, global = true, value_name = "PATH")]
     socket: Option<PathBuf>,
 }

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 use http::Method;
-use runtools_broker::client::text::{Visible, minute};
+use runtools_broker::client::text::{Fields, minute};
 use runtools_broker::client::{ClientError, Exit, Outcome, Route, Session, Table, body};
 use runtools_broker::wire::{Organization, Role, UpdateOrgSettings, UpdateOrganization};
 
@@ -48,25 +48,20 @@ pub(crate) async fn run(command: OrgCommand, session: &Session) -> Outcome {
 
 fn details(org: &Organization) -> String {
     let word = |yes| if yes { "yes" } else { "no" };
+    let (id, made) = (org.id.to_string(), minute(org.created_at));
     let lines = [
-        ("id", org.id.to_string()),
-        ("name", org.name.clone()),
-        ("slug", org.slug.clone()),
-        ("your role", role(org.role).to_owned()),
-        (
-            "reveal enabled",
-            word(org.settings.reveal_enabled).to_owned(),
-        ),
+        ("id", id.as_str()),
+        ("name", &org.name),
+        ("slug", &org.slug),
+        ("your role", role(org.role)),
+        ("reveal enabled", word(org.settings.reveal_enabled)),
         (
             "members reveal shared",
-            word(org.settings.members_reveal_shared).to_owned(),
+            word(org.settings.members_reveal_shared),
         ),
-        ("made", minute(org.created_at)),
+        ("made (UTC)", &made),
     ];
-    lines
-        .iter()
-        .map(|(name, value)| format!("{name:<22} {}\n", Visible(value)))
-        .collect()
+    Fields(&lines).to_string()
 }
 
 const fn role(role: Role) -> &'static str {

@@ -16,6 +16,7 @@ use crate::secrets::{CategoryArg, OneArgs, ScopeArg, details, named, one};
     "category", "scope", "description", "no_description", "hosts", "any_host",
     "revealable", "not_revealable", "expires",
 ])]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub(crate) struct UpdateArgs {
     /// The secret's name
     name: String,

@@ -1,7 +1,7 @@
 //! Secrets: the verbs, and those that only read.
 
 use clap::{Args, Subcommand, ValueEnum};
-use runtools_broker::client::text::{Visible, minute, minute_or_none};
+use runtools_broker::client::text::{Fields, minute, minute_or_none};
 use runtools_broker::client::{ClientError, Exit, Outcome, Route, Session, Table};
 use runtools_broker::name::{SecretName, SecretNameError};
 use runtools_broker::wire::{Category, SecretMetadata, SecretOwner, SecretScope, SecretVersion};
@@ -47,6 +47,7 @@ pub(crate) struct OneArgs {
 
 /// Which secrets.
 #[derive(Args, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub(crate) struct ListArgs {
     /// Your own only
     #[arg(long, conflicts_with_all = ["org_only", "all_org"])]
@@ -256,10 +257,7 @@ pub(crate) fn details(secret: &SecretMetadata) -> String {
         ("rotated", &minute_or_none(secret.last_rotated_at)),
         ("etag", &secret.etag),
     ];
-    lines
-        .iter()
-        .map(|(name, value)| format!("{name:<12} {}\n", Visible(value)))
-        .collect()
+    Fields(&lines).to_string()
 }
 
 async fn versions(args: &OneArgs, session: &Session) -> Outcome {

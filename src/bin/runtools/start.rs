@@ -34,15 +34,24 @@ pub(crate) fn parse<C: CommandFactory + FromArgMatches>(
         out.paints()
     };
     if is_error && out.is_json() {
-        let text = text.to_string();
-        let message = text.trim().trim_start_matches("error: ");
-        out.error(&ClientError::usage(message, "run the command with --help"));
+        out.error(&usage(&text.to_string()));
     } else if painted {
         out.usage(&text.ansi().to_string(), is_error);
     } else {
         out.usage(&text.to_string(), is_error);
     }
     Err(if is_error { Exit::Usage } else { Exit::Ok }.into())
+}
+
+/// The parser's words as an error: its first line, and its tip where it has one.
+fn usage(text: &str) -> ClientError {
+    let mut lines = text.lines().map(str::trim);
+    let message = lines
+        .next()
+        .unwrap_or_default()
+        .trim_start_matches("error: ");
+    let tip = lines.find_map(|line| line.strip_prefix("tip: "));
+    ClientError::usage(message, tip.unwrap_or("run the command with --help"))
 }
 
 /// Runs a verb to its end on one thread and says what went wrong.

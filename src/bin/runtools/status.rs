@@ -1,6 +1,6 @@
 //! Whether the broker answers.
 
-use runtools_broker::client::text::Visible;
+use runtools_broker::client::text::Fields;
 use runtools_broker::client::{Exit, Outcome, Place, Route, Session};
 use runtools_broker::wire::Status;
 
@@ -19,10 +19,7 @@ pub(crate) async fn run(session: &Session) -> Outcome {
             ("version", status.version.as_str()),
             ("vault", if status.sealed { "sealed" } else { "unsealed" }),
         ];
-        lines
-            .iter()
-            .map(|(name, value)| format!("{name:<8} {}\n", Visible(value)))
-            .collect()
+        Fields(&lines).to_string()
     })?;
     if status.sealed {
         session

@@ -1,7 +1,7 @@
 //! Credentials stored for an installed tool.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use http::Method;
@@ -61,7 +61,7 @@ async fn set(args: SetArgs, session: &Session) -> Outcome {
     credential_fields(&args.fields)?;
     let client = session.client()?;
     let values = match args.from_file {
-        Some(path) => from_document(path)?,
+        Some(path) => from_document(&path)?,
         None => ask(args.fields, session)?,
     };
     let fields: BTreeMap<&str, Lent<'_>> = values
@@ -81,11 +81,11 @@ async fn set(args: SetArgs, session: &Session) -> Outcome {
     Ok(Exit::Ok)
 }
 
-fn from_document(path: PathBuf) -> Result<BTreeMap<String, Secret>, ClientError> {
+fn from_document(path: &Path) -> Result<BTreeMap<String, Secret>, ClientError> {
     let document = if path.as_os_str() == "-" {
         read_stdin()?
     } else {
-        read_file(&path)?
+        read_file(path)?
     };
     let read = document.expose(|bytes| serde_json::from_slice(bytes).ok());
     read.ok_or_else(|| {

@@ -122,10 +122,15 @@ pub(crate) async fn exec(args: ExecArgs, session: &Session) -> Outcome {
 fn result(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
-        Value::String(text) => text
-            .lines()
-            .map(|line| format!("{}\n", Visible(line)))
-            .collect(),
+        Value::String(text) => {
+            let mut lines: Vec<String> =
+                text.lines().map(|line| Visible(line).to_string()).collect();
+            lines.push(String::new());
+            lines.join(
+                "
+",
+            )
+        }
         other => {
             let json = serde_json::to_string_pretty(other).unwrap_or_default();
             format!("{}\n", visible_json(&json))

@@ -163,41 +163,29 @@ async fn get(tool: &OneTool, session: &Session) -> Outcome {
 /// A document as indented lines: for shapes that are read by people and may grow.
 fn outline(value: &Value, depth: usize) -> String {
     const DEEPEST: usize = 16;
-    let pad = "  ".repeat(depth);
-    let mut text = String::new();
-    let mut line = |name: &str, value: &Value| match value {
-        Value::Object(_) | Value::Array(_) if depth < DEEPEST && !plain_list(value) => {
-            text.push_str(&format!(
-                "{pad}{}:\n{}",
-                Visible(name),
-                outline(value, depth + 1)
-            ));
-        }
-        Value::String(word) => {
-            text.push_str(&format!("{pad}{}: {}\n", Visible(name), Visible(word)));
-        }
-        Value::Array(items) if plain_list(value) => {
-            let words: Vec<&str> = items.iter().filter_map(Value::as_str).collect();
-            text.push_str(&format!(
-                "{pad}{}: {}\n",
-                Visible(name),
-                Visible(&words.join(", "))
-            ));
-        }
-        other => {
-            text.push_str(&format!(
-                "{pad}{}: {}\n",
-                Visible(name),
-                Visible(&other.to_string())
-            ));
+    let line = |name: &str, value: &Value| {
+        let (pad, name) = ("  ".repeat(depth), Visible(name));
+        match value {
+            Value::Object(_) | Value::Array(_) if depth < DEEPEST && !plain_list(value) => {
+                format!("{pad}{name}:\n{}", outline(value, depth + 1))
+            }
+            Value::String(word) => format!("{pad}{name}: {}\n", Visible(word)),
+            Value::Array(items) if plain_list(value) => {
+                let words: Vec<&str> = items.iter().filter_map(Value::as_str).collect();
+                format!("{pad}{name}: {}\n", Visible(&words.join(", ")))
+            }
+            other => format!("{pad}{name}: {}\n", Visible(&other.to_string())),
         }
     };
-    match value {
-        Value::Object(fields) => fields.iter().for_each(|(name, value)| line(name, value)),
-        Value::Array(items) => items.iter().for_each(|value| line("-", value)),
-        other => line("-", other),
-    }
-    text
+    let lines: Vec<String> = match value {
+        Value::Object(fields) => fields
+            .iter()
+            .map(|(name, value)| line(name, value))
+            .collect(),
+        Value::Array(items) => items.iter().map(|value| line("-", value)).collect(),
+        other => vec![line("-", other)],
+    };
+    lines.concat()
 }
 
 fn plain_list(value: &Value) -> bool {
