@@ -83,6 +83,7 @@ fn with_json_every_failure_is_one_document_and_standard_error_is_silent() {
         (&["secret", "list", "--json"], 11, "unreachable"),
         (&["--json", "secret", "lsit"], 2, "usage"),
         (&["--json", "secret", "set", "A=b"], 2, "usage"),
+        (&["--json", "secret", "update", "A"], 2, "usage"),
         (
             &[
                 "--json",

@@ -42,6 +42,20 @@ pub fn plain(document: &impl Serialize) -> Result<Payload, ClientError> {
     written(document, false).map(|json| Payload::Plain(Bytes::copy_from_slice(&json)))
 }
 
+/// A JSON body of changes, none of which holds a value. What is left out of it stays as it is.
+///
+/// # Errors
+/// [`ClientError::Usage`] when it changes nothing.
+pub fn change(document: &impl Serialize) -> Result<Payload, ClientError> {
+    match plain(document)? {
+        Payload::Plain(json) if json == b"{}".as_slice() => Err(ClientError::usage(
+            "there is nothing to change",
+            "say what; --help lists it",
+        )),
+        body => Ok(body),
+    }
+}
+
 /// Writes JSON into one block of its exact size.
 pub(super) fn written(
     document: &impl Serialize,

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use http::Method;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
 use http_body_util::BodyExt;
+use rustix::fs::{Access, access};
+use rustix::io::Errno;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use serde::Deserialize;
@@ -221,6 +223,9 @@ impl Client {
     fn reason(&self, error: EgressError) -> ClientError {
         match &self.socket {
             Some(path) if error == EgressError::Connect => {
+                if access(path, Access::WRITE_OK) == Err(Errno::ACCESS) {
+                    return ClientError::file(path, &Errno::ACCESS.into());
+                }
                 ClientError::NoSocket { path: path.clone() }
             }
             _ => error.into(),

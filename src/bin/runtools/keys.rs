@@ -70,7 +70,6 @@ pub(crate) struct CreateArgs {
 
 /// What changes about a key.
 #[derive(Args, Debug)]
-#[group(required = true, multiple = true, args = ["name", "scopes", "project", "no_project"])]
 pub(crate) struct UpdateArgs {
     /// The key's id
     #[arg(value_parser = ApiKeyId::parse)]
@@ -220,7 +219,7 @@ async fn update(args: UpdateArgs, session: &Session) -> Outcome {
         scopes: args.scopes,
         project_id,
     };
-    let body = body::plain(&change)?;
+    let body = body::change(&change)?;
     // The answer has two documented forms, the key or a bare success.
     let done: Value = session
         .client()?

@@ -19,7 +19,6 @@ pub(crate) enum OrgCommand {
 
 /// What changes about the organisation. What is left out stays.
 #[derive(Args, Debug)]
-#[group(required = true, multiple = true)]
 pub(crate) struct OrgUpdateArgs {
     /// A new display name
     #[arg(long)]
@@ -95,7 +94,7 @@ async fn update(args: OrgUpdateArgs, session: &Session) -> Result<(), ClientErro
         reveal_enabled: args.reveal_enabled,
         members_reveal_shared: args.members_reveal_shared,
     });
-    let body = body::plain(&UpdateOrganization {
+    let body = body::change(&UpdateOrganization {
         name: args.name,
         settings,
     })?;

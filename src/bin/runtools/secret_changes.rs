@@ -12,10 +12,6 @@ use crate::secrets::{CategoryArg, OneArgs, ScopeArg, details, named, one};
 
 /// What changes about a secret. What is left out stays.
 #[derive(Args, Debug)]
-#[group(required = true, multiple = true, args = [
-    "category", "scope", "description", "no_description", "hosts", "any_host",
-    "revealable", "not_revealable", "expires",
-])]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub(crate) struct UpdateArgs {
     /// The secret's name
@@ -107,7 +103,7 @@ pub(crate) async fn update(args: UpdateArgs, session: &Session) -> Outcome {
         (_, true) => Some(false),
         _ => None,
     };
-    let body = body::plain(&UpdateSecret {
+    let body = body::change(&UpdateSecret {
         category: args.category.map(CategoryArg::wire),
         scope: args.scope.map(ScopeArg::wire),
         description,
