@@ -80,6 +80,14 @@ impl Client {
         self.call(Method::GET, route, None).await
     }
 
+    /// Reads what is answered without an envelope: `/v1/status`.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub async fn get_bare<T: DeserializeOwned>(&self, route: &Route) -> Result<T, ClientError> {
+        read(&self.send(Method::GET, route, Vec::new(), None).await?)
+    }
+
     /// Reads a list to its end, page after page. `route` needs no `limit` or `cursor`.
     ///
     /// # Errors

@@ -71,7 +71,7 @@ enum KeyCommand {
 fn main() -> ExitCode {
     let report = match runtools_broker::hardening::harden() {
         Ok(report) => report,
-        Err(error) => return serve::unhardened(&error),
+        Err(error) => return start::unhardened(&error),
     };
     let cli = match start::parse::<Cli>(std::env::args_os().collect()) {
         Ok(cli) => cli,

@@ -53,14 +53,6 @@ pub(crate) fn failed(error: &dyn std::error::Error, hint: &str) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// The process could not be closed to others, so it does not go on.
-pub(crate) fn unhardened(error: &dyn std::error::Error) -> ExitCode {
-    failed(
-        error,
-        "This kernel refuses a protection that the broker needs.",
-    )
-}
-
 pub(crate) fn openapi() -> ExitCode {
     let mut stdout = std::io::stdout().lock();
     match writeln!(stdout, "{}", runtools_broker::http::openapi()) {

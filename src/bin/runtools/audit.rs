@@ -113,6 +113,7 @@ async fn list(args: ListArgs, session: &Session) -> Outcome {
             "BY",
             "TOOL",
             "HOST",
+            "SOURCE",
             "OUTCOME",
         ]);
         for entry in &entries {
@@ -124,7 +125,7 @@ async fn list(args: ListArgs, session: &Session) -> Outcome {
 }
 
 /// A record's cells. Records may grow: what is not there is a hyphen, what is new is not shown.
-fn row(entry: &Value) -> [String; 7] {
+fn row(entry: &Value) -> [String; 8] {
     let at = |path: &str| entry.pointer(path).and_then(Value::as_str);
     let or_none = |text: Option<&str>| text.unwrap_or("-").to_owned();
     let time = at("/time")
@@ -137,9 +138,16 @@ fn row(entry: &Value) -> [String; 7] {
         Some("user") => at("/actor/name").or_else(|| at("/actor/id")),
         other => other,
     };
-    let outcome = match at("/decision") {
-        Some("denied" | "deny") => Some("denied"),
-        _ => at("/outcome/status"),
+    let sources = entry.pointer("/sources").and_then(Value::as_object);
+    let sources = sources.map(|fields| {
+        let each = fields
+            .iter()
+            .map(|(field, source)| format!("{field}: {}", source.as_str().unwrap_or_default()));
+        each.collect::<Vec<_>>().join(", ")
+    });
+    let outcome = match entry.pointer("/decision/denied") {
+        Some(_) => Some("denied"),
+        None => at("/outcome/status"),
     };
     [
         time.unwrap_or_else(|| "-".to_owned()),
@@ -148,6 +156,7 @@ fn row(entry: &Value) -> [String; 7] {
         or_none(by),
         or_none(at("/tool")),
         or_none(at("/host")),
+        sources.unwrap_or_else(|| "-".to_owned()),
         or_none(outcome),
     ]
 }

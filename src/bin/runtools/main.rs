@@ -42,6 +42,9 @@ static ALLOC: zeroizing_alloc::ZeroAlloc<std::alloc::System> =
     zeroizing_alloc::ZeroAlloc(std::alloc::System);
 
 fn main() -> ExitCode {
+    if let Err(error) = runtools_broker::hardening::harden() {
+        return start::unhardened(&error);
+    }
     match start::parse::<Cli>(std::env::args_os().collect()) {
         Ok(cli) => {
             let (options, command) = cli.split();

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{ColorChoice, CommandFactory, FromArgMatches};
-use runtools_broker::client::{ClientEnv, ClientError, Exit, Outcome, Output, Session};
+use runtools_broker::client::{ClientEnv, ClientError, Exit, Options, Outcome, Output, Session};
 
 use crate::global::options_of;
 
@@ -70,4 +70,14 @@ pub(crate) fn finish(session: &Session, verb: impl Future<Output = Outcome>) -> 
             error.exit().into()
         }
     }
+}
+
+/// The process could not be closed to others, so it does not go on: it may hold a value.
+pub(crate) fn unhardened(error: &dyn std::error::Error) -> ExitCode {
+    let out = Output::new(&Options::default(), &ClientEnv::read());
+    out.error(&ClientError::usage(
+        &error.to_string(),
+        "this kernel refuses a protection that the program needs",
+    ));
+    ExitCode::FAILURE
 }

@@ -12,7 +12,7 @@ pub(crate) async fn run(session: &Session) -> Outcome {
         Place::Origin { url, .. } => url.clone(),
     };
     let client = session.client_at(place)?;
-    let status: Status = client.get(&Route::new("/v1/status")).await?;
+    let status: Status = client.get_bare(&Route::new("/v1/status")).await?;
     session.out.show(&status, || {
         let lines = [
             ("broker", at.as_str()),
