@@ -1,11 +1,14 @@
 //! The audit journal, for admins of an organisation.
 
+use std::collections::HashMap;
+
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderValue, header};
 use serde::Deserialize;
+use serde_json::Value;
 use utoipa::IntoParams;
 
 use crate::audit::{Action, Filter, Scope, SecretFilter, Verdict};
@@ -107,10 +110,36 @@ pub(super) async fn list(
     }
     let vault = caller.vault.clone();
     let page = off_the_loop(move || vault.journal().query(&filter)).await??;
-    Ok(reply::list(
-        page.entries,
-        page.next.map(|seq| seq.to_string()),
-    ))
+    let names = names(&caller).await?;
+    let mut entries = Vec::with_capacity(page.entries.len());
+    for entry in &page.entries {
+        let mut entry = serde_json::to_value(entry).map_err(|_| ApiError::internal())?;
+        let actor = entry.get_mut("actor").and_then(Value::as_object_mut);
+        if let Some(actor) = actor
+            && let Some(name) = actor
+                .get("id")
+                .and_then(Value::as_str)
+                .and_then(|id| names.get(id))
+        {
+            actor.insert("name".to_owned(), name.clone().into());
+        }
+        entries.push(entry);
+    }
+    Ok(reply::list(entries, page.next.map(|seq| seq.to_string())))
+}
+
+/// What the organisation's members are called: the journal itself keeps ids.
+async fn names(caller: &Caller) -> Result<HashMap<String, String>, ApiError> {
+    let org = caller.vault.org(caller.principal.org())?;
+    let members = caller
+        .app
+        .directory
+        .all_members(&caller.vault, &org)
+        .await?;
+    Ok(members
+        .iter()
+        .map(|m| (m.user().to_string(), m.name().to_owned()))
+        .collect())
 }
 
 /// Reads the journal's head: keep it somewhere else, so that a cut tail shows.
