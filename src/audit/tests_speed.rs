@@ -1,4 +1,5 @@
-//! Measurements, run by hand: `cargo test --lib -- --ignored --nocapture audit::tests_speed`.
+//! Measurements, short enough to run with the tests; `SCALE` makes them long enough to be quoted:
+//! `cargo test --release --lib audit::tests_speed -- --nocapture`.
 
 use std::fs::File;
 use std::io;
@@ -19,6 +20,9 @@ use crate::clock::{SystemClock, Timestamp};
 use crate::crypto::SystemRandom;
 use crate::id::RequestId;
 use crate::name::{ActionName, FieldName, Host, ToolSlug};
+
+/// How many times the work of an ordinary test run.
+const SCALE: u32 = 1;
 
 /// A disk that keeps nothing, so that only our own work is measured.
 #[derive(Debug)]
@@ -106,21 +110,31 @@ async fn measure(what: &str, disk: Arc<dyn Disk>, dir: &Path, each: u32) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "a measurement"]
 async fn recording() {
     let temp = tempfile::tempdir().unwrap();
-    measure("no disk", Arc::new(Nowhere), &temp.path().join("a"), 4000).await;
-    measure("fdatasync", Arc::new(System), &temp.path().join("b"), 1000).await;
+    measure(
+        "no disk",
+        Arc::new(Nowhere),
+        &temp.path().join("a"),
+        40 * SCALE,
+    )
+    .await;
+    measure(
+        "fdatasync",
+        Arc::new(System),
+        &temp.path().join("b"),
+        10 * SCALE,
+    )
+    .await;
 }
 
 #[test]
-#[ignore = "a measurement"]
 fn verifying() {
-    const RECORDS: u64 = 250_000;
+    let records = 2_500 * u64::from(SCALE);
     let mut out = export::header(store(), Head::GENESIS, &sign_key().public()).unwrap();
     let time = time_text(Timestamp::from_millis(1_700_000_000_000));
     let (mut head, mut line, event) = (Head::GENESIS, Vec::new(), typical());
-    for seq in 1..=RECORDS {
+    for seq in 1..=records {
         line.clear();
         write_event(&mut line, seq, &time, &event).unwrap();
         line.pop();
@@ -140,9 +154,9 @@ fn verifying() {
     let start = Instant::now();
     let report = verify_export(out.as_slice(), &sign_key().public()).unwrap();
     let took = start.elapsed();
-    assert_eq!((report.verdict, report.records), (Verdict::Intact, RECORDS));
+    assert_eq!((report.verdict, report.records), (Verdict::Intact, records));
     println!(
-        "{RECORDS} records of {} bytes verified in {took:?}",
+        "{records} records of {} bytes verified in {took:?}",
         line.len()
     );
 }

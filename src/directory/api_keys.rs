@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::audit::Recorded;
 use crate::clock::Timestamp;
-use crate::crypto::{Digest, Owner, sha256};
+use crate::crypto::Owner;
 use crate::id::{ApiKeyId, OrgId, UserId};
 use crate::policy::{
     CreateApiKey, ListApiKeys, Permit, ReadApiKey, RevokeApiKey, RotateApiKey, Scopes, UpdateApiKey,
@@ -14,8 +14,9 @@ use crate::store::{Batch, Expect};
 use crate::vault::{OrgKeys, Unsealed, Vault, parse_expiry};
 use crate::wire::{self, ApiKeyStatus};
 
+use super::key_records::{all_keys, check_project, ended, put_key, read_key};
 use super::organizations::check_name;
-use super::place::{KeyIndex, KeyRecord, key_place, keys_prefix, token_place};
+use super::place::{KeyIndex, KeyRecord, key_place, token_place};
 use super::{Directory, DirectoryError, Token};
 
 /// The longest grace of a replaced key, in seconds (7 days).
@@ -384,68 +385,4 @@ impl Directory {
             owner_email: owner.and_then(|m| m.email().map(str::to_owned)),
         })
     }
-}
-
-fn ended(record: &KeyRecord, now: Timestamp) -> ApiKeyStatus {
-    if record.revoked.is_some_and(|end| end <= now) {
-        ApiKeyStatus::Revoked
-    } else if record.expires.is_some_and(|end| end <= now) {
-        ApiKeyStatus::Expired
-    } else {
-        ApiKeyStatus::Active
-    }
-}
-
-fn check_project(project: Option<&str>) -> Result<(), DirectoryError> {
-    let sound = project.is_none_or(|id| crate::id::ObjectId::parse(id).is_ok());
-    if sound {
-        Ok(())
-    } else {
-        Err(DirectoryError::Rule("a project is named by its id, a UUID"))
-    }
-}
-
-async fn read_key(
-    vault: &Vault,
-    org: &OrgKeys,
-    id: ApiKeyId,
-) -> Result<(KeyRecord, Digest), DirectoryError> {
-    let place = key_place(org, id);
-    let record = vault
-        .store()
-        .get(&place)
-        .await?
-        .ok_or(DirectoryError::NotFound)?;
-    let key = vault.open_state(org.kek(), org.id(), Owner::SYSTEM, &place, &record)?;
-    Ok((key, sha256(record.as_bytes())))
-}
-
-async fn all_keys(
-    vault: &Vault,
-    org: &OrgKeys,
-) -> Result<Vec<(KeyRecord, Digest)>, DirectoryError> {
-    let (prefix, mut after, mut keys) = (keys_prefix(org), None, Vec::new());
-    loop {
-        let page = vault.store().scan(&prefix, after.as_ref(), 256).await?;
-        let Some((last, _)) = page.last() else {
-            return Ok(keys);
-        };
-        after = Some(last.clone());
-        for (place, record) in page {
-            let key = vault.open_state(org.kek(), org.id(), Owner::SYSTEM, &place, &record)?;
-            keys.push((key, sha256(record.as_bytes())));
-        }
-    }
-}
-
-fn put_key(
-    vault: &Vault,
-    org: &OrgKeys,
-    record: &KeyRecord,
-    batch: &mut Batch,
-) -> Result<(), DirectoryError> {
-    let place = key_place(org, record.id);
-    let sealed = vault.seal_state(org.kek(), org.id(), Owner::SYSTEM, &place, record)?;
-    batch.put(place, sealed);
-    Ok(())
 }

@@ -8,6 +8,7 @@
 mod api_keys;
 mod authenticate;
 mod error;
+mod key_records;
 mod members;
 mod organizations;
 mod place;

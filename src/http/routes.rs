@@ -10,8 +10,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{
-    ApiError, App, api_keys, audit, idempotency, layers, operator, organizations, secrets, system,
-    tools,
+    ApiError, App, api_keys, audit, custom_tools, idempotency, layers, operator, organizations,
+    secret_versions, secrets, system, tools,
 };
 
 #[derive(OpenApi)]
@@ -58,9 +58,9 @@ fn table() -> OpenApiRouter<App> {
         .routes(routes!(secrets::get, secrets::update, secrets::delete))
         .routes(routes!(secrets::reveal))
         .routes(routes!(secrets::rotate))
-        .routes(routes!(secrets::restore))
-        .routes(routes!(secrets::versions))
-        .routes(routes!(secrets::roll_back))
+        .routes(routes!(secret_versions::restore))
+        .routes(routes!(secret_versions::versions))
+        .routes(routes!(secret_versions::roll_back))
         .routes(routes!(tools::list))
         .routes(routes!(tools::get))
         .routes(routes!(tools::install, tools::uninstall))
@@ -71,9 +71,9 @@ fn table() -> OpenApiRouter<App> {
         ))
         .routes(routes!(tools::explain))
         .routes(routes!(tools::execute))
-        .routes(routes!(tools::write_custom))
-        .routes(routes!(tools::delete_custom))
-        .routes(routes!(tools::set_visibility))
+        .routes(routes!(custom_tools::write_custom))
+        .routes(routes!(custom_tools::delete_custom))
+        .routes(routes!(custom_tools::set_visibility))
         .routes(routes!(audit::list))
         .routes(routes!(audit::head))
         .routes(routes!(audit::verify))

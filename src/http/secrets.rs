@@ -31,7 +31,7 @@ pub(super) struct Whose {
     /// Whether the organisation's is meant. For reading, left out means one's own if there is one,
     /// else the organisation's.
     #[serde(alias = "org_wide")]
-    org_wide: Option<bool>,
+    pub(super) org_wide: Option<bool>,
     /// With DELETE: destroy at once, without the time to restore.
     destroy: Option<bool>,
 }
@@ -58,7 +58,7 @@ pub(super) struct ListQuery {
     limit: Option<usize>,
 }
 
-fn named(text: &str) -> Result<SecretName, ApiError> {
+pub(super) fn named(text: &str) -> Result<SecretName, ApiError> {
     SecretName::parse(text).map_err(|error| {
         let nearest = match &error {
             SecretNameError::Alphabet { nearest } => nearest.as_ref(),
@@ -77,7 +77,7 @@ fn named(text: &str) -> Result<SecretName, ApiError> {
     })
 }
 
-fn if_match(headers: &HeaderMap) -> Option<&str> {
+pub(super) fn if_match(headers: &HeaderMap) -> Option<&str> {
     // A value that is no text matches nothing.
     headers
         .get(header::IF_MATCH)
@@ -85,7 +85,7 @@ fn if_match(headers: &HeaderMap) -> Option<&str> {
 }
 
 impl Caller {
-    fn secret(&self, name: SecretName, org_wide: Option<bool>) -> SecretRef {
+    pub(super) fn secret(&self, name: SecretName, org_wide: Option<bool>) -> SecretRef {
         let shared = org_wide.unwrap_or(false);
         SecretRef {
             owner: if shared {
@@ -98,7 +98,11 @@ impl Caller {
     }
 
     /// For reading: one's own if there is one, else the organisation's.
-    async fn secret_to_read(&self, name: SecretName, whose: Whose) -> Result<SecretRef, ApiError> {
+    pub(super) async fn secret_to_read(
+        &self,
+        name: SecretName,
+        whose: Whose,
+    ) -> Result<SecretRef, ApiError> {
         if whose.org_wide.is_none() {
             let own = self.secret(name.clone(), None);
             let org = self.vault.org(self.principal.org())?;
@@ -114,7 +118,7 @@ impl Caller {
         Ok(self.secret(name, whose.org_wide))
     }
 
-    fn secret_event(&self, action: Action, secret: &SecretRef) -> Event {
+    pub(super) fn secret_event(&self, action: Action, secret: &SecretRef) -> Event {
         let shared = secret.owner == Owner::ORG_SHARED;
         self.event(action)
             .target(Target::new(TargetKind::Secret).name(&secret.name))
@@ -125,7 +129,7 @@ impl Caller {
         found.to_wire(self.vault.retention_days())
     }
 
-    fn answer(&self, found: &Found) -> Response {
+    pub(super) fn answer(&self, found: &Found) -> Response {
         reply::tagged(reply::data(self.shown(found)), &found.etag().to_string())
     }
 }
@@ -376,69 +380,4 @@ pub(super) async fn delete(
         level,
         purge_at,
     }))
-}
-
-/// Restores a deleted secret.
-#[utoipa::path(post, path = "/v1/secrets/{name}/restore", tag = "secrets",
-    params(("name" = String, Path), Whose),
-    responses((status = 200, description = "Restored", body = wire::Answer<wire::SecretMetadata>)))]
-pub(super) async fn restore(
-    caller: Caller,
-    Path(name): Path<String>,
-    QueryString(whose): QueryString<Whose>,
-) -> Result<Response, ApiError> {
-    let secret = caller.secret(named(&name)?, whose.org_wide);
-    let event = caller.secret_event(Action::SecretRestore, &secret);
-    let permit = caller.may::<DeleteSecret>(secret).await?;
-    let found = caller
-        .audited(event, async |recorded| {
-            caller.vault.restore_secret(&permit, recorded).await
-        })
-        .await?;
-    Ok(caller.answer(&found))
-}
-
-/// Lists the versions that are kept.
-#[utoipa::path(get, path = "/v1/secrets/{name}/versions", tag = "secrets",
-    params(("name" = String, Path), Whose),
-    responses((status = 200, description = "Newest first", body = wire::List<wire::SecretVersion>)))]
-pub(super) async fn versions(
-    caller: Caller,
-    Path(name): Path<String>,
-    QueryString(whose): QueryString<Whose>,
-) -> Result<Response, ApiError> {
-    let secret = caller.secret_to_read(named(&name)?, whose).await?;
-    let permit = caller.may::<ReadSecret>(secret).await?;
-    Ok(reply::list(
-        caller.vault.secret_versions(&permit).await?,
-        None,
-    ))
-}
-
-/// Brings an older version back, as a new one.
-#[utoipa::path(post, path = "/v1/secrets/{name}/versions/{version}/restore", tag = "secrets",
-    params(("name" = String, Path), ("version" = u64, Path), Whose),
-    responses((status = 200, description = "Rolled back", body = wire::Answer<wire::SecretMetadata>)))]
-pub(super) async fn roll_back(
-    caller: Caller,
-    Path((name, version)): Path<(String, String)>,
-    QueryString(whose): QueryString<Whose>,
-    headers: HeaderMap,
-) -> Result<Response, ApiError> {
-    let version = version
-        .parse()
-        .map_err(|_| ApiError::bad_request("A version is a number."))?;
-    let secret = caller.secret(named(&name)?, whose.org_wide);
-    let event = caller.secret_event(Action::SecretRollback, &secret);
-    let permit = caller.may::<UpdateSecret>(secret).await?;
-    let condition = if_match(&headers);
-    let found = caller
-        .audited(event, async |recorded| {
-            caller
-                .vault
-                .roll_back_secret(&permit, version, condition, recorded)
-                .await
-        })
-        .await?;
-    Ok(caller.answer(&found))
 }

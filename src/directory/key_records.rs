@@ -1,0 +1,75 @@
+//! The records of API keys.
+
+use crate::clock::Timestamp;
+use crate::crypto::{Digest, Owner, sha256};
+use crate::id::ApiKeyId;
+use crate::store::Batch;
+use crate::vault::{OrgKeys, Vault};
+use crate::wire::ApiKeyStatus;
+
+use super::DirectoryError;
+use super::place::{KeyRecord, key_place, keys_prefix};
+
+pub(super) fn ended(record: &KeyRecord, now: Timestamp) -> ApiKeyStatus {
+    if record.revoked.is_some_and(|end| end <= now) {
+        ApiKeyStatus::Revoked
+    } else if record.expires.is_some_and(|end| end <= now) {
+        ApiKeyStatus::Expired
+    } else {
+        ApiKeyStatus::Active
+    }
+}
+
+pub(super) fn check_project(project: Option<&str>) -> Result<(), DirectoryError> {
+    let sound = project.is_none_or(|id| crate::id::ObjectId::parse(id).is_ok());
+    if sound {
+        Ok(())
+    } else {
+        Err(DirectoryError::Rule("a project is named by its id, a UUID"))
+    }
+}
+
+pub(super) async fn read_key(
+    vault: &Vault,
+    org: &OrgKeys,
+    id: ApiKeyId,
+) -> Result<(KeyRecord, Digest), DirectoryError> {
+    let place = key_place(org, id);
+    let record = vault
+        .store()
+        .get(&place)
+        .await?
+        .ok_or(DirectoryError::NotFound)?;
+    let key = vault.open_state(org.kek(), org.id(), Owner::SYSTEM, &place, &record)?;
+    Ok((key, sha256(record.as_bytes())))
+}
+
+pub(super) async fn all_keys(
+    vault: &Vault,
+    org: &OrgKeys,
+) -> Result<Vec<(KeyRecord, Digest)>, DirectoryError> {
+    let (prefix, mut after, mut keys) = (keys_prefix(org), None, Vec::new());
+    loop {
+        let page = vault.store().scan(&prefix, after.as_ref(), 256).await?;
+        let Some((last, _)) = page.last() else {
+            return Ok(keys);
+        };
+        after = Some(last.clone());
+        for (place, record) in page {
+            let key = vault.open_state(org.kek(), org.id(), Owner::SYSTEM, &place, &record)?;
+            keys.push((key, sha256(record.as_bytes())));
+        }
+    }
+}
+
+pub(super) fn put_key(
+    vault: &Vault,
+    org: &OrgKeys,
+    record: &KeyRecord,
+    batch: &mut Batch,
+) -> Result<(), DirectoryError> {
+    let place = key_place(org, record.id);
+    let sealed = vault.seal_state(org.kek(), org.id(), Owner::SYSTEM, &place, record)?;
+    batch.put(place, sealed);
+    Ok(())
+}
