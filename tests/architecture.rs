@@ -1,0 +1,186 @@
+//! The house rules that a compiler does not know, read off the sources.
+//!
+//! A rule is a function from one file to what is wrong in it. Each is tried twice: on the tree, where
+//! it must find nothing, and on a seeded violation, which it must find.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test may panic"
+)]
+
+#[path = "architecture/rules.rs"]
+mod rules;
+#[path = "architecture/source.rs"]
+mod source;
+
+use rules::{
+    DOORS, EXPOSERS, MAX_LINES, Rule, UNFINISHED, doors_are_kept, exposers_are_listed,
+    files_are_short, imports_go_left, lints_are_expected_with_reasons, nothing_is_unfinished,
+    nothing_is_unsafe, nothing_prints,
+};
+use source::{Source, sources};
+
+#[track_caller]
+fn holds(rule: Rule, dirs: &[&str]) {
+    let all = sources(dirs);
+    assert!(all.len() > 5, "no sources were found");
+    let found: Vec<_> = all.iter().flat_map(rule).collect();
+    assert!(found.is_empty(), "\n{}\n", found.join("\n"));
+}
+
+/// Whether `rule` finds something in a file of this path and text.
+fn finds(rule: Rule, path: &str, text: &str) -> bool {
+    !rule(&Source::new(path, text)).is_empty()
+}
+
+#[test]
+fn every_module_imports_only_what_stands_to_its_left() {
+    let rule = imports_go_left;
+    assert!(finds(rule, "src/crypto/key.rs", "use crate::vault::Vault;"));
+    assert!(finds(
+        rule,
+        "src/store/mod.rs",
+        "use crate::{id::{A, B}, broker::C};"
+    ));
+    assert!(finds(rule, "src/id.rs", "fn f() { crate::http::serve() }"));
+    assert!(finds(
+        rule,
+        "src/bin/runtools/main.rs",
+        "use runtools_broker::store::Store;"
+    ));
+    assert!(finds(rule, "src/utils.rs", ""));
+    assert!(!finds(
+        rule,
+        "src/vault/mod.rs",
+        "use crate::{id::{A, B}, store::C};"
+    ));
+    assert!(!finds(
+        rule,
+        "src/id.rs",
+        "/// See [`crate::http`].\nconst A: &str = \"crate::http\";"
+    ));
+    holds(rule, &["src"]);
+}
+
+#[test]
+fn every_dependency_is_used_behind_its_door() {
+    let rule = doors_are_kept;
+    for (what, _) in DOORS {
+        assert!(
+            finds(rule, "src/vault/mod.rs", &format!("use {what};")),
+            "{what}"
+        );
+    }
+    assert!(!finds(rule, "src/vault/tests_x.rs", "use sled::Db;"));
+    assert!(!finds(rule, "src/store/sled_engine.rs", "use sled::Db;"));
+    holds(rule, &["src"]);
+}
+
+#[test]
+fn nothing_prints_but_the_output_modules() {
+    assert!(finds(
+        nothing_prints,
+        "src/vault/mod.rs",
+        "fn f() { println!(\"{x}\") }"
+    ));
+    assert!(finds(
+        nothing_prints,
+        "src/bin/runtools/auth.rs",
+        "fn f() { eprint!(\"\") }"
+    ));
+    holds(nothing_prints, &["src"]);
+}
+
+#[test]
+fn secrets_are_exposed_only_where_it_is_listed() {
+    let rule = exposers_are_listed;
+    assert!(finds(
+        rule,
+        "src/audit/event.rs",
+        "fn f() { value.expose(|v| v.len()) }"
+    ));
+    assert!(finds(rule, "src/audit/event.rs", "let f = Secret::expose;"));
+    assert!(!finds(
+        rule,
+        "src/audit/event.rs",
+        "#[cfg(test)]\nmod tests {\n s.expose(f) }"
+    ));
+    holds(rule, &["src"]);
+    for (path, _) in EXPOSERS {
+        assert!(
+            sources(&["src"]).iter().any(|source| source.path == *path),
+            "{path} is gone"
+        );
+    }
+}
+
+#[test]
+fn files_end_before_they_tire_the_reader() {
+    assert!(finds(
+        files_are_short,
+        "src/x.rs",
+        &"\n".repeat(MAX_LINES + 1)
+    ));
+    assert!(!finds(files_are_short, "src/x.rs", &"\n".repeat(MAX_LINES)));
+    holds(files_are_short, &["src", "tests"]);
+}
+
+#[test]
+fn nothing_is_left_for_later() {
+    for what in UNFINISHED {
+        let text = if what.ends_with('!') || what.starts_with('#') {
+            format!("{what}()")
+        } else {
+            format!("// {what}: x")
+        };
+        assert!(finds(nothing_is_unfinished, "src/x.rs", &text), "{what}");
+    }
+    let all: Vec<_> = sources(&["src", "tests"])
+        .into_iter()
+        .filter(|source| !source.path.starts_with("tests/architecture"))
+        .collect();
+    let found: Vec<_> = all.iter().flat_map(nothing_is_unfinished).collect();
+    assert!(found.is_empty(), "\n{}\n", found.join("\n"));
+}
+
+#[test]
+fn no_lint_is_silenced_without_a_reason() {
+    let rule = lints_are_expected_with_reasons;
+    assert!(finds(
+        rule,
+        "src/x.rs",
+        "#[expect(clippy::panic)]\nfn f() {}"
+    ));
+    assert!(finds(
+        rule,
+        "src/x.rs",
+        "#![allow(clippy::panic, reason = \"x\")]"
+    ));
+    assert!(!finds(
+        rule,
+        "tests/x.rs",
+        "#![allow(clippy::panic, reason = \"x\")]"
+    ));
+    assert!(!finds(
+        rule,
+        "src/x.rs",
+        "fn f() { x.expect(1); scopes.allow(2) }"
+    ));
+    holds(rule, &["src", "tests"]);
+}
+
+#[test]
+fn nothing_is_unsafe_anywhere() {
+    assert!(finds(
+        nothing_is_unsafe,
+        "src/x.rs",
+        "fn f() { unsafe { g() } }"
+    ));
+    assert!(!finds(
+        nothing_is_unsafe,
+        "src/x.rs",
+        "// unsafe\nconst A: &str = \"unsafe\";"
+    ));
+    holds(nothing_is_unsafe, &["src", "tests"]);
+}

@@ -1,0 +1,280 @@
+//! The rules: what stands where, and who may do what.
+
+use super::source::{Source, line_of, words};
+
+/// A module may import what stands to its left.
+const LINE: [&str; 22] = [
+    // words
+    "secret",
+    "name",
+    "id",
+    "clock",
+    "wire", //
+    // machines
+    "crypto",
+    "custody",
+    "store",
+    "audit",
+    "egress",
+    "policy", //
+    // journeys
+    "vault",
+    "directory",
+    "tools",
+    "broker", //
+    // surface
+    "http",
+    "client",
+    "config",
+    "telemetry",
+    "hardening",
+    "daemon", //
+    "bin",
+];
+
+/// What the command line may use of the library: it is a client, and knows nothing of the inside.
+const CLI: [&str; 8] = [
+    "secret",
+    "name",
+    "id",
+    "clock",
+    "wire",
+    "client",
+    "config",
+    "hardening",
+];
+
+/// Dependencies and powers, and the one place where each is used.
+pub const DOORS: [(&str, &[&str]); 30] = [
+    ("aes_gcm::", &["src/crypto/"]),
+    ("hkdf::", &["src/crypto/"]),
+    ("hmac::", &["src/crypto/"]),
+    ("sha2::", &["src/crypto/"]),
+    ("ring::rand", &["src/crypto/"]),
+    ("ring::signature", &["src/crypto/"]),
+    ("ring::digest", &["src/crypto/"]),
+    ("ring::hmac", &["src/crypto/"]),
+    ("ring::aead", &["src/crypto/"]),
+    ("argon2::", &["src/custody/"]),
+    ("sled::", &["src/store/"]),
+    ("TcpStream::connect", &["src/egress/"]),
+    ("TcpSocket", &["src/egress/"]),
+    ("UnixStream::connect", &["src/egress/"]),
+    ("UdpSocket", &["src/egress/"]),
+    ("lookup_host", &["src/egress/"]),
+    ("ToSocketAddrs", &["src/egress/"]),
+    ("ClientConfig", &["src/egress/"]),
+    ("TlsConnector", &["src/egress/"]),
+    ("webpki_roots::", &["src/egress/"]),
+    ("hyper::client", &["src/egress/"]),
+    ("axum::", &["src/http/", "src/daemon/"]),
+    ("clap::", &["src/bin/"]),
+    ("clap_complete::", &["src/bin/"]),
+    ("clap_mangen::", &["src/bin/"]),
+    ("std::env", &["src/config/"]),
+    ("stdout()", PRINTERS),
+    ("stderr()", PRINTERS),
+    ("SystemTime::now", &["src/clock.rs"]),
+    ("Command::new", &[]),
+];
+
+/// Who may write to a terminal. The hook for panics does, and logs look whether there is one.
+const PRINTERS: &[&str] = &[
+    "src/bin/runtools-broker/",
+    "src/client/output.rs",
+    "src/client/prompt.rs",
+    "src/hardening/panics.rs",
+    "src/telemetry/logs.rs",
+];
+
+/// Who may look at a secret, and how often. A new place belongs here only after somebody asked
+/// whether the bytes can be lent to an old one instead.
+pub const EXPOSERS: &[(&str, usize)] = &[
+    ("src/audit/segment.rs", 1),
+    ("src/broker/lease.rs", 1),
+    ("src/broker/place.rs", 7),
+    ("src/broker/scrub/patterns.rs", 2),
+    ("src/crypto/hash.rs", 1),
+    ("src/crypto/key.rs", 1),
+    ("src/crypto/obx1.rs", 1),
+    ("src/crypto/sign.rs", 1),
+    ("src/custody/passphrase.rs", 2),
+    ("src/custody/slot.rs", 2),
+    ("src/directory/token.rs", 2),
+    ("src/egress/endpoint.rs", 1),
+    ("src/http/api_keys.rs", 1),
+    ("src/http/secrets.rs", 1),
+    ("src/store/state.rs", 1),
+    ("src/vault/keyring.rs", 4),
+    ("src/vault/metadata.rs", 2),
+    ("src/vault/state.rs", 1),
+    ("src/vault/system.rs", 1),
+    ("src/vault/value.rs", 3),
+];
+
+pub const MAX_LINES: usize = 400;
+
+/// Words that say a thing is not done, or not right.
+pub const UNFINISHED: [&str; 8] = [
+    "todo!",
+    "unimplemented!",
+    "dbg!",
+    "#[ignore",
+    "TODO",
+    "FIXME",
+    "XXX",
+    "HACK",
+];
+
+pub type Rule = fn(&Source) -> Vec<String>;
+
+fn at(source: &Source, byte: usize, what: &str) -> String {
+    format!("{}:{}: {what}", source.path, line_of(&source.code, byte))
+}
+
+fn place(module: &str) -> Option<usize> {
+    LINE.iter().position(|name| *name == module)
+}
+
+/// The names that follow `root` in `code`, with where: `crate::a::b` and `crate::{a::b, c}`.
+fn imports<'a>(code: &'a str, root: &'a str) -> Vec<(usize, &'a str)> {
+    let mut found = Vec::new();
+    for start in words(code, root) {
+        let rest = &code[start + root.len()..];
+        let Some(group) = rest.strip_prefix('{') else {
+            found.push((start, ident(rest)));
+            continue;
+        };
+        let (mut depth, mut begins) = (0, true);
+        for (index, letter) in group.char_indices() {
+            match letter {
+                '{' => depth += 1,
+                '}' if depth == 0 => break,
+                '}' => depth -= 1,
+                ',' if depth == 0 => begins = true,
+                letter if begins && !letter.is_whitespace() => {
+                    found.push((start, ident(&group[index..])));
+                    begins = false;
+                }
+                _ => {}
+            }
+        }
+    }
+    found
+}
+
+fn ident(text: &str) -> &str {
+    let end = text.find(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
+    &text[..end.unwrap_or(text.len())]
+}
+
+pub fn imports_go_left(source: &Source) -> Vec<String> {
+    let Some(module) = source.module().filter(|module| *module != "manual") else {
+        return Vec::new();
+    };
+    let Some(here) = place(module) else {
+        return vec![format!("{}: not on the import line", source.path)];
+    };
+    let cli = source.path.starts_with("src/bin/runtools/");
+    let used = imports(&source.code, "crate::")
+        .into_iter()
+        .filter(|_| module != "bin")
+        .chain(imports(&source.code, "runtools_broker::"));
+    used.filter(|(_, used)| {
+        let right = place(used).is_some_and(|there| there > here);
+        right || (cli && !CLI.contains(used))
+    })
+    .map(|(byte, used)| at(source, byte, &format!("{module} may not import {used}")))
+    .collect()
+}
+
+pub fn doors_are_kept(source: &Source) -> Vec<String> {
+    let mut found = Vec::new();
+    for (what, homes) in DOORS {
+        if homes.iter().any(|home| source.path.starts_with(home)) {
+            continue;
+        }
+        for byte in words(source.shipped(), what) {
+            found.push(at(source, byte, &format!("`{what}` belongs to {homes:?}")));
+        }
+    }
+    found
+}
+
+pub fn nothing_prints(source: &Source) -> Vec<String> {
+    let macros = ["println!", "print!", "eprintln!", "eprint!"];
+    let found = macros.iter().flat_map(|what| {
+        words(source.shipped(), what).map(|byte| at(source, byte, "prints by itself"))
+    });
+    found.collect()
+}
+
+fn exposures(source: &Source) -> usize {
+    let code = source.shipped();
+    let reads = |word| {
+        let named = words(code, word);
+        named.filter(|at| matches!(code.as_bytes()[at.saturating_sub(1)], b'.' | b':'))
+    };
+    reads("expose").count()
+}
+
+pub fn exposers_are_listed(source: &Source) -> Vec<String> {
+    let counted = exposures(source);
+    let listed = EXPOSERS.iter().find(|(path, _)| *path == source.path);
+    let listed = listed.map_or(0, |(_, count)| *count);
+    if counted == listed {
+        return Vec::new();
+    }
+    vec![format!(
+        "(\"{}\", {counted}), // exposes secrets; {listed} times are listed",
+        source.path
+    )]
+}
+
+pub fn files_are_short(source: &Source) -> Vec<String> {
+    let lines = source.text.lines().count();
+    let long = lines > MAX_LINES;
+    long.then(|| format!("{}: {lines} lines", source.path))
+        .into_iter()
+        .collect()
+}
+
+pub fn nothing_is_unfinished(source: &Source) -> Vec<String> {
+    let mut found = Vec::new();
+    for what in UNFINISHED {
+        // Notes to oneself stand in comments; macros and attributes stand in code.
+        let code = what.ends_with('!') || what.starts_with('#');
+        let text = if code { &source.code } else { &source.text };
+        for byte in words(text, what) {
+            found.push(at(source, byte, &format!("`{what}`")));
+        }
+    }
+    found
+}
+
+pub fn lints_are_expected_with_reasons(source: &Source) -> Vec<String> {
+    let shipped = source.path.starts_with("src/");
+    let mut found = Vec::new();
+    for word in ["allow", "expect"] {
+        for byte in words(&source.code, word) {
+            let before = source.code[..byte].trim_end();
+            if !(before.ends_with("#[") || before.ends_with("#![")) {
+                continue;
+            }
+            let rest = &source.code[byte..];
+            let attribute = &rest[..rest.find(']').unwrap_or(rest.len())];
+            if !attribute.contains("reason =") {
+                found.push(at(source, byte, "a lint is silenced without a reason"));
+            }
+            if word == "allow" && shipped {
+                found.push(at(source, byte, "`allow` outlives its cause: use `expect`"));
+            }
+        }
+    }
+    found
+}
+
+pub fn nothing_is_unsafe(source: &Source) -> Vec<String> {
+    let found = words(&source.code, "unsafe");
+    found.map(|byte| at(source, byte, "`unsafe`")).collect()
+}
