@@ -40,3 +40,5 @@ pub mod daemon;
 pub mod hardening;
 pub mod http;
 pub mod telemetry;
+
+pub mod manual;

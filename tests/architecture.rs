@@ -2,13 +2,6 @@
 //!
 //! A rule is a function from one file to what is wrong in it. Each is tried twice: on the tree, where
 //! it must find nothing, and on a seeded violation, which it must find.
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::string_slice,
-    reason = "a test may panic"
-)]
-
 #[path = "architecture/rules.rs"]
 mod rules;
 #[path = "architecture/source.rs"]

@@ -84,12 +84,12 @@ fn crm() -> ToolSlug {
     ToolSlug::parse("crm").unwrap()
 }
 
-fn user_id(byte: u8) -> Option<UserId> {
-    Some(UserId::from_random([byte; 16]))
+fn user_id(byte: u8) -> UserId {
+    UserId::from_random([byte; 16])
 }
 
-fn named(name: &str) -> Option<SecretFilter> {
-    Some(SecretFilter::Name(name.to_owned()))
+fn named(name: &str) -> SecretFilter {
+    SecretFilter::Name(name.to_owned())
 }
 
 const SECOND: Option<Timestamp> = Some(Timestamp::from_millis(1_700_000_001_000));
@@ -103,12 +103,12 @@ async fn conditions_narrow_what_is_found() {
     let journal = three(&rig).await;
     let cases: &[Case] = &[
         (|_| {}, &[3, 2, 1]),
-        (|filter| filter.actor = user_id(9), &[3]),
-        (|filter| filter.actor = user_id(8), &[]),
+        (|filter| filter.actor = Some(user_id(9)), &[3]),
+        (|filter| filter.actor = Some(user_id(8)), &[]),
         (|filter| filter.tool = Some(crm()), &[2]),
         (|filter| filter.action = Some(Action::SecretReveal), &[3, 1]),
-        (|filter| filter.secret = named("CRM_KEY"), &[2]),
-        (|filter| filter.secret = named("CRM"), &[]),
+        (|filter| filter.secret = Some(named("CRM_KEY")), &[2]),
+        (|filter| filter.secret = Some(named("CRM")), &[]),
         (|filter| filter.secret = BY_ID, &[2]),
         (|filter| filter.since = SECOND, &[3, 2]),
         (|filter| filter.until = SECOND, &[1]),

@@ -100,7 +100,7 @@ async fn measure(what: &str, disk: Arc<dyn Disk>, dir: &Path, each: u32) {
         task.await.unwrap();
     }
     journal.close();
-    let (took, used) = (start.elapsed(), cpu() - used);
+    let (took, used) = (start.elapsed(), cpu().saturating_sub(used));
     let records = 2 * 64 * each;
     println!(
         "{what}: {records} records (half outcomes), {:.0} intents/s, {:.2} us CPU per record",

@@ -58,7 +58,7 @@ pub(super) async fn read(incoming: Incoming, patterns: &Patterns) -> Result<Answ
     let is = BodyIs::under(&encoding);
     let headers = scrub_headers(incoming.headers, patterns, is, &hits).into_map();
     let limits = Limits {
-        decoded: MAX_ANSWER as u64,
+        decoded: u64::try_from(MAX_ANSWER).unwrap_or(u64::MAX),
         ..Limits::default()
     };
     let mut body = scrub_body(incoming.body, patterns, &encoding, limits, &hits);
@@ -102,10 +102,9 @@ impl Answer {
             // Parsing undoes escapes of every mixture, so what it yields is searched again.
             scrub_json(&mut value, patterns, &self.hits);
             return match pick {
-                Some(pointer) if self.succeeded() => value
-                    .pointer_mut(pointer)
-                    .map(Value::take)
-                    .unwrap_or(Value::Null),
+                Some(pointer) if self.succeeded() => {
+                    value.pointer_mut(pointer).map_or(Value::Null, Value::take)
+                }
                 _ => value,
             };
         }

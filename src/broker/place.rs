@@ -249,7 +249,7 @@ fn basic(
             pair.extend_from_slice(password);
         });
     })?;
-    if pair.iter().filter(|byte| **byte == b':').count() != 1 && role == BasicRole::User {
+    if pair.split(|byte| *byte == b':').count() != 2 && role == BasicRole::User {
         return Err(BrokerError::Placement(
             "the user half of a Basic credential has a colon",
         ));

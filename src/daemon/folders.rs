@@ -14,7 +14,7 @@ pub(super) fn private(path: &Path) -> Result<(), DaemonError> {
     };
     match fs::metadata(path) {
         Ok(found) if !found.is_dir() => Err(failed(std::io::ErrorKind::NotADirectory.into())),
-        Ok(found) if found.mode() & 0o077 == 0 => Ok(()),
+        Ok(found) if found.mode().trailing_zeros() >= 6 => Ok(()),
         Ok(_) if nothing_yet(path).map_err(failed)? => {
             // As git made it: nobody can have looked at what was never in it.
             fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(failed)

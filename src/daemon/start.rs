@@ -64,37 +64,9 @@ impl Daemon {
                 refuse_plain(*addr)?;
             }
         }
-        private(&config.data_dir)?;
-        private(&config.keys_dir)?;
-        let places = Places {
-            data: config.data_dir.clone(),
-            keys: config.keys_dir.clone(),
-        };
-        let engine = Arc::new(SledEngine::open(
-            &places.store(),
-            config.store.cache_mb << 20,
-        )?);
-        let audit = Options {
-            segment_bytes: config.audit.segment_mb << 20,
-            ..Options::default()
-        };
-        let retention = i64::from(config.secrets.delete_retention_days);
         let metrics = Arc::new(Metrics::new());
         metrics.set_hardening(report.labels());
-        let probes = Probes {
-            store: Some(Arc::<Metrics>::clone(&metrics)),
-            audit: Some(Arc::<Metrics>::clone(&metrics)),
-        };
-        let lifecycle = Lifecycle::open(
-            places,
-            engine,
-            Arc::clone(&clock),
-            random,
-            retention,
-            audit,
-            probes,
-        )?;
-        let lifecycle = Arc::new(lifecycle);
+        let lifecycle = open_vault(&config, &metrics, Arc::clone(&clock), random)?;
         let uid = rustix::process::geteuid().as_raw();
         let directory = Directory::default();
         let vault = lifecycle.unseal_unattended().await?;
@@ -196,6 +168,34 @@ impl Daemon {
         tracing::info!(cut = drained.cut, emptied, "stopped");
         drained
     }
+}
+
+/// Everything on disk, locked and checked; the vault is still sealed.
+fn open_vault(
+    config: &Config,
+    metrics: &Arc<Metrics>,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+) -> Result<Arc<Lifecycle>, DaemonError> {
+    private(&config.data_dir)?;
+    private(&config.keys_dir)?;
+    let places = Places {
+        data: config.data_dir.clone(),
+        keys: config.keys_dir.clone(),
+    };
+    let cache = config.store.cache_mb << 20;
+    let engine = Arc::new(SledEngine::open(&places.store(), cache)?);
+    let audit = Options {
+        segment_bytes: config.audit.segment_mb << 20,
+        ..Options::default()
+    };
+    let retention = i64::from(config.secrets.delete_retention_days);
+    let probes = Probes {
+        store: Some(Arc::<Metrics>::clone(metrics)),
+        audit: Some(Arc::<Metrics>::clone(metrics)),
+    };
+    let lifecycle = Lifecycle::open(places, engine, clock, random, retention, audit, probes)?;
+    Ok(Arc::new(lifecycle))
 }
 
 /// Records the start and, the first time, makes the first organisation. Answers whether it did.

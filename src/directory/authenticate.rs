@@ -203,11 +203,7 @@ impl Directory {
             let scopes = Arc::new(Scopes::all());
             let via = Via::Local { uid };
             let found = Principal::recognised(index.org, index.user, member.0.role, via, scopes);
-            return Ok(Ok(if runs_this {
-                found.as_operator()
-            } else {
-                found
-            }));
+            return Ok(Ok(if runs_this { found.operating() } else { found }));
         }
         Ok(Err(Rejected::UnknownUid))
     }

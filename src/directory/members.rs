@@ -182,7 +182,7 @@ impl Directory {
             .commit(batch, recorded)
             .await
             .map_err(|error| match error {
-                VaultError::Store(StoreError::Precondition { .. }) => DirectoryError::Exists(
+                VaultError::Store(StoreError::Precondition) => DirectoryError::Exists(
                     "that user id of the machine belongs to a member already",
                 ),
                 error => error.into(),

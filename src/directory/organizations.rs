@@ -215,7 +215,7 @@ impl Directory {
             .commit(batch, recorded)
             .await
             .map_err(|error| match error {
-                VaultError::Store(crate::store::StoreError::Precondition { .. }) => {
+                VaultError::Store(crate::store::StoreError::Precondition) => {
                     DirectoryError::Exists("an organisation of that slug exists already")
                 }
                 error => error.into(),

@@ -19,20 +19,20 @@ impl Token {
     /// # Errors
     /// When no randomness is to be had.
     pub fn generate(test: bool, random: &dyn Random) -> Result<Self, CryptoError> {
-        let mut text = Vec::with_capacity(PREFIX + BODY + CHECK);
-        text.extend_from_slice(if test { b"rt_test_" } else { b"rt_live_" });
-        while text.len() < PREFIX + BODY {
+        let mut letters = Vec::with_capacity(PREFIX + BODY + CHECK);
+        letters.extend_from_slice(if test { b"rt_test_" } else { b"rt_live_" });
+        while letters.len() < PREFIX + BODY {
             let [byte] = random.bytes::<1>()?;
             // 248 = 4 · 62: what lies above would make some letters likelier.
             if byte < 248
                 && let Some(letter) = ALPHABET.get(usize::from(byte % 62))
             {
-                text.push(*letter);
+                letters.push(*letter);
             }
         }
-        let check = checksum(&text);
-        text.extend_from_slice(&check);
-        Ok(Self(Secret::take(text)))
+        let check = checksum(&letters);
+        letters.extend_from_slice(&check);
+        Ok(Self(Secret::take(letters)))
     }
 
     /// Checks the form of a key's text; `None` when it cannot be a key.

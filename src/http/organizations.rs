@@ -139,13 +139,12 @@ pub(super) async fn add_member(
             let member = directory
                 .add_member(vault, &permit, local.as_ref(), &body, recorded)
                 .await?;
-            let made = match body.create_key.unwrap_or(false) {
-                true => Some(
-                    directory
-                        .create_first_key(vault, &permit, member.user(), recorded)
-                        .await?,
-                ),
-                false => None,
+            let made = if body.create_key.unwrap_or(false) {
+                let user = member.user();
+                let made = directory.create_first_key(vault, &permit, user, recorded);
+                Some(made.await?)
+            } else {
+                None
             };
             Ok::<_, crate::directory::DirectoryError>((member, made))
         })

@@ -47,9 +47,12 @@ pub(super) fn summary(tool: &Tool, installed: bool) -> wire::ToolSummary {
         category: spec.category.clone(),
         installed,
         custom: tool.custom.is_some(),
-        visibility: tool.custom.map(|custom| match custom.shared {
-            true => wire::Visibility::Org,
-            false => wire::Visibility::Private,
+        visibility: tool.custom.map(|custom| {
+            if custom.shared {
+                wire::Visibility::Org
+            } else {
+                wire::Visibility::Private
+            }
         }),
         credential_mode: mode(spec),
         actions: spec.actions.keys().map(ToString::to_string).collect(),

@@ -52,7 +52,7 @@ impl Principal {
     }
 
     /// The same caller, who is also the one that runs this installation.
-    pub(crate) fn as_operator(mut self) -> Self {
+    pub(crate) fn operating(mut self) -> Self {
         self.operator = true;
         self
     }

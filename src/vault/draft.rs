@@ -60,7 +60,7 @@ impl Vault {
     ) -> Result<bool, VaultError> {
         match self.commit(batch, recorded).await {
             Ok(()) => Ok(true),
-            Err(VaultError::Store(StoreError::Precondition { .. })) => Ok(false),
+            Err(VaultError::Store(StoreError::Precondition)) => Ok(false),
             Err(error) => Err(error),
         }
     }

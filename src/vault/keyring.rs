@@ -312,7 +312,7 @@ impl Vault {
         match self.commit(batch, recorded).await {
             Ok(()) => Ok(self.adopt_owner(org.id, owner, key)),
             // Somebody else was first: theirs is the key.
-            Err(VaultError::Store(StoreError::Precondition { .. })) => {
+            Err(VaultError::Store(StoreError::Precondition)) => {
                 self.owner_key(org, owner).await?.ok_or(VaultError::Form)
             }
             Err(error) => Err(error),

@@ -194,10 +194,10 @@ impl Lifecycle {
     pub async fn unseal(self: &Arc<Self>, opener: Opener) -> Result<Unsealed, VaultError> {
         let this = Arc::clone(self);
         // Argon2 takes a good part of a second of processor time.
-        let opened = tokio::task::spawn_blocking(move || {
+        let trying = tokio::task::spawn_blocking(move || {
             this.with_ring(|ring| ring.open(opener.provider()))
         });
-        let root = opened.await.map_err(|_| VaultError::Form)??;
+        let root = trying.await.map_err(|_| VaultError::Form)??;
         if let Ok(open) = self.gate.unsealed() {
             return Ok(open);
         }
@@ -301,7 +301,7 @@ impl Lifecycle {
     /// What may be shown of the ring's slots.
     #[must_use]
     pub fn slots(&self) -> Vec<SlotInfo> {
-        self.with_ring(|ring| ring.slots())
+        self.with_ring(Ring::slots)
     }
 
     /// Adds a slot, durably.

@@ -219,7 +219,7 @@ impl Vault {
             Listing::Everyone => everyone,
         };
         let (skip, mut after) = match cursor {
-            Some(text) => self.read_cursor(&org, owners, text)?,
+            Some(text) => Self::read_cursor(&org, owners, text)?,
             None => (0, None),
         };
         let mut secrets = Vec::new();
@@ -232,7 +232,7 @@ impl Vault {
                 }
                 for (place, record) in page {
                     if secrets.len() == limit {
-                        let next = Some(self.cursor(&org, turn, after.as_ref()));
+                        let next = Some(write_cursor(&org, turn, after.as_ref()));
                         return Ok(Page { secrets, next });
                     }
                     if let Some(found) = self.listed(&org, *owner, &place, &record, deleted).await?
@@ -267,20 +267,7 @@ impl Vault {
         self.open_current(org, owner, read).await.map(Some)
     }
 
-    /// Opaque and authenticated: turn, place, and a keyed hash of both.
-    fn cursor(&self, org: &OrgKeys, turn: usize, after: Option<&StoreKey>) -> String {
-        use data_encoding::BASE64URL_NOPAD;
-        let turn = u16::try_from(turn).unwrap_or(u16::MAX).to_be_bytes();
-        let after = after.map(StoreKey::as_bytes).unwrap_or_default();
-        let tag = org.index().hash(&[b"cursor", &turn, after]);
-        let mut bytes = turn.to_vec();
-        bytes.extend_from_slice(tag.first_chunk::<16>().map_or(&[][..], |tag| tag));
-        bytes.extend_from_slice(after);
-        BASE64URL_NOPAD.encode(&bytes)
-    }
-
     fn read_cursor(
-        &self,
         org: &OrgKeys,
         owners: &[Owner],
         text: &str,
@@ -304,7 +291,7 @@ impl Vault {
             None => None,
         };
         // Made again from its parts: any difference, the tag included, is a forgery.
-        if self.cursor(org, turn, key.as_ref()) == text {
+        if write_cursor(org, turn, key.as_ref()) == text {
             Ok((turn, key))
         } else {
             Err(RULE)
@@ -355,4 +342,15 @@ impl Vault {
     pub const fn retention_days(&self) -> i64 {
         self.retention_days
     }
+}
+
+/// Opaque and authenticated: turn, place, and a keyed hash of both.
+fn write_cursor(org: &OrgKeys, turn: usize, after: Option<&StoreKey>) -> String {
+    let turn = u16::try_from(turn).unwrap_or(u16::MAX).to_be_bytes();
+    let after = after.map(StoreKey::as_bytes).unwrap_or_default();
+    let tag = org.index().hash(&[b"cursor", &turn, after]);
+    let mut bytes = turn.to_vec();
+    bytes.extend_from_slice(tag.first_chunk::<16>().map_or(&[][..], |tag| tag));
+    bytes.extend_from_slice(after);
+    data_encoding::BASE64URL_NOPAD.encode(&bytes)
 }

@@ -95,6 +95,10 @@ impl Done {
 }
 
 /// Tells a field that was left out (`None`) from one that is null (`Some(None)`).
+#[expect(
+    clippy::option_option,
+    reason = "left out, null and set are three answers"
+)]
 pub(crate) fn present<'de, T, D>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
 where
     T: Deserialize<'de>,

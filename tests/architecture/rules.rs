@@ -45,7 +45,7 @@ const CLI: [&str; 8] = [
 ];
 
 /// Dependencies and powers, and the one place where each is used.
-pub const DOORS: [(&str, &[&str]); 30] = [
+pub(super) const DOORS: [(&str, &[&str]); 30] = [
     ("aes_gcm::", &["src/crypto/"]),
     ("hkdf::", &["src/crypto/"]),
     ("hmac::", &["src/crypto/"]),
@@ -89,7 +89,7 @@ const PRINTERS: &[&str] = &[
 
 /// Who may look at a secret, and how often. A new place belongs here only after somebody asked
 /// whether the bytes can be lent to an old one instead.
-pub const EXPOSERS: &[(&str, usize)] = &[
+pub(super) const EXPOSERS: &[(&str, usize)] = &[
     ("src/audit/segment.rs", 1),
     ("src/broker/lease.rs", 1),
     ("src/broker/place.rs", 7),
@@ -112,10 +112,10 @@ pub const EXPOSERS: &[(&str, usize)] = &[
     ("src/vault/value.rs", 3),
 ];
 
-pub const MAX_LINES: usize = 400;
+pub(super) const MAX_LINES: usize = 400;
 
 /// Words that say a thing is not done, or not right.
-pub const UNFINISHED: [&str; 8] = [
+pub(super) const UNFINISHED: [&str; 8] = [
     "todo!",
     "unimplemented!",
     "dbg!",
@@ -126,7 +126,7 @@ pub const UNFINISHED: [&str; 8] = [
     "HACK",
 ];
 
-pub type Rule = fn(&Source) -> Vec<String>;
+pub(super) type Rule = fn(&Source) -> Vec<String>;
 
 fn at(source: &Source, byte: usize, what: &str) -> String {
     format!("{}:{}: {what}", source.path, line_of(&source.code, byte))
@@ -168,7 +168,7 @@ fn ident(text: &str) -> &str {
     &text[..end.unwrap_or(text.len())]
 }
 
-pub fn imports_go_left(source: &Source) -> Vec<String> {
+pub(super) fn imports_go_left(source: &Source) -> Vec<String> {
     let Some(module) = source.module().filter(|module| *module != "manual") else {
         return Vec::new();
     };
@@ -188,7 +188,7 @@ pub fn imports_go_left(source: &Source) -> Vec<String> {
     .collect()
 }
 
-pub fn doors_are_kept(source: &Source) -> Vec<String> {
+pub(super) fn doors_are_kept(source: &Source) -> Vec<String> {
     let mut found = Vec::new();
     for (what, homes) in DOORS {
         if homes.iter().any(|home| source.path.starts_with(home)) {
@@ -201,7 +201,7 @@ pub fn doors_are_kept(source: &Source) -> Vec<String> {
     found
 }
 
-pub fn nothing_prints(source: &Source) -> Vec<String> {
+pub(super) fn nothing_prints(source: &Source) -> Vec<String> {
     let macros = ["println!", "print!", "eprintln!", "eprint!"];
     let found = macros.iter().flat_map(|what| {
         words(source.shipped(), what).map(|byte| at(source, byte, "prints by itself"))
@@ -218,7 +218,7 @@ fn exposures(source: &Source) -> usize {
     reads("expose").count()
 }
 
-pub fn exposers_are_listed(source: &Source) -> Vec<String> {
+pub(super) fn exposers_are_listed(source: &Source) -> Vec<String> {
     let counted = exposures(source);
     let listed = EXPOSERS.iter().find(|(path, _)| *path == source.path);
     let listed = listed.map_or(0, |(_, count)| *count);
@@ -231,7 +231,7 @@ pub fn exposers_are_listed(source: &Source) -> Vec<String> {
     )]
 }
 
-pub fn files_are_short(source: &Source) -> Vec<String> {
+pub(super) fn files_are_short(source: &Source) -> Vec<String> {
     let lines = source.text.lines().count();
     let long = lines > MAX_LINES;
     long.then(|| format!("{}: {lines} lines", source.path))
@@ -239,7 +239,7 @@ pub fn files_are_short(source: &Source) -> Vec<String> {
         .collect()
 }
 
-pub fn nothing_is_unfinished(source: &Source) -> Vec<String> {
+pub(super) fn nothing_is_unfinished(source: &Source) -> Vec<String> {
     let mut found = Vec::new();
     for what in UNFINISHED {
         // Notes to oneself stand in comments; macros and attributes stand in code.
@@ -252,7 +252,7 @@ pub fn nothing_is_unfinished(source: &Source) -> Vec<String> {
     found
 }
 
-pub fn lints_are_expected_with_reasons(source: &Source) -> Vec<String> {
+pub(super) fn lints_are_expected_with_reasons(source: &Source) -> Vec<String> {
     let shipped = source.path.starts_with("src/");
     let mut found = Vec::new();
     for word in ["allow", "expect"] {
@@ -274,7 +274,7 @@ pub fn lints_are_expected_with_reasons(source: &Source) -> Vec<String> {
     found
 }
 
-pub fn nothing_is_unsafe(source: &Source) -> Vec<String> {
+pub(super) fn nothing_is_unsafe(source: &Source) -> Vec<String> {
     let found = words(&source.code, "unsafe");
     found.map(|byte| at(source, byte, "`unsafe`")).collect()
 }

@@ -4,17 +4,17 @@ use std::path::{Path, PathBuf};
 
 /// One file of the tree.
 #[derive(Debug)]
-pub struct Source {
+pub(super) struct Source {
     /// From the root of the package, with `/`.
-    pub path: String,
+    pub(super) path: String,
     /// As it stands in the file.
-    pub text: String,
+    pub(super) text: String,
     /// The same with comments and the insides of texts blanked out, so that a word found is code.
-    pub code: String,
+    pub(super) code: String,
 }
 
 impl Source {
-    pub fn new(path: &str, text: &str) -> Self {
+    pub(super) fn new(path: &str, text: &str) -> Self {
         Self {
             path: path.to_owned(),
             text: text.to_owned(),
@@ -23,7 +23,7 @@ impl Source {
     }
 
     /// The module of the import line that it belongs to: the first folder or file below `src`.
-    pub fn module(&self) -> Option<&str> {
+    pub(super) fn module(&self) -> Option<&str> {
         let inner = self.path.strip_prefix("src/")?;
         let first = inner.split('/').next()?;
         let name = first.strip_suffix(".rs").unwrap_or(first);
@@ -31,7 +31,7 @@ impl Source {
     }
 
     /// Whether the whole file is unit tests.
-    pub fn is_test(&self) -> bool {
+    pub(super) fn is_test(&self) -> bool {
         let name = self.path.rsplit('/').next().unwrap_or_default();
         let stem = name.strip_suffix(".rs").unwrap_or(name);
         self.path.starts_with("tests/")
@@ -41,7 +41,7 @@ impl Source {
     }
 
     /// The code that ships: without the unit tests at the bottom.
-    pub fn shipped(&self) -> &str {
+    pub(super) fn shipped(&self) -> &str {
         if self.is_test() {
             return "";
         }
@@ -51,7 +51,7 @@ impl Source {
 }
 
 /// Every Rust file below `dirs`.
-pub fn sources(dirs: &[&str]) -> Vec<Source> {
+pub(super) fn sources(dirs: &[&str]) -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut paths = Vec::new();
     for dir in dirs {
@@ -71,14 +71,14 @@ fn collect(dir: &Path, found: &mut Vec<PathBuf>) {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         if path.is_dir() && !matches!(name.as_str(), "target" | "node_modules") {
             collect(&path, found);
-        } else if name.ends_with(".rs") {
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
             found.push(path);
         }
     }
 }
 
 /// Where `word` stands in `code` as a whole word.
-pub fn words<'a>(code: &'a str, word: &'a str) -> impl Iterator<Item = usize> + 'a {
+pub(super) fn words<'a>(code: &'a str, word: &'a str) -> impl Iterator<Item = usize> + 'a {
     let part = |byte: Option<&u8>| byte.is_some_and(|b| b.is_ascii_alphanumeric() || *b == b'_');
     code.match_indices(word)
         .map(|(at, _)| at)
@@ -94,7 +94,7 @@ pub fn words<'a>(code: &'a str, word: &'a str) -> impl Iterator<Item = usize> + 
 }
 
 /// The line, from 1, that byte `at` of `code` is on.
-pub fn line_of(code: &str, at: usize) -> usize {
+pub(super) fn line_of(code: &str, at: usize) -> usize {
     code[..at].matches('\n').count() + 1
 }
 

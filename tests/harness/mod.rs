@@ -2,7 +2,20 @@
 //!
 //! Everything is real: the broker is the built binary in its own process on a folder that goes with
 //! the test, clients speak HTTP over its socket or port, upstreams are servers on loopback.
-#![allow(dead_code, reason = "each journey uses a part of the harness")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    unused_imports,
+    reason = "each journey uses a part of the harness"
+)]
+#![allow(
+    clippy::format_collect,
+    clippy::match_wild_err_arm,
+    clippy::unnecessary_debug_formatting,
+    clippy::redundant_closure_for_method_calls,
+    clippy::duration_suboptimal_units,
+    reason = "what reads best in a test"
+)]
 
 pub mod broker;
 pub mod canary;

@@ -1,0 +1,19 @@
+#![doc = include_str!("index.md")]
+
+#[doc = include_str!("architecture.md")]
+pub mod architecture {}
+
+#[doc = include_str!("threats.md")]
+pub mod threats {}
+
+#[doc = include_str!("formats.md")]
+pub mod formats {}
+
+#[doc = include_str!("operations.md")]
+pub mod operations {}
+
+#[doc = include_str!("tools.md")]
+pub mod tools {}
+
+#[doc = include_str!("style.md")]
+pub mod style {}
