@@ -43,3 +43,5 @@ pub use prompt::Prompts;
 pub use route::Route;
 pub use session::{Options, Session};
 pub use table::Table;
+
+pub use crate::egress::{Payload, StreamedReply, UpstreamBody};

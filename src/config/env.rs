@@ -5,6 +5,9 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::PathBuf;
 
+/// The folder of a user's sockets, by the rules of XDG.
+pub(super) const RUNTIME_DIR: &str = "XDG_RUNTIME_DIR";
+
 /// The variables this program reads, copied once. Values are not shown.
 #[derive(Clone, Default)]
 pub struct Env(BTreeMap<OsString, OsString>);
@@ -17,13 +20,12 @@ impl Env {
         reason = "this is the one place that reads them"
     )]
     pub fn of_process() -> Self {
-        let wanted = super::cli::VARIABLES.iter().map(OsString::from);
-        let set = wanted.filter_map(|name| {
-            let value = std::env::var_os(&name)?;
-            Some((name, value))
-        });
-        let ours = std::env::vars_os().filter(|(name, _)| is_brokers(name));
-        Self(set.chain(ours).collect())
+        let wanted = |name: &OsStr| is_brokers(name) || name == RUNTIME_DIR;
+        Self(
+            std::env::vars_os()
+                .filter(|(name, _)| wanted(name))
+                .collect(),
+        )
     }
 
     /// Exactly these variables.
@@ -43,10 +45,6 @@ impl Env {
 
     pub(super) fn path(&self, name: &str) -> Option<PathBuf> {
         self.get(name).map(PathBuf::from)
-    }
-
-    pub(super) fn text(&self, name: &str) -> Option<String> {
-        self.get(name)?.to_str().map(str::to_owned)
     }
 
     /// The names that begin like the broker's own.

@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use super::env::Env;
+use super::env::{Env, RUNTIME_DIR};
 use super::error::ConfigError;
 use super::file::{anchor, parse, validate};
 use super::log::{LogFormat, LogLevel};
@@ -72,10 +72,7 @@ impl Config {
 /// belongs to one user, else in the data folder. Broker and CLI must agree on it.
 #[must_use]
 pub fn default_socket(env: &Env, data_dir: &Path) -> PathBuf {
-    match env
-        .path("XDG_RUNTIME_DIR")
-        .filter(|path| path.is_absolute())
-    {
+    match env.path(RUNTIME_DIR).filter(|path| path.is_absolute()) {
         Some(folder) => folder.join("runtools/broker.sock"),
         None => data_dir.join("broker.sock"),
     }

@@ -7,9 +7,9 @@
 //! The file is the one named by `--config`, else `./config/broker.toml`, else
 //! `/etc/runtools/broker.toml`, if there is one. `config/broker.toml` in the sources lists every
 //! key with its default; a test keeps it equal to [`Config`]. Nothing secret is ever a setting.
-//! The environment is read in this module and nowhere else.
+//! The daemon's environment is read in this module; the command lines' in
+//! [`ClientEnv`](crate::client::ClientEnv).
 
-mod cli;
 mod env;
 mod error;
 mod file;
@@ -17,7 +17,6 @@ mod layers;
 mod log;
 mod settings;
 
-pub use cli::CliEnv;
 pub use env::Env;
 pub use error::ConfigError;
 pub use layers::{Flags, default_socket};

@@ -89,17 +89,15 @@ pub(crate) fn run(arguments: &ServeArgs, socket: Option<PathBuf>, report: &Repor
 
 /// Words go to stderr: stdout stays free for whoever pipes it.
 fn welcome(welcome: &Welcome) {
-    let mut text = String::from("runtools-broker listens on ");
-    for addr in &welcome.addresses {
-        text.push_str(&format!("{addr} and "));
-    }
-    text.push_str(&format!("{}\n", welcome.socket.display()));
+    let socket = welcome.socket.display().to_string();
+    let mut places: Vec<_> = welcome.addresses.iter().map(ToString::to_string).collect();
+    places.push(socket.clone());
+    let mut text = format!("runtools-broker listens on {}\n", places.join(" and "));
     if welcome.sealed {
         text.push_str("The vault is sealed. Unseal it from another terminal:\n\n");
-        text.push_str(&format!(
-            "    runtools-broker unseal --socket {}\n",
-            welcome.socket.display()
-        ));
+        text.push_str("    runtools-broker unseal --socket ");
+        text.push_str(&socket);
+        text.push('\n');
     } else {
         if welcome.first_start {
             text.push_str("A new vault was made; you are its first admin.\n");

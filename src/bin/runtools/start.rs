@@ -76,7 +76,7 @@ pub(crate) fn finish(session: &Session, verb: impl Future<Output = Outcome>) -> 
 pub(crate) fn unhardened(error: &dyn std::error::Error) -> ExitCode {
     let out = Output::new(&Options::default(), &ClientEnv::read());
     out.error(&ClientError::usage(
-        &error.to_string(),
+        error.to_string(),
         "this kernel refuses a protection that the program needs",
     ));
     ExitCode::FAILURE

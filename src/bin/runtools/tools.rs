@@ -8,9 +8,8 @@ use http::Method;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use runtools_broker::client::text::Visible;
 use runtools_broker::client::{
-    Client, ClientError, Exit, Outcome, Route, Session, Table, body, read_stdin,
+    Client, ClientError, Exit, Outcome, Payload, Route, Session, Table, body, read_stdin,
 };
-use runtools_broker::egress::Payload;
 use runtools_broker::name::ToolSlug;
 use runtools_broker::wire::{ToolInstalled, ToolSummary, UpdateVisibility, Visibility};
 use serde_json::Value;

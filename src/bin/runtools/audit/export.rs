@@ -7,8 +7,9 @@ use std::path::PathBuf;
 
 use http_body_util::BodyExt;
 use runtools_broker::client::text::counted;
-use runtools_broker::client::{ClientError, Exit, Outcome, Route, Session};
-use runtools_broker::egress::{StreamedReply, UpstreamBody};
+use runtools_broker::client::{
+    ClientError, Exit, Outcome, Route, Session, StreamedReply, UpstreamBody,
+};
 
 /// More than any line of an export has, in bytes.
 const MAX_LINE: usize = 1024 * 1024;
