@@ -20,10 +20,14 @@ const CTRL_D: u8 = 0x04;
 const CTRL_U: u8 = 0x15;
 const BACKSPACE: [u8; 2] = [0x08, 0x7f];
 
-/// Reads one line from `terminal` without showing it.
-pub(super) fn read(terminal: &mut File) -> Result<Secret, ClientError> {
+/// Asks `question` and reads one line from `terminal` without showing it. Silence comes first: who
+/// pastes quickly would otherwise see the value.
+pub(super) fn read(terminal: &mut File, question: &str) -> Result<Secret, ClientError> {
     let silent = Silent::start(terminal)?;
-    let line = edit(&mut *silent.terminal);
+    let asked = silent.terminal.write_all(question.as_bytes());
+    let line = asked
+        .map_err(|_| ClientError::Cancelled)
+        .and_then(|()| edit(&mut *silent.terminal));
     drop(silent);
     // What ends the line was not shown either. A terminal that is gone needs no line break.
     drop(terminal.write_all(b"\n"));

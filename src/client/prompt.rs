@@ -31,9 +31,7 @@ impl Prompts {
     /// an empty answer.
     pub fn hidden(self, question: &str, instead: &'static str) -> Result<Secret, ClientError> {
         let mut terminal = self.terminal(instead)?;
-        let asked = write!(terminal, "{}: ", Visible(question)).and_then(|()| terminal.flush());
-        asked.map_err(|_| ClientError::Cancelled)?;
-        let answer = hidden::read(&mut terminal)?;
+        let answer = hidden::read(&mut terminal, &format!("{}: ", Visible(question)))?;
         if answer.is_empty() {
             Err(ClientError::Cancelled)
         } else {
