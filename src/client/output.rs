@@ -86,6 +86,12 @@ impl Output {
         self.json
     }
 
+    /// How many columns standard output has, when it is a terminal.
+    #[must_use]
+    pub const fn width(&self) -> Option<usize> {
+        self.width
+    }
+
     /// Shows data: a document with `--json`, else the text that `human` makes. Text from the broker
     /// belongs in a [`Visible`].
     ///

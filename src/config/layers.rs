@@ -69,10 +69,14 @@ impl Config {
 }
 
 /// Where the socket is when nobody says otherwise: `$XDG_RUNTIME_DIR/runtools/broker.sock`, which
-/// belongs to one user, else in the data folder. Broker and CLI must agree on it.
+/// belongs to one user, else in the data folder: a login over `su` or in a container often names a
+/// folder that is not there and cannot be made. Broker and CLI must agree on it.
 #[must_use]
 pub fn default_socket(env: &Env, data_dir: &Path) -> PathBuf {
-    match env.path(RUNTIME_DIR).filter(|path| path.is_absolute()) {
+    match env
+        .path(RUNTIME_DIR)
+        .filter(|path| path.is_absolute() && path.is_dir())
+    {
         Some(folder) => folder.join("runtools/broker.sock"),
         None => data_dir.join("broker.sock"),
     }

@@ -207,7 +207,8 @@ fn a_key_in_the_environment_is_refused_and_not_shown() {
 
 #[test]
 fn broker_and_cli_look_for_the_socket_in_the_same_place() {
-    for dir in [Some("/run/user/7"), None] {
+    let folder = tempfile::tempdir().unwrap();
+    for dir in [Some(folder.path()), None] {
         let flags = Flags {
             config: Some(PathBuf::from("/dev/null")),
             ..Flags::default()
@@ -223,11 +224,17 @@ fn broker_and_cli_look_for_the_socket_in_the_same_place() {
             client::default_socket(&cli).unwrap()
         );
     }
-    let env = Env::of([("XDG_RUNTIME_DIR", "relative")]);
-    assert_eq!(
-        default_socket(&env, Path::new("d")),
-        Path::new("d/broker.sock")
-    );
+}
+
+#[test]
+fn a_runtime_folder_that_is_relative_or_not_there_is_passed_over() {
+    for folder in ["relative", "/no/such/folder"] {
+        let env = Env::of([("XDG_RUNTIME_DIR", folder)]);
+        assert_eq!(
+            default_socket(&env, Path::new("d")),
+            Path::new("d/broker.sock")
+        );
+    }
 }
 
 proptest! {

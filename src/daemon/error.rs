@@ -1,5 +1,7 @@
 //! Why the daemon does not start.
 
+use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::egress::EgressError;
@@ -17,7 +19,7 @@ pub enum DaemonError {
         /// Which folder.
         path: PathBuf,
         /// The operating system's reason.
-        kind: std::io::ErrorKind,
+        kind: ErrorKind,
     },
     /// Others may read or write a folder that is to be private.
     #[error("the folder {} can be read or changed by others", .0.display())]
@@ -60,14 +62,38 @@ impl DaemonError {
             Self::Roots(_) => "List readable PEM files in egress.extra_roots.".to_owned(),
             Self::Store(error) => error.hint().to_owned(),
             Self::Vault(error) => vault_hint(error),
-            Self::Listen(_) => {
-                "Stop what listens there, or choose another address with --listen or another socket with --socket; off loopback, set tls.cert and tls.key.".to_owned()
-            }
+            Self::Listen(error) => listen_hint(error),
             Self::Tls(_) => "Check tls.cert and tls.key.".to_owned(),
             Self::Egress(error) => error.hint().to_owned(),
             Self::Tool(_) => "This is a fault of the build; report it.".to_owned(),
             Self::Directory(_) => "Check the disk, then start again.".to_owned(),
         }
+    }
+}
+
+fn listen_hint(error: &ListenError) -> String {
+    match error {
+        ListenError::Bind { addr, source } => match source.kind() {
+            ErrorKind::AddrInUse => format!(
+                "Another program has port {port}; perhaps a broker runs already. See which: ss -ltnp 'sport = :{port}'. Or take any free port: --listen {ip}",
+                port = addr.port(),
+                ip = SocketAddr::new(addr.ip(), 0),
+            ),
+            ErrorKind::PermissionDenied => {
+                "Ports below 1024 are root's: choose a higher one with --listen.".to_owned()
+            }
+            _ => "Choose an address of this machine with --listen.".to_owned(),
+        },
+        ListenError::PlainOnNetwork(_) => {
+            "Other machines are served over TLS only.".to_owned()
+        }
+        ListenError::SocketInUse(_) => {
+            "Use the one that runs, or give this one a socket and folders of its own: --socket, --data-dir, --keys-dir.".to_owned()
+        }
+        ListenError::Socket { .. }
+        | ListenError::SocketPathTooLong { .. }
+        | ListenError::NotASocket(_) => "Choose another path with --socket.".to_owned(),
+        ListenError::Tls(_) => "Check tls.cert and tls.key.".to_owned(),
     }
 }
 

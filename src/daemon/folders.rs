@@ -30,7 +30,7 @@ pub(super) fn private(path: &Path) -> Result<(), DaemonError> {
 }
 
 /// Whether there is nothing in the folder but what a checkout puts there.
-fn nothing_yet(path: &Path) -> std::io::Result<bool> {
+pub(super) fn nothing_yet(path: &Path) -> std::io::Result<bool> {
     for entry in fs::read_dir(path)? {
         let name = entry?.file_name();
         if name != "README.md" && name != ".gitignore" && name != ".gitkeep" {

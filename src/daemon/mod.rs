@@ -5,6 +5,7 @@
 //!                                                                                   signal ─▶ drain ─▶ last record ─▶ seal
 //! ```
 
+pub mod doctor;
 mod error;
 mod folders;
 mod start;

@@ -272,7 +272,8 @@ fn egress_options(config: &Config, own: Vec<SocketAddr>) -> Result<EgressOptions
     })
 }
 
-fn roots(path: &Path) -> Result<Vec<CertificateDer<'static>>, DaemonError> {
+/// Reads a file of certificate authorities.
+pub(super) fn roots(path: &Path) -> Result<Vec<CertificateDer<'static>>, DaemonError> {
     let unreadable = || DaemonError::Roots(path.to_owned());
     let found: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path)
         .map_err(|_| unreadable())?

@@ -91,6 +91,12 @@ impl std::fmt::Display for Control {
 }
 
 impl Report {
+    /// A report of one's own, for tests of what reads it.
+    #[cfg(test)]
+    pub(crate) fn of(controls: impl IntoIterator<Item = (Control, bool)>) -> Self {
+        Self(controls.into_iter().collect())
+    }
+
     /// Each control, and whether it is in force.
     pub fn controls(&self) -> impl Iterator<Item = (Control, bool)> + '_ {
         self.0.iter().copied()

@@ -12,8 +12,13 @@
     clippy::let_underscore_must_use
 )]
 
+mod demo;
+mod doctor;
+#[path = "../runtools/documents.rs"]
+mod documents;
 #[path = "../runtools/global.rs"]
 mod global;
+mod layout;
 mod members;
 mod operator;
 mod serve;
@@ -23,8 +28,10 @@ mod start;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
-use runtools_broker::client::{ClientEnv, Outcome, Session};
+use clap::{CommandFactory, Parser, Subcommand};
+use runtools_broker::client::{ClientEnv, Exit, Outcome, Session};
+use runtools_broker::config::Flags;
+use runtools_broker::hardening::Report;
 
 /// Freed memory is wiped: what a library forgot to wipe is gone with it.
 #[global_allocator]
@@ -47,6 +54,10 @@ struct Cli {
 enum Command {
     /// Serve (the default)
     Serve,
+    /// Play the whole story with a broker that is gone afterwards
+    Demo,
+    /// Examine this installation, and say what to mend
+    Doctor,
     /// Print the OpenAPI 3.1 document of the API
     Openapi,
     /// Unseal the vault with a passphrase
@@ -59,6 +70,12 @@ enum Command {
     /// Who belongs to the organisation
     #[command(subcommand)]
     Member(members::MemberCommand),
+    /// Print completions for a shell
+    Completions(documents::CompletionsArgs),
+    /// Write the manual pages
+    Man(documents::ManArgs),
+    /// Print the version
+    Version,
 }
 
 #[derive(Debug, Subcommand)]
@@ -78,22 +95,30 @@ fn main() -> ExitCode {
         Err(code) => return code,
     };
     let options = cli.global.options();
-    let command = match cli.command {
-        None | Some(Command::Serve) => return serve::run(&cli.serve, options.socket, &report),
-        Some(Command::Openapi) => return serve::openapi(),
-        Some(command) => command,
-    };
-    let session = Session::new(options, ClientEnv::read());
-    start::finish(&session, run(command, &session))
+    match cli.command {
+        None | Some(Command::Serve) => serve::run(&cli.serve, options.socket, &report),
+        Some(Command::Openapi) => serve::openapi(),
+        Some(Command::Demo) => demo::run(&Session::new(options, ClientEnv::read()), &report),
+        Some(command) => {
+            let flags = cli.serve.flags(options.socket.clone());
+            let session = Session::new(options, ClientEnv::read());
+            let verb = run(command, &flags, &report, &session);
+            start::finish(&session, verb)
+        }
+    }
 }
 
-async fn run(command: Command, session: &Session) -> Outcome {
+async fn run(command: Command, flags: &Flags, report: &Report, session: &Session) -> Outcome {
     match command {
-        // Both ended in `main`, before there was a session.
-        Command::Serve | Command::Openapi => Ok(runtools_broker::client::Exit::Ok),
+        // They ended in `main`: they have an event loop of their own, or need none.
+        Command::Serve | Command::Openapi | Command::Demo => Ok(Exit::Ok),
+        Command::Doctor => doctor::run(flags, report, session).await,
         Command::Unseal(args) => operator::unseal(args, session).await,
         Command::Seal(args) => operator::seal(args, session).await,
         Command::Key(KeyCommand::Slot(command)) => slots::run(command, session).await,
         Command::Member(command) => members::run(command, session).await,
+        Command::Completions(args) => documents::completions(&args, Cli::command(), session),
+        Command::Man(args) => documents::manual(&args, Cli::command(), session),
+        Command::Version => documents::version("runtools-broker", session),
     }
 }

@@ -2,11 +2,11 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use runtools_broker::config::{Config, Env, Flags};
+use runtools_broker::config::{Config, Env, Flags, default_socket};
 use runtools_broker::daemon::{Daemon, Welcome};
 use runtools_broker::hardening::Report;
 use runtools_broker::telemetry::logs;
@@ -89,25 +89,44 @@ pub(crate) fn run(arguments: &ServeArgs, socket: Option<PathBuf>, report: &Repor
 
 /// Words go to stderr: stdout stays free for whoever pipes it.
 fn welcome(welcome: &Welcome) {
-    let socket = welcome.socket.display().to_string();
     let mut places: Vec<_> = welcome.addresses.iter().map(ToString::to_string).collect();
-    places.push(socket.clone());
+    places.push(welcome.socket.display().to_string());
     let mut text = format!("runtools-broker listens on {}\n", places.join(" and "));
     if welcome.sealed {
         text.push_str("The vault is sealed. Unseal it from another terminal:\n\n");
-        text.push_str("    runtools-broker unseal --socket ");
-        text.push_str(&socket);
-        text.push('\n');
+        text.push_str(&format!(
+            "    runtools-broker unseal{}\n",
+            named(&welcome.socket)
+        ));
     } else {
         if welcome.first_start {
             text.push_str("A new vault was made; you are its first admin.\n");
         }
         text.push_str("Next, in another terminal:\n\n");
-        text.push_str("    runtools login --local\n");
+        text.push_str(&format!(
+            "    runtools login --local{}\n",
+            named(&welcome.socket)
+        ));
         text.push_str("    runtools secret set GITHUB_TOKEN\n");
         text.push_str("    runtools tool exec github --action list_repos\n");
     }
     drop(writeln!(std::io::stderr().lock(), "{text}"));
+}
+
+/// The flag that names the socket, where the command line would not find it by itself.
+fn named(socket: &Path) -> String {
+    let found = default_socket(&Env::of_process(), Path::new("data"));
+    if socket == found && socket.is_absolute() {
+        return String::new();
+    }
+    let socket = std::path::absolute(socket).unwrap_or_else(|_| socket.to_owned());
+    let text = socket.display().to_string();
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte);
+    if text.bytes().all(plain) {
+        format!(" --socket {text}")
+    } else {
+        format!(" --socket '{}'", text.replace('\'', r"'\''"))
+    }
 }
 
 async fn follow_signals(

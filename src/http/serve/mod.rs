@@ -44,3 +44,4 @@ pub use peer::Peer;
 pub use service::{RequestDeadline, Streaming};
 pub use shutdown::Shutdown;
 pub use tls::{TlsCertificate, TlsError, TlsFiles};
+pub use unix::MAX_SOCKET_PATH_BYTES;

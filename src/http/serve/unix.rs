@@ -12,7 +12,7 @@ use super::listen::ListenError;
 use super::peer::Peer;
 
 /// The longest path the kernel takes, in bytes, without its closing zero.
-const MAX_PATH_BYTES: usize = 107;
+pub const MAX_SOCKET_PATH_BYTES: usize = 107;
 
 #[derive(Debug)]
 pub(super) struct UnixSocket {
@@ -29,10 +29,10 @@ impl UnixSocket {
             path: path.to_owned(),
             source,
         };
-        if path.as_os_str().len() > MAX_PATH_BYTES {
+        if path.as_os_str().len() > MAX_SOCKET_PATH_BYTES {
             return Err(ListenError::SocketPathTooLong {
                 path: path.to_owned(),
-                max: MAX_PATH_BYTES,
+                max: MAX_SOCKET_PATH_BYTES,
             });
         }
         make_folder(path).map_err(failed)?;

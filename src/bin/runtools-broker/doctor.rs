@@ -1,0 +1,91 @@
+//! `doctor`: is this installation well, and what is to be done if not?
+
+use runtools_broker::client::{Exit, Outcome, Session};
+use runtools_broker::config::{Config, Env, Flags};
+use runtools_broker::daemon::doctor::{Finding, Level, Surroundings, examine, refused_settings};
+use runtools_broker::hardening::Report;
+
+use crate::layout::{Paint, Screen, wrapped};
+
+/// Examines, shows, and fails when something is not as it must be.
+pub(crate) async fn run(flags: &Flags, report: &Report, session: &Session) -> Outcome {
+    let found = match Config::load(flags, &Env::of_process()) {
+        Err(error) => refused_settings(&error),
+        Ok(config) => {
+            let around = Surroundings::observe(&config, report).await;
+            examine(&config, &around)
+        }
+    };
+    session
+        .out
+        .show(&found, || tree(&found, Screen::of(&session.out)))?;
+    Ok(match found.level {
+        Level::Ok | Level::Warn => Exit::Ok,
+        Level::Fail => Exit::Failed,
+    })
+}
+
+/// The findings as a tree, and a line that counts them.
+fn tree(found: &Finding, screen: Screen) -> String {
+    let mut text = format!("{} {}\n", label(found.level, screen), found.check);
+    branches(found, "", screen, &mut text);
+    let (warn, fail) = (count(found, Level::Warn), count(found, Level::Fail));
+    let verdict = match (fail, warn) {
+        (0, 0) => screen.paint(Paint::Good, "All is well."),
+        (0, _) => screen.paint(Paint::Careful, &format!("It works; {warn} to better.")),
+        _ => screen.paint(Paint::Bad, &format!("{fail} to mend, {warn} to better.")),
+    };
+    text.push_str(&format!("\n{verdict}\n"));
+    text
+}
+
+fn branches(found: &Finding, indent: &str, screen: Screen, text: &mut String) {
+    for (index, part) in found.parts.iter().enumerate() {
+        let is_last = index + 1 == found.parts.len();
+        let (fork, trunk) = if is_last {
+            ("└─ ", "   ")
+        } else {
+            ("├─ ", "│  ")
+        };
+        let below = format!("{indent}{trunk}");
+        // The branch, the label and a space after it.
+        let room = screen.width().saturating_sub(below.chars().count() + 5);
+        let words = if part.text.is_empty() {
+            part.check.to_owned()
+        } else {
+            format!("{}: {}", part.check, part.text)
+        };
+        for (line, words) in wrapped(&words, room).iter().enumerate() {
+            if line == 0 {
+                let label = label(part.level, screen);
+                text.push_str(&format!("{indent}{fork}{label} {words}\n"));
+            } else {
+                text.push_str(&format!("{below}     {words}\n"));
+            }
+        }
+        if let Some(fix) = &part.fix {
+            for (line, words) in wrapped(fix, room.saturating_sub(2)).iter().enumerate() {
+                let mark = if line == 0 { "→" } else { " " };
+                text.push_str(&format!("{below}     {mark} {words}\n"));
+            }
+        }
+        branches(part, &below, screen, text);
+    }
+}
+
+fn label(level: Level, screen: Screen) -> String {
+    match level {
+        Level::Ok => screen.paint(Paint::Good, "OK  "),
+        Level::Warn => screen.paint(Paint::Careful, "WARN"),
+        Level::Fail => screen.paint(Paint::Bad, "FAIL"),
+    }
+}
+
+/// How many checks, groups aside, came to `level`.
+fn count(found: &Finding, level: Level) -> usize {
+    if found.parts.is_empty() {
+        usize::from(found.level == level)
+    } else {
+        found.parts.iter().map(|part| count(part, level)).sum()
+    }
+}

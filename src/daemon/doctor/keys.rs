@@ -1,0 +1,125 @@
+//! The ring, its slots, and the key file.
+
+use super::finding::Finding;
+use crate::config::Config;
+use crate::custody::{CustodyError, KEY_FILE, Ring, SlotKind};
+
+/// The ring and what opens it. `fresh` when nothing was ever stored, so that no ring is no loss.
+pub(super) fn ring(config: &Config, fresh: bool) -> Vec<Finding> {
+    let ring = match Ring::load(&config.keys_dir) {
+        Err(CustodyError::RingMissing(_)) if fresh => {
+            let text = "not made yet; the first start makes it, with a key file";
+            return vec![Finding::ok("ring", text)];
+        }
+        Err(error) => return vec![Finding::fail("ring", &error, error.hint())],
+        Ok(ring) => ring,
+    };
+    let text = format!("it can be read; {} of its own", slots_in_words(&ring));
+    let mut found = vec![Finding::ok("ring", text), slots(&ring)];
+    found.push(key_file(&ring, config));
+    found
+}
+
+fn slots_in_words(ring: &Ring) -> String {
+    match ring.slots().len() {
+        1 => "1 slot".to_owned(),
+        count => format!("{count} slots"),
+    }
+}
+
+fn has(ring: &Ring, kind: SlotKind) -> bool {
+    ring.slots().iter().any(|slot| slot.kind == kind)
+}
+
+fn slots(ring: &Ring) -> Finding {
+    const ADD: &str = "runtools-broker key slot add passphrase";
+    if ring.slots().len() == 1 {
+        let text = "only one: when what opens it is lost, so is everything";
+        return Finding::warn("slots", text, format!("Add a second: {ADD}"));
+    }
+    if !has(ring, SlotKind::Passphrase) {
+        let text = "none is a passphrase: whoever restores a backup needs a file besides";
+        return Finding::warn("slots", text, format!("Add one: {ADD}"));
+    }
+    let kinds = ring.slots();
+    let kinds: Vec<String> = kinds.iter().map(|slot| slot.kind.to_string()).collect();
+    Finding::ok("slots", kinds.join(", "))
+}
+
+/// Whether a start that nobody attends would find its key.
+fn key_file(ring: &Ring, config: &Config) -> Finding {
+    if !has(ring, SlotKind::KeyFile) {
+        return Finding::ok("key_file", "none: the broker starts sealed");
+    }
+    match ring.open_unattended(&config.keys_dir.join(KEY_FILE)) {
+        Ok(_) => Finding::ok("key_file", "it opens the ring, and the ring is unaltered"),
+        Err(error) => Finding::fail("key_file", &error, error.hint()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::super::Level;
+    use super::super::tests_rig::{config, with_ring};
+    use super::ring;
+    use crate::config::Config;
+
+    fn level(config: &Config, check: &str) -> Level {
+        let found = ring(config, false);
+        let found = found.iter().find(|found| found.check == check);
+        found.map_or(Level::Ok, |found| found.level)
+    }
+
+    #[test]
+    fn a_sound_ring_with_one_slot_warns_and_does_not_fail() {
+        let (_dir, config) = with_ring();
+        assert_eq!(level(&config, "ring"), Level::Ok);
+        assert_eq!(level(&config, "slots"), Level::Warn);
+        assert_eq!(level(&config, "key_file"), Level::Ok);
+    }
+
+    #[test]
+    fn a_key_file_that_others_may_read_is_gone_or_another_fails() {
+        let (_dir, config) = with_ring();
+        let path = config.keys_dir.join("root.key");
+        let key = fs::read(&path).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        let found = ring(&config, false);
+        let found = found
+            .iter()
+            .find(|found| found.check == "key_file")
+            .unwrap();
+        assert_eq!(found.level, Level::Fail);
+        assert!(found.fix.as_ref().unwrap().contains("chmod 600"));
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        fs::write(&path, [7; 32]).unwrap();
+        assert_eq!(level(&config, "key_file"), Level::Fail);
+        fs::write(&path, &key[..31]).unwrap();
+        assert_eq!(level(&config, "key_file"), Level::Fail);
+        fs::remove_file(&path).unwrap();
+        assert_eq!(level(&config, "key_file"), Level::Fail);
+    }
+
+    #[test]
+    fn an_altered_ring_fails() {
+        let (_dir, config) = with_ring();
+        let path = config.keys_dir.join("root.ring");
+        let mut bytes = fs::read(&path).unwrap();
+        let last = bytes.len() - 1;
+        bytes[last] ^= 1;
+        fs::write(&path, &bytes).unwrap();
+        assert_eq!(level(&config, "key_file"), Level::Fail);
+        fs::write(&path, "no ring").unwrap();
+        assert_eq!(level(&config, "ring"), Level::Fail);
+    }
+
+    #[test]
+    fn no_ring_fails_only_when_something_was_stored() {
+        let (_dir, config) = config();
+        assert_eq!(ring(&config, false)[0].level, Level::Fail);
+        assert_eq!(ring(&config, true)[0].level, Level::Ok);
+    }
+}

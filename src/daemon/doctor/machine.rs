@@ -1,0 +1,173 @@
+//! The machine and this process: where a value could end up besides where it belongs.
+
+use std::fs;
+use std::path::Path;
+
+use super::finding::Finding;
+use crate::config::Config;
+use crate::hardening::{Control, Report};
+
+/// Files that the broker has open besides its connections, generously.
+const OWN_FILES: u64 = 128;
+
+/// Whether memory may be written to a disk in clear.
+pub(super) fn swap(root: &Path) -> Finding {
+    let listed = fs::read_to_string(root.join("proc/swaps")).unwrap_or_default();
+    let in_clear = listed
+        .lines()
+        .skip(1)
+        .filter_map(|line| line.split_whitespace().next())
+        .any(|device| !is_safe(root, device));
+    if in_clear {
+        Finding::warn(
+            "swap",
+            "memory may be written to a disk that is not encrypted",
+            "Switch it off (swapoff -a), encrypt it, or use zram.",
+        )
+    } else {
+        Finding::ok("swap", "none that reaches a disk in clear")
+    }
+}
+
+/// In memory (zram), or encrypted by the device mapper.
+fn is_safe(root: &Path, device: &str) -> bool {
+    let name = device.strip_prefix("/dev/").unwrap_or_default();
+    if name.starts_with("zram") {
+        return true;
+    }
+    let number = match name.strip_prefix("mapper/") {
+        // A link to ../dm-N.
+        Some(_) => fs::read_link(root.join("dev").join(name)).ok(),
+        None => Some(name.into()),
+    };
+    let number = number.as_deref().and_then(Path::file_name);
+    number.is_some_and(|number| {
+        let uuid = root.join("sys/block").join(number).join("dm/uuid");
+        fs::read_to_string(uuid).is_ok_and(|uuid| uuid.starts_with("CRYPT-"))
+    })
+}
+
+/// Whether all the connections that the settings allow may be open at once.
+pub(super) fn open_files(config: &Config, limit: Option<u64>) -> Finding {
+    let connections = u64::try_from(config.limits.connections).unwrap_or(u64::MAX);
+    // A connection may have one to an upstream behind it.
+    let needed = connections.saturating_mul(2).saturating_add(OWN_FILES);
+    match limit {
+        Some(limit) if limit < needed => Finding::warn(
+            "open_files",
+            format!("{limit} may be open at once; the settings may take {needed}"),
+            format!(
+                "Raise it (ulimit -n {needed}, or LimitNOFILE={needed}), or lower limits.connections."
+            ),
+        ),
+        Some(limit) => Finding::ok("open_files", limit),
+        None => Finding::ok("open_files", "no limit"),
+    }
+}
+
+/// Whether a crash could write memory somewhere.
+pub(super) fn core_files(root: &Path, report: &Report) -> Finding {
+    if report.enforces(Control::CoreLimit) && report.enforces(Control::NotDumpable) {
+        return Finding::ok("core_files", "a crash leaves none");
+    }
+    let pattern = fs::read_to_string(root.join("proc/sys/kernel/core_pattern"));
+    let piped = pattern.is_ok_and(|pattern| pattern.starts_with('|'));
+    let text = if piped {
+        "a crash hands its memory to a program (kernel.core_pattern)"
+    } else {
+        "a crash may leave a file with its memory"
+    };
+    Finding::fail(
+        "core_files",
+        text,
+        "Let the broker set its limits: ulimit -c 0",
+    )
+}
+
+/// Whether it runs as root.
+pub(super) fn user(uid: u32) -> Finding {
+    if uid == 0 {
+        let fix = "Run it as a user of its own: useradd --system runtools, then User=runtools in the unit.";
+        Finding::warn("user", "root, whom no file mode and no limit stops", fix)
+    } else {
+        Finding::ok("user", format!("{uid}, not root"))
+    }
+}
+
+/// What the process denies itself.
+pub(super) fn hardening(report: &Report) -> Vec<Finding> {
+    // Root and core files have checks of their own.
+    let own = [Control::Unprivileged, Control::CoreLimit];
+    let controls = report.controls().filter(|(it, _)| !own.contains(it));
+    controls
+        .map(|(control, set)| match (control, set) {
+            (control, true) => Finding::ok(control.label(), "in force"),
+            (Control::NoInheritedFiles, false) => Finding::warn(
+                control.label(),
+                "files were open that whoever started this had left open",
+                "Start the broker from a unit file, or from a plain shell.",
+            ),
+            (control, false) => Finding::fail(
+                control.label(),
+                "not in force",
+                "Run it on a kernel, and in a container, that allows it.",
+            ),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::super::Level;
+    use super::super::tests_rig::{config, report};
+    use super::{core_files, hardening, open_files, swap, user};
+    use crate::hardening::Control;
+
+    const HEAD: &str = "Filename\tType\tSize\tUsed\tPriority\n";
+
+    #[test]
+    fn swap_in_clear_warns_and_zram_or_an_encrypted_device_does_not() {
+        let root = tempfile::tempdir().unwrap();
+        let with = |line: &str| {
+            fs::create_dir_all(root.path().join("proc")).unwrap();
+            fs::write(root.path().join("proc/swaps"), format!("{HEAD}{line}")).unwrap();
+            swap(root.path()).level
+        };
+        assert_eq!(swap(root.path()).level, Level::Ok);
+        assert_eq!(with(""), Level::Ok);
+        assert_eq!(with("/dev/zram0 partition 1 0 100\n"), Level::Ok);
+        assert_eq!(with("/dev/sda2 partition 1 0 -2\n"), Level::Warn);
+        assert_eq!(with("/swapfile file 1 0 -2\n"), Level::Warn);
+        assert_eq!(with("/dev/dm-1 partition 1 0 -2\n"), Level::Warn);
+        fs::create_dir_all(root.path().join("sys/block/dm-1/dm")).unwrap();
+        fs::write(root.path().join("sys/block/dm-1/dm/uuid"), "CRYPT-PLAIN-x").unwrap();
+        assert_eq!(with("/dev/dm-1 partition 1 0 -2\n"), Level::Ok);
+    }
+
+    #[test]
+    fn too_few_open_files_warn() {
+        let (_dir, mut config) = config();
+        config.limits.connections = 100;
+        assert_eq!(open_files(&config, Some(328)).level, Level::Ok);
+        assert_eq!(open_files(&config, Some(327)).level, Level::Warn);
+        assert_eq!(open_files(&config, None).level, Level::Ok);
+    }
+
+    #[test]
+    fn root_warns_and_a_missing_control_fails() {
+        let root = tempfile::tempdir().unwrap();
+        assert_eq!(user(0).level, Level::Warn);
+        assert_eq!(user(1000).level, Level::Ok);
+        let level = |control| {
+            let found = hardening(&report(Some(control)));
+            found.iter().map(|found| found.level).max().unwrap()
+        };
+        assert_eq!(level(Control::NoNewPrivs), Level::Fail);
+        assert_eq!(level(Control::NoInheritedFiles), Level::Warn);
+        assert_eq!(core_files(root.path(), &report(None)).level, Level::Ok);
+        let open = report(Some(Control::NotDumpable));
+        assert_eq!(core_files(root.path(), &open).level, Level::Fail);
+    }
+}

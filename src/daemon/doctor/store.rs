@@ -1,0 +1,209 @@
+//! The store and the journal, from outside: nothing is opened that the broker holds.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::Path;
+
+use rustix::fs::{FlockOperation, flock};
+
+use super::finding::Finding;
+use super::folders::modified;
+use super::surroundings::{Running, Surroundings};
+use crate::config::Config;
+use crate::custody::RING_FILE;
+use crate::store::StoreError;
+use crate::vault::Places;
+
+/// How the format marker of every version begins.
+const MARKER: &[u8] = b"runtools-broker store ";
+
+/// Where the parts of a data folder are.
+fn places(config: &Config) -> Places {
+    Places {
+        data: config.data_dir.clone(),
+        keys: config.keys_dir.clone(),
+    }
+}
+
+/// Whether nothing was ever stored in the data folder.
+pub(super) fn is_fresh(config: &Config) -> bool {
+    !places(config).store().exists() || config.data_dir.join("first-start").exists()
+}
+
+/// The store: present, of a known format, free or held by the broker, with its anchor.
+pub(super) fn store(config: &Config, around: &Surroundings) -> Vec<Finding> {
+    let dir = places(config).store();
+    if is_fresh(config) {
+        let ring = config.keys_dir.join(RING_FILE);
+        let begun = config.data_dir.join("first-start").exists();
+        return vec![if ring.exists() && !begun {
+            let text = "there is a key ring, and no store";
+            let fix = "Check that the right data directory is mounted. If it is lost, restore the newest backup.";
+            Finding::fail("store", text, fix)
+        } else {
+            Finding::ok("store", "not made yet; the first start makes it")
+        }];
+    }
+    vec![
+        format(&dir),
+        lock(&dir, &around.broker),
+        anchor(&config.data_dir),
+    ]
+}
+
+fn format(dir: &Path) -> Finding {
+    let mut marker = Vec::new();
+    let read = File::open(dir.join("format"))
+        .and_then(|file| file.take(256).read_to_end(&mut marker).map(drop));
+    if read.is_ok() && marker.starts_with(MARKER) {
+        let text = String::from_utf8_lossy(&marker).trim().to_owned();
+        Finding::ok("store", text)
+    } else {
+        Finding::fail("store", StoreError::Format, StoreError::Format.hint())
+    }
+}
+
+/// Only looked at when nobody answers: a broker that is up holds it.
+fn lock(dir: &Path, broker: &Running) -> Finding {
+    if broker.is_up() {
+        return Finding::ok("lock", "held by the running broker");
+    }
+    let tried = File::open(dir.join("LOCK")).map(|file| {
+        // Shared and given back at once when the file is dropped.
+        flock(&file, FlockOperation::NonBlockingLockShared)
+    });
+    match tried {
+        Ok(Ok(())) => Finding::ok("lock", "free"),
+        Ok(Err(_)) => Finding::warn(
+            "lock",
+            "a broker holds the store, and none answers on the socket",
+            "Name the socket it was started with, by --socket or in the settings; or look for a broker that hangs.",
+        ),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Finding::ok("lock", "free"),
+        Err(error) => Finding::fail(
+            "lock",
+            format!("it cannot be looked at: {}", error.kind()),
+            "Check who owns the files in the data directory.",
+        ),
+    }
+}
+
+fn anchor(data: &Path) -> Finding {
+    match fs::metadata(data.join("anchor")) {
+        Ok(found) if found.is_file() => Finding::ok("anchor", "in its place"),
+        _ => {
+            let missing = StoreError::AnchorMissing;
+            Finding::fail("anchor", &missing, missing.hint())
+        }
+    }
+}
+
+/// The journal's last segment; what the broker says of the journal stands elsewhere.
+pub(super) fn journal(config: &Config, around: &Surroundings) -> Finding {
+    const FIX: &str = "Put back the data directory as a whole: store and audit belong together.";
+    if is_fresh(config) {
+        return Finding::ok("audit", "not begun yet");
+    }
+    let segments = fs::read_dir(places(config).audit());
+    let mut segments: Vec<_> = segments
+        .map(|all| all.flatten().map(|entry| entry.path()).collect())
+        .unwrap_or_default();
+    segments.retain(|path: &std::path::PathBuf| path.extension().is_some_and(|end| end == "log"));
+    segments.sort();
+    let Some(last) = segments.last() else {
+        return Finding::fail("audit", "the journal's segments are gone", FIX);
+    };
+    match fs::metadata(last) {
+        Ok(found) if found.len() > 0 => {
+            let age = modified(&found).map_or(0, |at| around.now.millis_since(at).max(0) / 1000);
+            let count = segments.len();
+            let text = format!("{count} segment(s), last written {} ago", span(age));
+            Finding::ok("audit", text)
+        }
+        Ok(_) => Finding::warn(
+            "audit",
+            "the last segment is empty",
+            "Start the broker: it repairs what a power cut leaves behind.",
+        ),
+        Err(error) => Finding::fail("audit", format!("unreadable: {}", error.kind()), FIX),
+    }
+}
+
+fn span(seconds: i64) -> String {
+    match seconds {
+        ..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min", seconds / 60),
+        7200..172_800 => format!("{} h", seconds / 3600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::super::tests_rig::{around, config, with_ring, with_store};
+    use super::super::{Level, Running, Surroundings};
+    use super::{journal, store};
+    use crate::store::SledEngine;
+
+    fn worst(config: &crate::config::Config, around: &Surroundings) -> Level {
+        store(config, around).iter().map(|f| f.level).max().unwrap()
+    }
+
+    #[test]
+    fn a_store_that_is_whole_is_fine_and_a_fresh_folder_too() {
+        let (_dir, config) = config();
+        assert_eq!(worst(&config, &around()), Level::Ok);
+        assert_eq!(journal(&config, &around()).level, Level::Ok);
+        let (_dir, config) = with_store();
+        assert_eq!(worst(&config, &around()), Level::Ok);
+        assert_eq!(journal(&config, &around()).level, Level::Ok);
+    }
+
+    #[test]
+    fn a_missing_anchor_fails() {
+        let (_dir, config) = with_store();
+        fs::remove_file(config.data_dir.join("anchor")).unwrap();
+        assert_eq!(worst(&config, &around()), Level::Fail);
+    }
+
+    #[test]
+    fn a_foreign_format_fails() {
+        let (_dir, config) = with_store();
+        fs::write(config.data_dir.join("store/format"), "something else").unwrap();
+        assert_eq!(worst(&config, &around()), Level::Fail);
+    }
+
+    #[test]
+    fn a_ring_without_a_store_fails() {
+        let (_dir, config) = with_ring();
+        assert_eq!(worst(&config, &around()), Level::Fail);
+    }
+
+    #[test]
+    fn a_lock_that_is_held_warns_unless_the_broker_answers() {
+        let (_dir, config) = with_store();
+        let held = SledEngine::open(&config.data_dir.join("store"), 1 << 20).unwrap();
+        assert_eq!(worst(&config, &around()), Level::Warn);
+        let broker = Running::Up {
+            version: String::new(),
+            sealed: false,
+            reasons: vec![],
+            answers: vec![],
+        };
+        let up = Surroundings { broker, ..around() };
+        assert_eq!(worst(&config, &up), Level::Ok);
+        drop(held);
+    }
+
+    #[test]
+    fn a_journal_without_segments_fails_and_an_empty_one_warns() {
+        let (_dir, config) = with_store();
+        let last = config.data_dir.join("audit/00000000000000000001.log");
+        fs::write(&last, "").unwrap();
+        assert_eq!(journal(&config, &around()).level, Level::Warn);
+        fs::remove_file(last).unwrap();
+        assert_eq!(journal(&config, &around()).level, Level::Fail);
+    }
+}
