@@ -20,6 +20,7 @@
 pub mod broker;
 pub mod canary;
 pub mod client;
+pub mod program;
 pub mod upstream;
 
 pub use broker::{Broker, Setup};

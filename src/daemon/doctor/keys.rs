@@ -14,7 +14,7 @@ pub(super) fn ring(config: &Config, fresh: bool) -> Vec<Finding> {
         Err(error) => return vec![Finding::fail("ring", &error, error.hint())],
         Ok(ring) => ring,
     };
-    let text = format!("it can be read; {} of its own", slots_in_words(&ring));
+    let text = format!("it can be read; it has {}", slots_in_words(&ring));
     let mut found = vec![Finding::ok("ring", text), slots(&ring)];
     found.push(key_file(&ring, config));
     found

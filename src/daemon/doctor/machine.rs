@@ -85,13 +85,14 @@ pub(super) fn core_files(root: &Path, report: &Report) -> Finding {
 }
 
 /// Whether it runs as root.
-pub(super) fn user(uid: u32) -> Finding {
-    if uid == 0 {
-        let fix = "Run it as a user of its own: useradd --system runtools, then User=runtools in the unit.";
-        Finding::warn("user", "root, whom no file mode and no limit stops", fix)
-    } else {
-        Finding::ok("user", format!("{uid}, not root"))
+pub(super) fn user(report: &Report) -> Finding {
+    if report.enforces(Control::Unprivileged) {
+        return Finding::ok("user", "not root");
     }
+    let text = "root, whom no file mode and no limit stops";
+    let fix =
+        "Run it as a user of its own: useradd --system runtools, then User=runtools in the unit.";
+    Finding::warn("user", text, fix)
 }
 
 /// What the process denies itself.
@@ -158,8 +159,9 @@ mod tests {
     #[test]
     fn root_warns_and_a_missing_control_fails() {
         let root = tempfile::tempdir().unwrap();
-        assert_eq!(user(0).level, Level::Warn);
-        assert_eq!(user(1000).level, Level::Ok);
+        let root_user = report(Some(Control::Unprivileged));
+        assert_eq!(user(&root_user).level, Level::Warn);
+        assert_eq!(user(&report(None)).level, Level::Ok);
         let level = |control| {
             let found = hardening(&report(Some(control)));
             found.iter().map(|found| found.level).max().unwrap()

@@ -78,7 +78,7 @@ fn machine(config: &Config, around: &Surroundings) -> Finding {
         machine::swap(&around.root),
         machine::open_files(config, around.open_files),
         machine::core_files(&around.root, &around.hardening),
-        machine::user(around.uid),
+        machine::user(&around.hardening),
         Finding::group("hardening", machine::hardening(&around.hardening)),
     ];
     Finding::group("machine", parts)

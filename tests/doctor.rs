@@ -1,0 +1,196 @@
+//! The doctor: silent about what is well, exact about what is not.
+
+mod harness;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use harness::{Broker, Canaries, Setup};
+use serde_json::{Value, json};
+
+/// The finding of `check` somewhere below `found`.
+fn find<'a>(found: &'a Value, check: &str) -> Option<&'a Value> {
+    if found["check"] == check {
+        return Some(found);
+    }
+    let mut parts = found["parts"].as_array()?.iter();
+    parts.find_map(|part| find(part, check))
+}
+
+fn level<'a>(document: &'a Value, check: &str) -> &'a str {
+    let found = find(&document["data"], check);
+    found
+        .and_then(|found| found["level"].as_str())
+        .unwrap_or("none")
+}
+
+/// Examines, and expects that nothing fails.
+fn examined(broker: &Broker) -> Value {
+    broker.runs(&["doctor", "--json"], None).expect(0)
+}
+
+/// Examines, and expects that exactly these checks fail.
+#[track_caller]
+fn fails(broker: &Broker, checks: &[&str]) {
+    let document = broker.runs(&["doctor", "--json"], None).expect(1);
+    let mut failed = Vec::new();
+    collect(&document["data"], &mut failed);
+    assert_eq!(failed, checks, "{document:#}");
+}
+
+fn collect(found: &Value, failed: &mut Vec<String>) {
+    match found["parts"].as_array() {
+        Some(parts) => parts.iter().for_each(|part| collect(part, failed)),
+        None if found["level"] == "fail" => {
+            assert!(!found["fix"].as_str().unwrap().is_empty());
+            failed.push(found["check"].as_str().unwrap().to_owned());
+        }
+        None => {}
+    }
+}
+
+#[test]
+fn nothing_fails_on_a_clean_installation_before_its_start_while_it_runs_and_after_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let fresh = ["doctor", "--json", "--listen", "127.0.0.1:0"];
+    let document = harness::program::run(folder.path(), &fresh, None).expect(0);
+    assert_eq!(level(&document, "ring"), "ok");
+    assert!(
+        fs::read_dir(folder.path()).unwrap().next().is_none(),
+        "it made something"
+    );
+
+    let mut broker = Broker::start();
+    let document = examined(&broker);
+    assert_eq!(level(&document, "broker"), "ok", "{document:#}");
+    assert_eq!(level(&document, "lock"), "ok");
+    assert_eq!(level(&document, "slots"), "warn", "one slot is one too few");
+    assert_eq!(broker.stop(), Some(0));
+    let document = examined(&broker);
+    for check in ["broker", "store", "anchor", "audit", "key_file", "socket"] {
+        assert_eq!(level(&document, check), "ok", "{check}: {document:#}");
+    }
+    broker.restart();
+    assert_eq!(
+        broker.operator().get("/readyz").status,
+        200,
+        "it did no harm"
+    );
+}
+
+#[test]
+fn each_seeded_fault_is_found_and_nothing_else() {
+    let mut broker = Broker::start();
+    assert_eq!(broker.stop(), Some(0));
+    let mode = |path: &std::path::Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let key = broker.keys().join("root.key");
+    mode(&key, 0o644);
+    fails(&broker, &["key_file"]);
+    mode(&key, 0o600);
+
+    mode(&broker.keys(), 0o750);
+    fails(&broker, &["keys_dir"]);
+    mode(&broker.keys(), 0o700);
+
+    let (anchor, aside) = (broker.data().join("anchor"), broker.path("aside"));
+    fs::rename(&anchor, &aside).unwrap();
+    fails(&broker, &["anchor"]);
+    fs::rename(&aside, &anchor).unwrap();
+
+    let (ring, aside) = (broker.keys().join("root.ring"), broker.path("aside"));
+    fs::rename(&ring, &aside).unwrap();
+    fails(&broker, &["ring"]);
+    fs::rename(&aside, &ring).unwrap();
+
+    fs::rename(broker.data().join("audit"), broker.path("audit")).unwrap();
+    fails(&broker, &["audit"]);
+    fs::rename(broker.path("audit"), broker.data().join("audit")).unwrap();
+
+    fs::write(broker.socket(), "x").unwrap();
+    fails(&broker, &["socket"]);
+    fs::remove_file(broker.socket()).unwrap();
+    examined(&broker);
+}
+
+#[test]
+fn a_killed_broker_leaves_a_socket_that_is_only_mentioned() {
+    let mut broker = Broker::start();
+    broker.kill();
+    let document = examined(&broker);
+    assert_eq!(level(&document, "socket"), "warn");
+    assert_eq!(level(&document, "broker"), "ok");
+}
+
+#[test]
+fn settings_that_cannot_be_read_fail_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("broker.toml"), "listn = []").unwrap();
+    let ran = harness::program::run(
+        folder.path(),
+        &["doctor", "--config", "broker.toml", "--json"],
+        None,
+    );
+    let document = ran.expect(1);
+    assert_eq!(level(&document, "settings"), "fail");
+}
+
+#[test]
+fn a_person_reads_a_tree_with_fixes_and_no_secret() {
+    let mut canaries = Canaries::new();
+    let broker = Broker::with(Setup::default());
+    let secret = json!({"name": "A_KEY", "value": canaries.value(), "category": "tool"});
+    broker.operator().post("/v1/secrets", &secret).expect(201);
+    let ran = broker.runs(&["doctor"], None);
+    assert_eq!(ran.exit, 0, "{}", ran.stdout);
+    assert!(
+        ran.stdout.contains("WARN slots: only one"),
+        "{}",
+        ran.stdout
+    );
+    assert!(
+        ran.stdout
+            .contains("→ Add a second: runtools-broker key slot add passphrase")
+    );
+    assert!(
+        ran.stdout.lines().all(|line| line.chars().count() <= 80),
+        "{}",
+        ran.stdout
+    );
+    assert!(!ran.stdout.contains('\u{1b}') && ran.stderr.is_empty());
+    canaries.absent_from("the doctor's words", ran.stdout.as_bytes());
+    let key = fs::read(broker.keys().join("root.key")).unwrap();
+    let key: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert!(!ran.stdout.contains(&key));
+}
+
+#[test]
+fn a_port_that_is_taken_is_found_before_and_explained_at_the_start() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = taken.local_addr().unwrap().to_string();
+    let folder = tempfile::tempdir().unwrap();
+    let ran = |verb| harness::program::run(folder.path(), &[verb, "--listen", &addr], None);
+    let doctor = ran("doctor");
+    assert_eq!(doctor.exit, 1);
+    assert!(
+        doctor.stdout.contains("another program has it"),
+        "{}",
+        doctor.stdout
+    );
+    let serve = ran("serve");
+    assert_eq!(serve.exit, 1);
+    let port = addr.rsplit(':').next().unwrap();
+    assert!(
+        serve
+            .stderr
+            .contains(&format!("Another program has port {port}")),
+        "{}",
+        serve.stderr
+    );
+    assert!(
+        serve.stderr.contains("--listen 127.0.0.1:0"),
+        "{}",
+        serve.stderr
+    );
+}

@@ -1,0 +1,145 @@
+//! The operator's verbs, with the real program: slots, sealing, members, documents.
+
+mod harness;
+
+use harness::{Broker, Canaries, eventually};
+use serde_json::Value;
+
+const WORDS: &str = "correct horse battery staple lantern";
+
+fn slots(broker: &Broker) -> Vec<Value> {
+    let listed = broker.runs(&["key", "slot", "list", "--json"], None);
+    listed.expect(0)["data"].as_array().unwrap().clone()
+}
+
+#[test]
+fn a_passphrase_takes_the_place_of_the_key_file_and_opens_a_sealed_start() {
+    let mut canaries = Canaries::new();
+    let value = canaries.value();
+    let mut broker = Broker::start();
+    let secret = serde_json::json!({"name": "KEPT", "value": value, "category": "tool"});
+    broker.operator().post("/v1/secrets", &secret).expect(201);
+
+    let first = slots(&broker)[0]["id"].as_str().unwrap().to_owned();
+    let last = broker.runs(&["key", "slot", "remove", &first, "--yes"], None);
+    assert_ne!(last.exit, 0, "the last way in stays");
+    let add = [
+        "key",
+        "slot",
+        "add",
+        "passphrase",
+        "--label",
+        "safe",
+        "--json",
+    ];
+    let added = broker.runs(&add, Some(WORDS)).expect(0);
+    let id = added["data"]["id"].as_str().unwrap();
+    let test = ["key", "slot", "test", id];
+    assert_ne!(broker.runs(&test, Some("not these words at all")).exit, 0);
+    broker.runs(&test, Some(WORDS)).expect(0);
+    broker
+        .runs(&["key", "slot", "remove", &first, "--yes"], None)
+        .expect(0);
+    let left = slots(&broker);
+    assert_eq!(
+        (left.len(), &left[0]["id"], &left[0]["label"]),
+        (1, &added["data"]["id"], &"safe".into())
+    );
+
+    broker.restart();
+    let told = format!(
+        "runtools-broker unseal --socket {}",
+        broker.socket().display()
+    );
+    eventually(|| broker.log_text().contains(&told).then_some(()));
+    let sealed = broker.operator().get("/v1/secrets").refused(503);
+    assert_eq!(sealed, "sealed");
+    let wrong = broker.runs(&["unseal", "--json"], Some("not these words at all"));
+    assert_ne!(wrong.exit, 0);
+    assert!(wrong.stdout.contains("\"error\""), "{}", wrong.stdout);
+    let opened = broker.runs(&["unseal"], Some(&format!("{WORDS}\n")));
+    assert_eq!(opened.exit, 0, "{}", opened.stderr);
+    assert!(opened.stderr.contains("the vault is unsealed"));
+    broker.operator().get("/v1/secrets/KEPT").expect(200);
+    assert!(broker.runs(&["unseal"], None).stderr.contains("already"));
+
+    broker.runs(&["seal", "--yes", "--json"], None).expect(0);
+    assert_eq!(broker.operator().get("/v1/secrets").refused(503), "sealed");
+    let doctor = broker.runs(&["doctor"], None);
+    assert_eq!(doctor.exit, 0, "{}", doctor.stdout);
+    assert!(
+        doctor.stdout.contains("WARN broker: it is sealed"),
+        "{}",
+        doctor.stdout
+    );
+    broker.runs(&["unseal"], Some(WORDS)).expect(0);
+    for (path, bytes) in broker.files() {
+        canaries.absent_from(&path.display().to_string(), &bytes);
+        let words = bytes
+            .windows(WORDS.len())
+            .any(|part| part == WORDS.as_bytes());
+        assert!(!words, "{}", path.display());
+    }
+    assert!(!broker.log_text().contains(WORDS));
+}
+
+#[test]
+fn sealing_and_removing_want_a_yes_where_nobody_can_be_asked() {
+    let broker = Broker::start();
+    assert_eq!(broker.runs(&["seal", "--no-input"], None).exit, 2);
+    assert_eq!(broker.operator().get("/readyz").status, 200);
+}
+
+#[test]
+fn members_are_added_listed_promoted_and_removed() {
+    let broker = Broker::start();
+    let add = [
+        "member",
+        "add",
+        "Ada",
+        "--email",
+        "ada@example.com",
+        "--create-key",
+        "--json",
+    ];
+    let added = broker.runs(&add, None).expect(0);
+    let key = added["data"]["key"].as_str().unwrap().to_owned();
+    let ada = broker.anonymous().key(&key);
+    assert_eq!(ada.get("/v1/me").expect(200)["data"]["role"], "member");
+    let listed = broker.runs(&["member", "list"], None);
+    assert!(
+        listed.stdout.contains("ada@example.com"),
+        "{}",
+        listed.stdout
+    );
+    broker
+        .runs(&["member", "role", "ada@example.com", "admin"], None)
+        .expect(0);
+    assert_eq!(ada.get("/v1/me").expect(200)["data"]["role"], "admin");
+    broker
+        .runs(&["member", "remove", "ada@example.com", "--yes"], None)
+        .expect(0);
+    assert_eq!(ada.get("/v1/me").status, 401);
+    let listed = broker.runs(&["member", "list", "--json"], None).expect(0);
+    assert_eq!(listed["data"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn completions_and_pages_name_every_verb() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |arguments: &[&str]| harness::program::run(folder.path(), arguments, None);
+    for shell in ["bash", "zsh", "fish"] {
+        let script = run(&["completions", shell]);
+        assert_eq!(script.exit, 0);
+        for verb in ["doctor", "demo", "unseal", "member"] {
+            assert!(script.stdout.contains(verb), "{shell} {verb}");
+        }
+    }
+    assert_eq!(run(&["man", "pages"]).exit, 0);
+    for page in ["", "-serve", "-doctor", "-demo", "-key-slot-add", "-unseal"] {
+        let path = folder.path().join(format!("pages/runtools-broker{page}.1"));
+        let page = std::fs::read_to_string(&path).unwrap();
+        assert!(page.contains(".SH NAME"), "{}", path.display());
+    }
+    assert!(run(&["version"]).stdout.starts_with("runtools-broker "));
+}
