@@ -5,7 +5,7 @@ mod harness;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use harness::{Broker, Canaries, Setup};
+use harness::{Broker, Canaries};
 use serde_json::{Value, json};
 
 /// The finding of `check` somewhere below `found`.
@@ -139,7 +139,7 @@ fn settings_that_cannot_be_read_fail_alone() {
 #[test]
 fn a_person_reads_a_tree_with_fixes_and_no_secret() {
     let mut canaries = Canaries::new();
-    let broker = Broker::with(Setup::default());
+    let broker = Broker::start();
     let secret = json!({"name": "A_KEY", "value": canaries.value(), "category": "tool"});
     broker.operator().post("/v1/secrets", &secret).expect(201);
     let ran = broker.runs(&["doctor"], None);

@@ -34,7 +34,7 @@ struct UnsealBody<'a> {
 /// Unseals. A vault that is open already is fine.
 pub(crate) async fn unseal(_: UnsealArgs, session: &Session) -> Outcome {
     let client = session.local()?;
-    let status: Status = client.get(&Route::new("/v1/status")).await?;
+    let status: Status = client.get_bare(&Route::new("/v1/status")).await?;
     if !status.sealed {
         session.out.done(&status, "the vault is unsealed already")?;
         return Ok(Exit::Ok);

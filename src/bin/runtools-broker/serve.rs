@@ -10,7 +10,7 @@ use runtools_broker::config::{Config, Env, Flags, default_socket};
 use runtools_broker::daemon::{Daemon, Welcome};
 use runtools_broker::hardening::Report;
 use runtools_broker::telemetry::logs;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Settings that every verb of the daemon takes. Each overrides the key of the same name in
 /// `config/broker.toml`.
@@ -79,8 +79,13 @@ pub(crate) fn run(arguments: &ServeArgs, socket: Option<PathBuf>, report: &Repor
             Ok(daemon) => daemon,
             Err(error) => return failed(&error, &error.hint()),
         };
+        // Before anybody is told that it listens: who is told may end it at once, and in order.
+        let signals = match Signals::caught() {
+            Ok(signals) => signals,
+            Err(error) => return failed(&error, "The system lets no signal be caught."),
+        };
+        let signals = tokio::spawn(signals.follow(daemon.shutdown(), daemon.certificate()));
         welcome(daemon.welcome());
-        let signals = tokio::spawn(follow_signals(daemon.shutdown(), daemon.certificate()));
         daemon.serve().await;
         signals.abort();
         ExitCode::SUCCESS
@@ -129,27 +134,37 @@ fn named(socket: &Path) -> String {
     }
 }
 
-async fn follow_signals(
-    shutdown: runtools_broker::http::serve::Shutdown,
-    certificate: Option<std::sync::Arc<runtools_broker::http::serve::TlsCertificate>>,
-) {
-    let signals = (
-        signal(SignalKind::terminate()),
-        signal(SignalKind::interrupt()),
-        signal(SignalKind::hangup()),
-    );
-    let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = signals else {
-        return;
-    };
-    loop {
-        tokio::select! {
-            _ = terminate.recv() => shutdown.signal(),
-            _ = interrupt.recv() => shutdown.signal(),
-            _ = hangup.recv() => {
-                if let Some(certificate) = &certificate
-                    && let Err(error) = certificate.reload()
-                {
-                    tracing::warn!(error = %error, "the certificate was not reloaded; the old one stays");
+/// What a service manager, a terminal and a renewal tool send.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn caught() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn follow(
+        mut self,
+        shutdown: runtools_broker::http::serve::Shutdown,
+        certificate: Option<std::sync::Arc<runtools_broker::http::serve::TlsCertificate>>,
+    ) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => shutdown.signal(),
+                _ = self.interrupt.recv() => shutdown.signal(),
+                _ = self.hangup.recv() => {
+                    if let Some(certificate) = &certificate
+                        && let Err(error) = certificate.reload()
+                    {
+                        tracing::warn!(error = %error, "the certificate was not reloaded; the old one stays");
+                    }
                 }
             }
         }
