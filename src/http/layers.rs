@@ -90,14 +90,14 @@ pub(super) async fn observe(
     app.meter.request(route, method, status.as_u16(), took);
     let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
     let status = status.as_u16();
-    let id = request::id_text();
+    let id = request::id_text;
     // One line per success would cost more than the request: they are at debug.
     if status >= 500 {
-        tracing::warn!(route, method, status, micros, request = %id, "request failed");
+        tracing::warn!(route, method, status, micros, request = %id(), "request failed");
     } else if status >= 400 {
-        tracing::info!(route, method, status, micros, request = %id, "request refused");
+        tracing::info!(route, method, status, micros, request = %id(), "request refused");
     } else {
-        tracing::debug!(route, method, status, micros, request = %id, "request answered");
+        tracing::debug!(route, method, status, micros, request = %id(), "request answered");
     }
     response
 }

@@ -106,12 +106,7 @@ impl Caller {
         if whose.org_wide.is_none() {
             let own = self.secret(name.clone(), None);
             let org = self.vault.org(self.principal.org())?;
-            if self
-                .vault
-                .find_secret(&org, own.owner, &name)
-                .await?
-                .is_none()
-            {
+            if !self.vault.has_secret(&org, own.owner, &name).await? {
                 return Ok(self.secret(name, Some(true)));
             }
         }

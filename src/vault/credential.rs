@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 
 use crate::audit::Recorded;
 use crate::clock::Timestamp;
-use crate::crypto::{Digest, Owner, Record, sha256};
+use crate::crypto::{Digest, Owner, sha256};
 use crate::id::ObjectId;
 use crate::secret::Secret;
 use crate::store::{Batch, StoreKey};
@@ -33,7 +33,7 @@ impl Vault {
     ///
     /// # Errors
     /// [`VaultError::Rule`] for a bad value.
-    pub(crate) async fn put_credential<M: Serialize>(
+    pub(crate) async fn put_credential<M: Serialize + Clone>(
         &self,
         batch: &mut Batch,
         (org, owner, place): (&OrgKeys, Owner, StoreKey),
@@ -44,7 +44,7 @@ impl Vault {
         check_value(value)?;
         let key = self.owner_key_or_new(org, owner, recorded).await?;
         let at = self.credential_place(org, owner, &place);
-        let record: Record = seal_version(&key, &at, metadata, value, self.random())?;
+        let (record, _) = seal_version(&key, &at, metadata.clone(), value, self.random())?;
         batch.put(place, record);
         Ok(())
     }

@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use super::metadata::SecretInfo;
 use super::pointer::{Pointer, ReadPointer, VERSIONS_KEPT, pointer_place, version_place};
-use super::value::seal_version;
-use super::{OrgKeys, Vault, VaultError};
+use super::value::{StoredValue, seal_version};
+use super::{Found, OrgKeys, Vault, VaultError};
 
 /// How often a change is decided again before its caller is told that somebody else was faster.
 pub(super) const ATTEMPTS: usize = 16;
@@ -71,44 +71,47 @@ impl Vault {
         org: &OrgKeys,
         owner: Owner,
         pointer: &Pointer,
-        info: &SecretInfo,
+        info: SecretInfo,
         value: &Secret,
-    ) -> Result<Record, VaultError> {
+    ) -> Result<(Record, StoredValue<SecretInfo>), VaultError> {
         let key = self.owner_key(org, owner).await?.ok_or(VaultError::Form)?;
         let place = pointer.place(self.id, org, owner, pointer.current)?;
         seal_version(&key, &place, info, value, self.random())
     }
 
-    /// The batch that replaces a pointer which was read, counting its revision up.
+    /// The batch that replaces a pointer which was read, counting its revision up; and the pointer as it
+    /// will be read after that.
     pub(super) async fn with_pointer(
         &self,
         org: &OrgKeys,
         secret: &SecretRef,
         read: &ReadPointer,
-        pointer: &mut Pointer,
-    ) -> Result<Batch, VaultError> {
+        mut pointer: Pointer,
+    ) -> Result<(Batch, ReadPointer), VaultError> {
         pointer.revision += 1;
         let key = self
             .owner_key(org, secret.owner)
             .await?
             .ok_or(VaultError::Form)?;
-        let record = self.seal_state(&key, org.id(), secret.owner, &read.place, pointer)?;
+        let record = self.seal_state(&key, org.id(), secret.owner, &read.place, &pointer)?;
+        let after = ReadPointer::new(read.place.clone(), pointer, &record);
         let mut batch = Batch::new();
         batch.expect(read.place.clone(), Expect::Exactly(read.digest));
         batch.put(read.place.clone(), record);
-        Ok(batch)
+        Ok((batch, after))
     }
 
-    /// The batch that adds a version with this value and metadata and makes it the current one.
+    /// The batch that adds a version with this value and metadata and makes it the current one; and the
+    /// secret as it will be found after that.
     pub(super) async fn with_version(
         &self,
         org: &OrgKeys,
         secret: &SecretRef,
         old: Option<&ReadPointer>,
         mut pointer: Pointer,
-        info: &SecretInfo,
+        info: SecretInfo,
         value: &Secret,
-    ) -> Result<Batch, VaultError> {
+    ) -> Result<(Batch, Found), VaultError> {
         pointer.revision += 1;
         pointer.last += 1;
         pointer.current = pointer.last;
@@ -118,7 +121,7 @@ impl Vault {
             let (oldest, _) = pointer.versions.remove(0);
             batch.delete(version_place(org, pointer.id, oldest));
         }
-        let version = self
+        let (version, stored) = self
             .seal_secret(org, secret.owner, &pointer, info, value)
             .await?;
         batch.put(version_place(org, pointer.id, pointer.current), version);
@@ -129,8 +132,14 @@ impl Vault {
             .ok_or(VaultError::Form)?;
         let record = self.seal_state(&key, org.id(), secret.owner, &place, &pointer)?;
         let expected = old.map_or(Expect::Absent, |read| Expect::Exactly(read.digest));
+        let read = ReadPointer::new(place.clone(), pointer, &record);
         batch.expect(place.clone(), expected);
         batch.put(place, record);
-        Ok(batch)
+        let found = Found {
+            owner: secret.owner,
+            read,
+            stored,
+        };
+        Ok((batch, found))
     }
 }

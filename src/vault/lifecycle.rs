@@ -21,6 +21,7 @@ use crate::secret::Secret;
 use crate::store::{Batch, Engine, JournalMark, Store, StoreKeys};
 
 use super::keyring::Keyring;
+use super::memo::Memo;
 use super::system::SystemKeys;
 use super::{Gate, Unsealed, Vault, VaultError};
 
@@ -265,6 +266,7 @@ impl Lifecycle {
             store,
             journal,
             keyring: Keyring::new(root, keys.state, MacKey::new(&keys.index)?),
+            memo: Memo::default(),
             clock: Arc::clone(&self.clock),
             random: Arc::clone(&self.random),
             retention_days: self.retention_days,

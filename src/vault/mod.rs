@@ -20,6 +20,7 @@ mod error;
 mod gate;
 mod keyring;
 mod lifecycle;
+mod memo;
 mod metadata;
 mod pointer;
 mod removal;
@@ -55,6 +56,7 @@ pub struct Vault {
     store: Store,
     journal: Journal,
     keyring: keyring::Keyring,
+    memo: memo::Memo,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     retention_days: i64,

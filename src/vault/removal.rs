@@ -48,12 +48,11 @@ impl Vault {
             info.updated = self.now();
             let mut pointer = found.read.pointer.clone();
             pointer.rotated = Some(self.now());
-            let batch = self
-                .with_version(&org, place, Some(&found.read), pointer, &info, &value)
+            let (batch, found) = self
+                .with_version(&org, place, Some(&found.read), pointer, info, &value)
                 .await?;
             if self.committed(batch, recorded).await? {
-                let found = self.find_secret(&org, place.owner, &place.name).await?;
-                return found.ok_or(VaultError::NotFound);
+                return Ok(found);
             }
         }
         Err(VaultError::Stale)
@@ -84,7 +83,7 @@ impl Vault {
             } else {
                 let mut pointer = read.pointer.clone();
                 pointer.deleted = Some(now);
-                let batch = self.with_pointer(&org, place, &read, &mut pointer).await?;
+                let (batch, _) = self.with_pointer(&org, place, &read, pointer).await?;
                 (
                     batch,
                     Deleted::Until(now.plus_seconds(self.retention_days * 86_400)),
@@ -113,7 +112,7 @@ impl Vault {
             let read = read.ok_or(VaultError::NotFound)?;
             let mut pointer = read.pointer.clone();
             pointer.deleted = None;
-            let batch = self.with_pointer(&org, place, &read, &mut pointer).await?;
+            let (batch, _) = self.with_pointer(&org, place, &read, pointer).await?;
             if self.committed(batch, recorded).await? {
                 let found = self.find_secret(&org, place.owner, &place.name).await?;
                 return found.ok_or(VaultError::NotFound);

@@ -1,7 +1,7 @@
 //! Reading secrets: find, list, versions, lend.
 
 use crate::clock::Timestamp;
-use crate::crypto::Owner;
+use crate::crypto::{Key, Owner, Record, sha256};
 use crate::name::SecretName;
 use crate::policy::{ListSecrets, Listing, Permit, ReadSecret, RevealSecret, SecretRef};
 use crate::secret::Secret;
@@ -10,7 +10,7 @@ use crate::wire;
 
 use super::metadata::SecretInfo;
 use super::pointer::{Pointer, ReadPointer, owner_prefix, pointer_place, version_place};
-use super::value::{StoredValue, open_version};
+use super::value::{StoredValue, open_version, recall_version};
 use super::{Etag, OrgKeys, Vault, VaultError};
 use crate::audit::Recorded;
 
@@ -34,7 +34,7 @@ pub struct Page {
 impl Found {
     /// Its metadata.
     #[must_use]
-    pub const fn info(&self) -> &SecretInfo {
+    pub fn info(&self) -> &SecretInfo {
         self.stored.metadata()
     }
 
@@ -160,8 +160,50 @@ impl Vault {
         let Some(record) = self.store.get(&place).await? else {
             return Ok(None);
         };
-        let pointer = self.open_state(&key, org.id(), owner, &place, &record)?;
-        Ok(Some(ReadPointer::new(place, pointer, &record)))
+        self.open_pointer(&key, org, owner, place, &record)
+            .map(Some)
+    }
+
+    /// Opens a pointer, unless this very record was opened before.
+    pub(super) fn open_pointer(
+        &self,
+        key: &Key,
+        org: &OrgKeys,
+        owner: Owner,
+        place: StoreKey,
+        record: &Record,
+    ) -> Result<ReadPointer, VaultError> {
+        let digest = sha256(record.as_bytes());
+        let remembered = (org.id(), owner, place);
+        let pointer = match self.memo.pointer(&remembered, &digest) {
+            Some(pointer) => pointer,
+            None => {
+                let pointer: Pointer =
+                    self.open_state(key, org.id(), owner, &remembered.2, record)?;
+                self.memo
+                    .keep_pointer(remembered.clone(), digest, pointer.clone());
+                pointer
+            }
+        };
+        Ok(ReadPointer {
+            place: remembered.2,
+            pointer,
+            digest,
+        })
+    }
+
+    /// Whether `owner` has a secret called `name` that is not deleted.
+    ///
+    /// # Errors
+    /// When a record was altered, or the store fails.
+    pub async fn has_secret(
+        &self,
+        org: &OrgKeys,
+        owner: Owner,
+        name: &SecretName,
+    ) -> Result<bool, VaultError> {
+        let read = self.read_pointer(org, owner, name).await?;
+        Ok(read.is_some_and(|read| read.pointer.deleted.is_none()))
     }
 
     pub(super) async fn open_current(
@@ -192,8 +234,15 @@ impl Vault {
         let record = self
             .store
             .get(&version_place(org, pointer.id, version))
-            .await?;
-        open_version(&key, &place, &record.ok_or(VaultError::Form)?)
+            .await?
+            .ok_or(VaultError::Form)?;
+        let digest = sha256(record.as_bytes());
+        if let Some(described) = self.memo.described(&place, &digest) {
+            return recall_version(key, &place, &record, described);
+        }
+        let stored = open_version(&key, &place, &record)?;
+        self.memo.keep_described(place, digest, stored.described());
+        Ok(stored)
     }
 
     /// One page of the secrets that `permit` allows, those of `owners` in turn. Each page is in the
@@ -255,15 +304,14 @@ impl Vault {
         org: &OrgKeys,
         owner: Owner,
         place: &StoreKey,
-        record: &crate::crypto::Record,
+        record: &Record,
         deleted: bool,
     ) -> Result<Option<Found>, VaultError> {
         let key = self.owner_key(org, owner).await?.ok_or(VaultError::Form)?;
-        let pointer: Pointer = self.open_state(&key, org.id(), owner, place, record)?;
-        if pointer.deleted.is_some() != deleted {
+        let read = self.open_pointer(&key, org, owner, place.clone(), record)?;
+        if read.pointer.deleted.is_some() != deleted {
             return Ok(None);
         }
-        let read = ReadPointer::new(place.clone(), pointer, record);
         self.open_current(org, owner, read).await.map(Some)
     }
 

@@ -8,19 +8,23 @@
 //! The digest of the metadata is in the value's context: whoever can write the database cannot point
 //! a credential at another host. Metadata opens without the value, so a list touches no value.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::audit::Recorded;
 use crate::clock::Timestamp;
-use crate::crypto::{self, Context, Key, KeyRef, Owner, Purpose, Random, Record, Sealed, sha256};
+use crate::crypto::{
+    self, Context, Digest, Key, KeyRef, Owner, Purpose, Random, Record, Sealed, sha256,
+};
 use crate::id::{ObjectId, OrgId, StoreId};
 use crate::secret::Secret;
 
 use super::VaultError;
 
 /// Which version of which object, of whom.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct VersionPlace {
     /// The store.
     pub store: StoreId,
@@ -61,23 +65,57 @@ impl VersionPlace {
 /// A version whose metadata is open and whose value is not.
 #[derive(Debug)]
 pub struct StoredValue<M> {
-    metadata: M,
-    data_key: Key,
+    metadata: Arc<M>,
+    data_key: DataKey,
     context: Context,
     value: Sealed,
 }
 
-/// Seals `value` with `metadata` as the version at `place`.
+/// The key of a version: open when its metadata had to be opened, and otherwise not yet.
+#[derive(Debug)]
+enum DataKey {
+    Open(Key),
+    Wrapped {
+        owner_key: Arc<Key>,
+        place: VersionPlace,
+        wrapped: Sealed,
+    },
+}
+
+/// A version's parts, none of them open.
+struct Parts {
+    wrapped: Sealed,
+    commitment: crypto::Commitment,
+    described: Sealed,
+    value: Sealed,
+}
+
+impl Parts {
+    fn of(record: &Record) -> Result<Self, VaultError> {
+        let mut reader = record.reader();
+        let parts = Self {
+            wrapped: reader.sealed()?,
+            commitment: reader.commitment()?,
+            described: reader.sealed()?,
+            value: reader.sealed()?,
+        };
+        reader.end()?;
+        Ok(parts)
+    }
+}
+
+/// Seals `value` with `metadata` as the version at `place`; the record, and the same as if it had been
+/// read back.
 pub(super) fn seal_version<M: Serialize>(
     owner_key: &Key,
     place: &VersionPlace,
-    metadata: &M,
+    metadata: M,
     value: &Secret,
     random: &dyn Random,
-) -> Result<Record, VaultError> {
+) -> Result<(Record, StoredValue<M>), VaultError> {
     let data_key = Key::generate(place.data_key_name(), random)?;
     let commitment = data_key.commitment();
-    let text = serde_json::to_vec(metadata).map_err(|_| VaultError::Form)?;
+    let text = serde_json::to_vec(&metadata).map_err(|_| VaultError::Form)?;
     let context = place.context(commitment, [0; 32]);
     let wrapped = data_key
         .expose(|bytes| crypto::seal(owner_key, Purpose::DataKey, &context, bytes, random))?;
@@ -85,10 +123,28 @@ pub(super) fn seal_version<M: Serialize>(
     let context = place.context(commitment, sha256(&text));
     let sealed = value
         .expose(|bytes| crypto::seal_padded(&data_key, Purpose::Value, &context, bytes, random))?;
-    Ok(Record::of(&wrapped)
+    let record = Record::of(&wrapped)
         .with_commitment(commitment)
         .with_box(&described)
-        .with_box(&sealed))
+        .with_box(&sealed);
+    let stored = StoredValue {
+        metadata: Arc::new(metadata),
+        data_key: DataKey::Open(data_key),
+        context,
+        value: sealed,
+    };
+    Ok((record, stored))
+}
+
+fn unwrap(
+    owner_key: &Key,
+    place: &VersionPlace,
+    commitment: crypto::Commitment,
+    wrapped: &Sealed,
+) -> Result<Key, VaultError> {
+    let context = place.context(commitment, [0; 32]);
+    let data_key = crypto::open(owner_key, Purpose::DataKey, &context, wrapped)?;
+    Ok(Key::from_secret(place.data_key_name(), &data_key)?)
 }
 
 /// Opens the data key and the metadata of the version at `place`.
@@ -97,36 +153,55 @@ pub(super) fn open_version<M: DeserializeOwned>(
     place: &VersionPlace,
     record: &Record,
 ) -> Result<StoredValue<M>, VaultError> {
-    let mut reader = record.reader();
-    let wrapped = reader.sealed()?;
-    let commitment = reader.commitment()?;
-    let described = reader.sealed()?;
-    let value = reader.sealed()?;
-    reader.end()?;
-    let context = place.context(commitment, [0; 32]);
-    let data_key = crypto::open(owner_key, Purpose::DataKey, &context, &wrapped)?;
-    let data_key = Key::from_secret(place.data_key_name(), &data_key)?;
-    let text = crypto::open_padded(&data_key, Purpose::Metadata, &context, &described)?;
+    let parts = Parts::of(record)?;
+    let data_key = unwrap(owner_key, place, parts.commitment, &parts.wrapped)?;
+    let context = place.context(parts.commitment, [0; 32]);
+    let text = crypto::open_padded(&data_key, Purpose::Metadata, &context, &parts.described)?;
     let (metadata, digest) = text.expose(|text| {
         (
             serde_json::from_slice(text).map_err(|_| VaultError::Form),
             sha256(text),
         )
     });
-    let context = place.context(commitment, digest);
     Ok(StoredValue {
-        metadata: metadata?,
-        data_key,
-        context,
-        value,
+        metadata: Arc::new(metadata?),
+        data_key: DataKey::Open(data_key),
+        context: place.context(parts.commitment, digest),
+        value: parts.value,
+    })
+}
+
+/// The same version once more: what [`StoredValue::described`] said of this very record is taken for
+/// its metadata, and nothing is opened.
+pub(super) fn recall_version<M>(
+    owner_key: Arc<Key>,
+    place: &VersionPlace,
+    record: &Record,
+    (metadata, digest): (Arc<M>, Digest),
+) -> Result<StoredValue<M>, VaultError> {
+    let parts = Parts::of(record)?;
+    Ok(StoredValue {
+        metadata,
+        context: place.context(parts.commitment, digest),
+        data_key: DataKey::Wrapped {
+            owner_key,
+            place: *place,
+            wrapped: parts.wrapped,
+        },
+        value: parts.value,
     })
 }
 
 impl<M> StoredValue<M> {
     /// What stands beside the value.
     #[must_use]
-    pub const fn metadata(&self) -> &M {
+    pub fn metadata(&self) -> &M {
         &self.metadata
+    }
+
+    /// The metadata with the digest of its plaintext, for [`recall_version`].
+    pub(super) fn described(&self) -> (Arc<M>, Digest) {
+        (Arc::clone(&self.metadata), self.context.metadata)
     }
 
     /// Opens the value. That the use is on disk in the journal is proved by `recorded`.
@@ -134,8 +209,20 @@ impl<M> StoredValue<M> {
     /// # Errors
     /// When the record was altered.
     pub fn open(&self, _recorded: &Recorded) -> Result<Secret, VaultError> {
+        let unwrapped;
+        let data_key = match &self.data_key {
+            DataKey::Open(key) => key,
+            DataKey::Wrapped {
+                owner_key,
+                place,
+                wrapped,
+            } => {
+                unwrapped = unwrap(owner_key, place, self.context.data_key, wrapped)?;
+                &unwrapped
+            }
+        };
         Ok(crypto::open_padded(
-            &self.data_key,
+            data_key,
             Purpose::Value,
             &self.context,
             &self.value,

@@ -104,12 +104,11 @@ impl Vault {
             change.apply(&mut info, now);
             pointer.rotated = old.is_some().then_some(now);
             pointer.deleted = None;
-            let batch = self
-                .with_version(&org, place, old.as_ref(), pointer, &info, value)
+            let (batch, found) = self
+                .with_version(&org, place, old.as_ref(), pointer, info, value)
                 .await?;
             if self.committed(batch, recorded).await? {
-                let found = self.find_secret(&org, place.owner, &place.name).await?;
-                return Ok((found.ok_or(VaultError::NotFound)?, created));
+                return Ok((found, created));
             }
         }
         Err(VaultError::Stale)
@@ -164,18 +163,21 @@ impl Vault {
             let value = found.stored.open(recorded)?;
             let mut info = found.info().clone();
             change.apply(&mut info, self.now());
-            let mut pointer = found.read.pointer.clone();
-            let mut batch = self
-                .with_pointer(&org, place, &found.read, &mut pointer)
+            let pointer = found.read.pointer.clone();
+            let (mut batch, read) = self
+                .with_pointer(&org, place, &found.read, pointer)
                 .await?;
-            let version = pointer.current;
-            let record = self
-                .seal_secret(&org, place.owner, &pointer, &info, &value)
+            let (record, stored) = self
+                .seal_secret(&org, place.owner, &read.pointer, info, &value)
                 .await?;
-            batch.put(version_place(&org, pointer.id, version), record);
+            let version = version_place(&org, read.pointer.id, read.pointer.current);
+            batch.put(version, record);
             if self.committed(batch, recorded).await? {
-                let found = self.find_secret(&org, place.owner, &place.name).await?;
-                return found.ok_or(VaultError::NotFound);
+                return Ok(Found {
+                    owner: place.owner,
+                    read,
+                    stored,
+                });
             }
         }
         Err(VaultError::Stale)
