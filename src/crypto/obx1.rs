@@ -114,17 +114,19 @@ fn seal_with(
     if length > MAX_PLAINTEXT {
         return Err(CryptoError::TooLong);
     }
-    let salt: [u8; 32] = random.bytes()?;
-    let nonce: [u8; 12] = random.bytes()?;
+    // One call for both: each is a system call.
+    let drawn: [u8; 32 + 12] = random.bytes()?;
+    let (salt, nonce) = drawn.split_first_chunk::<32>().ok_or(CryptoError::Form)?;
+    let nonce: &[u8; 12] = nonce.first_chunk().ok_or(CryptoError::Form)?;
     let header = header(purpose, key.name());
     let context = context.encode(&header, purpose);
-    let derived = Derived::new(key, &salt, &nonce, &context)?;
+    let derived = Derived::new(key, salt, nonce, &context)?;
     let (aes_key, commitment) = derived.parts()?;
 
     let mut out = Vec::with_capacity(length + OVERHEAD);
     out.extend_from_slice(&header);
-    out.extend_from_slice(&salt);
-    out.extend_from_slice(&nonce);
+    out.extend_from_slice(salt);
+    out.extend_from_slice(nonce);
     out.extend_from_slice(commitment);
     let sealed_length = u32::try_from(length + TAG).map_err(|_| CryptoError::TooLong)?;
     out.extend_from_slice(&sealed_length.to_be_bytes());
@@ -132,7 +134,7 @@ fn seal_with(
 
     let body = out.get_mut(BODY..).ok_or(CryptoError::Form)?;
     let tag = Aes256Gcm::new(aes_key.into())
-        .encrypt_inout_detached((&nonce).into(), &context, InOutBuf::from(body))
+        .encrypt_inout_detached(nonce.into(), &context, InOutBuf::from(body))
         .map_err(|_| CryptoError::TooLong)?;
     out.extend_from_slice(&tag);
     Ok(Sealed::from_sealing(out))

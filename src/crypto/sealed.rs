@@ -80,15 +80,15 @@ impl Sealed {
     /// # Errors
     /// [`CryptoError::Form`] for anything that is no whole box of a known suite.
     pub fn parse(bytes: &[u8]) -> Result<Self, CryptoError> {
+        Self::check(bytes).map(|()| Self(bytes.into()))
+    }
+
+    fn check(bytes: &[u8]) -> Result<(), CryptoError> {
         let parts = Parts::of(bytes).ok_or(CryptoError::Form)?;
         let length = parts.ciphertext.len();
         let sound = (TAG..=MAX_PLAINTEXT + TAG).contains(&length)
             && u32::try_from(length).is_ok_and(|length| length.to_be_bytes() == *parts.length);
-        if sound {
-            Ok(Self(bytes.into()))
-        } else {
-            Err(CryptoError::Form)
-        }
+        if sound { Ok(()) } else { Err(CryptoError::Form) }
     }
 
     /// The whole box.
@@ -180,13 +180,21 @@ impl Record {
     /// # Errors
     /// [`CryptoError::Form`] for anything that is not a run of whole parts.
     pub fn parse(bytes: &[u8]) -> Result<Self, CryptoError> {
-        let record = Self(bytes.to_vec());
+        Self::adopt(bytes.to_vec())
+    }
+
+    /// As [`Record::parse`], without a copy.
+    ///
+    /// # Errors
+    /// As [`Record::parse`].
+    pub fn adopt(bytes: Vec<u8>) -> Result<Self, CryptoError> {
+        let record = Self(bytes);
         let mut reader = record.reader();
         while !reader.0.is_empty() {
             if reader.0.first() == Some(&2) {
                 reader.commitment()?;
             } else {
-                reader.sealed()?;
+                Sealed::check(reader.boxed()?)?;
             }
         }
         Ok(record)
@@ -209,12 +217,16 @@ impl Record {
 #[derive(Debug)]
 pub struct RecordReader<'a>(&'a [u8]);
 
-impl RecordReader<'_> {
+impl<'a> RecordReader<'a> {
     /// The next part, which must be a box.
     ///
     /// # Errors
     /// [`CryptoError::Form`] when it is anything else, or missing.
     pub fn sealed(&mut self) -> Result<Sealed, CryptoError> {
+        Sealed::parse(self.boxed()?)
+    }
+
+    fn boxed(&mut self) -> Result<&'a [u8], CryptoError> {
         let (tag, rest) = self.0.split_first().ok_or(CryptoError::Form)?;
         let (length, rest) = rest.split_first_chunk().ok_or(CryptoError::Form)?;
         let length = usize::try_from(u32::from_be_bytes(*length)).map_err(|_| CryptoError::Form)?;
@@ -223,7 +235,7 @@ impl RecordReader<'_> {
             return Err(CryptoError::Form);
         }
         self.0 = rest;
-        Sealed::parse(bytes)
+        Ok(bytes)
     }
 
     /// The next part, which must be a commitment.

@@ -9,7 +9,7 @@ use crate::crypto::{Digest, Owner};
 use crate::id::{ApiKeyId, OrgId};
 use crate::policy::{Principal, Scopes, Via};
 use crate::vault::{Unsealed, VaultError};
-use crate::wire::MemberStatus;
+use crate::wire::{MemberStatus, OrgSettings};
 
 use super::place::{KeyIndex, KeyRecord, LocalIndex, key_place, local_place, token_place};
 use super::{DirectoryError, Token};
@@ -68,6 +68,8 @@ struct Cache {
 pub struct Directory {
     cache: RwLock<Cache>,
     used: Mutex<HashMap<(OrgId, ApiKeyId), Arc<AtomicI64>>>,
+    /// Each organisation's policy, beside the digest of the record that says it.
+    policies: RwLock<HashMap<OrgId, (Digest, OrgSettings)>>,
     pub(super) changes: tokio::sync::Mutex<()>,
 }
 
@@ -83,6 +85,27 @@ impl Directory {
         let mut cache = self.cache.write().unwrap_or_else(PoisonError::into_inner);
         cache.epoch += 1;
         cache.seen.clear();
+        drop(cache);
+        let mut policies = self
+            .policies
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        policies.clear();
+    }
+
+    /// What the record of this digest says of an organisation's policy, if it was opened before.
+    pub(super) fn policy(&self, org: OrgId, record: &Digest) -> Option<OrgSettings> {
+        let policies = self.policies.read().unwrap_or_else(PoisonError::into_inner);
+        let (of, settings) = policies.get(&org)?;
+        (of == record).then(|| settings.clone())
+    }
+
+    pub(super) fn keep_policy(&self, org: OrgId, record: Digest, settings: OrgSettings) {
+        let mut policies = self
+            .policies
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        policies.insert(org, (record, settings));
     }
 
     /// Recognises the bearer of an API key.

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use crate::audit::Recorded;
-use crate::crypto::{Owner, sha256};
+use crate::crypto::{Owner, Record, sha256};
 use crate::id::{MemberId, OrgId, UserId};
 use crate::name::OrgSlug;
 use crate::policy::{CreateOrg, Permit, Principal, ReadOrg, UpdateOrg};
-use crate::store::{Batch, Expect};
+use crate::store::{Batch, Expect, StoreKey};
 use crate::vault::{OrgKeys, Unsealed, Vault, VaultError};
 use crate::wire::{self, MemberStatus, OrgSettings, Role};
 
@@ -245,7 +245,16 @@ impl Directory {
         vault: &Unsealed,
         principal: &Principal,
     ) -> Result<OrgSettings, DirectoryError> {
-        Ok(self.org_of(vault, principal).await?.0.settings)
+        let keys = vault.org(principal.org())?;
+        let place = org_place(&keys);
+        let record = org_record(vault, &place).await?;
+        let digest = sha256(record.as_bytes());
+        if let Some(settings) = self.policy(keys.id(), &digest) {
+            return Ok(settings);
+        }
+        let settings = open_org(vault, &keys, &place, &record)?.0.settings;
+        self.keep_policy(keys.id(), digest, settings.clone());
+        Ok(settings)
     }
 
     pub(super) async fn org_of(
@@ -255,18 +264,8 @@ impl Directory {
     ) -> Result<OrgEntry, DirectoryError> {
         let keys = vault.org(principal.org())?;
         let place = org_place(&keys);
-        let record = vault
-            .store()
-            .get(&place)
-            .await?
-            .ok_or(DirectoryError::NotFound)?;
-        Ok(OrgEntry(vault.open_state(
-            keys.kek(),
-            keys.id(),
-            Owner::SYSTEM,
-            &place,
-            &record,
-        )?))
+        let record = org_record(vault, &place).await?;
+        open_org(vault, &keys, &place, &record)
     }
 
     /// The organisations that the caller is a member of.
@@ -365,4 +364,19 @@ pub(super) fn put_local(
     batch.expect(place.clone(), Expect::Absent);
     batch.put(place, sealed);
     Ok(())
+}
+
+async fn org_record(vault: &Vault, place: &StoreKey) -> Result<Record, DirectoryError> {
+    let record = vault.store().get(place).await?;
+    record.ok_or(DirectoryError::NotFound)
+}
+
+fn open_org(
+    vault: &Vault,
+    keys: &OrgKeys,
+    place: &StoreKey,
+    record: &Record,
+) -> Result<OrgEntry, DirectoryError> {
+    let org = vault.open_state(keys.kek(), keys.id(), Owner::SYSTEM, place, record)?;
+    Ok(OrgEntry(org))
 }

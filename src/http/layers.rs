@@ -131,12 +131,11 @@ fn allowed(app: &App, request: &Request) -> bool {
     let Ok(host) = host.to_str() else {
         return false;
     };
-    let host = host.to_ascii_lowercase();
     let name = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
-        _ => host.as_str(),
+        _ => host,
     };
     app.hosts
         .iter()
-        .any(|known| *known == host || *known == name)
+        .any(|known| known.eq_ignore_ascii_case(host) || known.eq_ignore_ascii_case(name))
 }

@@ -84,12 +84,16 @@ pub const MAX_BATCH_CHANGES: usize = 1024;
 pub fn read_raw(engine: &dyn Engine, key: &StoreKey) -> Result<Option<Record>, StoreError> {
     engine
         .get(key.as_bytes())?
-        .map(|bytes| parse_record(&bytes))
+        .map(adopt_record)
         .transpose()
 }
 
 fn parse_record(bytes: &[u8]) -> Result<Record, StoreError> {
-    Record::parse(bytes).map_err(|_| StoreError::Damaged {
+    adopt_record(bytes.to_vec())
+}
+
+fn adopt_record(bytes: Vec<u8>) -> Result<Record, StoreError> {
+    Record::adopt(bytes).map_err(|_| StoreError::Damaged {
         what: "a record has an unknown form",
     })
 }

@@ -12,7 +12,7 @@ use super::anchor::Anchor;
 use super::error::Doing;
 use super::state::State;
 use super::writer::{Committer, Group, Health, Job, Probe, Shared};
-use super::{Batch, Engine, JournalMark, StoreError, StoreKey, census, parse_record};
+use super::{Batch, Engine, JournalMark, StoreError, StoreKey, adopt_record, census};
 use crate::crypto::{Key, MacKey, Random, Record};
 use crate::id::StoreId;
 
@@ -176,12 +176,12 @@ impl Store {
         };
         let pairs = self.0.engine.scan(prefix, after, limit)?;
         pairs
-            .iter()
+            .into_iter()
             .map(|(key, value)| {
-                let key = StoreKey::of(key).ok_or(StoreError::Damaged {
+                let key = StoreKey::of(&key).ok_or(StoreError::Damaged {
                     what: "a record has an unknown class",
                 })?;
-                Ok((key, parse_record(value)?))
+                Ok((key, adopt_record(value)?))
             })
             .collect()
     }
