@@ -1,0 +1,80 @@
+//! Measurements, run by hand: `cargo bench --bench broker -- [names] [--quick]`.
+//!
+//! Every figure has a floor that was measured in the same run: the same thing without our part of it.
+//! Figures drift between machines and hours, ratios hardly do, so a ratio is what a bar is put on.
+//! Servers are real processes over loopback TCP, the broker is the built binary on a folder of its
+//! own, and processor time is what the kernel counted for that process.
+//!
+//! The names: `http`, `execute`, `store`, `journal`, `crypto`, `scrub`, `start`. All of them write
+//! `tests/bench/RESULTS.md` and `tests/bench/plots/*.svg`; some of them print only.
+
+mod crypto;
+mod disk;
+mod execute;
+mod load;
+mod plots;
+mod report;
+mod requests;
+mod scrub;
+mod servers;
+mod start;
+
+use std::time::Duration;
+
+use report::Report;
+
+/// How long each figure is measured, and how much is loaded.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Effort {
+    /// Seconds per figure.
+    pub(crate) time: Duration,
+    /// Secrets in the large store.
+    pub(crate) secrets: u64,
+    /// Whether figures are rough.
+    pub(crate) quick: bool,
+}
+
+type Measure = fn(Effort, &mut Report);
+
+const ALL: [(&str, Measure); 7] = [
+    ("http", requests::measure),
+    ("execute", execute::measure),
+    ("store", disk::store),
+    ("journal", disk::journal),
+    ("crypto", crypto::measure),
+    ("scrub", scrub::measure),
+    ("start", start::measure),
+];
+
+fn main() {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    if let [word, size] = words.as_slice()
+        && word == "--serve-hello"
+    {
+        servers::serve_hello(size.parse().unwrap());
+        return;
+    }
+    let quick = words.iter().any(|word| word == "--quick");
+    let names: Vec<&str> = words
+        .iter()
+        .map(String::as_str)
+        .filter(|word| !word.starts_with("--"))
+        .collect();
+    let effort = Effort {
+        time: Duration::from_millis(if quick { 1500 } else { 5000 }),
+        secrets: if quick { 10_000 } else { 100_000 },
+        quick,
+    };
+    let mut report = Report::default();
+    for (name, measure) in ALL {
+        if names.is_empty() || names.contains(&name) {
+            eprintln!("{name} …");
+            measure(effort, &mut report);
+        }
+    }
+    print!("{}", report.tables());
+    if names.is_empty() && !quick {
+        report.write();
+        plots::draw(&report);
+    }
+}

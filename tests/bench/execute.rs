@@ -1,0 +1,77 @@
+//! Running an action: what the broker adds to a direct call to the same upstream.
+
+use std::time::Duration;
+
+use crate::Effort;
+use crate::load::{self, Maker, Outcome};
+use crate::report::Report;
+use crate::requests::report_rate;
+use crate::servers::{Broker, Server};
+
+pub(crate) fn measure(effort: Effort, report: &mut Report) {
+    const TITLE: &str = "Running an action on a local cleartext upstream, against calling the upstream directly";
+    const HEAD: [&str; 8] = [
+        "what", "clients", "requests/s", "p50 µs", "p99 µs", "CPU µs", "added p50 µs", "bar",
+    ];
+    let upstream = Server::hello(300);
+    let broker = Broker::start();
+    let port = upstream.addr.port();
+    let secret = r#"{"name":"CRM_KEY","value":"sk_live_0123456789abcdefghij"}"#;
+    broker.operator("POST", "/v1/secrets", secret);
+    let tool = format!(
+        r#"{{"slug":"bench-crm","name":"B",
+        "credentialsJson":{{"required":["apiKey"],"schema":{{"apiKey":{{"type":"string","description":"k"}}}}}},
+        "bindings":[{{"scheme":"http","hosts":["127.0.0.1"],"port":{port},"private":["127.0.0.1/32"],
+        "methods":["GET"],"paths":["/hello"],
+        "slots":{{"apiKey":[{{"header":"authorization","format":"Bearer {{apiKey}}"}}]}}}}],
+        "actionsJson":{{"x":{{"description":"x","parameters":{{"type":"object","properties":{{}}}},
+        "http":{{"method":"GET","url":"http://127.0.0.1:{port}/hello"}}}}}}}}"#
+    );
+    broker.operator("POST", "/v1/tools/custom", &tool);
+    broker.operator("POST", "/v1/tools/bench-crm/install", "");
+    let key = Some(broker.key.as_str());
+    let body = r#"{"action":"x","params":{},"credentialOverrides":{"apiKey":"CRM_KEY"}}"#;
+    let execute = load::same("POST", "/v1/tools/bench-crm/execute", key, body);
+    let direct = load::same("GET", "/hello", None, "");
+    let reveal = load::same("POST", "/v1/secrets/CRM_KEY/reveal", key, "");
+    let livez = load::same("GET", "/livez", None, "");
+
+    let ours = (broker.addr(), broker.server.pid());
+    let there = (upstream.addr, upstream.pid());
+    let go = |clients, (addr, pid), make: &Maker, time: Duration| {
+        load::run(addr, pid, clients, time, make)
+    };
+    let mut say = |what: &str, clients: usize, run: &Outcome, added: Option<f64>, bar: String| {
+        let row = [
+            what.to_owned(),
+            clients.to_string(),
+            report_rate(run.rate),
+            format!("{:.0}", run.p50),
+            format!("{:.0}", run.p99),
+            format!("{:.1}", run.cpu),
+            added.map_or_else(String::new, |added| format!("{added:.0}")),
+            bar,
+        ];
+        report.row(TITLE, &HEAD, &row);
+    };
+    let floor = go(1, there, &direct, effort.time);
+    say("direct", 1, &floor, None, String::new());
+    let bare = go(1, ours, &livez, effort.time);
+    say("the broker's own leg (livez)", 1, &bare, None, String::new());
+    let commit = go(1, ours, &reveal, effort.time);
+    say("one durable record (reveal)", 1, &commit, Some(commit.p50 - bare.p50), String::new());
+    let run = go(1, ours, &execute, effort.time);
+    let added = run.p50 - floor.p50;
+    say("execute", 1, &run, Some(added), String::new());
+    // What is left once the record, and a second leg over loopback, are taken away.
+    let rest = added - (commit.p50 - bare.p50);
+    let bar = Report::verdict("≤ 40 µs", rest <= 40.0);
+    let name = "execute, without the audit commit";
+    say(name, 1, &run, Some(rest), bar);
+    for clients in [16, 64] {
+        let floor = go(clients, there, &direct, effort.time / 2);
+        say("direct", clients, &floor, None, String::new());
+        let run = go(clients, ours, &execute, effort.time);
+        say("execute", clients, &run, Some(run.p50 - floor.p50), String::new());
+    }
+}

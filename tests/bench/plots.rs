@@ -1,0 +1,78 @@
+//! The figures as pictures.
+
+use std::path::{Path, PathBuf};
+
+use plotters::prelude::*;
+
+use crate::report::Report;
+
+pub(crate) fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bench")
+}
+
+const PLOTS: [(&str, &str, &str, &str); 3] = [
+    ("requests", "Requests a second, by clients", "clients", "requests/s"),
+    ("store", "Durable commits a second, by writers", "writers", "commits/s"),
+    ("scrub", "Scrubbing speed, by lent values", "values", "GB/s"),
+];
+
+pub(crate) fn draw(report: &Report) {
+    std::fs::create_dir_all(folder().join("plots")).unwrap();
+    for (name, title, across, up) in PLOTS {
+        if let Some(lines) = report.plot(name) {
+            let path = folder().join("plots").join(format!("{name}.svg"));
+            plot(&path, title, across, up, lines).unwrap();
+        }
+    }
+}
+
+type Lines = std::collections::BTreeMap<String, Vec<(f64, f64)>>;
+
+fn plot(
+    path: &Path,
+    title: &str,
+    across: &str,
+    up: &str,
+    lines: &Lines,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let root = SVGBackend::new(path, (860, 480)).into_drawing_area();
+    root.fill(&WHITE)?;
+    let points = || lines.values().flatten();
+    let most = |of: fn(&(f64, f64)) -> f64| points().map(of).fold(0.0_f64, f64::max);
+    let (right, top) = (most(|p| p.0) * 1.1, most(|p| p.1) * 1.1);
+    let mut chart = ChartBuilder::on(&root)
+        .caption(title, ("sans-serif", 20))
+        .margin(12)
+        .x_label_area_size(42)
+        .y_label_area_size(78)
+        .build_cartesian_2d((0.9..right).log_scale(), 0.0..top)?;
+    chart
+        .configure_mesh()
+        .x_desc(across)
+        .y_desc(up)
+        .x_label_formatter(&|x| format!("{x:.0}"))
+        .y_label_formatter(&|y| match *y {
+            y if y >= 1000.0 => format!("{:.0} k", y / 1000.0),
+            y => format!("{y:.1}"),
+        })
+        .light_line_style(WHITE)
+        .draw()?;
+    for (at, (name, points)) in lines.iter().enumerate() {
+        let color = Palette99::pick(at).to_rgba();
+        let style = color.stroke_width(2);
+        chart
+            .draw_series(LineSeries::new(points.iter().copied(), style))?
+            .label(name)
+            .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], style));
+        chart.draw_series(points.iter().map(|p| Circle::new(*p, 3, color.filled())))?;
+    }
+    chart
+        .configure_series_labels()
+        .position(SeriesLabelPosition::UpperLeft)
+        .background_style(WHITE.mix(0.85))
+        .border_style(BLACK.mix(0.3))
+        .label_font(("sans-serif", 13))
+        .draw()?;
+    root.present()?;
+    Ok(())
+}

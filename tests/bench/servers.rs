@@ -1,0 +1,178 @@
+//! The processes that are measured: a bare server on the same accept loop, and the real broker.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::response::IntoResponse;
+use runtools_broker::http::serve::{Listener, ServeLimits, Shutdown, Unobserved, serve};
+use tempfile::TempDir;
+
+use crate::load;
+
+/// A server in a process of its own, killed when dropped.
+#[derive(Debug)]
+pub(crate) struct Server {
+    child: Child,
+    pub(crate) addr: SocketAddr,
+}
+
+impl Server {
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits until it has ended by itself.
+    pub(crate) fn wait(&mut self) {
+        drop(self.child.wait());
+    }
+
+    /// A bare axum server on our accept loop that answers JSON of `size` bytes.
+    pub(crate) fn hello(size: usize) -> Self {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--serve-hello", &size.to_string()])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        let mut reader = BufReader::new(child.stdout.take().unwrap());
+        reader.read_line(&mut line).unwrap();
+        let addr = line.trim().parse().unwrap();
+        Self { child, addr }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// What the process of [`Server::hello`] does.
+pub(crate) fn serve_hello(size: usize) {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let text: &'static str = format!("{{\"data\":\"{}\"}}", "x".repeat(size.max(11) - 11)).leak();
+        let json = [(http::header::CONTENT_TYPE, "application/json")];
+        let hello = async move || (json, text).into_response();
+        let router = Router::new().route("/hello", axum::routing::get(hello));
+        let listener = Listener::tcp("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        println!("{}", listener.addr().unwrap());
+        std::io::stdout().flush().unwrap();
+        let limits = ServeLimits {
+            connections_per_source: 1024,
+            in_flight: 1024,
+            ..ServeLimits::default()
+        };
+        serve(vec![listener], router, limits, Shutdown::new(), Arc::new(Unobserved)).await;
+    });
+}
+
+/// A broker: the built binary on a temporary folder, with no rate limit that a bench could reach.
+#[derive(Debug)]
+pub(crate) struct Broker {
+    pub(crate) server: Server,
+    pub(crate) key: String,
+    folder: Arc<TempDir>,
+}
+
+fn settings(folder: &Path) -> PathBuf {
+    let path = folder.join("broker.toml");
+    let [data, keys, socket] = ["data", "keys", "broker.sock"].map(|name| folder.join(name));
+    let text = format!(
+        "listen = [\"127.0.0.1:0\"]\ndata_dir = {data:?}\nkeys_dir = {keys:?}\nsocket = {socket:?}\n\
+         [limits]\nconnections_per_source = 512\n\
+         [rate]\nper_principal_per_second = 1000000\nper_principal_burst = 1000000\n\
+         per_source_per_second = 1000000\nper_source_burst = 1000000\n",
+    );
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+/// Starts the binary, and waits until it says where it listens.
+pub(crate) fn launch(folder: &Path) -> Server {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_runtools-broker"))
+        .args(["--config", &settings(folder).display().to_string()])
+        .current_dir(folder)
+        .env_remove("XDG_RUNTIME_DIR")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut reader = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    let addr = loop {
+        line.clear();
+        assert!(reader.read_line(&mut line).unwrap() > 0, "the broker ended");
+        if let Some(rest) = line.strip_prefix("runtools-broker listens on ") {
+            break rest.split(" and ").next().unwrap().trim().parse().unwrap();
+        }
+    };
+    std::thread::spawn(move || std::io::copy(&mut reader, &mut std::io::sink()));
+    Server { child, addr }
+}
+
+impl Broker {
+    pub(crate) fn start() -> Self {
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        let server = launch(folder.path());
+        let mut broker = Self {
+            server,
+            key: String::new(),
+            folder,
+        };
+        let made = broker.operator("POST", "/v1/api-keys", r#"{"name":"bench","scopes":[]}"#);
+        broker.key = made["data"]["key"].as_str().unwrap().to_owned();
+        broker
+    }
+
+    pub(crate) fn folder(&self) -> Arc<TempDir> {
+        Arc::clone(&self.folder)
+    }
+
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.server.addr
+    }
+
+    /// A request as the operator, over the Unix socket.
+    pub(crate) fn operator(&self, method: &str, path: &str, body: &str) -> serde_json::Value {
+        use std::io::Read;
+        let socket = self.folder.path().join("broker.sock");
+        let mut stream = std::os::unix::net::UnixStream::connect(socket).unwrap();
+        let mut bytes = Vec::new();
+        load::request(method, path, None, body, &mut bytes);
+        let text = String::from_utf8(bytes).unwrap();
+        let text = text.replacen("host: 127.0.0.1", "host: 127.0.0.1\r\nconnection: close", 1);
+        stream.write_all(text.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 20"), "{answer}");
+        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+        serde_json::from_str(body).unwrap()
+    }
+}
+
+/// How long until `/readyz` answers 200, from `began` on.
+pub(crate) fn ready(addr: SocketAddr, began: Instant) -> Duration {
+    use std::io::Read;
+    loop {
+        let mut stream = std::net::TcpStream::connect(addr).unwrap();
+        let text = "GET /readyz HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n";
+        stream.write_all(text.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        if answer.starts_with("HTTP/1.1 200") {
+            return began.elapsed();
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
