@@ -35,10 +35,6 @@ impl Cli {
         command
     }
 
-    fn run(&self, words: &[&str]) -> Output {
-        self.fed(words, "")
-    }
-
     fn fed(&self, words: &[&str], input: &str) -> Output {
         let mut command = self.command(words);
         let mut child = command
