@@ -88,7 +88,11 @@ impl Sealed {
         let length = parts.ciphertext.len();
         let sound = (TAG..=MAX_PLAINTEXT + TAG).contains(&length)
             && u32::try_from(length).is_ok_and(|length| length.to_be_bytes() == *parts.length);
-        if sound { Ok(()) } else { Err(CryptoError::Form) }
+        if sound {
+            Ok(())
+        } else {
+            Err(CryptoError::Form)
+        }
     }
 
     /// The whole box.

@@ -82,10 +82,7 @@ pub const MAX_BATCH_CHANGES: usize = 1024;
 /// # Errors
 /// What the engine reports; [`StoreError::Damaged`] when the bytes are no record.
 pub fn read_raw(engine: &dyn Engine, key: &StoreKey) -> Result<Option<Record>, StoreError> {
-    engine
-        .get(key.as_bytes())?
-        .map(adopt_record)
-        .transpose()
+    engine.get(key.as_bytes())?.map(adopt_record).transpose()
 }
 
 fn parse_record(bytes: &[u8]) -> Result<Record, StoreError> {

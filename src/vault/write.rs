@@ -164,9 +164,7 @@ impl Vault {
             let mut info = found.info().clone();
             change.apply(&mut info, self.now());
             let pointer = found.read.pointer.clone();
-            let (mut batch, read) = self
-                .with_pointer(&org, place, &found.read, pointer)
-                .await?;
+            let (mut batch, read) = self.with_pointer(&org, place, &found.read, pointer).await?;
             let (record, stored) = self
                 .seal_secret(&org, place.owner, &read.pointer, info, &value)
                 .await?;

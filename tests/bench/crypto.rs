@@ -37,7 +37,11 @@ fn primitives(length: usize) -> impl FnMut() {
     let mut body = vec![7; length];
     let nonce = [2; 12];
     let tag = cipher
-        .encrypt_inout_detached((&nonce).into(), &[3; 179], InOutBuf::from(body.as_mut_slice()))
+        .encrypt_inout_detached(
+            (&nonce).into(),
+            &[3; 179],
+            InOutBuf::from(body.as_mut_slice()),
+        )
         .unwrap();
     move || {
         let digest = Sha256::digest([3; 179]);
@@ -48,7 +52,12 @@ fn primitives(length: usize) -> impl FnMut() {
         // The key is fixed, so that the tag fits; setting it up is part of the work.
         let cipher = Aes256Gcm::new(black_box(&[1; 32]).into());
         cipher
-            .decrypt_inout_detached((&nonce).into(), &[3; 179], InOutBuf::from(text.as_mut_slice()), &tag)
+            .decrypt_inout_detached(
+                (&nonce).into(),
+                &[3; 179],
+                InOutBuf::from(text.as_mut_slice()),
+                &tag,
+            )
             .unwrap();
         black_box((okm, text));
     }
@@ -57,7 +66,11 @@ fn primitives(length: usize) -> impl FnMut() {
 pub(crate) fn measure(effort: Effort, report: &mut Report) {
     const TITLE: &str = "Opening what is stored, against SHA-256 + HKDF + AES-256-GCM";
     const HEAD: [&str; 5] = ["what", "µs", "floor µs", "ratio", "bar"];
-    let context = Context::system(StoreId::from_bytes([1; 16]), ObjectId::from_bytes([2; 16]), 1);
+    let context = Context::system(
+        StoreId::from_bytes([1; 16]),
+        ObjectId::from_bytes([2; 16]),
+        1,
+    );
     let (owner, random) = (key(1), SystemRandom);
     let name = KeyRef {
         id: ObjectId::from_bytes([3; 16]),

@@ -55,7 +55,11 @@ fn runtime() -> tokio::runtime::Runtime {
 }
 
 /// Runs `work(n)` from `writers` tasks for `time`: how many a second, and processor µs for each.
-fn writers<F>(writers: usize, time: Duration, work: impl Fn(u64) -> F + Send + Sync + 'static) -> (f64, f64)
+fn writers<F>(
+    writers: usize,
+    time: Duration,
+    work: impl Fn(u64) -> F + Send + Sync + 'static,
+) -> (f64, f64)
 where
     F: Future<Output = ()> + Send,
 {
@@ -83,20 +87,34 @@ where
 
 fn record(length: usize) -> Record {
     let context = Context::system(STORE, ObjectId::from_bytes([9; 16]), 1);
-    let sealed = seal(&key(1), Purpose::Value, &context, &vec![7; length], &SystemRandom);
+    let sealed = seal(
+        &key(1),
+        Purpose::Value,
+        &context,
+        &vec![7; length],
+        &SystemRandom,
+    );
     Record::of(&sealed.unwrap())
 }
 
 fn place(run: u64, part: u64, n: u64) -> StoreKey {
     // Blinded names are hashes, so they come in no order.
-    let hash = runtools_broker::crypto::sha256(&[run.to_be_bytes(), part.to_be_bytes(), n.to_be_bytes()].concat());
+    let hash = runtools_broker::crypto::sha256(
+        &[run.to_be_bytes(), part.to_be_bytes(), n.to_be_bytes()].concat(),
+    );
     StoreKey::new(Class::Secret, &[&hash])
 }
 
 pub(crate) fn store(effort: Effort, report: &mut Report) {
     const TITLE: &str = "The store alone: durable commits, against appending 4 KiB + fdatasync";
     const HEAD: [&str; 7] = [
-        "commit", "writers", "commits/s", "CPU µs", "floor syncs/s", "commits per sync of the floor", "bar",
+        "commit",
+        "writers",
+        "commits/s",
+        "CPU µs",
+        "floor syncs/s",
+        "commits per sync of the floor",
+        "bar",
     ];
     let dir = tempfile::tempdir().unwrap();
     let engine = Arc::new(SledEngine::open(&dir.path().join("store"), 64 << 20).unwrap());
@@ -105,10 +123,20 @@ pub(crate) fn store(effort: Effort, report: &mut Report) {
         anchor: key(2),
     };
     let anchor = dir.path().join("anchor");
-    let store = Store::create(engine, STORE, keys, &anchor, Arc::new(SystemRandom), Batch::new());
+    let store = Store::create(
+        engine,
+        STORE,
+        keys,
+        &anchor,
+        Arc::new(SystemRandom),
+        Batch::new(),
+    );
     let store = store.unwrap();
     let one = Arc::new(record(376));
-    for (name, records) in [("one record of 505 B", 1_u64), ("two records, one expected absent", 2)] {
+    for (name, records) in [
+        ("one record of 505 B", 1_u64),
+        ("two records, one expected absent", 2),
+    ] {
         for count in [1, 16, 64, 256] {
             let floor = append_and_sync(dir.path(), effort.time / 5);
             let (store, one) = (store.clone(), Arc::clone(&one));
@@ -141,7 +169,12 @@ pub(crate) fn store(effort: Effort, report: &mut Report) {
             ];
             report.row(TITLE, &HEAD, &row);
             report.point("store", name, count as f64, rate);
-            report.point("store", "append 4 KiB + fdatasync, one at a time", count as f64, floor);
+            report.point(
+                "store",
+                "append 4 KiB + fdatasync, one at a time",
+                count as f64,
+                floor,
+            );
         }
     }
 }
@@ -149,7 +182,12 @@ pub(crate) fn store(effort: Effort, report: &mut Report) {
 pub(crate) fn journal(effort: Effort, report: &mut Report) {
     const TITLE: &str = "The audit journal alone: durable intents, each with an outcome";
     const HEAD: [&str; 6] = [
-        "writers", "intents/s", "CPU µs", "floor syncs/s", "intents per sync of the floor", "bar",
+        "writers",
+        "intents/s",
+        "CPU µs",
+        "floor syncs/s",
+        "intents per sync of the floor",
+        "bar",
     ];
     for count in [1, 16, 64, 256] {
         let dir = tempfile::tempdir().unwrap();

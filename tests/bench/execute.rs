@@ -9,9 +9,17 @@ use crate::requests::report_rate;
 use crate::servers::{Broker, Server};
 
 pub(crate) fn measure(effort: Effort, report: &mut Report) {
-    const TITLE: &str = "Running an action on a local cleartext upstream, against calling the upstream directly";
+    const TITLE: &str =
+        "Running an action on a local cleartext upstream, against calling the upstream directly";
     const HEAD: [&str; 8] = [
-        "what", "clients", "requests/s", "p50 µs", "p99 µs", "CPU µs", "added p50 µs", "bar",
+        "what",
+        "clients",
+        "requests/s",
+        "p50 µs",
+        "p99 µs",
+        "CPU µs",
+        "added p50 µs",
+        "bar",
     ];
     let upstream = Server::hello(300);
     let broker = Broker::start();
@@ -57,9 +65,21 @@ pub(crate) fn measure(effort: Effort, report: &mut Report) {
     let floor = go(1, there, &direct, effort.time);
     say("direct", 1, &floor, None, String::new());
     let bare = go(1, ours, &livez, effort.time);
-    say("the broker's own leg (livez)", 1, &bare, None, String::new());
+    say(
+        "the broker's own leg (livez)",
+        1,
+        &bare,
+        None,
+        String::new(),
+    );
     let commit = go(1, ours, &reveal, effort.time);
-    say("one durable record (reveal)", 1, &commit, Some(commit.p50 - bare.p50), String::new());
+    say(
+        "one durable record (reveal)",
+        1,
+        &commit,
+        Some(commit.p50 - bare.p50),
+        String::new(),
+    );
     let run = go(1, ours, &execute, effort.time);
     let added = run.p50 - floor.p50;
     say("execute", 1, &run, Some(added), String::new());
@@ -72,6 +92,12 @@ pub(crate) fn measure(effort: Effort, report: &mut Report) {
         let floor = go(clients, there, &direct, effort.time / 2);
         say("direct", clients, &floor, None, String::new());
         let run = go(clients, ours, &execute, effort.time);
-        say("execute", clients, &run, Some(run.p50 - floor.p50), String::new());
+        say(
+            "execute",
+            clients,
+            &run,
+            Some(run.p50 - floor.p50),
+            String::new(),
+        );
     }
 }

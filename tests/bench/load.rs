@@ -50,13 +50,24 @@ pub(crate) fn same(method: &str, path: &str, key: Option<&str>, body: &str) -> M
 /// Processor time of a process so far, user and system.
 pub(crate) fn cpu(pid: u32) -> Duration {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let fields: Vec<_> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    let fields: Vec<_> = stat
+        .rsplit(')')
+        .next()
+        .unwrap()
+        .split_whitespace()
+        .collect();
     let ticks = |at: usize| fields[at].parse::<u64>().unwrap();
     Duration::from_millis((ticks(11) + ticks(12)) * 10)
 }
 
 /// Sends for `time`, after a warm-up of a fifth of it, from `clients` connections.
-pub(crate) fn run(addr: SocketAddr, pid: u32, clients: usize, time: Duration, make: &Maker) -> Outcome {
+pub(crate) fn run(
+    addr: SocketAddr,
+    pid: u32,
+    clients: usize,
+    time: Duration,
+    make: &Maker,
+) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -11,8 +11,18 @@ pub(crate) fn folder() -> PathBuf {
 }
 
 const PLOTS: [(&str, &str, &str, &str); 3] = [
-    ("requests", "Requests a second, by clients", "clients", "requests/s"),
-    ("store", "Durable commits a second, by writers", "writers", "commits/s"),
+    (
+        "requests",
+        "Requests a second, by clients",
+        "clients",
+        "requests/s",
+    ),
+    (
+        "store",
+        "Durable commits a second, by writers",
+        "writers",
+        "commits/s",
+    ),
     ("scrub", "Scrubbing speed, by lent values", "values", "GB/s"),
 ];
 

@@ -89,7 +89,10 @@ fn machine() -> String {
         .map(|(_, name)| name)
         .collect();
     let memory = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let kib = memory.split_whitespace().nth(1).and_then(|n| n.parse::<u64>().ok());
+    let kib = memory
+        .split_whitespace()
+        .nth(1)
+        .and_then(|n| n.parse::<u64>().ok());
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     format!(
         "{} × {}, {} GiB, Linux {}",

@@ -42,9 +42,17 @@ pub(crate) fn measure(effort: Effort, report: &mut Report) {
     };
     let explain = r#"{"credentialOverrides":{"apiKey":"READ_7"}}"#;
     let cases: [(&str, Option<f64>, Maker); 5] = [
-        ("livez (no caller, no vault)", None, load::same("GET", "/livez", None, "")),
+        (
+            "livez (no caller, no vault)",
+            None,
+            load::same("GET", "/livez", None, ""),
+        ),
         ("get metadata", Some(0.60), reading("GET", "")),
-        ("reveal (durable record)", Some(0.40), reading("POST", "/reveal")),
+        (
+            "reveal (durable record)",
+            Some(0.40),
+            reading("POST", "/reveal"),
+        ),
         (
             "explain (resolve, no use)",
             Some(0.35),
@@ -53,14 +61,27 @@ pub(crate) fn measure(effort: Effort, report: &mut Report) {
         ("set a new secret (durable)", None, set_secret(key, "NEW")),
     ];
     for (name, bar, make) in cases {
-        let size = load::run(broker.addr(), broker.server.pid(), 1, effort.time / 20, &make).bytes;
+        let size = load::run(
+            broker.addr(),
+            broker.server.pid(),
+            1,
+            effort.time / 20,
+            &make,
+        )
+        .bytes;
         let floor = Server::hello(size);
         let hello = load::same("GET", "/hello", None, "");
         for clients in [1, 16, 64] {
             // Names of new secrets go on where the last run ended.
             let make = shifted(&make, clients);
             let bare = load::run(floor.addr, floor.pid(), clients, effort.time / 2, &hello);
-            let ours = load::run(broker.addr(), broker.server.pid(), clients, effort.time, &make);
+            let ours = load::run(
+                broker.addr(),
+                broker.server.pid(),
+                clients,
+                effort.time,
+                &make,
+            );
             let again = load::run(floor.addr, floor.pid(), clients, effort.time / 2, &hello);
             let floor = if again.rate > bare.rate { again } else { bare };
             record(report, name, clients, bar, &floor, &ours);

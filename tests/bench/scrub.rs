@@ -18,7 +18,9 @@ fn document(bytes: usize) -> Bytes {
     let mut text = String::with_capacity(bytes + 200);
     let mut n = 0_u64;
     while text.len() < bytes {
-        n = n.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        n = n
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         text.push_str(&format!(
             "{{\"id\":\"{n:016x}\",\"name\":\"customer {}\",\"active\":true,\"total\":{}.50,\
              \"note\":\"The quick brown fox jumps over the lazy dog\"}},\n",
@@ -32,7 +34,13 @@ fn document(bytes: usize) -> Bytes {
 
 pub(crate) fn measure(effort: Effort, report: &mut Report) {
     const TITLE: &str = "Scrubbing a stream in chunks of 16 KiB, against copying it";
-    const HEAD: [&str; 5] = ["lent values (40 B each, every spelling)", "GB/s", "build µs", "copy GB/s", "bar"];
+    const HEAD: [&str; 5] = [
+        "lent values (40 B each, every spelling)",
+        "GB/s",
+        "build µs",
+        "copy GB/s",
+        "bar",
+    ];
     let text = document(32 << 20);
     let gb = |seconds: f64| text.len() as f64 / seconds / 1e9;
     let rounds = if effort.quick { 2 } else { 5 };
@@ -44,8 +52,14 @@ pub(crate) fn measure(effort: Effort, report: &mut Report) {
         });
         times.fold(f64::MAX, f64::min)
     };
-    let chunks: Vec<Bytes> = (0..text.len() / CHUNK).map(|at| text.slice(at * CHUNK..(at + 1) * CHUNK)).collect();
-    let copy = best(&|| chunks.iter().for_each(|chunk| drop(black_box(chunk.to_vec()))));
+    let chunks: Vec<Bytes> = (0..text.len() / CHUNK)
+        .map(|at| text.slice(at * CHUNK..(at + 1) * CHUNK))
+        .collect();
+    let copy = best(&|| {
+        chunks
+            .iter()
+            .for_each(|chunk| drop(black_box(chunk.to_vec())))
+    });
     for count in [1, 4, 16, 64] {
         let values: Vec<Secret> = (0..count).map(|_| random_value()).collect();
         let began = Instant::now();
@@ -80,6 +94,9 @@ fn random_value() -> Secret {
     let random: &dyn Random = &SystemRandom;
     let bytes: [u8; 40] = random.bytes().unwrap();
     let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
-    let text: Vec<u8> = bytes.iter().map(|byte| alphabet[usize::from(byte & 63)]).collect();
+    let text: Vec<u8> = bytes
+        .iter()
+        .map(|byte| alphabet[usize::from(byte & 63)])
+        .collect();
     Secret::take(text)
 }

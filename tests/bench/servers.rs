@@ -60,7 +60,8 @@ pub(crate) fn serve_hello(size: usize) {
         .build()
         .unwrap();
     runtime.block_on(async {
-        let text: &'static str = format!("{{\"data\":\"{}\"}}", "x".repeat(size.max(11) - 11)).leak();
+        let text: &'static str =
+            format!("{{\"data\":\"{}\"}}", "x".repeat(size.max(11) - 11)).leak();
         let json = [(http::header::CONTENT_TYPE, "application/json")];
         let hello = async move || (json, text).into_response();
         let router = Router::new().route("/hello", axum::routing::get(hello));
@@ -72,7 +73,14 @@ pub(crate) fn serve_hello(size: usize) {
             in_flight: 1024,
             ..ServeLimits::default()
         };
-        serve(vec![listener], router, limits, Shutdown::new(), Arc::new(Unobserved)).await;
+        serve(
+            vec![listener],
+            router,
+            limits,
+            Shutdown::new(),
+            Arc::new(Unobserved),
+        )
+        .await;
     });
 }
 

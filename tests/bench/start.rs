@@ -10,14 +10,23 @@ use crate::servers::{Broker, launch, ready};
 
 fn resident_mib(pid: u32, field: &str) -> f64 {
     let text = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = text.lines().find_map(|line| line.strip_prefix(field)).unwrap();
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(field))
+        .unwrap();
     let kib: f64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
     kib / 1024.0
 }
 
 pub(crate) fn measure(effort: Effort, report: &mut Report) {
     const TITLE: &str = "Starting the real binary";
-    const HEAD: [&str; 5] = ["secrets", "ms until ready", "MiB resident", "peak MiB", "bar"];
+    const HEAD: [&str; 5] = [
+        "secrets",
+        "ms until ready",
+        "MiB resident",
+        "peak MiB",
+        "bar",
+    ];
     for count in [0, effort.secrets] {
         let mut broker = Broker::start();
         if count > 0 {
@@ -43,7 +52,10 @@ pub(crate) fn measure(effort: Effort, report: &mut Report) {
         times.sort_by(f64::total_cmp);
         let bar = if count == 100_000 {
             let time = Report::verdict("≤ 1 s", times[1] <= 1000.0);
-            format!("{time}; {}", Report::verdict("≤ 150 MB", now * 1.048_576 <= 150.0))
+            format!(
+                "{time}; {}",
+                Report::verdict("≤ 150 MB", now * 1.048_576 <= 150.0)
+            )
         } else {
             String::new()
         };
