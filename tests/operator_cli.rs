@@ -73,6 +73,10 @@ fn a_passphrase_takes_the_place_of_the_key_file_and_opens_a_sealed_start() {
         doctor.stdout
     );
     broker.runs(&["unseal"], Some(WORDS)).expect(0);
+    nothing_stands_in_clear(&broker, &canaries);
+}
+
+fn nothing_stands_in_clear(broker: &Broker, canaries: &Canaries) {
     for (path, bytes) in broker.files() {
         canaries.absent_from(&path.display().to_string(), &bytes);
         let words = bytes

@@ -35,7 +35,7 @@ fn tree(found: &Finding, screen: Screen) -> String {
         (0, _) => screen.paint(Paint::Careful, &format!("It works; {warn} to better.")),
         _ => screen.paint(Paint::Bad, &format!("{fail} to mend, {warn} to better.")),
     };
-    text.push_str(&format!("\n{verdict}\n"));
+    text.extend([format!("\n{verdict}\n")]);
     text
 }
 
@@ -58,15 +58,15 @@ fn branches(found: &Finding, indent: &str, screen: Screen, text: &mut String) {
         for (line, words) in wrapped(&words, room).iter().enumerate() {
             if line == 0 {
                 let label = label(part.level, screen);
-                text.push_str(&format!("{indent}{fork}{label} {words}\n"));
+                text.extend([format!("{indent}{fork}{label} {words}\n")]);
             } else {
-                text.push_str(&format!("{below}     {words}\n"));
+                text.extend([format!("{below}     {words}\n")]);
             }
         }
         if let Some(fix) = &part.fix {
             for (line, words) in wrapped(fix, room.saturating_sub(2)).iter().enumerate() {
                 let mark = if line == 0 { "→" } else { " " };
-                text.push_str(&format!("{below}     {mark} {words}\n"));
+                text.extend([format!("{below}     {mark} {words}\n")]);
             }
         }
         branches(part, &below, screen, text);

@@ -99,19 +99,19 @@ fn welcome(welcome: &Welcome) {
     let mut text = format!("runtools-broker listens on {}\n", places.join(" and "));
     if welcome.sealed {
         text.push_str("The vault is sealed. Unseal it from another terminal:\n\n");
-        text.push_str(&format!(
+        text.extend([format!(
             "    runtools-broker unseal{}\n",
             named(&welcome.socket)
-        ));
+        )]);
     } else {
         if welcome.first_start {
             text.push_str("A new vault was made; you are its first admin.\n");
         }
         text.push_str("Next, in another terminal:\n\n");
-        text.push_str(&format!(
+        text.extend([format!(
             "    runtools login --local{}\n",
             named(&welcome.socket)
-        ));
+        )]);
         text.push_str("    runtools secret set GITHUB_TOKEN\n");
         text.push_str("    runtools tool exec github --action list_repos\n");
     }

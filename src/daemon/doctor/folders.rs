@@ -61,12 +61,13 @@ pub(super) fn folder(check: &'static str, path: &Path, uid: u32) -> (Folder, Fin
         return unusable(text, fix);
     }
     let mode = found.mode() & 0o7777;
+    let others = mode & 0o077;
     match nothing_yet(path) {
         Ok(true) => {
             let text = format!("{shown} is empty; the first start fills and closes it");
             (Folder::Fresh, Finding::ok(check, text))
         }
-        Ok(false) if mode & 0o077 == 0 => {
+        Ok(false) if others == 0 => {
             let text = format!("{shown} is yours alone (mode {mode:04o})");
             (Folder::Used, Finding::ok(check, text))
         }

@@ -123,7 +123,7 @@ pub(super) fn certificate(files: Option<TlsFiles>, now: Timestamp) -> Finding {
     let left = end.millis_since(now);
     match left {
         ..=0 => Finding::fail("certificate", format!("it ended at {end}"), RENEW),
-        ..RENEW_MILLIS => {
+        1..RENEW_MILLIS => {
             let text = format!("it ends in {} days", left / 86_400_000);
             Finding::warn("certificate", text, RENEW)
         }

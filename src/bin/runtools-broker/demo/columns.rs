@@ -42,7 +42,7 @@ fn alone(side: &Side<'_>, screen: Screen) -> String {
     let width = screen.width().saturating_sub(INDENT.len());
     let mut text = format!("{INDENT}{}\n", screen.paint(Paint::Bold, side.title));
     for line in broken(side, width) {
-        text.push_str(&format!("{INDENT}{}\n", screen.paint(side.paint, &line)));
+        text.extend([format!("{INDENT}{}\n", screen.paint(side.paint, &line))]);
     }
     text
 }

@@ -91,7 +91,7 @@ async fn told_to_end() {
             _ = terminate.recv() => {}
         }
     } else {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 
@@ -218,7 +218,7 @@ async fn try_elsewhere(stage: &Stage, other: &Upstream, telling: &mut Telling<'_
 }
 
 async fn install(stage: &Stage, slug: &str, upstream: &Upstream) -> Result<(), String> {
-    let (post, host, port) = (Method::POST, upstream.addr().ip(), upstream.addr().port());
+    let (host, port) = (upstream.addr().ip(), upstream.addr().port());
     let tool = json!({
         "slug": slug, "name": "Demo",
         "credentialsJson": {"required": ["apiKey"], "schema": {"apiKey": {"type": "string", "description": "key"}}},
@@ -233,10 +233,10 @@ async fn install(stage: &Stage, slug: &str, upstream: &Upstream) -> Result<(), S
         }}
     });
     stage
-        .done(post.clone(), "/v1/tools/custom", Some(tool))
+        .done(Method::POST, "/v1/tools/custom", Some(tool))
         .await?;
     let path = format!("/v1/tools/{slug}/install");
-    stage.done(post, &path, None).await.map(drop)
+    stage.done(Method::POST, &path, None).await.map(drop)
 }
 
 fn call() -> Value {
@@ -247,7 +247,7 @@ fn call() -> Value {
 fn random_hex() -> Result<String, String> {
     let random: &dyn Random = &SystemRandom;
     let bytes: [u8; 12] = random.bytes().map_err(|error| error.to_string())?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(data_encoding::HEXLOWER.encode(&bytes))
 }
 
 fn told(outcome: Result<(), ClientError>) -> Played {
@@ -274,7 +274,7 @@ impl Telling<'_> {
             } else {
                 " ".to_owned()
             };
-            text.push_str(&format!("{mark}  {words}\n"));
+            text.extend([format!("{mark}  {words}\n")]);
         }
         self.say(&text)
     }
@@ -282,7 +282,8 @@ impl Telling<'_> {
     fn aside(&self, words: &str) -> Result<(), ClientError> {
         let lines = self.wrapped(words);
         let painted = lines.iter().map(|line| self.screen.paint(Paint::Dim, line));
-        let text: String = painted.map(|line| format!("   {line}\n")).collect();
+        let mut text = String::new();
+        text.extend(painted.map(|line| format!("   {line}\n")));
         self.say(&format!("{text}\n"))
     }
 
