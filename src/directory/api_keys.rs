@@ -78,14 +78,16 @@ impl Directory {
         .await
     }
 
-    /// Makes the first key of a member who was just added; only their admin calls this.
+    /// Makes the first key of `user`, who was just added to `org`; who added them must be allowed to
+    /// hand out its scopes.
     ///
     /// # Errors
     /// When the store fails.
     pub async fn create_first_key(
         &self,
         vault: &Unsealed,
-        permit: &Permit<crate::policy::ManageMembers>,
+        permit: &Permit<CreateApiKey>,
+        org: OrgId,
         user: UserId,
         recorded: &Recorded,
     ) -> Result<MadeKey, DirectoryError> {
@@ -93,18 +95,12 @@ impl Directory {
             user,
             name: "first key".to_owned(),
             test: false,
-            scopes: Scopes::all(),
+            scopes: permit.object().clone(),
             project: None,
             expires: parse_expiry("90d", vault.now())?,
         };
-        self.make_key(
-            vault,
-            permit.principal().org(),
-            wanted,
-            Batch::new(),
-            recorded,
-        )
-        .await
+        self.make_key(vault, org, wanted, Batch::new(), recorded)
+            .await
     }
 
     async fn make_key(
@@ -288,6 +284,7 @@ impl Directory {
         if let Some(name) = &request.name {
             check_name(name)?;
         }
+        let _turn = self.changes.lock().await;
         let org = vault.org(permit.principal().org())?;
         let (mut old, digest) = read_key(vault, &org, id).await?;
         let now = vault.now();

@@ -49,6 +49,21 @@ impl Rejected {
     }
 }
 
+/// A key that was refused, and which one it is, where that is known.
+#[derive(Clone, Copy, Debug)]
+pub struct Refused {
+    /// Why.
+    pub why: Rejected,
+    /// The organisation and the key.
+    pub key: Option<(OrgId, ApiKeyId)>,
+}
+
+impl From<Rejected> for Refused {
+    fn from(why: Rejected) -> Self {
+        Self { why, key: None }
+    }
+}
+
 /// What recognition found, with what must still be looked at on each use.
 struct Seen {
     principal: Principal,
@@ -116,9 +131,9 @@ impl Directory {
         &self,
         vault: &Unsealed,
         text: &[u8],
-    ) -> Result<Result<Principal, Rejected>, DirectoryError> {
+    ) -> Result<Result<Principal, Refused>, DirectoryError> {
         let Some(token) = Token::parse(text) else {
-            return Ok(Err(Rejected::Malformed));
+            return Ok(Err(Rejected::Malformed.into()));
         };
         let hash = token.hash(vault.system_index());
         let now = vault.now();
@@ -159,11 +174,11 @@ impl Directory {
         vault: &Unsealed,
         hash: &Digest,
         now: Timestamp,
-    ) -> Result<Result<(Principal, Option<Timestamp>, Arc<AtomicI64>), Rejected>, DirectoryError>
+    ) -> Result<Result<(Principal, Option<Timestamp>, Arc<AtomicI64>), Refused>, DirectoryError>
     {
         let place = token_place(hash);
         let Some(record) = vault.store().get(&place).await? else {
-            return Ok(Err(Rejected::Unknown));
+            return Ok(Err(Rejected::Unknown.into()));
         };
         let none = OrgId::from_bytes([0; 16]);
         let index: KeyIndex =
@@ -173,15 +188,19 @@ impl Directory {
         let record = vault.store().get(&place).await?.ok_or(VaultError::Form)?;
         let key: KeyRecord =
             vault.open_state(org.kek(), org.id(), Owner::SYSTEM, &place, &record)?;
+        let refused = |why| Refused {
+            why,
+            key: Some((org.id(), key.id)),
+        };
         if key.revoked.is_some_and(|end| end <= now) {
-            return Ok(Err(Rejected::Revoked));
+            return Ok(Err(refused(Rejected::Revoked)));
         }
         if key.expires.is_some_and(|end| end <= now) {
-            return Ok(Err(Rejected::Expired));
+            return Ok(Err(refused(Rejected::Expired)));
         }
         let member = self.member(vault, org.id(), key.user).await?;
         let Some(member) = member.filter(|member| member.0.status == MemberStatus::Active) else {
-            return Ok(Err(Rejected::NotAMember));
+            return Ok(Err(refused(Rejected::NotAMember)));
         };
         let ends = [key.revoked, key.expires].into_iter().flatten().min();
         let principal = Principal::recognised(

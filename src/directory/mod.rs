@@ -15,7 +15,7 @@ mod place;
 mod token;
 
 pub use api_keys::MadeKey;
-pub use authenticate::{Directory, Rejected};
+pub use authenticate::{Directory, Refused, Rejected};
 pub use error::DirectoryError;
 pub use members::MemberEntry;
 pub use organizations::OrgEntry;

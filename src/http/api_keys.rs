@@ -56,6 +56,7 @@ pub(super) async fn create(
     State(app): State<App>,
     Input(body): Input<wire::CreateApiKey>,
 ) -> Result<Response, ApiError> {
+    caller.scoped::<CreateApiKey>().await?;
     let permit = caller.may::<CreateApiKey>(scopes(&body.scopes)?).await?;
     let event = caller.event(Action::ApiKeyCreate);
     let made = caller
@@ -93,6 +94,7 @@ pub(super) async fn get(
     State(app): State<App>,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
+    caller.scoped::<ReadApiKey>().await?;
     let id = key_id(&id)?;
     let org = caller.principal.org();
     let (owner, _) = app.directory.key_owner(&caller.vault, org, id).await?;
@@ -112,6 +114,7 @@ pub(super) async fn update(
     Path(id): Path<String>,
     Input(body): Input<wire::UpdateApiKey>,
 ) -> Result<Response, ApiError> {
+    caller.scoped::<UpdateApiKey>().await?;
     let id = key_id(&id)?;
     let org = caller.principal.org();
     let wanted = body.scopes.as_deref().map(scopes).transpose()?;
@@ -136,6 +139,7 @@ pub(super) async fn revoke(
     State(app): State<App>,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
+    caller.scoped::<RevokeApiKey>().await?;
     let id = key_id(&id)?;
     let org = caller.principal.org();
     let (owner, _) = app.directory.key_owner(&caller.vault, org, id).await?;
@@ -161,6 +165,7 @@ pub(super) async fn rotate(
     Path(id): Path<String>,
     OptionalInput(body): OptionalInput<wire::RotateApiKey>,
 ) -> Result<Response, ApiError> {
+    caller.scoped::<RotateApiKey>().await?;
     let id = key_id(&id)?;
     let org = caller.principal.org();
     let owner = app.directory.key_owner(&caller.vault, org, id).await?;

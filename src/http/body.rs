@@ -187,7 +187,7 @@ fn within_bounds(bytes: &[u8]) -> Result<(), ApiError> {
 /// have the form of one.
 fn describe(message: &str, what: &str) -> String {
     let quoted = message.split('`').nth(1).unwrap_or_default();
-    let is_name = (1..=64).contains(&quoted.len())
+    let is_name = (1..=32).contains(&quoted.len())
         && quoted
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || b == b'_');
@@ -198,7 +198,7 @@ fn describe(message: &str, what: &str) -> String {
         format!("{what} lacks the field {name}.")
     } else if message.starts_with("duplicate field") {
         format!("{what} has the field {name} twice.")
-    } else if let Some((_, expected)) = message.split_once("expected ")
+    } else if let Some((_, expected)) = message.rsplit_once("expected ")
         && (message.starts_with("invalid") || message.starts_with("unknown variant"))
     {
         let expected = expected.split(" at line ").next().unwrap_or_default();
@@ -234,6 +234,7 @@ mod tests {
             r#"{"name":"A","value":"canary-1""#,
             r#"{"name":"A","value":"x","canary-1":1}"#,
             r#""canary-1""#,
+            r#"{"name":"A","orgWide":"expected canary-1","value":"x"}"#,
         ] {
             let text = refusal::<wire::SetSecret>(body);
             assert!(!text.contains("canary-1"), "{text}");

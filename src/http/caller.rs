@@ -4,7 +4,7 @@ use axum::extract::FromRequestParts;
 use http::request::Parts;
 use http::{HeaderMap, header};
 
-use crate::audit::{Action as Recordable, Actor, Event, Outcome, Recorded};
+use crate::audit::{Action as Recordable, Actor, Event, Outcome, Recorded, Target, TargetKind};
 use crate::directory::Rejected;
 use crate::policy::{self, Action, Denied, Permit, Principal};
 use crate::vault::Unsealed;
@@ -24,6 +24,10 @@ impl FromRequestParts<App> for Caller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        // Recognised before, when a repetition was looked for: once is enough.
+        if let Some(caller) = parts.extensions.remove::<Self>() {
+            return Ok(caller);
+        }
         let vault = app.lifecycle.gate().unsealed()?;
         let peer = parts.extensions.get::<Peer>().copied();
         let principal = match (credential(&parts.headers)?, peer) {
@@ -76,13 +80,18 @@ async fn by_key(
             app.lockout.succeeded(text, peer);
             Ok(principal)
         }
-        Err(rejected) => {
+        Err(refused) => {
             let locked = app.lockout.failed(text, peer, vault.now());
             if locked {
                 app.meter.locked_out();
             }
-            app.meter.auth_failed("api_key", rejected.code());
-            rejection(vault, Actor::Unknown, rejected, locked).await?;
+            app.meter.auth_failed("api_key", refused.why.code());
+            let mut event = rejection(Actor::Unknown, refused.why, locked);
+            if let Some((org, key)) = refused.key {
+                let target = Target::new(TargetKind::ApiKey).id(key.bytes());
+                event = event.org(org).target(target);
+            }
+            vault.journal().record(event).await?.is_all();
             Err(ApiError::unauthorized())
         }
     }
@@ -93,7 +102,8 @@ async fn by_uid(app: &App, vault: &Unsealed, uid: u32) -> Result<Principal, ApiE
         Ok(principal) => Ok(principal),
         Err(rejected) => {
             app.meter.auth_failed("local", rejected.code());
-            rejection(vault, Actor::Operator { uid }, rejected, false).await?;
+            let event = rejection(Actor::Operator { uid }, rejected, false);
+            vault.journal().record(event).await?.is_all();
             Err(ApiError::new(
                 http::StatusCode::UNAUTHORIZED,
                 "unknown_local_user",
@@ -104,30 +114,35 @@ async fn by_uid(app: &App, vault: &Unsealed, uid: u32) -> Result<Principal, ApiE
     }
 }
 
-async fn rejection(
-    vault: &Unsealed,
-    actor: Actor,
-    rejected: Rejected,
-    locked: bool,
-) -> Result<(), ApiError> {
+fn rejection(actor: Actor, rejected: Rejected, locked: bool) -> Event {
     let action = if locked {
         Recordable::AuthLockout
     } else {
         Recordable::AuthFailed
     };
-    let event = stamp(Event::new(action, actor)).denied(rejected.code());
-    vault.journal().record(event).await?.is_all();
-    Ok(())
+    stamp(Event::new(action, actor)).denied(rejected.code())
 }
 
-fn stamp(event: Event) -> Event {
-    match request::id() {
-        Some(id) => event.request(id),
-        None => event,
+fn stamp(mut event: Event) -> Event {
+    if let Some(id) = request::id() {
+        event = event.request(id);
     }
+    if let Some(peer) = request::peer() {
+        event = event.peer(peer);
+    }
+    event
 }
 
 impl Caller {
+    /// Asks for the scope of `A` before its object is looked for: a key without it must not learn
+    /// whether the object exists.
+    pub(super) async fn scoped<A: Action>(&self) -> Result<(), ApiError> {
+        match policy::check_scope::<A>(&self.principal) {
+            Ok(()) => Ok(()),
+            Err(denied) => Err(self.denied(A::NAME, denied).await?),
+        }
+    }
+
     /// Decides. A refusal is in the journal before it is answered.
     pub(super) async fn may<A: Action>(&self, object: A::Object) -> Result<Permit<A>, ApiError> {
         match policy::check::<A>(&self.principal, object) {

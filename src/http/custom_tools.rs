@@ -23,6 +23,7 @@ pub(super) async fn write_custom(
     State(app): State<App>,
     request: axum::extract::Request,
 ) -> Result<Response, ApiError> {
+    caller.scoped::<WriteTool>().await?;
     let spec = spec_of(request).await?;
     let slug = spec.slug.clone();
     let old = app
@@ -95,6 +96,7 @@ pub(super) async fn delete_custom(
     State(app): State<App>,
     Path(slug): Path<String>,
 ) -> Result<Response, ApiError> {
+    caller.scoped::<WriteTool>().await?;
     let tool = caller.tool(&slug).await?;
     if tool.custom.is_none() {
         return Err(ApiError::not_found());
@@ -119,6 +121,7 @@ pub(super) async fn set_visibility(
     Path(slug): Path<String>,
     Input(body): Input<wire::UpdateVisibility>,
 ) -> Result<Response, ApiError> {
+    caller.scoped::<PublishTool>().await?;
     let tool = caller.tool(&slug).await?;
     let permit = caller.may::<PublishTool>(tool.as_ref()).await?;
     let shared = body.visibility == wire::Visibility::Org;

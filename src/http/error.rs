@@ -138,6 +138,12 @@ impl IntoResponse for ApiError {
                 .headers_mut()
                 .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
+        if self.status == StatusCode::UNAUTHORIZED {
+            let bearer = HeaderValue::from_static("Bearer");
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, bearer);
+        }
         response
     }
 }
@@ -306,16 +312,16 @@ impl From<VaultError> for ApiError {
                 "Read it again, and send its etag in If-Match.",
             ),
             VaultError::Exists => Self::new(
-                StatusCode::CONFLICT,
+                StatusCode::PRECONDITION_FAILED,
                 "exists",
-                "It exists already.",
-                "Choose another name.",
+                "It exists already, and If-None-Match: * asked for a new one.",
+                "Choose another name, or send its etag in If-Match to replace it.",
             ),
             VaultError::NotRevealable => Self::new(
                 StatusCode::FORBIDDEN,
                 "not_revealable",
                 "This secret was set as not revealable.",
-                "It can be used by tools; to see a value again, rotate it with a new one.",
+                "Tools can use it. To see a value again, set it anew with a new value and revealable true.",
             ),
             VaultError::Expired => Self::new(
                 StatusCode::CONFLICT,

@@ -119,6 +119,7 @@ async fn once(app: &App, request: Request, next: Next) -> Result<Response, ApiEr
         return replay(kept, &fingerprint);
     }
     let body = Body::from(Bytes::copy_from_slice(&body));
+    parts.extensions.insert(caller.clone());
     let response = next.run(Request::from_parts(parts, body)).await;
     keep(&caller, &place, fingerprint, response).await
 }

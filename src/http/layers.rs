@@ -13,7 +13,7 @@ use crate::crypto::{Random, SystemRandom};
 use crate::id::RequestId;
 
 use super::serve::Peer;
-use super::{ApiError, App, request};
+use super::{ApiError, App, path, request};
 
 /// Gives the request its id: the client's own when it is one, else a new one.
 pub(super) async fn identify(request: Request, next: Next) -> Response {
@@ -28,11 +28,18 @@ pub(super) async fn identify(request: Request, next: Next) -> Response {
     let Some(id) = id else {
         return ApiError::internal().into_response();
     };
-    request::within(id, async {
+    let peer = match request.extensions().get::<Peer>() {
+        Some(Peer::Tcp { addr, .. }) => Some(addr.ip().to_canonical()),
+        Some(Peer::Unix { .. }) | None => None,
+    };
+    request::within(id, peer, async {
         let mut response = next.run(request).await;
         let headers = response.headers_mut();
         if let Ok(id) = HeaderValue::from_str(&request::id_text()) {
             headers.insert("x-request-id", id);
+        }
+        if let Some(standing) = request::standing() {
+            standing.state(headers);
         }
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(
@@ -102,7 +109,7 @@ pub(super) async fn observe(
     response
 }
 
-/// Whether the request may be made for this host, and at this rate.
+/// Whether the request may be made for this host, at this rate, by this path.
 pub(super) async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<Peer>().copied();
     if let Err(error) = app.rates.source(peer) {
@@ -119,6 +126,9 @@ pub(super) async fn guard(State(app): State<App>, request: Request, next: Next) 
             "Use the address it listens on, or add the name to public_hosts.",
         )
         .into_response();
+    }
+    if let Err(error) = path::check(request.uri().path()) {
+        return error.into_response();
     }
     next.run(request).await
 }

@@ -6,14 +6,15 @@ use std::num::NonZeroU32;
 use std::sync::{Mutex, PoisonError};
 
 use governor::clock::{Clock as _, DefaultClock};
-use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
-use http::StatusCode;
+use governor::middleware::{StateInformationMiddleware, StateSnapshot};
+use governor::{DefaultKeyedRateLimiter, NotUntil, Quota, RateLimiter};
+use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::clock::Timestamp;
 use crate::id::UserId;
 
-use super::ApiError;
 use super::serve::Peer;
+use super::{ApiError, request};
 
 /// Requests per time.
 #[derive(Clone, Copy, Debug)]
@@ -37,11 +38,51 @@ pub struct RateRules {
     pub lockout_millis: i64,
 }
 
+/// How a caller stands with their rate.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Standing {
+    limit: u32,
+    remaining: u32,
+    /// Seconds until everything that may be taken at once may be taken again.
+    reset: u64,
+}
+
+impl Standing {
+    fn of(state: &StateSnapshot) -> Self {
+        Self::new(state.quota(), state.remaining_burst_capacity())
+    }
+
+    fn new(quota: Quota, remaining: u32) -> Self {
+        let limit = quota.burst_size().get();
+        let missing = limit.saturating_sub(remaining);
+        let refill = quota.replenish_interval().saturating_mul(missing);
+        Self {
+            limit,
+            remaining,
+            reset: refill
+                .as_millis()
+                .div_ceil(1000)
+                .try_into()
+                .unwrap_or(u64::MAX),
+        }
+    }
+
+    /// States it in the headers of an answer.
+    pub(super) fn state(self, headers: &mut HeaderMap) {
+        headers.insert("x-ratelimit-limit", HeaderValue::from(self.limit));
+        headers.insert("x-ratelimit-remaining", HeaderValue::from(self.remaining));
+        headers.insert("x-ratelimit-reset", HeaderValue::from(self.reset));
+    }
+}
+
+type Limiter<K> = DefaultKeyedRateLimiter<K, StateInformationMiddleware>;
+type Instant = <DefaultClock as governor::clock::Clock>::Instant;
+
 /// Counts requests by caller and by source.
 #[derive(Debug)]
 pub(super) struct Rates {
-    principals: DefaultKeyedRateLimiter<UserId>,
-    sources: DefaultKeyedRateLimiter<IpAddr>,
+    principals: Limiter<UserId>,
+    sources: Limiter<IpAddr>,
     clock: DefaultClock,
 }
 
@@ -63,25 +104,35 @@ fn too_many(wait: std::time::Duration) -> ApiError {
 impl Rates {
     pub(super) fn new(rules: &RateRules) -> Self {
         Self {
-            principals: RateLimiter::keyed(quota(rules.principal)),
-            sources: RateLimiter::keyed(quota(rules.source)),
+            principals: RateLimiter::keyed(quota(rules.principal)).with_middleware(),
+            sources: RateLimiter::keyed(quota(rules.source)).with_middleware(),
             clock: DefaultClock::default(),
         }
     }
 
     pub(super) fn principal(&self, user: UserId) -> Result<(), ApiError> {
-        self.principals
-            .check_key(&user)
-            .map_err(|until| too_many(until.wait_time_from(self.clock.now())))
+        self.noted(self.principals.check_key(&user))
     }
 
     pub(super) fn source(&self, peer: Option<Peer>) -> Result<(), ApiError> {
         let Some(Peer::Tcp { addr, .. }) = peer else {
             return Ok(());
         };
-        self.sources
-            .check_key(&addr.ip().to_canonical())
-            .map_err(|until| too_many(until.wait_time_from(self.clock.now())))
+        self.noted(self.sources.check_key(&addr.ip().to_canonical()))
+    }
+
+    /// The answer's headers tell how the caller stands; the last question asked is the one told.
+    fn noted(&self, asked: Result<StateSnapshot, NotUntil<Instant>>) -> Result<(), ApiError> {
+        match asked {
+            Ok(state) => {
+                request::note_standing(Standing::of(&state));
+                Ok(())
+            }
+            Err(until) => {
+                request::note_standing(Standing::new(until.quota(), 0));
+                Err(too_many(until.wait_time_from(self.clock.now())))
+            }
+        }
     }
 
     /// Forgets those who have not been seen for a while.

@@ -3,10 +3,15 @@
 
 use axum::extract::{Path, State};
 use axum::response::Response;
+use serde::Serialize;
 
 use crate::audit::{Action, Target, TargetKind};
+use crate::directory::{DirectoryError, MadeKey};
 use crate::id::MemberId;
-use crate::policy::{BindLocalUser, CreateOrg, ManageMembers, ReadMembers, ReadOrg, UpdateOrg};
+use crate::policy::{
+    BindLocalUser, CreateApiKey, CreateOrg, ManageMembers, Permit, ReadMembers, ReadOrg, Scopes,
+    UpdateOrg,
+};
 use crate::wire;
 
 use super::api_keys::shown_once;
@@ -15,6 +20,17 @@ use super::caller::Caller;
 use super::{ApiError, App, reply};
 
 impl Caller {
+    /// A first key has every scope, so that only who has them all can hand it out.
+    async fn first_key(
+        &self,
+        asked: Option<bool>,
+    ) -> Result<Option<Permit<CreateApiKey>>, ApiError> {
+        match asked.unwrap_or(false) {
+            true => Ok(Some(self.may::<CreateApiKey>(Scopes::all()).await?)),
+            false => Ok(None),
+        }
+    }
+
     fn own_org(&self, id: &str) -> Result<(), ApiError> {
         if id == "current" || id == self.principal.org().to_string() {
             Ok(())
@@ -27,22 +43,49 @@ impl Caller {
 /// Makes an organisation (operator).
 #[utoipa::path(post, path = "/v1/organizations", tag = "organizations",
     request_body = wire::CreateOrganization,
-    responses((status = 201, description = "Made", body = wire::Answer<wire::Organization>)))]
+    responses((status = 201, description = "Made", body = wire::Answer<wire::CreatedOrganization>)))]
 pub(super) async fn create(
     caller: Caller,
     State(app): State<App>,
     Input(body): Input<wire::CreateOrganization>,
 ) -> Result<Response, ApiError> {
     let permit = caller.may::<CreateOrg>(()).await?;
+    let first_key = caller.first_key(body.create_key).await?;
     let event = caller.event(Action::OrgCreate);
-    let org = caller
+    let (org, made) = caller
         .audited(event, async |recorded| {
-            app.directory
-                .create_org(&caller.vault, &permit, &body, recorded)
-                .await
+            let (directory, vault) = (&app.directory, &caller.vault);
+            let org = directory
+                .create_org(vault, &permit, &body, recorded)
+                .await?;
+            let made = match &first_key {
+                Some(permit) => {
+                    let user = caller.principal.user();
+                    let made = directory.create_first_key(vault, permit, org.id(), user, recorded);
+                    Some(made.await?)
+                }
+                None => None,
+            };
+            Ok::<_, DirectoryError>((org, made))
         })
         .await?;
-    Ok(reply::created(org.to_wire(wire::Role::Admin)))
+    let organization = org.to_wire(wire::Role::Admin);
+    with_key(made, |key| wire::CreatedOrganization { organization, key })
+}
+
+/// 201 with what was made and its key, if there is one; that answer is not repeated.
+fn with_key<T: Serialize>(
+    made: Option<MadeKey>,
+    answer: impl FnOnce(Option<String>) -> T,
+) -> Result<Response, ApiError> {
+    let key = made.map(shown_once).transpose()?.map(|shown| shown.key);
+    let shows_a_key = key.is_some();
+    let response = reply::created(answer(key));
+    Ok(if shows_a_key {
+        reply::once(response)
+    } else {
+        response
+    })
 }
 
 /// Lists the organisations that the caller is a member of.
@@ -81,6 +124,7 @@ pub(super) async fn update(
     Path(id): Path<String>,
     Input(body): Input<wire::UpdateOrganization>,
 ) -> Result<Response, ApiError> {
+    caller.scoped::<UpdateOrg>().await?;
     caller.own_org(&id)?;
     let permit = caller.may::<UpdateOrg>(()).await?;
     let event = caller.event(Action::OrgUpdate);
@@ -103,6 +147,7 @@ pub(super) async fn members(
     State(app): State<App>,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
+    caller.scoped::<ReadMembers>().await?;
     caller.own_org(&id)?;
     let permit = caller.may::<ReadMembers>(()).await?;
     let members = app.directory.members(&caller.vault, &permit).await?;
@@ -125,12 +170,14 @@ pub(super) async fn add_member(
     Path(id): Path<String>,
     Input(body): Input<wire::AddMember>,
 ) -> Result<Response, ApiError> {
+    caller.scoped::<ManageMembers>().await?;
     caller.own_org(&id)?;
     let permit = caller.may::<ManageMembers>(()).await?;
     let local = match body.uid {
         Some(_) => Some(caller.may::<BindLocalUser>(()).await?),
         None => None,
     };
+    let first_key = caller.first_key(body.create_key).await?;
     let event = caller.event(Action::MemberAdd);
     let (member, made) = caller
         .audited(event, async |recorded| {
@@ -139,27 +186,18 @@ pub(super) async fn add_member(
             let member = directory
                 .add_member(vault, &permit, local.as_ref(), &body, recorded)
                 .await?;
-            let made = if body.create_key.unwrap_or(false) {
-                let user = member.user();
-                let made = directory.create_first_key(vault, &permit, user, recorded);
+            let made = if let Some(permit) = &first_key {
+                let (org, user) = (caller.principal.org(), member.user());
+                let made = directory.create_first_key(vault, permit, org, user, recorded);
                 Some(made.await?)
             } else {
                 None
             };
-            Ok::<_, crate::directory::DirectoryError>((member, made))
+            Ok::<_, DirectoryError>((member, made))
         })
         .await?;
-    let key = made.map(shown_once).transpose()?.map(|shown| shown.key);
-    let shows_a_key = key.is_some();
-    let response = reply::created(wire::AddedMember {
-        member: member.to_wire(),
-        key,
-    });
-    Ok(if shows_a_key {
-        reply::once(response)
-    } else {
-        response
-    })
+    let member = member.to_wire();
+    with_key(made, |key| wire::AddedMember { member, key })
 }
 
 fn member_id(text: &str) -> Result<MemberId, ApiError> {
@@ -176,6 +214,7 @@ pub(super) async fn update_member(
     Path((id, member)): Path<(String, String)>,
     Input(body): Input<wire::UpdateMember>,
 ) -> Result<Response, ApiError> {
+    caller.scoped::<ManageMembers>().await?;
     caller.own_org(&id)?;
     let permit = caller.may::<ManageMembers>(()).await?;
     let member = member_id(&member)?;
@@ -200,6 +239,7 @@ pub(super) async fn remove_member(
     State(app): State<App>,
     Path((id, member)): Path<(String, String)>,
 ) -> Result<Response, ApiError> {
+    caller.scoped::<ManageMembers>().await?;
     caller.own_org(&id)?;
     let permit = caller.may::<ManageMembers>(()).await?;
     let member = member_id(&member)?;

@@ -1,19 +1,54 @@
-//! The request's id: made or taken once, then wherever it is needed.
+//! What is known of a request wherever it is needed: its id, who sent it, how its caller stands.
+
+use std::cell::Cell;
+use std::net::IpAddr;
 
 use crate::id::RequestId;
 
-tokio::task_local! {
-    static ID: RequestId;
+use super::limits::Standing;
+
+/// One request.
+#[derive(Debug)]
+pub(super) struct Running {
+    id: RequestId,
+    peer: Option<IpAddr>,
+    standing: Cell<Option<Standing>>,
 }
 
-/// Runs `work` as the request `id`.
-pub(super) async fn within<F: Future>(id: RequestId, work: F) -> F::Output {
-    ID.scope(id, work).await
+tokio::task_local! {
+    static RUNNING: Running;
+}
+
+/// Runs `work` as the request `id`, sent from `peer`.
+pub(super) async fn within<F: Future>(id: RequestId, peer: Option<IpAddr>, work: F) -> F::Output {
+    let standing = Cell::new(None);
+    RUNNING.scope(Running { id, peer, standing }, work).await
 }
 
 /// The id of the running request.
 pub(super) fn id() -> Option<RequestId> {
-    ID.try_with(|id| *id).ok()
+    RUNNING.try_with(|running| running.id).ok()
+}
+
+/// The address that the running request came from, over the network.
+pub(super) fn peer() -> Option<IpAddr> {
+    RUNNING.try_with(|running| running.peer).ok().flatten()
+}
+
+/// Notes how the caller stands with their rate.
+pub(super) fn note_standing(standing: Standing) {
+    // Outside of a request there is nobody to tell.
+    RUNNING
+        .try_with(|running| running.standing.set(Some(standing)))
+        .unwrap_or_default();
+}
+
+/// How the caller stands with their rate, once that was asked.
+pub(super) fn standing() -> Option<Standing> {
+    RUNNING
+        .try_with(|running| running.standing.get())
+        .ok()
+        .flatten()
 }
 
 /// The id as clients see it: `req_` and a UUID.

@@ -4,41 +4,17 @@ use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use utoipa::OpenApi;
-use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{
-    ApiError, App, api_keys, audit, custom_tools, idempotency, layers, operator, organizations,
-    secret_versions, secrets, system, tools,
+    ApiError, App, api_keys, audit, custom_tools, idempotency, layers, openapi, operator,
+    organizations, secret_versions, secrets, system, tools,
 };
 
-#[derive(OpenApi)]
-#[openapi(
-    info(
-        title = "RunTools Broker",
-        description = "Keeps secrets and uses them for tool calls without handing them out."
-    ),
-    modifiers(&Security),
-    security(("apiKey" = []), ("bearer" = []))
-)]
-struct Document;
-
-struct Security;
-
-impl utoipa::Modify for Security {
-    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
-        let components = document.components.get_or_insert_default();
-        let key = SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("X-API-Key")));
-        components.add_security_scheme("apiKey", key);
-        let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
-        components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
-    }
-}
-
 fn table() -> OpenApiRouter<App> {
-    OpenApiRouter::with_openapi(Document::openapi())
+    OpenApiRouter::with_openapi(openapi::Document::openapi())
         .routes(routes!(system::status))
         .routes(routes!(system::live))
         .routes(routes!(system::ready))
@@ -87,9 +63,11 @@ fn table() -> OpenApiRouter<App> {
 
 /// The OpenAPI 3.1 document, as JSON.
 #[must_use]
-pub fn openapi() -> String {
+pub fn document() -> String {
     let (_, document) = table().split_for_parts();
-    document.to_pretty_json().unwrap_or_default()
+    openapi::complete(document)
+        .to_pretty_json()
+        .unwrap_or_default()
 }
 
 async fn not_found() -> ApiError {
@@ -114,7 +92,8 @@ async fn method_not_allowed() -> ApiError {
 pub fn router(app: App) -> Router {
     let (routes, document) = table().split_for_parts();
     let known = layers::Templates::of(document.paths.paths.keys());
-    let text: &'static str = document.to_pretty_json().unwrap_or_default().leak();
+    let text = openapi::complete(document).to_pretty_json();
+    let text: &'static str = text.unwrap_or_default().leak();
     let document = async move || -> Response {
         ([(http::header::CONTENT_TYPE, "application/json")], text).into_response()
     };

@@ -10,7 +10,7 @@ use crate::wire;
 
 use super::body::QueryString;
 use super::caller::Caller;
-use super::secrets::{Whose, if_match, named};
+use super::secrets::{Whose, condition, named};
 use super::{ApiError, reply};
 
 /// Restores a deleted secret.
@@ -22,6 +22,7 @@ pub(super) async fn restore(
     Path(name): Path<String>,
     QueryString(whose): QueryString<Whose>,
 ) -> Result<Response, ApiError> {
+    caller.scoped::<DeleteSecret>().await?;
     let secret = caller.secret(named(&name)?, whose.org_wide);
     let event = caller.secret_event(Action::SecretRestore, &secret);
     let permit = caller.may::<DeleteSecret>(secret).await?;
@@ -42,6 +43,7 @@ pub(super) async fn versions(
     Path(name): Path<String>,
     QueryString(whose): QueryString<Whose>,
 ) -> Result<Response, ApiError> {
+    caller.scoped::<ReadSecret>().await?;
     let secret = caller.secret_to_read(named(&name)?, whose).await?;
     let permit = caller.may::<ReadSecret>(secret).await?;
     Ok(reply::list(
@@ -60,13 +62,14 @@ pub(super) async fn roll_back(
     QueryString(whose): QueryString<Whose>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
+    caller.scoped::<UpdateSecret>().await?;
     let version = version
         .parse()
         .map_err(|_| ApiError::bad_request("A version is a number."))?;
     let secret = caller.secret(named(&name)?, whose.org_wide);
     let event = caller.secret_event(Action::SecretRollback, &secret);
     let permit = caller.may::<UpdateSecret>(secret).await?;
-    let condition = if_match(&headers);
+    let condition = condition(&headers)?;
     let found = caller
         .audited(event, async |recorded| {
             caller

@@ -13,7 +13,7 @@ use crate::policy::{
     DeleteSecret, ListSecrets, Listing, ReadSecret, RevealSecret, SecretRef, SetSecret,
     UpdateSecret,
 };
-use crate::vault::{Change, Deleted, Found, VaultError, parse_expiry};
+use crate::vault::{Change, Condition, Deleted, Found, VaultError, parse_expiry};
 use crate::wire;
 
 use super::body::{Input, OptionalInput, QueryString};
@@ -77,11 +77,18 @@ pub(super) fn named(text: &str) -> Result<SecretName, ApiError> {
     })
 }
 
-pub(super) fn if_match(headers: &HeaderMap) -> Option<&str> {
+/// `If-Match`, or `If-None-Match: *`; never both.
+pub(super) fn condition(headers: &HeaderMap) -> Result<Condition<'_>, ApiError> {
     // A value that is no text matches nothing.
-    headers
-        .get(header::IF_MATCH)
-        .map(|value| value.to_str().unwrap_or("-"))
+    let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("-"));
+    match (text(header::IF_MATCH), text(header::IF_NONE_MATCH)) {
+        (None, None) => Ok(Condition::None),
+        (Some(etags), None) => Ok(Condition::Match(etags)),
+        (None, Some("*")) => Ok(Condition::New),
+        _ => Err(ApiError::bad_request(
+            "A change takes If-Match with an etag, or If-None-Match with *.",
+        )),
+    }
 }
 
 impl Caller {
@@ -138,6 +145,7 @@ pub(super) async fn set(
     headers: HeaderMap,
     Input(body): Input<wire::SetSecret>,
 ) -> Result<Response, ApiError> {
+    caller.scoped::<SetSecret>().await?;
     let secret = caller.secret(named(&body.name)?, body.org_wide);
     let event = caller.secret_event(Action::SecretSet, &secret);
     let permit = caller.may::<SetSecret>(secret).await?;
@@ -153,7 +161,7 @@ pub(super) async fn set(
             .map(|text| parse_expiry(&text, now))
             .transpose()?,
     };
-    let condition = if_match(&headers);
+    let condition = condition(&headers)?;
     let (found, created) = caller
         .audited(event, async |recorded| {
             caller
@@ -182,6 +190,7 @@ pub(super) async fn list(
     State(app): State<App>,
     QueryString(query): QueryString<ListQuery>,
 ) -> Result<Response, ApiError> {
+    caller.scoped::<ListSecrets>().await?;
     let listing = match (query.all.unwrap_or(false), query.owner.as_deref()) {
         (true, None) => Listing::Everyone,
         (false, Some("user")) => Listing::Own,
@@ -207,16 +216,15 @@ pub(super) async fn list(
         }
     }
     let deleted = query.deleted.unwrap_or(false);
-    let mut page = caller
+    let wanted = |secret: &wire::SecretMetadata| {
+        let category = query.category.is_none_or(|one| secret.category == one);
+        let scope = query.scope.is_none_or(|one| secret.scope == one);
+        category && scope && secret.deleted_at.is_some() == deleted
+    };
+    let page = caller
         .vault
-        .list_secrets(&permit, &everyone, deleted, query.cursor.as_deref(), limit)
+        .list_secrets(&permit, &everyone, wanted, query.cursor.as_deref(), limit)
         .await?;
-    page.secrets.retain(|secret| {
-        query
-            .category
-            .is_none_or(|category| secret.category == category)
-            && query.scope.is_none_or(|scope| secret.scope == scope)
-    });
     Ok(reply::list(page.secrets, page.next))
 }
 
@@ -228,6 +236,7 @@ pub(super) async fn get(
     Path(name): Path<String>,
     QueryString(whose): QueryString<Whose>,
 ) -> Result<Response, ApiError> {
+    caller.scoped::<ReadSecret>().await?;
     let secret = caller.secret_to_read(named(&name)?, whose).await?;
     let permit = caller.may::<ReadSecret>(secret).await?;
     let found = caller.vault.read_secret(&permit).await?;
@@ -245,6 +254,7 @@ pub(super) async fn update(
     headers: HeaderMap,
     Input(body): Input<wire::UpdateSecret>,
 ) -> Result<Response, ApiError> {
+    caller.scoped::<UpdateSecret>().await?;
     let secret = caller.secret(named(&name)?, whose.org_wide);
     let event = caller.secret_event(Action::SecretUpdate, &secret);
     let permit = caller.may::<UpdateSecret>(secret).await?;
@@ -260,7 +270,7 @@ pub(super) async fn update(
             .map(|text| parse_expiry(&text, now))
             .transpose()?,
     };
-    let condition = if_match(&headers);
+    let condition = condition(&headers)?;
     let found = caller
         .audited(event, async |recorded| {
             caller
@@ -283,6 +293,7 @@ pub(super) async fn reveal(
     QueryString(whose): QueryString<Whose>,
     OptionalInput(body): OptionalInput<Whose>,
 ) -> Result<Response, ApiError> {
+    caller.scoped::<RevealSecret>().await?;
     let whose = Whose {
         org_wide: whose.org_wide.or(body.org_wide),
         destroy: None,
@@ -323,10 +334,11 @@ pub(super) async fn rotate(
     headers: HeaderMap,
     Input(body): Input<wire::RotateSecret>,
 ) -> Result<Response, ApiError> {
+    caller.scoped::<SetSecret>().await?;
     let secret = caller.secret(named(&name)?, whose.org_wide.or(body.org_wide));
     let event = caller.secret_event(Action::SecretRotate, &secret);
     let permit = caller.may::<SetSecret>(secret).await?;
-    let condition = if_match(&headers);
+    let condition = condition(&headers)?;
     let found = caller
         .audited(event, async |recorded| {
             caller
@@ -348,6 +360,7 @@ pub(super) async fn delete(
     QueryString(whose): QueryString<Whose>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
+    caller.scoped::<DeleteSecret>().await?;
     let destroy = whose.destroy.unwrap_or(false);
     let secret = caller.secret(named(&name)?, whose.org_wide);
     let action = if destroy {
@@ -357,7 +370,7 @@ pub(super) async fn delete(
     };
     let event = caller.secret_event(action, &secret);
     let permit = caller.may::<DeleteSecret>(secret).await?;
-    let condition = if_match(&headers);
+    let condition = condition(&headers)?;
     let deleted = caller
         .audited(event, async |recorded| {
             caller

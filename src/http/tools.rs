@@ -112,6 +112,7 @@ pub(super) async fn list(
 #[utoipa::path(get, path = "/v1/tools/{slug}", tag = "tools", params(("slug" = String, Path)),
     responses((status = 200, description = "The tool", body = wire::Answer<Object>)))]
 pub(super) async fn get(caller: Caller, Path(slug): Path<String>) -> Result<Response, ApiError> {
+    caller.scoped::<ReadTool>().await?;
     let tool = caller.tool(&slug).await?;
     caller.may::<ReadTool>(tool.as_ref()).await?;
     let mut shown = tool.spec.to_public_json();
@@ -132,6 +133,7 @@ pub(super) async fn install(
     State(app): State<App>,
     Path(slug): Path<String>,
 ) -> Result<Response, ApiError> {
+    caller.scoped::<InstallTool>().await?;
     let tool = caller.tool(&slug).await?;
     let permit = caller.may::<InstallTool>(tool.as_ref()).await?;
     let event = caller.tool_event(Action::ToolInstall, &tool.spec.slug);
@@ -163,6 +165,7 @@ pub(super) async fn uninstall(
     State(app): State<App>,
     Path(slug): Path<String>,
 ) -> Result<Response, ApiError> {
+    caller.scoped::<InstallTool>().await?;
     let tool = caller.tool(&slug).await?;
     let permit = caller.may::<InstallTool>(tool.as_ref()).await?;
     let event = caller.tool_event(Action::ToolUninstall, &tool.spec.slug);
@@ -186,6 +189,7 @@ pub(super) async fn store_credentials(
     Path(slug): Path<String>,
     Input(values): Input<wire::StoreCredentials>,
 ) -> Result<Response, ApiError> {
+    caller.scoped::<InstallTool>().await?;
     let tool = caller.tool(&slug).await?;
     let permit = caller.may::<InstallTool>(tool.as_ref()).await?;
     let event = caller.tool_event(Action::ToolCredentialsSet, &tool.spec.slug);
@@ -208,6 +212,7 @@ pub(super) async fn credential_status(
     State(app): State<App>,
     Path(slug): Path<String>,
 ) -> Result<Response, ApiError> {
+    caller.scoped::<ReadTool>().await?;
     let tool = caller.tool(&slug).await?;
     caller.may::<ReadTool>(tool.as_ref()).await?;
     Ok(reply::data(status(&caller, &app, &tool).await?))
@@ -248,6 +253,7 @@ pub(super) async fn clear_credentials(
     State(app): State<App>,
     Path(slug): Path<String>,
 ) -> Result<Response, ApiError> {
+    caller.scoped::<InstallTool>().await?;
     let tool = caller.tool(&slug).await?;
     let permit = caller.may::<InstallTool>(tool.as_ref()).await?;
     let event = caller.tool_event(Action::ToolCredentialsClear, &tool.spec.slug);
@@ -271,6 +277,7 @@ pub(super) async fn explain(
     Path(slug): Path<String>,
     OptionalInput(body): OptionalInput<wire::ExplainTool>,
 ) -> Result<Response, ApiError> {
+    caller.scoped::<ExecuteTool>().await?;
     let tool = caller.tool(&slug).await?;
     let permit = caller.may::<ExecuteTool>(tool.as_ref()).await?;
     let ask = Ask::new(&tool, body.credentials, &body.credential_overrides)?;
@@ -299,6 +306,7 @@ pub(super) async fn execute(
     deadline: Option<axum::Extension<RequestDeadline>>,
     Input(body): Input<wire::ExecuteTool>,
 ) -> Result<Response, ApiError> {
+    caller.scoped::<ExecuteTool>().await?;
     let tool = caller.tool(&slug).await?;
     let permit = caller.may::<ExecuteTool>(tool.as_ref()).await?;
     let action = ActionName::parse(&body.action)

@@ -75,14 +75,24 @@ impl<A: Action> Permit<A> {
     }
 }
 
+/// Asks for the scope alone, before the object is looked for.
+///
+/// # Errors
+/// [`Denied::Scope`].
+pub fn check_scope<A: Action>(principal: &Principal) -> Result<(), Denied> {
+    if principal.scopes().allow(A::SCOPE) {
+        Ok(())
+    } else {
+        Err(Denied::Scope(A::SCOPE))
+    }
+}
+
 /// Decides. The scope is asked first: a key without it learns nothing about the object.
 ///
 /// # Errors
 /// Why the action is not allowed.
 pub fn check<A: Action>(principal: &Principal, object: A::Object) -> Result<Permit<A>, Denied> {
-    if !principal.scopes().allow(A::SCOPE) {
-        return Err(Denied::Scope(A::SCOPE));
-    }
+    check_scope::<A>(principal)?;
     A::rule(principal, &object)?;
     Ok(Permit {
         principal: principal.clone(),

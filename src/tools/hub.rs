@@ -29,7 +29,7 @@ pub enum HubError {
     #[error("not found")]
     NotFound,
     /// The slug belongs to a shipped tool.
-    #[error("that slug belongs to a tool that is shipped with the broker")]
+    #[error("that slug is taken by the broker or by a tool that is shipped with it")]
     Shipped,
     /// The spec breaks a rule.
     #[error(transparent)]
@@ -248,6 +248,10 @@ impl Hub {
         principal: &Principal,
         slug: &ToolSlug,
     ) -> Result<Option<Tool>, HubError> {
+        // It stands in paths where other slugs stand.
+        if slug.as_str() == "custom" {
+            return Err(HubError::Shipped);
+        }
         match self.find(vault, principal, slug).await {
             Ok(tool) if tool.custom.is_none() => Err(HubError::Shipped),
             Ok(tool) => Ok(Some(tool)),

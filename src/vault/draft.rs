@@ -16,20 +16,28 @@ use super::{Found, OrgKeys, Vault, VaultError};
 /// How often a change is decided again before its caller is told that somebody else was faster.
 pub(super) const ATTEMPTS: usize = 16;
 
-/// Whether the `If-Match` condition holds for what was read.
-pub(super) fn condition(
-    read: Option<&ReadPointer>,
-    if_match: Option<&str>,
-) -> Result<(), VaultError> {
-    let holds = match (read, if_match) {
-        (_, None) => true,
-        (Some(read), Some(text)) => read.pointer.etag().matches(text),
-        (None, Some(_)) => false,
-    };
-    if holds {
-        Ok(())
-    } else {
-        Err(VaultError::Stale)
+/// What must hold for a change to happen (RFC 9110, 13.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Condition<'a> {
+    /// Nothing.
+    #[default]
+    None,
+    /// `If-Match`: what is there is in one of these states.
+    Match(&'a str),
+    /// `If-None-Match: *`: there is nothing of that name yet.
+    New,
+}
+
+impl Condition<'_> {
+    /// Whether it holds for what was read.
+    pub(super) fn check(self, read: Option<&ReadPointer>) -> Result<(), VaultError> {
+        match (self, read) {
+            (Self::None, _) | (Self::New, None) => Ok(()),
+            (Self::New, Some(read)) if read.pointer.deleted.is_some() => Ok(()),
+            (Self::New, Some(_)) => Err(VaultError::Exists),
+            (Self::Match(text), Some(read)) if read.pointer.etag().matches(text) => Ok(()),
+            (Self::Match(_), _) => Err(VaultError::Stale),
+        }
     }
 }
 

@@ -30,6 +30,7 @@ mod system;
 mod value;
 mod write;
 
+pub use draft::Condition;
 pub use error::VaultError;
 pub use gate::{Gate, Unsealed};
 pub use keyring::OrgKeys;

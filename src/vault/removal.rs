@@ -6,7 +6,7 @@ use crate::crypto::Owner;
 use crate::id::OrgId;
 use crate::policy::{DeleteSecret, Permit, UpdateSecret};
 
-use super::draft::{ATTEMPTS, condition, without_secret};
+use super::draft::{ATTEMPTS, Condition, without_secret};
 use super::pointer::{Pointer, ReadPointer, owner_prefix};
 use super::{Found, Vault, VaultError};
 
@@ -20,7 +20,8 @@ pub enum Deleted {
 }
 
 impl Vault {
-    /// Brings an older version's value and metadata back, as a new version.
+    /// Brings an older version's value back, as a new version. Metadata stays as it is, except that a
+    /// value which could not be revealed stays unrevealable.
     ///
     /// # Errors
     /// [`VaultError::NotFound`] when that version is not kept.
@@ -28,23 +29,22 @@ impl Vault {
         &self,
         permit: &Permit<UpdateSecret>,
         version: u64,
-        if_match: Option<&str>,
+        condition: Condition<'_>,
         recorded: &Recorded,
     ) -> Result<Found, VaultError> {
         let (org, place) = self.org_and_place(permit)?;
         for _ in 0..ATTEMPTS {
             let found = self.find_secret(&org, place.owner, &place.name).await?;
             let found = found.ok_or(VaultError::NotFound)?;
-            condition(Some(&found.read), if_match)?;
+            condition.check(Some(&found.read))?;
             let old = self
                 .open_secret_version(&org, place.owner, &found.read.pointer, version)
                 .await?;
             let value = old.open(recorded)?;
-            let mut info = old.metadata().clone();
-            // Hosts and revealability are policy of the secret, not of one value: rolling a value
-            // back must not widen where it may go or who may see it.
-            info.hosts.clone_from(&found.info().hosts);
-            info.revealable &= found.info().revealable;
+            // Where a value may go, how long, and who may see it is policy of the secret and not of
+            // one value: rolling a value back widens nothing, and narrows what the old one forbade.
+            let mut info = found.info().clone();
+            info.revealable &= old.metadata().revealable;
             info.updated = self.now();
             let mut pointer = found.read.pointer.clone();
             pointer.rotated = Some(self.now());
@@ -66,7 +66,7 @@ impl Vault {
         &self,
         permit: &Permit<DeleteSecret>,
         destroy: bool,
-        if_match: Option<&str>,
+        condition: Condition<'_>,
         recorded: &Recorded,
     ) -> Result<Deleted, VaultError> {
         let (org, place) = self.org_and_place(permit)?;
@@ -76,7 +76,7 @@ impl Vault {
             if read.pointer.deleted.is_some() && !destroy {
                 return Err(VaultError::NotFound);
             }
-            condition(Some(&read), if_match)?;
+            condition.check(Some(&read))?;
             let now = self.now();
             let (batch, deleted) = if destroy {
                 (without_secret(&org, &read), Deleted::Destroyed)

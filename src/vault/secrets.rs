@@ -245,8 +245,8 @@ impl Vault {
         Ok(stored)
     }
 
-    /// One page of the secrets that `permit` allows, those of `owners` in turn. Each page is in the
-    /// order of blinded names: stable, and telling nothing.
+    /// One page of the secrets that `permit` allows and that are `wanted`, one owner's in turn. Each
+    /// page is in the order of blinded names: stable, and telling nothing.
     ///
     /// # Errors
     /// [`VaultError::Rule`] for a cursor that this vault did not make.
@@ -254,7 +254,7 @@ impl Vault {
         &self,
         permit: &Permit<ListSecrets>,
         everyone: &[Owner],
-        deleted: bool,
+        wanted: impl Fn(&wire::SecretMetadata) -> bool,
         cursor: Option<&str>,
         limit: usize,
     ) -> Result<Page, VaultError> {
@@ -284,9 +284,10 @@ impl Vault {
                         let next = Some(write_cursor(&org, turn, after.as_ref()));
                         return Ok(Page { secrets, next });
                     }
-                    if let Some(found) = self.listed(&org, *owner, &place, &record, deleted).await?
-                    {
-                        secrets.push(found.to_wire(self.retention_days));
+                    let listed = self.listed(&org, *owner, &place, &record).await?;
+                    let shown = listed.to_wire(self.retention_days);
+                    if wanted(&shown) {
+                        secrets.push(shown);
                     }
                     after = Some(place);
                 }
@@ -305,14 +306,10 @@ impl Vault {
         owner: Owner,
         place: &StoreKey,
         record: &Record,
-        deleted: bool,
-    ) -> Result<Option<Found>, VaultError> {
+    ) -> Result<Found, VaultError> {
         let key = self.owner_key(org, owner).await?.ok_or(VaultError::Form)?;
         let read = self.open_pointer(&key, org, owner, place.clone(), record)?;
-        if read.pointer.deleted.is_some() != deleted {
-            return Ok(None);
-        }
-        self.open_current(org, owner, read).await.map(Some)
+        self.open_current(org, owner, read).await
     }
 
     fn read_cursor(

@@ -9,7 +9,7 @@ use crate::policy::{Permit, SetSecret, UpdateSecret};
 use crate::secret::Secret;
 use crate::wire::{Category, SecretScope};
 
-use super::draft::{ATTEMPTS, condition};
+use super::draft::{ATTEMPTS, Condition};
 use super::metadata::{SecretInfo, check_description, check_hosts, check_value};
 use super::pointer::{Pointer, version_place};
 use super::{Found, Vault, VaultError};
@@ -60,13 +60,14 @@ impl Vault {
     /// it was. Answers the secret and whether it is new.
     ///
     /// # Errors
-    /// [`VaultError::Rule`] for a bad value, [`VaultError::Stale`] when `if_match` does not hold.
+    /// [`VaultError::Rule`] for a bad value, [`VaultError::Stale`] or
+    /// [`VaultError::Exists`] when the condition does not hold.
     pub async fn set_secret(
         &self,
         permit: &Permit<SetSecret>,
         value: &Secret,
         change: &Change,
-        if_match: Option<&str>,
+        condition: Condition<'_>,
         recorded: &Recorded,
     ) -> Result<(Found, bool), VaultError> {
         check_value(value)?;
@@ -75,7 +76,7 @@ impl Vault {
         self.owner_key_or_new(&org, place.owner, recorded).await?;
         for _ in 0..ATTEMPTS {
             let old = self.read_pointer(&org, place.owner, &place.name).await?;
-            condition(old.as_ref(), if_match)?;
+            condition.check(old.as_ref())?;
             let now = self.now();
             let (mut pointer, mut info, created) = match &old {
                 Some(read) if read.pointer.deleted.is_none() => {
@@ -122,7 +123,7 @@ impl Vault {
         &self,
         permit: &Permit<SetSecret>,
         value: &Secret,
-        if_match: Option<&str>,
+        condition: Condition<'_>,
         recorded: &Recorded,
     ) -> Result<Found, VaultError> {
         let (org, place) = self.org_and_place(permit)?;
@@ -133,7 +134,7 @@ impl Vault {
         {
             return Err(VaultError::NotFound);
         }
-        self.set_secret(permit, value, &Change::default(), if_match, recorded)
+        self.set_secret(permit, value, &Change::default(), condition, recorded)
             .await
             .map(|(found, _)| found)
     }
@@ -146,7 +147,7 @@ impl Vault {
         &self,
         permit: &Permit<UpdateSecret>,
         change: &Change,
-        if_match: Option<&str>,
+        condition: Condition<'_>,
         recorded: &Recorded,
     ) -> Result<Found, VaultError> {
         change.check()?;
@@ -154,10 +155,10 @@ impl Vault {
         for _ in 0..ATTEMPTS {
             let found = self.find_secret(&org, place.owner, &place.name).await?;
             let found = found.ok_or(VaultError::NotFound)?;
-            condition(Some(&found.read), if_match)?;
+            condition.check(Some(&found.read))?;
             if change.revealable == Some(true) && !found.info().revealable {
                 return Err(VaultError::Rule(
-                    "a secret that was set as not revealable stays so until its value is rotated",
+                    "a secret that was set as not revealable stays so: set it anew with a new value and revealable true",
                 ));
             }
             let value = found.stored.open(recorded)?;

@@ -89,6 +89,7 @@ pub struct UpdateApiKey {
     /// Another project, or null for none.
     #[serde(
         default,
+        alias = "project_id",
         deserialize_with = "super::present",
         skip_serializing_if = "Option::is_none"
     )]
@@ -103,7 +104,11 @@ pub struct RotateApiKey {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// How long the old key still works, in seconds, 0 (default) to 604,800 (7 days).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        alias = "grace_seconds",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub grace_seconds: Option<u32>,
 }
 

@@ -78,6 +78,22 @@ pub struct CreateOrganization {
     /// Slug; made of the name when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slug: Option<String>,
+    /// Also make an API key for its admin, the caller, shown once in the answer: the only way to
+    /// act in it.
+    #[serde(default, alias = "create_key", skip_serializing_if = "Option::is_none")]
+    pub create_key: Option<bool>,
+}
+
+/// An organisation that was just made.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CreatedOrganization {
+    /// The organisation.
+    #[serde(flatten)]
+    pub organization: Organization,
+    /// Its admin's first API key, when one was asked for. Shown this once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
 }
 
 /// Changes an organisation. What is left out stays.
@@ -144,8 +160,9 @@ pub struct AddMember {
     /// Recognise this user id of the machine over the Unix socket. Operator only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uid: Option<u32>,
-    /// Also make an API key for them, shown once in the answer.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Also make an API key for them, shown once in the answer. The caller's own key must have
+    /// every scope (`*`).
+    #[serde(default, alias = "create_key", skip_serializing_if = "Option::is_none")]
     pub create_key: Option<bool>,
 }
 

@@ -181,7 +181,7 @@ pub struct RotateSecret {
     #[schema(value_type = String, format = Password)]
     pub value: Secret,
     /// Whether the organisation's secret of that name is meant.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, alias = "org_wide", skip_serializing_if = "Option::is_none")]
     pub org_wide: Option<bool>,
 }
 

@@ -55,7 +55,7 @@ pub(crate) fn failed(error: &dyn std::error::Error, hint: &str) -> ExitCode {
 
 pub(crate) fn openapi() -> ExitCode {
     let mut stdout = std::io::stdout().lock();
-    match writeln!(stdout, "{}", runtools_broker::http::openapi()) {
+    match writeln!(stdout, "{}", runtools_broker::http::document()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }

@@ -1,0 +1,87 @@
+//! The OpenAPI document: what the route table says, and what is true of every route.
+
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{
+    ContentBuilder, OpenApi, Ref, RefOr, Response, ResponseBuilder, SecurityRequirement,
+};
+use utoipa::{PartialSchema, ToSchema};
+
+use crate::wire;
+
+/// Routes that ask nobody who they are.
+const OPEN: [&str; 3] = ["/v1/status", "/livez", "/readyz"];
+
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(
+        title = "RunTools Broker",
+        description = "Keeps secrets and uses them for tool calls without handing them out."
+    ),
+    modifiers(&Shared),
+    security(("apiKey" = []), ("bearer" = []))
+)]
+pub(super) struct Document;
+
+struct Shared;
+
+impl utoipa::Modify for Shared {
+    fn modify(&self, document: &mut OpenApi) {
+        let components = document.components.get_or_insert_default();
+        let key = SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("X-API-Key")));
+        components.add_security_scheme("apiKey", key);
+        let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
+        components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
+        for (name, schema) in [
+            ("Failure", wire::Failure::schema()),
+            ("FailureDetail", wire::FailureDetail::schema()),
+        ] {
+            components.schemas.insert(name.to_owned(), schema);
+        }
+        let failure = ContentBuilder::new()
+            .schema(Some(Ref::from_schema_name(wire::Failure::name())))
+            .build();
+        let failure: Response = ResponseBuilder::new()
+            .description("Nothing was done: a stable code, a sentence, a next step.")
+            .content("application/json", failure)
+            .build();
+        components
+            .responses
+            .insert("Failure".to_owned(), failure.into());
+    }
+}
+
+/// Adds what every operation shares: an id of its own, and how it fails.
+pub(super) fn complete(mut document: OpenApi) -> OpenApi {
+    for (path, item) in &mut document.paths.paths {
+        let operations = [
+            &mut item.get,
+            &mut item.put,
+            &mut item.post,
+            &mut item.patch,
+            &mut item.delete,
+        ];
+        for operation in operations.into_iter().flatten() {
+            finish(path, operation);
+        }
+    }
+    document
+}
+
+fn finish(path: &str, operation: &mut Operation) {
+    // Handlers are named within their file, which is the tag: `list` alone would be there five times.
+    let tag = operation.tags.as_deref().and_then(<[String]>::first);
+    let tag = tag.map_or_else(String::new, |tag| tag.replace(' ', "_"));
+    let own = operation.operation_id.take().unwrap_or_default();
+    operation.operation_id = Some(format!("{tag}_{own}"));
+    if OPEN.contains(&path) {
+        operation.security = Some(vec![SecurityRequirement::default()]);
+    }
+    for class in ["4XX", "5XX"] {
+        let failure = RefOr::Ref(Ref::from_response_name("Failure"));
+        operation
+            .responses
+            .responses
+            .insert(class.to_owned(), failure);
+    }
+}
