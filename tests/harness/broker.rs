@@ -15,6 +15,8 @@ use super::Client;
 pub struct Setup {
     /// More lines for its `broker.toml`, after the harness's own.
     pub config: String,
+    /// Requests that one caller may make at once, and two a second from then on.
+    pub burst: Option<u32>,
     /// Wait until it listens; without it, for starts that are expected to fail.
     pub unready: bool,
     /// Put these words before the command, e.g. `["strace", "-f", …]`.
@@ -63,9 +65,13 @@ impl Broker {
 
     fn launch(&mut self) {
         let config = self.path("broker.toml");
+        let (burst, rate) = match self.setup.burst {
+            Some(burst) => (burst, 2),
+            None => (1_000_000, 1_000_000),
+        };
         let text = format!(
             "listen = [\"127.0.0.1:0\"]\ndata_dir = {:?}\nkeys_dir = {:?}\nsocket = {:?}\n{}\n\
-             [rate]\nper_principal_per_second = 1000000\nper_principal_burst = 1000000\n\
+             [rate]\nper_principal_per_second = {rate}\nper_principal_burst = {burst}\n\
              per_source_per_second = 1000000\nper_source_burst = 1000000\n[log]\nlevel = \"trace\"\nformat = \"json\"\n",
             self.data(),
             self.keys(),

@@ -17,6 +17,7 @@
     reason = "what reads best in a test"
 )]
 
+pub mod api;
 pub mod broker;
 pub mod canary;
 pub mod client;
