@@ -58,6 +58,7 @@ pub struct Inner {
     pub(super) in_flight: InFlight,
     pub(super) unsealing: tokio::sync::Mutex<()>,
     pub(super) unseal_failures: UnsealFailures,
+    minutes: AtomicU32,
 }
 
 impl Deref for App {
@@ -99,6 +100,7 @@ impl App {
             in_flight: InFlight::default(),
             unsealing: tokio::sync::Mutex::default(),
             unseal_failures: UnsealFailures::default(),
+            minutes: AtomicU32::default(),
         }))
     }
 
@@ -131,7 +133,7 @@ impl App {
     }
 
     /// What is done every minute: forget old callers, write down when keys were last used, destroy
-    /// deleted secrets whose time is over.
+    /// deleted secrets whose time is over; every hour, forget what was answered long ago.
     ///
     /// # Errors
     /// When the store or the journal fails.
@@ -142,6 +144,9 @@ impl App {
         };
         self.directory.write_last_used(&vault).await?;
         self.directory.purge_deleted(&vault).await?;
+        if self.minutes.fetch_add(1, Ordering::Relaxed) % 60 == 0 {
+            super::idempotency::forget_old(&vault).await?;
+        }
         Ok(())
     }
 }

@@ -15,7 +15,7 @@ use crate::audit::{Action, Filter, Scope, SecretFilter, Verdict};
 use crate::clock::Timestamp;
 use crate::id::{ObjectId, UserId};
 use crate::name::ToolSlug;
-use crate::policy::{OperateVault, ReadAudit};
+use crate::policy::{ReadAudit, ReadWholeAudit};
 use crate::wire;
 
 use super::body::QueryString;
@@ -105,7 +105,7 @@ pub(super) async fn list(
     caller.may::<ReadAudit>(()).await?;
     let mut filter = filter(&caller, &query)?;
     if query.all.unwrap_or(false) {
-        caller.may::<OperateVault>(()).await?;
+        caller.may::<ReadWholeAudit>(()).await?;
         filter.scope = Scope::All;
     }
     let vault = caller.vault.clone();
@@ -201,8 +201,7 @@ pub(super) async fn verify(caller: Caller) -> Result<Response, ApiError> {
 #[utoipa::path(get, path = "/v1/audit/export", tag = "audit",
     responses((status = 200, description = "JSON lines", body = String)))]
 pub(super) async fn export(caller: Caller, State(_app): State<App>) -> Result<Response, ApiError> {
-    caller.may::<ReadAudit>(()).await?;
-    caller.may::<OperateVault>(()).await?;
+    caller.may::<ReadWholeAudit>(()).await?;
     let event = caller.event(Action::AuditExport);
     caller.vault.journal().record(event).await?.is_all();
     let (sender, receiver) = tokio::sync::mpsc::channel::<Bytes>(16);

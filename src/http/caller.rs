@@ -123,7 +123,8 @@ fn rejection(actor: Actor, rejected: Rejected, locked: bool) -> Event {
     stamp(Event::new(action, actor)).denied(rejected.code())
 }
 
-fn stamp(mut event: Event) -> Event {
+/// The event with the request's id, and the address that it came from.
+pub(super) fn stamp(mut event: Event) -> Event {
     if let Some(id) = request::id() {
         event = event.request(id);
     }

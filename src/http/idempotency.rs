@@ -18,7 +18,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::crypto::{Digest, Owner, sha256_parts};
+use crate::id::UserId;
 use crate::store::{Batch, Class, StoreKey};
+use crate::vault::{OrgKeys, Unsealed};
 
 use super::body;
 use super::caller::Caller;
@@ -102,11 +104,7 @@ async fn once(app: &App, request: Request, next: Next) -> Result<Response, ApiEr
         .map_or("", |target| target.as_str());
     let fingerprint = fingerprint(&parts.method, target, &body);
     let org = caller.vault.org(caller.principal.org())?;
-    let user = caller.principal.user();
-    let place = StoreKey::new(
-        Class::Idempotency,
-        &[&org.index().hash(&[b"once", user.bytes(), &text])],
-    );
+    let place = place(&org, caller.principal.user(), &text);
     let Some(_turn) = app.in_flight.take(&place) else {
         return Err(ApiError::new(
             StatusCode::CONFLICT,
@@ -122,6 +120,46 @@ async fn once(app: &App, request: Request, next: Next) -> Result<Response, ApiEr
     parts.extensions.insert(caller.clone());
     let response = next.run(Request::from_parts(parts, body)).await;
     keep(&caller, &place, fingerprint, response).await
+}
+
+/// What an organisation's callers did once stands together, so that it can be forgotten.
+fn prefix(org: &OrgKeys) -> StoreKey {
+    let list = org.index().hash(&[b"once"]);
+    StoreKey::new(Class::Idempotency, &[list.get(..16).unwrap_or_default()])
+}
+
+fn place(org: &OrgKeys, user: UserId, text: &[u8]) -> StoreKey {
+    let list = org.index().hash(&[b"once"]);
+    let one = org.index().hash(&[b"once", user.bytes(), text]);
+    StoreKey::new(
+        Class::Idempotency,
+        &[list.get(..16).unwrap_or_default(), &one],
+    )
+}
+
+/// Forgets what was answered more than a day ago.
+pub(super) async fn forget_old(vault: &Unsealed) -> Result<(), ApiError> {
+    for id in vault.org_ids() {
+        let org = vault.org(id)?;
+        let (prefix, mut after) = (prefix(&org), None);
+        loop {
+            let page = vault.store().scan(&prefix, after.as_ref(), 256).await?;
+            let Some((last, _)) = page.last() else { break };
+            after = Some(last.clone());
+            let mut batch = Batch::new();
+            for (place, record) in page {
+                let kept: Kept =
+                    vault.open_state(org.kek(), org.id(), Owner::SYSTEM, &place, &record)?;
+                if vault.now().millis_since(kept.at) >= KEPT {
+                    batch.delete(place);
+                }
+            }
+            if !batch.is_empty() {
+                vault.commit_bookkeeping(batch).await?;
+            }
+        }
+    }
+    Ok(())
 }
 
 fn fingerprint(method: &Method, target: &str, body: &[u8]) -> String {

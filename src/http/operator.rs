@@ -13,7 +13,7 @@ use crate::vault::Opener;
 use crate::wire;
 
 use super::body::{Input, OptionalInput};
-use super::caller::Caller;
+use super::caller::{Caller, stamp};
 use super::serve::Peer;
 use super::{ApiError, App, reply};
 
@@ -48,10 +48,13 @@ pub(super) async fn unseal(
         Ok(vault) => {
             let failures = app.unseal_failures.take();
             for _ in 0..failures.min(16) {
-                let event = Event::new(Action::VaultUnsealFailed, Actor::Operator { uid });
+                let event = stamp(Event::new(
+                    Action::VaultUnsealFailed,
+                    Actor::Operator { uid },
+                ));
                 vault.journal().record(event).await?.is_all();
             }
-            let event = Event::new(Action::VaultUnseal, Actor::Operator { uid });
+            let event = stamp(Event::new(Action::VaultUnseal, Actor::Operator { uid }));
             vault.journal().record(event).await?.is_all();
             tracing::info!(failures, "the vault was unsealed");
             Ok(reply::data(wire::Done::OK))

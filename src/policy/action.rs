@@ -204,6 +204,8 @@ actions! {
 
     /// Read the organisation's audit journal.
     ReadAudit("audit:read", "audit.read", ()) = |p, _o| admin(p);
+    /// Read every organisation's audit journal, and what belongs to none.
+    ReadWholeAudit("audit:read", "audit.read_whole", ()) = |p, _o| operator(p);
     /// Seal the vault and manage key slots.
     OperateVault("admin:resources", "vault.operate", ()) = |p, _o| operator(p);
 }

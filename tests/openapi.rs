@@ -1,0 +1,89 @@
+//! The OpenAPI document: committed, served, and complete enough to make clients from.
+
+mod harness;
+
+use std::collections::BTreeSet;
+
+use harness::{Broker, api};
+use serde_json::Value;
+
+const COMMITTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/config/openapi.json");
+
+#[test]
+fn the_committed_document_is_what_the_code_says() {
+    let printed = std::process::Command::new(Broker::binary())
+        .arg("openapi")
+        .output()
+        .unwrap();
+    assert!(printed.status.success());
+    let committed = std::fs::read(COMMITTED).unwrap_or_default();
+    assert!(
+        committed == printed.stdout,
+        "config/openapi.json is not what the code says. Make it again, and look at the difference:\n    \
+         cargo run --bin runtools-broker -- openapi > config/openapi.json"
+    );
+}
+
+#[test]
+fn the_document_is_served_to_anybody() {
+    let broker = Broker::start();
+    let served = broker.anonymous().get("/v1/openapi.json");
+    assert_eq!(served.headers["content-type"], "application/json");
+    let committed: Value = serde_json::from_slice(&std::fs::read(COMMITTED).unwrap()).unwrap();
+    assert_eq!(served.expect(200), committed);
+}
+
+#[test]
+fn each_operation_has_an_id_of_its_own_and_says_how_it_fails() {
+    let document: Value = serde_json::from_str(&runtools_broker::http::document()).unwrap();
+    assert_eq!(document["openapi"], "3.1.0");
+    let failure = &document["components"]["responses"]["Failure"];
+    let schema = failure["content"]["application/json"]["schema"]["$ref"]
+        .as_str()
+        .unwrap();
+    assert!(
+        document
+            .pointer(schema.strip_prefix('#').unwrap())
+            .is_some()
+    );
+    let mut ids = BTreeSet::new();
+    for route in api::routes() {
+        let (method, path) = route.split_once(' ').unwrap();
+        let operation = &document["paths"][path][method.to_lowercase()];
+        let id = operation["operationId"].as_str().unwrap();
+        assert!(ids.insert(id.to_owned()), "{route}: {id} is there twice");
+        assert!(operation["summary"].is_string(), "{route}");
+        let responses = operation["responses"].as_object().unwrap();
+        assert!(
+            responses.keys().any(|status| status.starts_with('2')),
+            "{route}"
+        );
+        for class in ["4XX", "5XX"] {
+            assert_eq!(
+                responses[class]["$ref"], "#/components/responses/Failure",
+                "{route}"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_reference_leads_somewhere() {
+    let document: Value = serde_json::from_str(&runtools_broker::http::document()).unwrap();
+    let (mut todo, mut checked) = (vec![&document], 0);
+    while let Some(value) = todo.pop() {
+        match value {
+            Value::Object(fields) => {
+                if let Some(Value::String(target)) = fields.get("$ref") {
+                    let pointer = target.strip_prefix('#').unwrap();
+                    assert!(document.pointer(pointer).is_some(), "{target}");
+                    checked += 1;
+                }
+                todo.extend(fields.values());
+            }
+            Value::Array(items) => todo.extend(items),
+            _ => {}
+        }
+    }
+    assert!(checked > 50);
+}
