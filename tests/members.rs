@@ -1,4 +1,5 @@
 //! Organisations and members over the API.
+#![expect(clippy::too_many_lines, reason = "a journey is told in one piece")]
 
 mod harness;
 

@@ -89,13 +89,15 @@ pub(super) async fn layer(State(app): State<App>, request: Request, next: Next) 
 
 async fn once(app: &App, request: Request, next: Next) -> Result<Response, ApiError> {
     let (mut parts, body) = request.into_parts();
-    let text = parts
-        .headers
-        .get("idempotency-key")
-        .map(|key| key.as_bytes().to_vec());
+    let mut sent = parts.headers.get_all("idempotency-key").iter();
+    let text = match (sent.next(), sent.next()) {
+        (Some(key), None) => Some(key.as_bytes().to_vec()),
+        _ => None,
+    };
     let text = text.filter(|text| (1..=128).contains(&text.len()));
-    let text =
-        text.ok_or_else(|| ApiError::bad_request("An Idempotency-Key has 1 to 128 characters."))?;
+    let text = text.ok_or_else(|| {
+        ApiError::bad_request("One Idempotency-Key is sent, of 1 to 128 characters.")
+    })?;
     let caller = Caller::from_request_parts(&mut parts, app).await?;
     let body = body::read(body, body::MAX_SPEC).await?;
     let target = parts

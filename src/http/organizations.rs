@@ -25,9 +25,10 @@ impl Caller {
         &self,
         asked: Option<bool>,
     ) -> Result<Option<Permit<CreateApiKey>>, ApiError> {
-        match asked.unwrap_or(false) {
-            true => Ok(Some(self.may::<CreateApiKey>(Scopes::all()).await?)),
-            false => Ok(None),
+        if asked.unwrap_or(false) {
+            Ok(Some(self.may::<CreateApiKey>(Scopes::all()).await?))
+        } else {
+            Ok(None)
         }
     }
 
@@ -58,13 +59,12 @@ pub(super) async fn create(
             let org = directory
                 .create_org(vault, &permit, &body, recorded)
                 .await?;
-            let made = match &first_key {
-                Some(permit) => {
-                    let user = caller.principal.user();
-                    let made = directory.create_first_key(vault, permit, org.id(), user, recorded);
-                    Some(made.await?)
-                }
-                None => None,
+            let made = if let Some(permit) = &first_key {
+                let user = caller.principal.user();
+                let made = directory.create_first_key(vault, permit, org.id(), user, recorded);
+                Some(made.await?)
+            } else {
+                None
             };
             Ok::<_, DirectoryError>((org, made))
         })

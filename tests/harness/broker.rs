@@ -63,13 +63,12 @@ impl Broker {
         env!("CARGO_BIN_EXE_runtools-broker")
     }
 
-    fn launch(&mut self) {
-        let config = self.path("broker.toml");
+    fn config_text(&self) -> String {
         let (burst, rate) = match self.setup.burst {
             Some(burst) => (burst, 2),
             None => (1_000_000, 1_000_000),
         };
-        let text = format!(
+        format!(
             "listen = [\"127.0.0.1:0\"]\ndata_dir = {:?}\nkeys_dir = {:?}\nsocket = {:?}\n{}\n\
              [rate]\nper_principal_per_second = {rate}\nper_principal_burst = {burst}\n\
              per_source_per_second = 1000000\nper_source_burst = 1000000\n[log]\nlevel = \"trace\"\nformat = \"json\"\n",
@@ -77,8 +76,12 @@ impl Broker {
             self.keys(),
             self.socket(),
             self.setup.config,
-        );
-        std::fs::write(&config, text).unwrap();
+        )
+    }
+
+    fn launch(&mut self) {
+        let config = self.path("broker.toml");
+        std::fs::write(&config, self.config_text()).unwrap();
         let mut words = self.setup.wrapper.clone();
         words.extend([
             Self::binary().to_owned(),

@@ -1,0 +1,159 @@
+//! Idempotency keys and rates: what is sent twice, and too often.
+
+use std::sync::Barrier;
+
+use serde_json::{Value, json};
+
+use crate::harness::{Broker, Client, Reply, Setup};
+use crate::refusal;
+
+#[test]
+fn a_change_that_is_sent_twice_happens_once() {
+    let broker = Broker::start();
+    let admin = broker.admin(&[]);
+    let once = admin.header("idempotency-key", "first-try");
+    let body = json!({"name": "KEY", "value": "v"});
+    let first = once.post("/v1/secrets", &body);
+    first.expect(201);
+    let again = once.post("/v1/secrets", &body);
+    assert_eq!(again.expect(201)["data"], first.value()["data"]);
+    assert_eq!(again.headers["idempotency-replayed"], "true");
+    assert_eq!(again.headers["etag"], first.headers["etag"]);
+    assert!(!first.headers.contains_key("idempotency-replayed"));
+    assert_eq!(
+        admin.get("/v1/secrets/KEY").expect(200)["data"]["version"],
+        1
+    );
+    for (method, path, body) in [
+        ("POST", "/v1/secrets", json!({"name": "KEY", "value": "w"})),
+        (
+            "POST",
+            "/v1/secrets?x=1",
+            json!({"name": "KEY", "value": "v"}),
+        ),
+        ("PATCH", "/v1/secrets/KEY", json!({"description": "d"})),
+        ("DELETE", "/v1/secrets/KEY", Value::Null),
+    ] {
+        refusal(&once.json(method, path, &body), 422, "idempotency_mismatch");
+    }
+    // Another caller's key of the same text is another key.
+    broker
+        .member("Ann")
+        .header("idempotency-key", "first-try")
+        .post("/v1/secrets", &body)
+        .expect(201);
+    // A refusal is repeated too, and so is a deletion.
+    let twice = admin.header("idempotency-key", "deletion");
+    twice.delete("/v1/secrets/KEY").expect(200);
+    assert_eq!(
+        twice.delete("/v1/secrets/KEY").expect(200)["data"]["level"],
+        "recoverable"
+    );
+    // What is shown once is not shown twice, nor made twice.
+    let make = admin.header("idempotency-key", "a-key");
+    let key = json!({"name": "once"});
+    make.post("/v1/api-keys", &key).expect(201);
+    refusal(&make.post("/v1/api-keys", &key), 409, "shown_once");
+    let keys = admin.get("/v1/api-keys").expect(200);
+    let count = keys["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|key| key["name"] == "once")
+        .count();
+    assert_eq!(count, 1);
+    let long = "k".repeat(129);
+    for bad in [long.as_str(), ""] {
+        refusal(
+            &admin
+                .header("idempotency-key", bad)
+                .post("/v1/secrets", &body),
+            400,
+            "bad_request",
+        );
+    }
+    let two = admin
+        .header("idempotency-key", "one")
+        .header("idempotency-key", "two");
+    refusal(&two.post("/v1/secrets", &body), 400, "bad_request");
+    refusal(
+        &broker
+            .anonymous()
+            .header("idempotency-key", "first-try")
+            .post("/v1/secrets", &body),
+        401,
+        "unauthorized",
+    );
+}
+
+#[test]
+fn of_many_with_one_idempotency_key_one_acts() {
+    let broker = Broker::start();
+    let operator = broker.operator();
+    let once = operator.header("idempotency-key", "race");
+    let barrier = Barrier::new(20);
+    let ends: Vec<Reply> = std::thread::scope(|scope| {
+        let racers: Vec<_> = (0..20)
+            .map(|_| {
+                scope.spawn(|| {
+                    barrier.wait();
+                    once.post("/v1/secrets", &json!({"name": "KEY", "value": "v"}))
+                })
+            })
+            .collect();
+        racers
+            .into_iter()
+            .map(|racer| racer.join().unwrap())
+            .collect()
+    });
+    for end in &ends {
+        match end.status {
+            201 => assert_eq!(end.value()["data"]["version"], 1),
+            _ => refusal(end, 409, "still_running"),
+        }
+    }
+    let acted = ends
+        .iter()
+        .filter(|end| end.status == 201 && !end.headers.contains_key("idempotency-replayed"));
+    assert_eq!(acted.count(), 1);
+    assert_eq!(
+        operator.get("/v1/secrets/KEY").expect(200)["data"]["version"],
+        1
+    );
+}
+
+#[test]
+fn a_caller_hears_how_much_is_left_and_then_to_wait() {
+    let broker = Broker::with(Setup {
+        burst: Some(5),
+        ..Setup::default()
+    });
+    let operator = broker.operator();
+    let client = broker.anonymous().key(&operator.make_key(&[]));
+    let number = |reply: &Reply, name: &str| -> u64 {
+        reply.headers[name].to_str().unwrap().parse().unwrap()
+    };
+    let first = client.get("/v1/me");
+    assert_eq!(number(&first, "x-ratelimit-limit"), 5);
+    let left = number(&first, "x-ratelimit-remaining");
+    assert!(left <= 4 && number(&first, "x-ratelimit-reset") >= 1);
+    let limited = (0..20)
+        .map(|_| client.get("/v1/me"))
+        .find(|reply| reply.status == 429)
+        .expect("a limit");
+    refusal(&limited, 429, "rate_limited");
+    assert_eq!(number(&limited, "x-ratelimit-remaining"), 0);
+    assert!((1..=10).contains(&number(&limited, "retry-after")));
+    // Others are not held up; the same person by another way is the same caller.
+    let ann = Client::key(&broker.anonymous(), "rt_live_unknown");
+    assert_eq!(ann.get("/v1/me").status, 401);
+    std::thread::sleep(std::time::Duration::from_millis(1_600));
+    client.get("/v1/me").expect(200);
+    // A repetition's check and the request itself count once.
+    std::thread::sleep(std::time::Duration::from_millis(2_600));
+    let body = json!({"name": "KEY", "value": "v"});
+    let one = client
+        .header("idempotency-key", "k")
+        .post("/v1/secrets", &body);
+    assert_eq!(number(&one, "x-ratelimit-remaining"), 4);
+}

@@ -1,0 +1,114 @@
+//! Every change leaves its record in the journal.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::body;
+use crate::harness::{Broker, Client, Upstream, api, eventually};
+
+/// One change, made once: route, path, JSON body, the record's action, and what to call what it made.
+/// `<key>` stands for the id of what a step called `key` made.
+type Step = (
+    &'static str,
+    &'static str,
+    &'static str,
+    &'static str,
+    &'static str,
+);
+
+#[rustfmt::skip]
+const STEPS: &[Step] = &[
+    ("POST /v1/api-keys", "/v1/api-keys", r#"{"name":"x"}"#, "api_key.create", "key"),
+    ("PATCH /v1/api-keys/{id}", "/v1/api-keys/<key>", r#"{"name":"y"}"#, "api_key.update", ""),
+    ("POST /v1/api-keys/{id}/rotate", "/v1/api-keys/<key>/rotate", "", "api_key.rotate", "new"),
+    ("DELETE /v1/api-keys/{id}", "/v1/api-keys/<new>", "", "api_key.revoke", ""),
+    ("POST /v1/organizations", "/v1/organizations", r#"{"name":"Acme"}"#, "org.create", ""),
+    ("PATCH /v1/organizations/{id}", "/v1/organizations/current", r#"{"name":"Renamed"}"#, "org.update", ""),
+    ("POST /v1/organizations/{id}/members", "/v1/organizations/current/members", r#"{"name":"Ann"}"#, "member.add", "ann"),
+    ("PATCH /v1/organizations/{id}/members/{member}", "/v1/organizations/current/members/<ann>", r#"{"role":"admin"}"#, "member.role", ""),
+    ("DELETE /v1/organizations/{id}/members/{member}", "/v1/organizations/current/members/<ann>", "", "member.remove", ""),
+    ("POST /v1/secrets", "/v1/secrets", r#"{"name":"KEY","value":"v"}"#, "secret.set", ""),
+    ("PATCH /v1/secrets/{name}", "/v1/secrets/KEY", r#"{"description":"d"}"#, "secret.update", ""),
+    ("POST /v1/secrets/{name}/reveal", "/v1/secrets/KEY/reveal", "", "secret.reveal", ""),
+    ("POST /v1/secrets/{name}/rotate", "/v1/secrets/KEY/rotate", r#"{"value":"w"}"#, "secret.rotate", ""),
+    ("POST /v1/secrets/{name}/versions/{version}/restore", "/v1/secrets/KEY/versions/1/restore", "", "secret.rollback", ""),
+    ("DELETE /v1/secrets/{name}", "/v1/secrets/KEY", "", "secret.delete", ""),
+    ("POST /v1/secrets/{name}/restore", "/v1/secrets/KEY/restore", "", "secret.restore", ""),
+    ("DELETE /v1/secrets/{name}", "/v1/secrets/KEY?destroy=true", "", "secret.destroy", ""),
+    ("POST /v1/tools/custom", "/v1/tools/custom", "TOOL", "tool.create", ""),
+    ("POST /v1/tools/custom", "/v1/tools/custom", "TOOL", "tool.update", ""),
+    ("POST /v1/tools/{slug}/install", "/v1/tools/custom-crm/install", "", "tool.install", ""),
+    ("PUT /v1/tools/{slug}/credentials", "/v1/tools/custom-crm/credentials", r#"{"apiKey":"value-1"}"#, "tool.credentials.set", ""),
+    ("POST /v1/tools/{slug}/execute", "/v1/tools/custom-crm/execute", r#"{"action":"look"}"#, "tool.execute", ""),
+    ("DELETE /v1/tools/{slug}/credentials", "/v1/tools/custom-crm/credentials", "", "tool.credentials.clear", ""),
+    ("DELETE /v1/tools/{slug}/install", "/v1/tools/custom-crm/install", "", "tool.uninstall", ""),
+    ("PATCH /v1/tools/custom/{slug}/visibility", "/v1/tools/custom/custom-crm/visibility", r#"{"visibility":"org"}"#, "tool.visibility", ""),
+    ("DELETE /v1/tools/custom/{slug}", "/v1/tools/custom/custom-crm", "", "tool.delete", ""),
+    ("POST /v1/operator/slots", "/v1/operator/slots", r#"{"kind":"passphrase","label":"spare","passphrase":"correct horse battery staple"}"#, "key.slot_add", "slot"),
+    ("POST /v1/operator/seal", "/v1/operator/seal", "", "vault.seal", ""),
+    ("POST /v1/operator/unseal", "/v1/operator/unseal", r#"{"passphrase":"correct horse battery staple"}"#, "vault.unseal", ""),
+    ("DELETE /v1/operator/slots/{id}", "/v1/operator/slots/<slot>", "", "key.slot_remove", ""),
+];
+
+/// These are sent with POST and change nothing.
+const READING: [&str; 3] = [
+    "POST /v1/audit/verify",
+    "POST /v1/tools/{slug}/explain",
+    "POST /v1/operator/slots/{id}/test",
+];
+
+#[test]
+fn every_change_leaves_its_record() {
+    let (broker, upstream) = (Broker::start(), Upstream::echo());
+    let operator = broker.operator();
+    let mut made: BTreeMap<&str, String> = BTreeMap::new();
+    let mut records = Vec::new();
+    for (route, path, text, action, name) in STEPS {
+        let (method, _) = route.split_once(' ').unwrap();
+        let mut path = (*path).to_owned();
+        for (name, id) in &made {
+            path = path.replace(&format!("<{name}>"), id);
+        }
+        let reply = match body(text, upstream.port()) {
+            None => operator.send(method, &path, None),
+            Some(body) => operator.json(method, &path, &body),
+        };
+        let answer = String::from_utf8_lossy(&reply.body);
+        assert!(reply.status < 300, "{route}: {} {answer}", reply.status);
+        let request = reply.headers["x-request-id"].to_str().unwrap();
+        records.push((route, action, request.replace("req_", "")));
+        if !name.is_empty() {
+            let id = reply.value()["data"]["id"].as_str().unwrap().to_owned();
+            made.insert(*name, id);
+        }
+    }
+    for (route, action, request) in records {
+        find(&operator, action, &request, route);
+    }
+}
+
+#[test]
+fn each_change_of_the_document_is_made_once() {
+    let mut made: BTreeSet<_> = STEPS.iter().map(|step| step.0.to_owned()).collect();
+    made.extend(READING.map(str::to_owned));
+    let routes = api::routes().into_iter();
+    let changing: BTreeSet<_> = routes.filter(|route| !route.starts_with("GET ")).collect();
+    assert_eq!(
+        made, changing,
+        "make each change once, in tests/permissions/records.rs"
+    );
+}
+
+/// The request's record, with how it ended: that is written a moment after the answer.
+fn find(operator: &Client, action: &str, request: &str, route: &str) {
+    eventually(|| {
+        let log = operator
+            .get(&format!("/v1/audit?all=true&action={action}"))
+            .expect(200);
+        let entries = log["data"].as_array().unwrap();
+        let entry = entries.iter().find(|entry| entry["request"] == request);
+        let entry = entry.unwrap_or_else(|| panic!("{route} left no {action}: {log}"));
+        assert!(entry["actor"].is_object(), "{route}: {entry}");
+        // Sealing and unsealing are facts: the journal has no moment after the one, none before the other.
+        (entry["outcome"].is_object() || action.starts_with("vault.")).then_some(())
+    });
+}
