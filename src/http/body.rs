@@ -67,7 +67,7 @@ impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for QueryString<T> {
         let found = axum::extract::Query::<T>::try_from_uri(&parts.uri);
         found.map(|query| Self(query.0)).map_err(|error| {
             let text = std::error::Error::source(&error).map(ToString::to_string);
-            ApiError::bad_request(describe(&text.unwrap_or_default(), "The query string"))
+            ApiError::bad_request(describe_query(&text.unwrap_or_default()))
         })
     }
 }
@@ -183,15 +183,36 @@ fn within_bounds(bytes: &[u8]) -> Result<(), ApiError> {
     Ok(())
 }
 
+/// The same for a query string, where serde's message begins with the parameter's name: that is
+/// input too, as is everything after it that does not begin as one of serde's own messages.
+fn describe_query(message: &str) -> String {
+    const WHAT: &str = "The query string";
+    let (name, rest) = message.split_once(": ").unwrap_or_default();
+    let known = ["unknown field", "missing field", "duplicate field"];
+    if known.iter().any(|start| rest.starts_with(start)) {
+        describe(rest, WHAT)
+    } else if known.iter().any(|start| message.starts_with(start)) {
+        describe(message, WHAT)
+    } else if is_name(name) {
+        format!("{WHAT} has a value for {name} that is not one of those it takes.")
+    } else {
+        format!("{WHAT} has a parameter that is not known here, or not in its form.")
+    }
+}
+
+fn is_name(text: &str) -> bool {
+    (1..=32).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
 /// Says what serde found without repeating what it quotes. Names of fields are repeated where they
 /// have the form of one.
 fn describe(message: &str, what: &str) -> String {
     let quoted = message.split('`').nth(1).unwrap_or_default();
-    let is_name = (1..=32).contains(&quoted.len())
-        && quoted
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b == b'_');
-    let name = if is_name { quoted } else { "(unreadable)" };
+    let name = if is_name(quoted) {
+        quoted
+    } else {
+        "(unreadable)"
+    };
     if message.starts_with("unknown field") {
         format!("{what} has a field that is not known here: {name}.")
     } else if message.starts_with("missing field") {
