@@ -39,6 +39,14 @@ pub enum AuditError {
         /// The first record that may be affected.
         seq: u64,
     },
+    /// The journal is not the one that the store has seen.
+    #[error("the store remembers audit record {store}, but the journal {journal}")]
+    Mismatch {
+        /// The record that the store remembers.
+        store: u64,
+        /// What is the matter with the journal.
+        journal: &'static str,
+    },
     /// The operating system refused.
     #[error("cannot {doing}: {kind}")]
     Io {
@@ -68,6 +76,9 @@ impl AuditError {
             Self::OtherKey { .. } => "restore the keys directory that belongs to this data",
             Self::Damaged { .. } => {
                 "run `runtools audit verify`, keep a copy of data/audit, and restore it from a backup"
+            }
+            Self::Mismatch { .. } => {
+                "put back the data directory as a whole: store and audit belong together"
             }
             Self::Io { .. } => {
                 "check that data/audit is a directory that the broker's user may write"

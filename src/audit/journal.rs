@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::disk::{self, System};
+use super::known::{self, Known};
 use super::line::{Intent, Late};
 use super::query::{self, Filter, Page};
 use super::reader::Reader;
@@ -79,9 +80,10 @@ struct Handle {
 impl Journal {
     /// Opens the journal in `dir`, making it (0700) when there is none. The last segment is
     /// verified to its end; a write that a crash left unfinished is cut off, and that is recorded.
+    /// Nothing of this is done to a journal that is not the one `known` tells of.
     ///
     /// # Errors
-    /// [`AuditError`]: in use, damaged, of another store or key, or not writable.
+    /// [`AuditError`]: in use, damaged, of another store or key, other than known, or not writable.
     pub fn open(
         dir: &Path,
         store: StoreId,
@@ -89,6 +91,7 @@ impl Journal {
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
         options: Options,
+        known: Option<Known>,
     ) -> Result<Self, AuditError> {
         let (dir, disk) = (dir.to_owned(), Arc::new(System));
         Self::open_parts(Parts {
@@ -99,10 +102,15 @@ impl Journal {
             random,
             disk,
             options,
+            known,
         })
     }
 
     pub(super) fn open_parts(parts: Parts) -> Result<Self, AuditError> {
+        let known = parts.known;
+        if !parts.dir.exists() {
+            known::refuse_gone(known)?;
+        }
         disk::make_dir(&parts.dir)?;
         let locking = AuditError::io("lock the audit directory");
         let lock = disk::open_file(&parts.dir.join("lock"), true).map_err(&locking)?;
@@ -119,6 +127,10 @@ impl Journal {
             length: found.length,
         };
         let shared = Arc::new(Shared::new(parts, published));
+        if let Some(known) = known {
+            known::agree(&Reader::new(&shared)?, &known)?;
+        }
+        found.repair()?;
         let mut writer = Writer::new(Arc::clone(&shared), found, lock)?;
         writer.begin()?;
         let thread = std::thread::Builder::new().name("audit".to_owned());
@@ -242,6 +254,7 @@ fn find(parts: &Parts) -> Result<Found, AuditError> {
     if let Some(last) = segment::list(&parts.dir).map_err(listing)?.last() {
         return scan::last_segment(&parts.dir, *last, seal);
     }
+    known::refuse_gone(parts.known)?;
     let before = Before {
         head: Head::GENESIS,
         generation: 0,

@@ -1,4 +1,5 @@
-//! Reading the last segment at start: verify it, and cut off a write that a crash left unfinished.
+//! Reading the last segment at start: verify it, and find a write that a crash left unfinished. Nothing is
+//! changed until [`Found::repair`].
 
 use std::path::Path;
 
@@ -16,7 +17,7 @@ pub(super) struct Found {
     pub(super) generation: u64,
     /// Records that no checkpoint of this segment covers.
     pub(super) uncovered: u64,
-    /// How many bytes of an unfinished write were cut off behind it.
+    /// How many bytes of an unfinished write stand behind it, to be cut off.
     pub(super) cut: Option<u64>,
 }
 
@@ -32,16 +33,30 @@ impl Found {
             segment,
         }
     }
+
+    /// Cuts off the unfinished write, if there is one.
+    pub(super) fn repair(&self) -> Result<(), AuditError> {
+        let Some(bytes) = self.cut else {
+            return Ok(());
+        };
+        let cutting = AuditError::io("repair an audit segment");
+        let file = &self.segment.file;
+        file.set_len(self.length).map_err(&cutting)?;
+        file.sync_all().map_err(&cutting)?;
+        let seq = self.head.seq.saturating_add(1);
+        tracing::warn!(seq, bytes, "cut off an unfinished audit write");
+        Ok(())
+    }
 }
 
-/// Opens and verifies the segment whose first record is `first`, and repairs its tail.
+/// Opens and verifies the segment whose first record is `first`, and judges its tail.
 pub(super) fn last_segment(dir: &Path, first: u64, seal: Seal<'_>) -> Result<Found, AuditError> {
     let mut found = Found::empty(Segment::open(dir, first, seal)?);
     let look = AuditError::io("look at an audit segment");
     let size = found.segment.file.metadata().map_err(&look)?.len();
     read_frames(&mut found, size, seal)?;
     if found.length < size {
-        cut(&mut found, size)?;
+        judge_tail(&mut found, size)?;
     }
     Ok(found)
 }
@@ -82,7 +97,7 @@ fn read_frames(found: &mut Found, size: u64, seal: Seal<'_>) -> Result<(), Audit
 
 /// A tail that does not open is an unfinished write when it is no longer than one and no other
 /// frame comes after it. Anything else is damage, and damage is never cut away.
-fn cut(found: &mut Found, size: u64) -> Result<(), AuditError> {
+fn judge_tail(found: &mut Found, size: u64) -> Result<(), AuditError> {
     let segment = &found.segment;
     let seq = found.head.seq.saturating_add(1);
     let damaged = AuditError::Damaged {
@@ -97,10 +112,6 @@ fn cut(found: &mut Found, size: u64) -> Result<(), AuditError> {
     if tail > longest || segment.has_box_in(found.length + header + 1, size) != Some(false) {
         return Err(damaged);
     }
-    let cutting = AuditError::io("repair an audit segment");
-    segment.file.set_len(found.length).map_err(&cutting)?;
-    segment.file.sync_all().map_err(&cutting)?;
     found.cut = Some(tail);
-    tracing::warn!(seq, bytes = tail, "cut off an unfinished audit write");
     Ok(())
 }

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use super::disk::Disk;
 use super::line::Late;
 use super::segment::Seal;
-use super::{AuditError, Event, Head, JournalKeys, Options, Recorded};
+use super::{AuditError, Event, Head, JournalKeys, Known, Options, Recorded};
 use crate::clock::Clock;
 use crate::crypto::Random;
 use crate::id::StoreId;
@@ -105,6 +105,8 @@ pub(super) struct Parts {
     pub(super) random: Arc<dyn Random>,
     pub(super) disk: Arc<dyn Disk>,
     pub(super) options: Options,
+    /// What the journal must agree with before anything is done to it.
+    pub(super) known: Option<Known>,
 }
 
 impl Shared {
@@ -117,6 +119,7 @@ impl Shared {
             random,
             disk,
             options,
+            known: _,
         } = parts;
         Self {
             dir,

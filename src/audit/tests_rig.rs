@@ -118,6 +118,7 @@ impl Rig {
             random: Arc::new(SystemRandom),
             disk: self.disk.clone(),
             options: self.options,
+            known: None,
         })
     }
 

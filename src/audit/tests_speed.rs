@@ -82,6 +82,7 @@ async fn measure(what: &str, disk: Arc<dyn Disk>, dir: &Path, each: u32) {
             segment_bytes: 1 << 40,
             ..Options::default()
         },
+        known: None,
     })
     .unwrap();
     let (start, used) = (Instant::now(), cpu());

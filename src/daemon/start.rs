@@ -177,12 +177,13 @@ fn open_vault(
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
 ) -> Result<Arc<Lifecycle>, DaemonError> {
-    private(&config.data_dir)?;
-    private(&config.keys_dir)?;
     let places = Places {
         data: config.data_dir.clone(),
         keys: config.keys_dir.clone(),
     };
+    places.refuse_gone()?;
+    private(&config.data_dir)?;
+    private(&config.keys_dir)?;
     let cache = config.store.cache_mb << 20;
     let engine = Arc::new(SledEngine::open(&places.store(), cache)?);
     let audit = Options {

@@ -110,8 +110,11 @@ impl Store {
         };
         let state = State::open(id, &keys.seal, &found)?;
         compare(&state, &remembered, || census::take(&*engine, &mac))?;
-        anchor.write(&state)?;
-        anchor.sync()?;
+        // Untouched when it lags by nothing, so that a start that fails later has changed nothing.
+        if state != remembered {
+            anchor.write(&state)?;
+            anchor.sync()?;
+        }
         Self::start(Committer {
             engine,
             store: id,

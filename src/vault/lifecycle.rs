@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! first start   ring + key file ─▶ system keys ─▶ journal ─▶ store          (a marker file says: not done yet)
-//! later starts  ring ─slot─▶ root key ─▶ system keys ─▶ journal ─▶ store ─▶ do they agree? ─▶ unsealed
+//! later starts  ring ─slot─▶ root key ─▶ system keys ─▶ store ─▶ the journal it knows? ─▶ unsealed
 //! sealing       close the gate ─▶ wait for those inside ─▶ close journal and store ─▶ keys are wiped
 //! ```
 //!
@@ -12,56 +12,18 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::audit::{Head, Journal, JournalKeys, Options};
+use crate::audit::{AuditError, Head, Journal, JournalKeys, Known, Options};
 use crate::clock::Clock;
 use crate::crypto::{Key, MacKey, Random, SigningKey};
 use crate::custody::{CustodyError, NewSlot, Provider, Ring, SlotInfo};
 use crate::id::{ObjectId, StoreId};
 use crate::secret::Secret;
-use crate::store::{Batch, Engine, JournalMark, Store, StoreKeys};
+use crate::store::{Batch, Engine, Store, StoreKeys};
 
 use super::keyring::Keyring;
 use super::memo::Memo;
 use super::system::SystemKeys;
-use super::{Gate, Unsealed, Vault, VaultError};
-
-/// Where everything is.
-#[derive(Clone, Debug)]
-pub struct Places {
-    /// The data directory: store, anchor, journal.
-    pub data: PathBuf,
-    /// The keys directory: ring and key file.
-    pub keys: PathBuf,
-}
-
-impl Places {
-    /// The key file that a broker makes for itself.
-    #[must_use]
-    pub fn key_file(&self) -> PathBuf {
-        self.keys.join("root.key")
-    }
-
-    /// The store's files.
-    #[must_use]
-    pub fn store(&self) -> PathBuf {
-        self.data.join("store")
-    }
-
-    /// The journal's segments.
-    #[must_use]
-    pub fn audit(&self) -> PathBuf {
-        self.data.join("audit")
-    }
-
-    fn anchor(&self) -> PathBuf {
-        self.data.join("anchor")
-    }
-
-    /// Stands while a first start is under way; with it, an empty store is no loss.
-    fn first_start(&self) -> PathBuf {
-        self.data.join("first-start")
-    }
-}
+use super::{Gate, Places, Unsealed, Vault, VaultError};
 
 /// Opens, seals and unseals one vault.
 #[derive(Debug)]
@@ -229,32 +191,14 @@ impl Lifecycle {
             seal: keys.journal_seal,
             sign: SigningKey::from_seed(&keys.journal_sign)?,
         };
-        if first.is_some() && self.places.audit().exists() {
-            // A first start that was cut short left a journal under keys that are lost with it.
-            std::fs::remove_dir_all(self.places.audit()).map_err(io("the audit directory"))?;
-        }
-        let journal = Journal::open(
-            &self.places.audit(),
-            id,
-            journal_keys,
-            Arc::clone(&self.clock),
-            Arc::clone(&self.random),
-            self.audit,
-        )?;
         let store_keys = StoreKeys {
             seal: keys.store,
             anchor: keys.anchor,
         };
-        let (engine, random) = (Arc::clone(&self.engine), Arc::clone(&self.random));
-        let anchor = self.places.anchor();
-        let store = if let Some(batch) = first {
-            let store = Store::create(engine, id, store_keys, &anchor, random, batch)?;
-            std::fs::remove_file(self.places.first_start()).map_err(io("the data directory"))?;
-            store
-        } else {
-            Store::open(engine, id, store_keys, &anchor, random)?
+        let (store, journal) = match first {
+            Some(batch) => self.create(id, store_keys, journal_keys, batch)?,
+            None => self.open_both(id, store_keys, journal_keys)?,
         };
-        agree(&store, &journal)?;
         if let Some(probe) = &self.probes.store {
             store.watch(Arc::clone(probe));
         }
@@ -270,6 +214,62 @@ impl Lifecycle {
             clock: Arc::clone(&self.clock),
             random: Arc::clone(&self.random),
             retention_days: self.retention_days,
+        })
+    }
+
+    fn create(
+        &self,
+        id: StoreId,
+        keys: StoreKeys,
+        journal: JournalKeys,
+        first: Batch,
+    ) -> Result<(Store, Journal), VaultError> {
+        if self.places.audit().exists() {
+            // A first start that was cut short left a journal under keys that are lost with it.
+            std::fs::remove_dir_all(self.places.audit()).map_err(io("the audit directory"))?;
+        }
+        let journal = self.open_journal(id, journal, None)?;
+        let (engine, random) = (Arc::clone(&self.engine), Arc::clone(&self.random));
+        let store = Store::create(engine, id, keys, &self.places.anchor(), random, first)?;
+        std::fs::remove_file(self.places.first_start()).map_err(io("the data directory"))?;
+        Ok((store, journal))
+    }
+
+    /// The store first: it knows which journal belongs to it, before anything is done to one.
+    fn open_both(
+        &self,
+        id: StoreId,
+        keys: StoreKeys,
+        journal: JournalKeys,
+    ) -> Result<(Store, Journal), VaultError> {
+        let (engine, random) = (Arc::clone(&self.engine), Arc::clone(&self.random));
+        let store = Store::open(engine, id, keys, &self.places.anchor(), random)?;
+        let mark = store.journal_mark();
+        let known = Known {
+            head: Head {
+                seq: mark.seq,
+                hash: mark.head,
+            },
+            generation: store.generation(),
+        };
+        let journal = self.open_journal(id, journal, Some(known))?;
+        Ok((store, journal))
+    }
+
+    fn open_journal(
+        &self,
+        id: StoreId,
+        keys: JournalKeys,
+        known: Option<Known>,
+    ) -> Result<Journal, VaultError> {
+        let (clock, random) = (Arc::clone(&self.clock), Arc::clone(&self.random));
+        let dir = self.places.audit();
+        let opened = Journal::open(&dir, id, keys, clock, random, self.audit, known);
+        opened.map_err(|error| match error {
+            AuditError::Mismatch { store, journal } => {
+                VaultError::JournalMismatch { store, journal }
+            }
+            error => error.into(),
         })
     }
 
@@ -341,33 +341,4 @@ impl Lifecycle {
     fn with_ring<R>(&self, use_it: impl FnOnce(&Ring) -> R) -> R {
         use_it(&self.ring.lock().unwrap_or_else(PoisonError::into_inner))
     }
-}
-
-/// Each remembers the other, so neither can be cut or put back alone.
-fn agree(store: &Store, journal: &Journal) -> Result<(), VaultError> {
-    let mark = store.journal_mark();
-    let head = Head {
-        seq: mark.seq,
-        hash: mark.head,
-    };
-    let known = mark == JournalMark::GENESIS || journal.contains(&head)?;
-    if !known {
-        let journal = if journal.head().seq < mark.seq {
-            "is shorter"
-        } else {
-            "has another there"
-        };
-        return Err(VaultError::JournalMismatch {
-            store: mark.seq,
-            journal,
-        });
-    }
-    if journal.last_store_generation() > store.generation() {
-        let journal = "has seen a later state of the store";
-        return Err(VaultError::JournalMismatch {
-            store: mark.seq,
-            journal,
-        });
-    }
-    Ok(())
 }
