@@ -236,7 +236,7 @@ impl Vault {
         })
     }
 
-    fn owner_place(&self, org: &OrgKeys, owner: Owner) -> (StoreKey, Context) {
+    pub(super) fn owner_place(&self, org: &OrgKeys, owner: Owner) -> (StoreKey, Context) {
         let hash = org
             .index
             .hash(&[b"owner-key", &[owner.kind_byte()], &owner.id]);

@@ -31,6 +31,11 @@ mod system;
 mod value;
 mod write;
 
+#[cfg(test)]
+mod tests_moves;
+#[cfg(test)]
+pub(crate) mod tests_rig;
+
 pub use draft::Condition;
 pub use error::VaultError;
 pub use gate::{Gate, Unsealed};

@@ -22,13 +22,14 @@ pub mod broker;
 pub mod canary;
 pub mod client;
 pub mod crm;
+pub mod memory;
+pub mod slow;
 pub mod program;
 pub mod upstream;
 
 pub use broker::{Broker, Setup};
 pub use canary::Canaries;
 pub use client::{Client, Reply};
-pub use crm::{crm, crm_call, crm_named, install_crm};
 pub use upstream::{Seen, Upstream};
 
 /// What `look` finds, as soon as it finds something; fails after ten seconds.

@@ -1,0 +1,158 @@
+//! A vault for tests: the memory engine, a clock that stands still, and hands on the raw records.
+
+use std::sync::Arc;
+
+use super::pointer::{pointer_place, version_place};
+use super::{Change, Lifecycle, OrgKeys, Places, Unsealed, VaultError};
+use crate::audit::{Action, Actor, Event, Options, Recorded};
+use crate::clock::{ManualClock, Timestamp};
+use crate::crypto::{Owner, SystemRandom};
+use crate::id::{OrgId, UserId};
+use crate::name::SecretName;
+use crate::policy::{self, Principal, ReadSecret, Scopes, SecretRef, SetSecret, Via};
+use crate::secret::Secret;
+use crate::store::{Batch, Engine, MemoryEngine, StoreKey, Write};
+use crate::wire::Role;
+
+/// An unsealed vault over memory, and what is needed to open it again. Its anchor, journal, ring and
+/// key file are in a folder that goes with it.
+pub(crate) struct Rig {
+    pub(crate) lifecycle: Arc<Lifecycle>,
+    pub(crate) engine: Arc<MemoryEngine>,
+    pub(crate) clock: ManualClock,
+    pub(crate) vault: Unsealed,
+    _folder: tempfile::TempDir,
+}
+
+impl Rig {
+    /// A vault of its own, without an organisation.
+    pub(crate) async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let places = Places {
+            data: folder.path().join("data"),
+            keys: folder.path().join("keys"),
+        };
+        std::fs::create_dir(&places.data).unwrap();
+        let engine = Arc::new(MemoryEngine::new());
+        let start = Timestamp::parse("2026-11-23T09:30:00Z").unwrap();
+        let clock = ManualClock::at(start);
+        let lifecycle = Lifecycle::open(
+            places,
+            Arc::<MemoryEngine>::clone(&engine),
+            Arc::new(clock.clone()),
+            Arc::new(SystemRandom),
+            30,
+            Options::default(),
+        );
+        let lifecycle = Arc::new(lifecycle.unwrap());
+        let vault = lifecycle.unseal_unattended().await.unwrap().unwrap();
+        Self {
+            lifecycle,
+            engine,
+            clock,
+            vault,
+            _folder: folder,
+        }
+    }
+
+    /// Seals and unseals again, so that nothing is known but what is stored.
+    pub(crate) async fn reopen(self) -> Result<Self, VaultError> {
+        let Self {
+            lifecycle,
+            engine,
+            clock,
+            vault,
+            _folder,
+        } = self;
+        drop(vault);
+        assert!(lifecycle.seal(std::time::Duration::from_secs(5)).await);
+        let vault = lifecycle.unseal_unattended().await?.unwrap();
+        Ok(Self {
+            lifecycle,
+            engine,
+            clock,
+            vault,
+            _folder,
+        })
+    }
+
+    /// A new organisation's keys, committed.
+    pub(crate) async fn org(&self, number: u8) -> Arc<OrgKeys> {
+        let recorded = self.recorded().await;
+        let mut batch = Batch::new();
+        let org = OrgId::from_bytes([number; 16]);
+        let keys = self.vault.draw_org_keys(org, &mut batch).unwrap();
+        self.vault.commit(batch, &recorded).await.unwrap();
+        self.vault.adopt_org(keys)
+    }
+
+    /// A proof that something is in the journal.
+    pub(crate) async fn recorded(&self) -> Recorded {
+        let event = Event::new(Action::SecretSet, Actor::System);
+        self.vault.journal().record(event).await.unwrap()
+    }
+
+    /// Sets a secret of `user`'s own.
+    pub(crate) async fn set(&self, org: &OrgKeys, user: UserId, name: &str, value: &str) {
+        let principal = admin(org.id(), user);
+        let permit = policy::check::<SetSecret>(&principal, secret(user, name)).unwrap();
+        let value = Secret::copy_of(value.as_bytes());
+        let recorded = self.recorded().await;
+        let set = self
+            .vault
+            .set_secret(&permit, &value, &Change::default(), None, &recorded);
+        set.await.unwrap();
+    }
+
+    /// The value of a secret of `user`'s own.
+    pub(crate) async fn get(
+        &self,
+        org: &OrgKeys,
+        user: UserId,
+        name: &str,
+    ) -> Result<String, VaultError> {
+        let principal = admin(org.id(), user);
+        let permit = policy::check::<ReadSecret>(&principal, secret(user, name))?;
+        let found = self.vault.read_secret(&permit).await?;
+        let value = found.lend(&self.recorded().await)?;
+        Ok(value.expose(|bytes| String::from_utf8(bytes.to_vec()).unwrap()))
+    }
+
+    /// Where the secret's pointer stands, and its version `version`.
+    pub(crate) async fn places(
+        &self,
+        org: &OrgKeys,
+        user: UserId,
+        name: &str,
+        version: u64,
+    ) -> (StoreKey, StoreKey) {
+        let name = SecretName::parse(name).unwrap();
+        let found = self.vault.find_secret(org, Owner::user(user), &name).await;
+        let id = found.unwrap().unwrap().id();
+        let pointer = pointer_place(org, Owner::user(user), &name);
+        (pointer, version_place(org, id, version))
+    }
+
+    /// What the engine holds there.
+    pub(crate) fn raw(&self, place: &StoreKey) -> Vec<u8> {
+        self.engine.get(place.as_bytes()).unwrap().unwrap()
+    }
+
+    /// Writes into the engine behind the store's back.
+    pub(crate) fn put_raw(&self, place: &StoreKey, bytes: Vec<u8>) {
+        let write = Write::Put(place.as_bytes().to_vec(), bytes);
+        self.engine.apply(&[write]).unwrap();
+    }
+}
+
+fn secret(user: UserId, name: &str) -> SecretRef {
+    SecretRef {
+        owner: Owner::user(user),
+        name: SecretName::parse(name).unwrap(),
+    }
+}
+
+fn admin(org: OrgId, user: UserId) -> Principal {
+    let via = Via::Local { uid: 0 };
+    Principal::recognised(org, user, Role::Admin, via, Arc::new(Scopes::all()))
+}
