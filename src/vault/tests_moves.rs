@@ -132,6 +132,7 @@ async fn a_whole_earlier_state_of_a_secret_is_noticed_when_the_store_opens() {
     rig.put_raw(&pointer, earlier);
     let engine = std::sync::Arc::clone(&rig.engine);
     let lifecycle = std::sync::Arc::clone(&rig.lifecycle);
+    let folder = std::sync::Arc::clone(&rig.folder);
     let opened = rig.reopen().await.map(|_| ());
     assert!(
         matches!(opened, Err(VaultError::Store(StoreError::Damaged { .. }))),
@@ -141,6 +142,7 @@ async fn a_whole_earlier_state_of_a_secret_is_noticed_when_the_store_opens() {
     let write = crate::store::Write::Put(pointer.as_bytes().to_vec(), newest);
     crate::store::Engine::apply(&*engine, &[write]).unwrap();
     lifecycle.unseal_unattended().await.unwrap().unwrap();
+    drop(folder);
 }
 
 /// One vault for all cases of the property below.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::pointer::{pointer_place, version_place};
-use super::{Change, Lifecycle, OrgKeys, Places, Unsealed, VaultError};
+use super::{Change, Lifecycle, OrgKeys, Places, Probes, Unsealed, VaultError};
 use crate::audit::{Action, Actor, Event, Options, Recorded};
 use crate::clock::{ManualClock, Timestamp};
 use crate::crypto::{Owner, SystemRandom};
@@ -21,7 +21,7 @@ pub(crate) struct Rig {
     pub(crate) engine: Arc<MemoryEngine>,
     pub(crate) clock: ManualClock,
     pub(crate) vault: Unsealed,
-    _folder: tempfile::TempDir,
+    pub(crate) folder: Arc<tempfile::TempDir>,
 }
 
 impl Rig {
@@ -43,6 +43,7 @@ impl Rig {
             Arc::new(SystemRandom),
             30,
             Options::default(),
+            Probes::default(),
         );
         let lifecycle = Arc::new(lifecycle.unwrap());
         let vault = lifecycle.unseal_unattended().await.unwrap().unwrap();
@@ -51,7 +52,7 @@ impl Rig {
             engine,
             clock,
             vault,
-            _folder: folder,
+            folder: Arc::new(folder),
         }
     }
 
@@ -62,7 +63,7 @@ impl Rig {
             engine,
             clock,
             vault,
-            _folder,
+            folder,
         } = self;
         drop(vault);
         assert!(lifecycle.seal(std::time::Duration::from_secs(5)).await);
@@ -72,7 +73,7 @@ impl Rig {
             engine,
             clock,
             vault,
-            _folder,
+            folder,
         })
     }
 
@@ -98,10 +99,11 @@ impl Rig {
         let permit = policy::check::<SetSecret>(&principal, secret(user, name)).unwrap();
         let value = Secret::copy_of(value.as_bytes());
         let recorded = self.recorded().await;
-        let set = self
-            .vault
-            .set_secret(&permit, &value, &Change::default(), None, &recorded);
-        set.await.unwrap();
+        let change = Change::default();
+        self.vault
+            .set_secret(&permit, &value, &change, None, &recorded)
+            .await
+            .unwrap();
     }
 
     /// The value of a secret of `user`'s own.
