@@ -5,6 +5,7 @@ mod harness;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use harness::{Broker, Setup};
@@ -75,8 +76,28 @@ fn assert_hardened(what: &str, pid: u32) {
     assert!(tasks > 0);
 }
 
+/// Starts `binary` where it waits, for a value on its standard input or for requests.
+fn waiting(binary: &str, arguments: &[&str]) -> Child {
+    let mut words = as_nobody();
+    words.push(binary.to_owned());
+    Command::new(&words[0])
+        .args(&words[1..])
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+/// Whether the process reads its standard input, and so has done all that comes before.
+fn waits_for_input(pid: u32) -> bool {
+    let read = fs::read_to_string(format!("/proc/{pid}/syscall"));
+    read.is_ok_and(|call| call.starts_with("0 0x0 "))
+}
+
 #[test]
-fn the_daemon_cannot_be_dumped_and_none_of_its_tasks_gains_rights() {
+fn neither_binary_can_be_dumped_and_none_of_their_tasks_gains_rights() {
     let setup = Setup {
         wrapper: as_nobody(),
         ..Setup::default()
@@ -90,6 +111,15 @@ fn the_daemon_cannot_be_dumped_and_none_of_its_tasks_gains_rights() {
         .post("/v1/secrets/MADE/reveal", &json!({}))
         .expect(200);
     assert_hardened("runtools-broker", broker.pid());
+
+    let socket = broker.socket().display().to_string();
+    let arguments = ["--socket", &socket, "secret", "set", "TYPED"];
+    let mut client = waiting(env!("CARGO_BIN_EXE_runtools"), &arguments);
+    harness::eventually(|| waits_for_input(client.id()).then_some(()));
+    assert_hardened("runtools", client.id());
+    drop(client.stdin.take());
+    client.wait().unwrap();
+
     let metrics = operator.get("/metrics");
     let page = String::from_utf8(metrics.body).unwrap();
     for control in [
