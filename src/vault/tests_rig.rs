@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::pointer::{pointer_place, version_place};
-use super::{Change, Lifecycle, OrgKeys, Places, Probes, Unsealed, VaultError};
+use super::{Change, Condition, Lifecycle, OrgKeys, Places, Probes, Unsealed, VaultError};
 use crate::audit::{Action, Actor, Event, Options, Recorded};
 use crate::clock::{ManualClock, Timestamp};
 use crate::crypto::{Owner, SystemRandom};
@@ -101,7 +101,7 @@ impl Rig {
         let recorded = self.recorded().await;
         let change = Change::default();
         self.vault
-            .set_secret(&permit, &value, &change, None, &recorded)
+            .set_secret(&permit, &value, &change, Condition::None, &recorded)
             .await
             .unwrap();
     }

@@ -203,6 +203,7 @@ pub(crate) fn journal(effort: Effort, report: &mut Report) {
             Arc::new(SystemClock),
             Arc::new(SystemRandom),
             Options::default(),
+            None,
         )
         .unwrap();
         let (rate, cpu) = writers(count, effort.time, move |_| {

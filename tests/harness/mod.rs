@@ -23,8 +23,8 @@ pub mod canary;
 pub mod client;
 pub mod crm;
 pub mod memory;
-pub mod slow;
 pub mod program;
+pub mod slow;
 pub mod upstream;
 
 pub use broker::{Broker, Setup};
