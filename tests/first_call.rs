@@ -2,7 +2,7 @@
 
 mod harness;
 
-use harness::{Broker, Canaries, Upstream};
+use harness::{Broker, Canaries, Upstream, eventually};
 use serde_json::json;
 
 /// A tool for `upstream` with one field `apiKey`, placed by `slot`.
@@ -61,10 +61,14 @@ fn a_secret_reaches_the_upstream_and_nobody_else() {
     assert_eq!(echoed, format!("Bearer {}", "*".repeat(40)));
     canaries.absent_from("the answer", &reply.body);
 
-    let found = operator
-        .get("/v1/audit?secret=SHARED_CRM_KEY&action=tool.execute")
-        .expect(200);
-    let entry = &found["data"][0];
+    // No answer waits for its outcome's record.
+    let entry = eventually(|| {
+        let found = operator
+            .get("/v1/audit?secret=SHARED_CRM_KEY&action=tool.execute")
+            .expect(200);
+        let entry = found["data"][0].clone();
+        (!entry["outcome"].is_null()).then_some(entry)
+    });
     assert_eq!(entry["host"], "127.0.0.1");
     assert_eq!(entry["sources"]["apiKey"], "override");
     assert_eq!(entry["outcome"]["status"], "success");

@@ -131,7 +131,7 @@ async fn recording() {
 
 #[test]
 fn verifying() {
-    let records = 2_500 * u64::from(SCALE);
+    let records = 2_000 * u64::from(SCALE);
     let mut out = export::header(store(), Head::GENESIS, &sign_key().public()).unwrap();
     let time = time_text(Timestamp::from_millis(1_700_000_000_000));
     let (mut head, mut line, event) = (Head::GENESIS, Vec::new(), typical());

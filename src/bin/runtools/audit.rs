@@ -242,7 +242,7 @@ mod tests {
     use super::{offline, row};
 
     #[test]
-    fn a_record_of_any_shape_has_seven_cells() {
+    fn a_record_of_any_shape_has_a_cell_for_each_column() {
         let entry = serde_json::json!({
             "seq": 7, "time": "2026-11-23T09:30:05.120Z", "action": "secret.use",
             "actor": { "type": "user", "id": "u-1" },
@@ -253,9 +253,9 @@ mod tests {
         let cells = row(&entry).join("|");
         assert_eq!(
             cells,
-            "2026-11-23 09:30:05|secret.use|CRM_KEY|u-1|crm|api.example.com|success"
+            "2026-11-23 09:30:05|secret.use|CRM_KEY|u-1|crm|api.example.com|-|success"
         );
-        assert_eq!(row(&serde_json::json!(null)).join("|"), "-|-|-|-|-|-|-");
+        assert_eq!(row(&serde_json::json!(null)).join("|"), "-|-|-|-|-|-|-|-");
     }
 
     #[test]
