@@ -15,6 +15,7 @@
 //! a value opened or a change committed.
 
 mod credential;
+mod cursor;
 mod draft;
 mod error;
 mod gate;

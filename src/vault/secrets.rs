@@ -1,5 +1,6 @@
 //! Reading secrets: find, list, versions, lend.
 
+use crate::audit::Recorded;
 use crate::clock::Timestamp;
 use crate::crypto::{Key, Owner, Record, sha256};
 use crate::name::SecretName;
@@ -8,11 +9,11 @@ use crate::secret::Secret;
 use crate::store::StoreKey;
 use crate::wire;
 
+use super::cursor;
 use super::metadata::SecretInfo;
 use super::pointer::{Pointer, ReadPointer, owner_prefix, pointer_place, version_place};
 use super::value::{StoredValue, open_version, recall_version};
 use super::{Etag, OrgKeys, Vault, VaultError};
-use crate::audit::Recorded;
 
 /// A secret that was found: its metadata is open, its value is not.
 #[derive(Debug)]
@@ -175,15 +176,13 @@ impl Vault {
     ) -> Result<ReadPointer, VaultError> {
         let digest = sha256(record.as_bytes());
         let remembered = (org.id(), owner, place);
-        let pointer = match self.memo.pointer(&remembered, &digest) {
-            Some(pointer) => pointer,
-            None => {
-                let pointer: Pointer =
-                    self.open_state(key, org.id(), owner, &remembered.2, record)?;
-                self.memo
-                    .keep_pointer(remembered.clone(), digest, pointer.clone());
-                pointer
-            }
+        let pointer = if let Some(pointer) = self.memo.pointer(&remembered, &digest) {
+            pointer
+        } else {
+            let pointer: Pointer = self.open_state(key, org.id(), owner, &remembered.2, record)?;
+            self.memo
+                .keep_pointer(remembered.clone(), digest, pointer.clone());
+            pointer
         };
         Ok(ReadPointer {
             place: remembered.2,
@@ -268,7 +267,7 @@ impl Vault {
             Listing::Everyone => everyone,
         };
         let (skip, mut after) = match cursor {
-            Some(text) => Self::read_cursor(&org, owners, text)?,
+            Some(text) => cursor::read(&org, owners, text)?,
             None => (0, None),
         };
         let mut secrets = Vec::new();
@@ -281,7 +280,7 @@ impl Vault {
                 }
                 for (place, record) in page {
                     if secrets.len() == limit {
-                        let next = Some(write_cursor(&org, turn, after.as_ref()));
+                        let next = Some(cursor::write(&org, turn, after.as_ref()));
                         return Ok(Page { secrets, next });
                     }
                     let listed = self.listed(&org, *owner, &place, &record).await?;
@@ -310,37 +309,6 @@ impl Vault {
         let key = self.owner_key(org, owner).await?.ok_or(VaultError::Form)?;
         let read = self.open_pointer(&key, org, owner, place.clone(), record)?;
         self.open_current(org, owner, read).await
-    }
-
-    fn read_cursor(
-        org: &OrgKeys,
-        owners: &[Owner],
-        text: &str,
-    ) -> Result<(usize, Option<StoreKey>), VaultError> {
-        use data_encoding::BASE64URL_NOPAD;
-        const RULE: VaultError =
-            VaultError::Rule("the cursor is not one that this list gave: begin without one");
-        let bytes = BASE64URL_NOPAD.decode(text.as_bytes()).map_err(|_| RULE)?;
-        let (turn, rest) = bytes.split_first_chunk::<2>().ok_or(RULE)?;
-        let (_, after) = rest.split_first_chunk::<16>().ok_or(RULE)?;
-        let turn = usize::from(u16::from_be_bytes(*turn));
-        let owner = owners.get(turn).ok_or(RULE)?;
-        let key = match after.split_at_checked(17) {
-            Some((_, hash)) => {
-                let prefix = owner_prefix(org, *owner);
-                Some(StoreKey::new(
-                    crate::store::Class::Secret,
-                    &[prefix.as_bytes().get(1..).unwrap_or_default(), hash],
-                ))
-            }
-            None => None,
-        };
-        // Made again from its parts: any difference, the tag included, is a forgery.
-        if write_cursor(org, turn, key.as_ref()) == text {
-            Ok((turn, key))
-        } else {
-            Err(RULE)
-        }
     }
 
     /// The versions that are kept, newest first.
@@ -387,15 +355,4 @@ impl Vault {
     pub const fn retention_days(&self) -> i64 {
         self.retention_days
     }
-}
-
-/// Opaque and authenticated: turn, place, and a keyed hash of both.
-fn write_cursor(org: &OrgKeys, turn: usize, after: Option<&StoreKey>) -> String {
-    let turn = u16::try_from(turn).unwrap_or(u16::MAX).to_be_bytes();
-    let after = after.map(StoreKey::as_bytes).unwrap_or_default();
-    let tag = org.index().hash(&[b"cursor", &turn, after]);
-    let mut bytes = turn.to_vec();
-    bytes.extend_from_slice(tag.first_chunk::<16>().map_or(&[][..], |tag| tag));
-    bytes.extend_from_slice(after);
-    data_encoding::BASE64URL_NOPAD.encode(&bytes)
 }

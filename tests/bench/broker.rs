@@ -7,6 +7,10 @@
 //!
 //! The names: `http`, `execute`, `store`, `journal`, `crypto`, `scrub`, `start`. All of them write
 //! `tests/bench/RESULTS.md` and `tests/bench/plots/*.svg`; some of them print only.
+#![allow(
+    clippy::pedantic,
+    reason = "figures are rounded on purpose, and nothing of this ships"
+)]
 
 mod crypto;
 mod disk;
