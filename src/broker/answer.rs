@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, header};
+use http_body::Body as _;
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 
@@ -53,6 +54,10 @@ impl NoAnswer {
 
 /// Reads, decodes and searches the whole answer.
 pub(super) async fn read(incoming: Incoming, patterns: &Patterns) -> Result<Answer, NoAnswer> {
+    let announced = incoming.body.size_hint().lower();
+    if announced > MAX_ANSWER as u64 {
+        return Err(EgressError::TooLarge.into());
+    }
     let hits = patterns.hits();
     let encoding = Encoding::of(&incoming.headers)?;
     let is = BodyIs::under(&encoding);
@@ -62,7 +67,7 @@ pub(super) async fn read(incoming: Incoming, patterns: &Patterns) -> Result<Answ
         ..Limits::default()
     };
     let mut body = scrub_body(incoming.body, patterns, &encoding, limits, &hits);
-    let mut whole = BytesMut::new();
+    let mut whole = BytesMut::with_capacity(usize::try_from(announced).unwrap_or_default());
     while let Some(frame) = body.frame().await {
         let Ok(piece) = frame?.into_data() else {
             continue;

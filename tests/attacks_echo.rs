@@ -1,0 +1,513 @@
+//! Attacks that make an allowed host say the credential back (reference: EX-*).
+
+mod harness;
+mod stage;
+
+use std::io::Write;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use bytes::Bytes;
+use harness::upstream::json as json_answer;
+use harness::{Reply, Upstream};
+use http::Response;
+use serde_json::{Value, json};
+use stage::raw::{head, reply, token};
+use stage::{Raw, Stage, execution, text, tool, with};
+
+/// What encoded fixtures hold; see `tests/fixtures/encodings/make.py`.
+const FIXTURE: &str = "canary/7f3+Zq=9";
+const MASK: &str = "****************************************";
+
+/// A broker whose tool `custom-echo` calls `port` with a planted key.
+fn stage(port: u16) -> (Stage, String) {
+    let mut stage = Stage::new();
+    let operator = stage.operator();
+    let value = stage.secret(&operator, "ECHO_KEY", &json!({}));
+    stage.install(&operator, &tool("custom-echo", port));
+    (stage, value)
+}
+
+fn run(stage: &Stage) -> Reply {
+    stage.run(&stage.operator(), "custom-echo", &with("ECHO_KEY"))
+}
+
+fn hits(stage: &Stage) -> u64 {
+    stage.ended("tool.execute")["outcome"]["scrub_hits"]
+        .as_u64()
+        .unwrap_or(0)
+}
+
+fn rss_kib(pid: u32, field: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with(field)).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+#[test]
+fn ex_1_an_echo_in_body_and_headers_is_masked_and_counted_and_the_status_stays() {
+    let upstream = Upstream::plain(|seen| {
+        let mut answer = json_answer(418, &seen.echo());
+        let echoed = seen.headers["authorization"].clone();
+        answer.headers_mut().insert("x-echo", echoed.clone());
+        answer.headers_mut().insert("set-cookie", echoed);
+        answer
+    });
+    let (stage, value) = stage(upstream.port());
+    let reply = run(&stage);
+    assert_eq!(
+        upstream.last().header("authorization"),
+        format!("Bearer {value}")
+    );
+    let done = execution(&reply);
+    assert_eq!(done["success"], false);
+    assert_eq!(done["error"]["statusCode"], 418);
+    assert_eq!(
+        done["result"]["headers"]["authorization"],
+        format!("Bearer {MASK}")
+    );
+    let entry = stage.ended("tool.execute");
+    assert_eq!(entry["outcome"]["http_status"], 418, "{entry}");
+    assert!(
+        hits(&stage) >= 3,
+        "body and both headers are counted: {entry}"
+    );
+    stage.finish();
+}
+
+#[test]
+fn ex_1_keys_of_an_echoed_object_and_the_content_type_are_masked_too() {
+    let upstream = Upstream::plain(|seen| {
+        let value = seen
+            .header("authorization")
+            .trim_start_matches("Bearer ")
+            .to_owned();
+        let body = json!({ value.clone(): [value.clone(), {"deep": format!("x{value}y")}] });
+        json_answer(200, &body)
+    });
+    let (stage, _) = stage(upstream.port());
+    let done = execution(&run(&stage));
+    assert_eq!(
+        done["result"],
+        json!({ MASK: [MASK, {"deep": format!("x{MASK}y")}] })
+    );
+    stage.finish();
+
+    let upstream = Upstream::plain(|seen| {
+        let value = seen
+            .header("authorization")
+            .trim_start_matches("Bearer ")
+            .to_owned();
+        Response::builder()
+            .header("content-type", format!("text/{value}"))
+            .body(Bytes::from_static(b"text"))
+            .unwrap()
+    });
+    let (stage, _) = self::stage(upstream.port());
+    let done = execution(&run(&stage));
+    assert_eq!(done["result"]["contentType"], format!("text/{MASK}"));
+    stage.finish();
+}
+
+#[test]
+fn ex_2_three_mebibytes_with_the_value_at_start_middle_and_end_are_masked() {
+    const HALF: usize = 3 << 19;
+    let upstream = Raw::start(|request, stream| {
+        let value = token(request);
+        let fill = "z".repeat(HALF);
+        let body = format!("{value}{fill}{value}{fill}{value}");
+        reply(stream, "content-type: text/plain\r\n", body.as_bytes());
+    });
+    let (stage, _) = stage(upstream.port());
+    let done = execution(&run(&stage));
+    let shown = done["result"]["text"].as_str().unwrap();
+    assert_eq!(shown.len(), 2 * HALF + 3 * MASK.len());
+    assert!(shown.starts_with(MASK) && shown.ends_with(MASK));
+    assert_eq!(&shown[MASK.len() + HALF..][..MASK.len()], MASK);
+    assert_eq!(hits(&stage), 3);
+    stage.finish();
+}
+
+#[test]
+fn ex_2_an_answer_beyond_the_limit_is_refused_and_memory_stays_bounded() {
+    // First with a length, then without one.
+    let count = AtomicUsize::new(0);
+    let upstream = Raw::start(move |request, stream| {
+        let announced = count.fetch_add(1, Ordering::SeqCst) == 0;
+        let length = if announced {
+            "content-length: 314572800\r\n"
+        } else {
+            ""
+        };
+        drop(write!(
+            stream,
+            "HTTP/1.1 200 OK\r\nconnection: close\r\n{length}\r\n"
+        ));
+        let mut piece = token(request).into_bytes();
+        piece.resize(1 << 20, b'z');
+        for _ in 0..300 {
+            if stream.write_all(&piece).is_err() {
+                return;
+            }
+        }
+    });
+    let (stage, _) = stage(upstream.port());
+    let pid = stage.broker.pid();
+    let before = rss_kib(pid, "VmRSS");
+    for _ in 0..3 {
+        let done = execution(&run(&stage));
+        assert_eq!(done["success"], false);
+        assert_eq!(done["error"]["code"], "upstream_too_large", "{done}");
+        assert_eq!(done["result"], Value::Null);
+    }
+    let peak = rss_kib(pid, "VmHWM");
+    assert!(
+        peak - before < 64 << 10,
+        "it grew by {} KiB at its peak",
+        peak - before
+    );
+    stage.finish();
+}
+
+#[test]
+fn ex_3_compressed_echoes_are_decoded_and_masked() {
+    use flate2::Compression;
+    let plain = format!("say {FIXTURE} twice: {FIXTURE}");
+    let mask = "*".repeat(FIXTURE.len());
+    let shown = format!("say {mask} twice: {mask}");
+    let gzip = |bytes: &[u8]| {
+        let mut writer = flate2::write::GzEncoder::new(Vec::new(), Compression::default());
+        writer.write_all(bytes).unwrap();
+        writer.finish().unwrap()
+    };
+    let zlib = |bytes: &[u8]| {
+        let mut writer = flate2::write::ZlibEncoder::new(Vec::new(), Compression::default());
+        writer.write_all(bytes).unwrap();
+        writer.finish().unwrap()
+    };
+    let fixture = |name: &str| std::fs::read(format!("tests/fixtures/encodings/{name}")).unwrap();
+    let bodies = [
+        ("gzip", gzip(plain.as_bytes())),
+        ("x-gzip", gzip(plain.as_bytes())),
+        ("deflate", zlib(plain.as_bytes())),
+        ("gzip, deflate", zlib(&gzip(plain.as_bytes()))),
+        ("br", fixture("small.br")),
+        ("zstd", fixture("small.zst")),
+        ("identity", plain.clone().into_bytes()),
+    ];
+    for (encoding, body) in bodies {
+        let upstream = Upstream::plain(move |_| {
+            Response::builder()
+                .header("content-type", "text/plain")
+                .header("content-encoding", encoding)
+                .body(Bytes::from(body.clone()))
+                .unwrap()
+        });
+        let (stage, _) = compressed(upstream.port());
+        let done = execution(&run(&stage));
+        assert_eq!(
+            done["result"]["text"].as_str(),
+            Some(shown.as_str()),
+            "{encoding}: {done}"
+        );
+        stage.finish();
+    }
+    // Two encodings on top of one another, with a larger text.
+    let upstream = Upstream::plain(move |_| {
+        Response::builder()
+            .header("content-encoding", "gzip, br")
+            .body(Bytes::from(fixture("text.gz.br")))
+            .unwrap()
+    });
+    let (stage, _) = compressed(upstream.port());
+    let done = execution(&run(&stage));
+    let shown = done["result"]["text"].as_str().unwrap();
+    assert!(shown.starts_with(&mask) && shown.ends_with(&mask) && shown.len() > 100_000);
+    stage.finish();
+}
+
+/// A broker whose secret has the value that the fixtures hold.
+fn compressed(port: u16) -> (Stage, ()) {
+    let mut stage = Stage::new();
+    let operator = stage.operator();
+    stage.canaries.also(FIXTURE);
+    stage.secret_of(&operator, "ECHO_KEY", FIXTURE, &json!({}));
+    stage.install(&operator, &tool("custom-echo", port));
+    (stage, ())
+}
+
+#[test]
+fn ex_3_unknown_lying_and_truncated_encodings_are_never_passed_on() {
+    let bodies: [(&str, &[u8]); 5] = [
+        ("compress", b"\x1f\x9d\x90say canary/7f3+Zq=9"),
+        ("gzip, made-up", b"canary/7f3+Zq=9"),
+        ("gzip", b"canary/7f3+Zq=9 is no gzip"),
+        ("br", b"\xff\xff\xffcanary/7f3+Zq=9"),
+        ("gzip", &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 0x4b]),
+    ];
+    for (encoding, body) in bodies {
+        let upstream = Upstream::plain(move |_| {
+            Response::builder()
+                .header("content-encoding", encoding)
+                .body(Bytes::from_static(body))
+                .unwrap()
+        });
+        let (stage, _) = compressed(upstream.port());
+        let done = execution(&run(&stage));
+        assert_eq!(done["success"], false, "{encoding}: {done}");
+        let code = done["error"]["code"].as_str().unwrap();
+        assert!(
+            ["unscannable", "upstream_protocol"].contains(&code),
+            "{encoding}: {done}"
+        );
+        stage.finish();
+    }
+}
+
+#[test]
+fn ex_3_a_decompression_bomb_ends_as_too_large() {
+    for (encoding, name) in [("br", "zeros-64m.br"), ("zstd", "zeros-64m.zst")] {
+        let bomb = std::fs::read(format!("tests/fixtures/encodings/{name}")).unwrap();
+        let upstream = Upstream::plain(move |_| {
+            Response::builder()
+                .header("content-encoding", encoding)
+                .body(Bytes::from(bomb.clone()))
+                .unwrap()
+        });
+        let (stage, _) = stage(upstream.port());
+        let before = rss_kib(stage.broker.pid(), "VmRSS");
+        let done = execution(&run(&stage));
+        assert_eq!(done["error"]["code"], "upstream_too_large", "{done}");
+        let peak = rss_kib(stage.broker.pid(), "VmHWM");
+        assert!(
+            peak - before < 40 << 10,
+            "{encoding}: it grew by {} KiB",
+            peak - before
+        );
+        stage.finish();
+    }
+}
+
+#[test]
+fn ex_4_a_value_split_one_byte_per_chunk_and_at_every_point_is_masked() {
+    // Each request splits at another point; the first sends every byte alone.
+    let count = AtomicUsize::new(0);
+    let upstream = Raw::start(move |request, stream| {
+        let value = token(request).into_bytes();
+        let at = count.fetch_add(1, Ordering::SeqCst);
+        let pieces: Vec<&[u8]> = if at == 0 {
+            value.chunks(1).collect()
+        } else {
+            let (left, right) = value.split_at(at);
+            vec![left, right]
+        };
+        let mut send = |bytes: &[u8]| {
+            drop(stream.write_all(bytes));
+            drop(stream.flush());
+        };
+        send(
+            b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ntransfer-encoding: chunked\r\n\r\n1\r\n<\r\n",
+        );
+        for piece in pieces {
+            send(format!("{:x}\r", piece.len()).as_bytes());
+            send(b"\n");
+            send(piece);
+            send(b"\r\n");
+        }
+        send(b"1\r\n>\r\n0\r\n\r\n");
+    });
+    let (stage, value) = stage(upstream.port());
+    for at in 0..value.len() {
+        let done = execution(&run(&stage));
+        assert_eq!(
+            done["result"]["text"],
+            format!("<{MASK}>"),
+            "split at {at}: {done}"
+        );
+    }
+    stage.finish();
+}
+
+#[test]
+fn ex_4_trailers_never_reach_the_caller_unmasked() {
+    let upstream = Raw::start(|request, stream| {
+        let value = token(request);
+        let answer = format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ntrailer: x-echo\r\n\
+             transfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nx-echo: {value}\r\n\r\n"
+        );
+        drop(stream.write_all(answer.as_bytes()));
+    });
+    let (stage, _) = stage(upstream.port());
+    let done = execution(&run(&stage));
+    assert_eq!(done["result"]["text"], "ok");
+    stage.finish();
+}
+
+/// Every spelling in which the value may come back.
+fn spellings(value: &str) -> Vec<(String, String)> {
+    let bytes = value.as_bytes();
+    let per_byte = |f: &dyn Fn(u8) -> String| bytes.iter().map(|b| f(*b)).collect::<String>();
+    let mut all = vec![
+        ("text".to_owned(), value.to_owned()),
+        (
+            "base64url".to_owned(),
+            URL_SAFE_NO_PAD.encode(format!("u:{value}")),
+        ),
+        ("hex".to_owned(), per_byte(&|b| format!("{b:02x}"))),
+        ("HEX".to_owned(), per_byte(&|b| format!("{b:02X}"))),
+        ("percent".to_owned(), per_byte(&|b| format!("%{b:02x}"))),
+        ("PERCENT".to_owned(), per_byte(&|b| format!("%{b:02X}"))),
+        ("unicode".to_owned(), per_byte(&|b| format!("\\u{b:04x}"))),
+        ("UNICODE".to_owned(), per_byte(&|b| format!("\\u{b:04X}"))),
+        ("entity".to_owned(), per_byte(&|b| format!("&#{b};"))),
+        ("hex entity".to_owned(), per_byte(&|b| format!("&#x{b:x};"))),
+    ];
+    for before in ["", "x", "xy"] {
+        let blob = STANDARD.encode(format!("{before}{value}zz"));
+        all.push((format!("base64 after {}", before.len()), blob));
+    }
+    all
+}
+
+#[test]
+fn ex_5_every_encoding_of_an_echo_is_masked() {
+    let upstream = Upstream::plain(|seen| {
+        let value = seen
+            .header("authorization")
+            .trim_start_matches("Bearer ")
+            .to_owned();
+        let lines: String = spellings(&value)
+            .iter()
+            .map(|(_, s)| format!("<{s}>\n"))
+            .collect();
+        Response::builder()
+            .header("content-type", "text/plain")
+            .body(Bytes::from(lines))
+            .unwrap()
+    });
+    let (stage, value) = stage(upstream.port());
+    let reply = run(&stage);
+    let done = execution(&reply);
+    let shown = done["result"]["text"].as_str().unwrap();
+    for (name, spelling) in spellings(&value) {
+        assert!(!shown.contains(&spelling), "{name} came through: {shown}");
+    }
+    assert!(hits(&stage) >= 12, "{}", hits(&stage));
+    stage.finish();
+}
+
+#[test]
+fn ex_5_mixed_json_escapes_in_a_json_answer_are_masked() {
+    let upstream = Upstream::plain(|seen| {
+        let value = seen
+            .header("authorization")
+            .trim_start_matches("Bearer ")
+            .to_owned();
+        let mixed: String = value
+            .bytes()
+            .enumerate()
+            .map(|(at, b)| match at % 3 {
+                0 => char::from(b).to_string(),
+                1 => format!("\\u{b:04x}"),
+                _ => format!("\\u{b:04X}"),
+            })
+            .collect();
+        Response::builder()
+            .header("content-type", "application/json")
+            .body(Bytes::from(format!("{{\"a\":\"{mixed}\"}}")))
+            .unwrap()
+    });
+    let (stage, _) = stage(upstream.port());
+    let done = execution(&run(&stage));
+    assert_eq!(done["result"]["a"], MASK, "{done}");
+    stage.finish();
+}
+
+#[test]
+fn ex_9_trace_and_connect_cannot_be_asked_for() {
+    let upstream = Upstream::echo();
+    let (stage, _) = stage(upstream.port());
+    let operator = stage.operator();
+    for method in ["TRACE", "TRACK", "CONNECT", "get", "PROPFIND"] {
+        let mut spec = tool("custom-trace", upstream.port());
+        spec["actionsJson"]["run"]["http"]["method"] = json!(method);
+        let reply = stage.send(&operator, "POST", "/v1/tools/custom", &spec);
+        assert_eq!(reply.refused(400), "bad_spec", "{method}");
+        let mut spec = tool("custom-trace", upstream.port());
+        spec["bindings"][0]["methods"] = json!(["GET", method]);
+        let reply = stage.send(&operator, "POST", "/v1/tools/custom", &spec);
+        assert_eq!(reply.refused(400), "bad_spec", "{method}");
+    }
+    // The open tool refuses the method before any credential is looked for.
+    for method in ["TRACE", "TRACK", "CONNECT"] {
+        let params = json!({"action": "request", "params": {"method": method, "host": "127.0.0.1", "path": "/"}});
+        let reply = stage.send(
+            &operator,
+            "POST",
+            "/v1/tools/generic-http/execute",
+            &params,
+        );
+        assert_eq!(reply.refused(400), "bad_params");
+    }
+    assert_eq!(upstream.accepted(), 0);
+    stage.finish();
+}
+
+#[test]
+fn ex_13_a_caller_chooses_neither_slot_nor_format_nor_anything_unknown() {
+    let upstream = Upstream::echo();
+    let (stage, _) = stage(upstream.port());
+    let operator = stage.operator();
+    for more in [
+        json!({"slots": {"apiKey": [{"query": "q"}]}}),
+        json!({"format": "X {apiKey}"}),
+        json!({"url": "http://127.0.0.1/"}),
+        json!({"baseUrl": "http://127.0.0.1/"}),
+        json!({"headers": {"authorization": "x"}}),
+        json!({"host": "127.0.0.1"}),
+        json!({"method": "POST"}),
+        json!({"msg": "sign this", "sub": "me", "scopes": ["all"]}),
+    ] {
+        let reply = stage.run(&operator, "custom-echo", &more);
+        assert_eq!(reply.status, 400, "{more}: {}", text(&reply));
+    }
+    for more in [
+        json!({"credentials": {"other": "value-of-a-field-that-is-not"}}),
+        json!({"credentialOverrides": {"other": "ECHO_KEY"}}),
+    ] {
+        let reply = stage.run(&operator, "custom-echo", &more);
+        assert_eq!(reply.refused(400), "unknown_field", "{more}");
+    }
+    let mut extra = with("ECHO_KEY");
+    extra["params"] = json!({"apiKey": "x", "authorization": "y"});
+    let reply = stage.run(&operator, "custom-echo", &extra);
+    assert_eq!(reply.refused(400), "bad_params");
+    assert_eq!(upstream.accepted(), 0, "nothing was dialled");
+    stage.finish();
+}
+
+#[test]
+fn ex_15_the_credential_is_in_the_head_before_a_large_body() {
+    let upstream = Raw::start(|_, stream| reply(stream, "", b"taken"));
+    let mut stage = Stage::new();
+    let operator = stage.operator();
+    let value = stage.secret(&operator, "ECHO_KEY", &json!({}));
+    let mut spec = tool("custom-echo", upstream.port());
+    let action = &mut spec["actionsJson"]["run"];
+    action["parameters"] = json!({"type": "object", "properties": {"text": {"type": "string"}}});
+    action["http"]["method"] = json!("POST");
+    action["http"]["json"] = json!({"text": "{text}"});
+    stage.install(&operator, &spec);
+    let mut more = with("ECHO_KEY");
+    more["params"] = json!({"text": "z".repeat(120 << 10)});
+    let reply = stage.run(&operator, "custom-echo", &more);
+    assert_eq!(execution(&reply)["success"], true);
+    let request = upstream.last();
+    assert!(request.len() > 120 << 10);
+    let head = head(&request).to_ascii_lowercase();
+    assert_eq!(head.matches("\r\nauthorization: ").count(), 1, "{head}");
+    assert_eq!(token(&request), value);
+    stage.finish();
+}
