@@ -237,19 +237,22 @@ fn basic(
         },
     };
     let mut pair = Zeroizing::new(Vec::new());
+    let mut is_ambiguous = false;
     with_other(&mut |other| {
         value.expose(|value| {
             let (user, password) = match role {
                 BasicRole::User => (value, other),
                 BasicRole::Password => (other, value),
             };
+            is_ambiguous = user.contains(&b':');
             pair.reserve_exact(user.len() + password.len() + 1);
             pair.extend_from_slice(user);
             pair.push(b':');
             pair.extend_from_slice(password);
         });
     })?;
-    if pair.split(|byte| *byte == b':').count() != 2 && role == BasicRole::User {
+    // The user ends at the first colon (RFC 7617); a password may have any.
+    if is_ambiguous {
         return Err(BrokerError::Placement(
             "the user half of a Basic credential has a colon",
         ));
