@@ -82,6 +82,7 @@ impl Broker {
     /// Forgets what could be forgotten, at sealing.
     pub fn forget(&self) {
         self.searchers.forget();
+        self.egress.close_idle();
     }
 
     /// Where a call would take its credentials from. Uses nothing.

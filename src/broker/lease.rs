@@ -1,12 +1,14 @@
 //! The values of one call, open; and what to search its answer for.
 //!
-//! Building the searcher costs more than everything else here together, so it is kept for a minute,
-//! keyed by the very versions it was built for. It holds spellings of the values: the cache is
-//! small, short-lived, wiped as it goes, and emptied at sealing.
+//! Building the searcher costs more than everything else here together, so it is kept for a minute at
+//! most, keyed by the very versions it was built for. It holds spellings of the values: the cache is
+//! small, swept without waiting for a call, wiped as it goes, and emptied at sealing.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
+use tokio::runtime::Handle;
 use zeroize::Zeroizing;
 
 use crate::audit::Recorded;
@@ -20,14 +22,29 @@ use super::BrokerError;
 use super::resolve::{Filled, Filling};
 use super::scrub::Patterns;
 
-/// How long a searcher is kept, in milliseconds.
+/// How long a searcher is kept at most, in milliseconds.
 const KEPT: i64 = 60_000;
+/// How often old ones are dropped. One that was there twice is old, so each is gone within [`KEPT`].
+const SWEEP: Duration = Duration::from_secs(30);
 /// The most searchers that are kept.
 const MOST: usize = 256;
 
 /// The searchers of recent calls.
 #[derive(Debug, Default)]
-pub(super) struct Searchers(Mutex<HashMap<Digest, (Patterns, Timestamp)>>);
+pub(super) struct Searchers(Arc<Mutex<Cache>>);
+
+#[derive(Debug, Default)]
+struct Cache {
+    kept: HashMap<Digest, Kept>,
+    sweeping: bool,
+}
+
+#[derive(Debug)]
+struct Kept {
+    patterns: Patterns,
+    made: Timestamp,
+    swept_once: bool,
+}
 
 /// The open values of one call.
 #[derive(Debug)]
@@ -39,24 +56,55 @@ pub(super) struct Lease {
 impl Searchers {
     /// Forgets all of them.
     pub(super) fn forget(&self) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
+        locked(&self.0).kept.clear();
     }
 
     fn get(&self, key: &Digest, now: Timestamp) -> Option<Patterns> {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.retain(|_, (_, made)| now.millis_since(*made).abs() < KEPT);
-        kept.get(key).map(|(patterns, _)| patterns.clone())
+        let cache = locked(&self.0);
+        let kept = cache.kept.get(key)?;
+        (now.millis_since(kept.made).abs() < KEPT).then(|| kept.patterns.clone())
     }
 
-    fn keep(&self, key: Digest, patterns: Patterns, now: Timestamp) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() >= MOST {
-            kept.clear();
+    fn keep(&self, key: Digest, patterns: Patterns, made: Timestamp) {
+        // Without a runtime nothing would drop it in time.
+        let Ok(runtime) = Handle::try_current() else {
+            return;
+        };
+        let mut cache = locked(&self.0);
+        if cache.kept.len() >= MOST {
+            cache.kept.clear();
         }
-        kept.insert(key, (patterns, now));
+        let kept = Kept {
+            patterns,
+            made,
+            swept_once: false,
+        };
+        cache.kept.insert(key, kept);
+        if !std::mem::replace(&mut cache.sweeping, true) {
+            runtime.spawn(sweep(Arc::downgrade(&self.0)));
+        }
+    }
+}
+
+fn locked(cache: &Mutex<Cache>) -> MutexGuard<'_, Cache> {
+    cache.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Drops old searchers even when no further call comes, until none is left.
+async fn sweep(cache: Weak<Mutex<Cache>>) {
+    loop {
+        tokio::time::sleep(SWEEP).await;
+        let Some(cache) = cache.upgrade() else {
+            return;
+        };
+        let mut cache = locked(&cache);
+        cache
+            .kept
+            .retain(|_, kept| !std::mem::replace(&mut kept.swept_once, true));
+        if cache.kept.is_empty() {
+            cache.sweeping = false;
+            return;
+        }
     }
 }
 

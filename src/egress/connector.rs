@@ -112,6 +112,11 @@ impl Egress {
         }
     }
 
+    /// Closes every connection that waits to be used again, whoever dialled it.
+    pub fn close_idle(&self) {
+        self.engine.pool.clear();
+    }
+
     /// Accepts `url` when every address of its host may be dialled under the binding's grant.
     ///
     /// # Errors

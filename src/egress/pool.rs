@@ -1,4 +1,8 @@
 //! Connections that wait to be used again.
+//!
+//! The buffer of one keeps the last request that it sent, credential and all, until the next or until
+//! it is closed: that bounds how long a value stays in memory, so none waits for long, and all are
+//! closed at sealing.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -94,6 +98,11 @@ impl Pool {
         }
     }
 
+    /// Closes all that wait.
+    pub(super) fn clear(&self) {
+        self.lock().clear();
+    }
+
     fn put(self: &Arc<Self>, key: PoolKey, link: Link) {
         if self.per_key == 0 {
             return;
@@ -119,7 +128,7 @@ impl Pool {
         if self.sweeping.swap(true, Ordering::AcqRel) {
             return;
         }
-        let (pool, every) = (Arc::downgrade(self), self.idle_for);
+        let (pool, every) = (Arc::downgrade(self), self.idle_for / 4);
         runtime.spawn(async move {
             loop {
                 sleep(every).await;
