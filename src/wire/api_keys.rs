@@ -1,5 +1,7 @@
 //! API keys.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -113,7 +115,7 @@ pub struct RotateApiKey {
 }
 
 /// A key that was just made: the only answer that ever holds its text.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CreatedApiKey {
     /// The key.
@@ -121,4 +123,13 @@ pub struct CreatedApiKey {
     pub api_key: ApiKey,
     /// The key's text. Shown this once.
     pub key: String,
+}
+
+impl fmt::Debug for CreatedApiKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("CreatedApiKey");
+        shown
+            .field("api_key", &self.api_key)
+            .finish_non_exhaustive()
+    }
 }

@@ -1,5 +1,7 @@
 //! Organisations and their members.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -167,7 +169,7 @@ pub struct AddMember {
 }
 
 /// A member that was just added.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AddedMember {
     /// The member.
@@ -176,6 +178,13 @@ pub struct AddedMember {
     /// Their first API key, when one was asked for. Shown this once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
+}
+
+impl fmt::Debug for AddedMember {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("AddedMember");
+        shown.field("member", &self.member).finish_non_exhaustive()
+    }
 }
 
 /// Changes a member's role.

@@ -1,5 +1,7 @@
 //! Secrets: metadata in answers, values in requests, and one answer that reveals.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -186,7 +188,7 @@ pub struct RotateSecret {
 }
 
 /// The one answer that holds a value.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RevealedSecret<'a> {
     /// The secret's name.
@@ -197,6 +199,16 @@ pub struct RevealedSecret<'a> {
     pub value: &'a str,
     /// The version that was revealed.
     pub version: u64,
+}
+
+impl fmt::Debug for RevealedSecret<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("RevealedSecret");
+        shown
+            .field("name", &self.name)
+            .field("version", &self.version)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The answer to deleting a secret.
