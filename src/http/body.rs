@@ -200,12 +200,13 @@ fn describe_query(message: &str) -> String {
     }
 }
 
+/// Whether a text has the form of a field's name and is shorter than tokens are.
 fn is_name(text: &str) -> bool {
     (1..=32).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
 /// Says what serde found without repeating what it quotes. Names of fields are repeated where they
-/// have the form of one.
+/// have the form of one and are shorter than tokens are.
 fn describe(message: &str, what: &str) -> String {
     let quoted = message.split('`').nth(1).unwrap_or_default();
     let name = if is_name(quoted) {
@@ -265,6 +266,20 @@ mod tests {
                 .contains("orgwide")
         );
         assert!(refusal::<wire::SetSecret>(r#"{"name":"A"}"#).contains("lacks the field value"));
+    }
+
+    #[test]
+    fn a_refused_query_names_no_value_either() {
+        let value = "c38oddhjqhtnmfdk6x4ees8jvlsojxhzmes6xyzp";
+        for message in [
+            format!("{value}: unknown field `{value}`, expected `all`"),
+            value.to_owned(),
+        ] {
+            let text = super::describe_query(&message);
+            assert!(!text.contains(value), "{text}");
+        }
+        let text = super::describe_query("lmit: unknown field `lmit`, expected `limit`");
+        assert!(text.contains("not known here: lmit"), "{text}");
     }
 
     #[test]

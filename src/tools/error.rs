@@ -165,10 +165,10 @@ pub(super) fn step_index(pointer: &str, index: usize) -> String {
 }
 
 /// A key that a caller chose, fit to be named in an error: a short plain word, else nothing of it.
-/// Whoever pastes a document or a blob in place of a key does not meet it again in an answer.
+/// Whoever pastes a document, a blob or a token in place of a key does not meet it again in an answer.
 pub(super) fn nameable(key: &str) -> &str {
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'$');
-    if (1..=64).contains(&key.len()) && key.bytes().all(plain) {
+    if (1..=32).contains(&key.len()) && key.bytes().all(plain) {
         key
     } else {
         "?"
