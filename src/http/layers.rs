@@ -118,14 +118,10 @@ pub(super) async fn guard(State(app): State<App>, request: Request, next: Next) 
     }
     // A page of another origin can reach a loopback port by a name of its own (DNS rebinding); it
     // cannot reach a Unix socket.
-    if !matches!(peer, Some(Peer::Unix { .. })) && !allowed(&app, &request) {
-        return ApiError::new(
-            StatusCode::MISDIRECTED_REQUEST,
-            "unknown_host",
-            "This broker does not answer for that Host.",
-            "Use the address it listens on, or add the name to public_hosts.",
-        )
-        .into_response();
+    if !matches!(peer, Some(Peer::Unix { .. }))
+        && let Some(refusal) = wrong_host(&app, &request)
+    {
+        return refusal;
     }
     if let Err(error) = path::check(request.uri().path()) {
         return error.into_response();
@@ -133,11 +129,53 @@ pub(super) async fn guard(State(app): State<App>, request: Request, next: Next) 
     next.run(request).await
 }
 
-fn allowed(app: &App, request: &Request) -> bool {
-    let mut hosts = request.headers().get_all(header::HOST).iter();
-    let (Some(host), None) = (hosts.next(), hosts.next()) else {
-        return false;
+/// Lets a change run to its end when its client goes away: what is committed must also take effect
+/// in memory, and an upstream that was sent a credential must be listened to until its outcome is
+/// on record. A handler that panics is a 500 here, and nobody else's.
+pub(super) async fn survive(request: Request, next: Next) -> Response {
+    if request.method().is_safe() {
+        return next.run(request).await;
+    }
+    let work = next.run(request);
+    let task = match request::id() {
+        Some(id) => tokio::spawn(request::within(id, work)),
+        None => tokio::spawn(work),
     };
+    task.await.unwrap_or_else(|_| ApiError::internal().into_response())
+}
+
+fn wrong_host(app: &App, request: &Request) -> Option<Response> {
+    match only_host(request) {
+        Some(host) if is_known(app, host) => None,
+        Some(_) => Some(
+            ApiError::new(
+                StatusCode::MISDIRECTED_REQUEST,
+                "unknown_host",
+                "This broker does not answer for that Host.",
+                "Use the address it listens on, or add the name to public_hosts.",
+            )
+            .into_response(),
+        ),
+        // RFC 9112, 3.2: whoever sends none or two may mean another request than we read.
+        None => {
+            let error = ApiError::bad_request("The request has no Host header, or several.");
+            let mut response = error.into_response();
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(header::CONNECTION, close);
+            Some(response)
+        }
+    }
+}
+
+fn only_host(request: &Request) -> Option<&HeaderValue> {
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (Some(host), None) => Some(host),
+        _ => None,
+    }
+}
+
+fn is_known(app: &App, host: &HeaderValue) -> bool {
     let Ok(host) = host.to_str() else {
         return false;
     };

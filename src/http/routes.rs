@@ -100,6 +100,7 @@ pub fn router(app: App) -> Router {
     routes
         .route("/v1/openapi.json", axum::routing::get(document))
         .layer(from_fn_with_state(app.clone(), idempotency::layer))
+        .layer(from_fn(layers::survive))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn_with_state(app.clone(), layers::guard))
