@@ -307,11 +307,7 @@ fn hs_4_a_members_own_tool_takes_shared_secrets_only_to_their_own_hosts() {
     let operator = stage.operator();
     let member = stage.broker.member("maker");
     stage.secret(&operator, "SHARED", &json!({"orgWide": true}));
-    stage.secret(
-        &operator,
-        "CUSTOM_TLS_API_KEY",
-        &json!({"orgWide": true}),
-    );
+    stage.secret(&operator, "CUSTOM_TLS_API_KEY", &json!({"orgWide": true}));
     let mut spec = tls_tool("custom-tls", upstream.port());
     spec["bindings"][0]
         .as_object_mut()
@@ -398,7 +394,8 @@ fn the_first_source_that_has_a_field_wins_and_explain_tells_which() {
         .send(&operator, "PUT", credentials, &json!({"apiKey": stored}))
         .expect(200);
 
-    let all = json!({"credentials": {"apiKey": brought}, "credentialOverrides": {"apiKey": "NAMED"}});
+    let all =
+        json!({"credentials": {"apiKey": brought}, "credentialOverrides": {"apiKey": "NAMED"}});
     resolves(&stage, &upstream, &all, "request", &brought);
     resolves(&stage, &upstream, &with("NAMED"), "override", &named);
     resolves(&stage, &upstream, &json!({}), "stored", &stored);
@@ -410,12 +407,7 @@ fn the_first_source_that_has_a_field_wins_and_explain_tells_which() {
         .delete("/v1/secrets/CUSTOM_X_API_KEY?orgWide=true")
         .expect(200);
     let explained = stage
-        .send(
-            &operator,
-            "POST",
-            "/v1/tools/custom-x/explain",
-            &json!({}),
-        )
+        .send(&operator, "POST", "/v1/tools/custom-x/explain", &json!({}))
         .expect(200);
     assert_eq!(explained["data"]["ready"], false);
     let field = &explained["data"]["fields"][0];
@@ -524,20 +516,11 @@ fn scope_expiry_and_own_hosts_of_a_secret_are_kept() {
         assert!(text(&reply).contains(why), "{}", text(&reply));
     }
     // By matching name, too: it is passed over, and explain says why.
-    stage.secret(
-        &operator,
-        "CUSTOM_X_API_KEY",
-        &json!({"scope": "agents"}),
-    );
+    stage.secret(&operator, "CUSTOM_X_API_KEY", &json!({"scope": "agents"}));
     let reply = stage.run(&operator, "custom-x", &json!({}));
     assert_eq!(reply.refused(409), "missing_credentials");
     let explained = stage
-        .send(
-            &operator,
-            "POST",
-            "/v1/tools/custom-x/explain",
-            &json!({}),
-        )
+        .send(&operator, "POST", "/v1/tools/custom-x/explain", &json!({}))
         .expect(200);
     let looked = explained["data"]["fields"][0]["lookedFor"]
         .as_array()
@@ -588,7 +571,10 @@ fn every_slot_reaches_the_upstream_and_is_masked_in_what_comes_back() {
         (json!({"basic": "password", "with": "api"}), json!({})),
         (json!({"basic": "user", "with": ""}), json!({})),
         (json!({"query": "key"}), json!({})),
-        (json!({"form": "key"}), json!({"method": "POST", "form": {"a": "b"}})),
+        (
+            json!({"form": "key"}),
+            json!({"method": "POST", "form": {"a": "b"}}),
+        ),
         (
             json!({"json": "/auth/key"}),
             json!({"method": "POST", "json": {"auth": {"x": 1}}}),

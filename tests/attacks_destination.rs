@@ -204,7 +204,8 @@ fn dc_10_no_spelling_of_a_path_leaves_the_paths_of_the_binding() {
     let mut spec = tool("custom-paths", upstream.port());
     spec["bindings"][0]["paths"] = json!(["/repos/*"]);
     let action = &mut spec["actionsJson"]["run"];
-    action["parameters"] = json!({"type": "object", "properties": {"repo": {"type": "string"}}, "required": ["repo"]});
+    action["parameters"] =
+        json!({"type": "object", "properties": {"repo": {"type": "string"}}, "required": ["repo"]});
     action["http"]["url"] = json!(format!(
         "http://127.0.0.1:{}/repos/{{repo}}",
         upstream.port()
@@ -437,11 +438,7 @@ fn dc_13_dc_14_another_port_method_path_or_scheme_is_refused_with_nothing_dialle
     assert_eq!(reply.refused(400), "bad_spec");
     assert!(text(&reply).contains("https"), "{}", text(&reply));
     // A secret that is bound more narrowly than the tool stays here.
-    stage.secret(
-        &operator,
-        "ELSEWHERE",
-        &json!({"hosts": ["api.good.test"]}),
-    );
+    stage.secret(&operator, "ELSEWHERE", &json!({"hosts": ["api.good.test"]}));
     stage.install(&operator, &tool("custom-x", port));
     let reply = stage.run(&operator, "custom-x", &with("ELSEWHERE"));
     assert_eq!(reply.refused(403), "binding_refused");

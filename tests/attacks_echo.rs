@@ -443,12 +443,7 @@ fn ex_9_trace_and_connect_cannot_be_asked_for() {
     // The open tool refuses the method before any credential is looked for.
     for method in ["TRACE", "TRACK", "CONNECT"] {
         let params = json!({"action": "request", "params": {"method": method, "host": "127.0.0.1", "path": "/"}});
-        let reply = stage.send(
-            &operator,
-            "POST",
-            "/v1/tools/generic-http/execute",
-            &params,
-        );
+        let reply = stage.send(&operator, "POST", "/v1/tools/generic-http/execute", &params);
         assert_eq!(reply.refused(400), "bad_params");
     }
     assert_eq!(upstream.accepted(), 0);

@@ -53,6 +53,15 @@ impl Canaries {
         None
     }
 
+    /// Every form of every planted text.
+    pub fn forms(&self) -> Vec<(String, &'static str, Vec<u8>)> {
+        let all = self.0.iter().flat_map(|canary| {
+            let form = |(form, bytes)| (canary.clone(), form, bytes);
+            forms(canary).into_iter().map(form)
+        });
+        all.collect()
+    }
+
     /// Fails when `bytes` hold any planted text.
     #[track_caller]
     pub fn absent_from(&self, what: &str, bytes: &[u8]) {

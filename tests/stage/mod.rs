@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each journey uses a part of the stage")]
 
 pub mod certificates;
+pub mod memory;
 pub mod raw;
 
 use std::cell::RefCell;
