@@ -136,12 +136,9 @@ pub(super) async fn survive(request: Request, next: Next) -> Response {
     if request.method().is_safe() {
         return next.run(request).await;
     }
-    let work = next.run(request);
-    let task = match request::id() {
-        Some(id) => tokio::spawn(request::within(id, work)),
-        None => tokio::spawn(work),
-    };
-    task.await.unwrap_or_else(|_| ApiError::internal().into_response())
+    let task = request::apart(next.run(request));
+    task.await
+        .unwrap_or_else(|_| ApiError::internal().into_response())
 }
 
 fn wrong_host(app: &App, request: &Request) -> Option<Response> {

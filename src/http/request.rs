@@ -1,7 +1,7 @@
 //! What is known of a request wherever it is needed: its id, who sent it, how its caller stands.
 
-use std::cell::Cell;
 use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::id::RequestId;
 
@@ -12,17 +12,29 @@ use super::limits::Standing;
 pub(super) struct Running {
     id: RequestId,
     peer: Option<IpAddr>,
-    standing: Cell<Option<Standing>>,
+    standing: Mutex<Option<Standing>>,
 }
 
 tokio::task_local! {
-    static RUNNING: Running;
+    static RUNNING: Arc<Running>;
 }
 
 /// Runs `work` as the request `id`, sent from `peer`.
 pub(super) async fn within<F: Future>(id: RequestId, peer: Option<IpAddr>, work: F) -> F::Output {
-    let standing = Cell::new(None);
-    RUNNING.scope(Running { id, peer, standing }, work).await
+    let standing = Mutex::new(None);
+    let running = Arc::new(Running { id, peer, standing });
+    RUNNING.scope(running, work).await
+}
+
+/// Runs `work` in a task of its own as part of the running request.
+pub(super) fn apart<F>(work: F) -> tokio::task::JoinHandle<F::Output>
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    match RUNNING.try_with(Arc::clone) {
+        Ok(running) => tokio::spawn(RUNNING.scope(running, work)),
+        Err(_) => tokio::spawn(work),
+    }
 }
 
 /// The id of the running request.
@@ -39,14 +51,25 @@ pub(super) fn peer() -> Option<IpAddr> {
 pub(super) fn note_standing(standing: Standing) {
     // Outside of a request there is nobody to tell.
     RUNNING
-        .try_with(|running| running.standing.set(Some(standing)))
+        .try_with(|running| {
+            let mut noted = running
+                .standing
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            *noted = Some(standing);
+        })
         .unwrap_or_default();
 }
 
 /// How the caller stands with their rate, once that was asked.
 pub(super) fn standing() -> Option<Standing> {
     RUNNING
-        .try_with(|running| running.standing.get())
+        .try_with(|running| {
+            *running
+                .standing
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+        })
         .ok()
         .flatten()
 }
