@@ -83,9 +83,14 @@ pub(crate) fn measure(effort: Effort, report: &mut Report) {
     let run = go(1, ours, &execute, effort.time);
     let added = run.p50 - floor.p50;
     say("execute", 1, &run, Some(added), String::new());
-    // What is left once the record, and a second leg over loopback, are taken away.
+    // What is left once the record is taken away. It is measured apart, so a disk that is busy with
+    // something else can make the difference meaningless; then nothing is claimed.
     let rest = added - (commit.p50 - bare.p50);
-    let bar = Report::verdict("≤ 40 µs", rest <= 40.0);
+    let bar = if rest < 0.0 {
+        "≤ 40 µs: not measurable, the disk varies too much".to_owned()
+    } else {
+        Report::verdict("≤ 40 µs", rest <= 40.0)
+    };
     let name = "execute, without the audit commit";
     say(name, 1, &run, Some(rest), bar);
     for clients in [16, 64] {

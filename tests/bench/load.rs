@@ -23,8 +23,6 @@ pub(crate) struct Outcome {
     pub(crate) p99: f64,
     /// Microseconds of processor time per request, of the server's process.
     pub(crate) cpu: f64,
-    /// Bytes of one answer's body.
-    pub(crate) bytes: usize,
 }
 
 /// A request as bytes.
@@ -75,6 +73,18 @@ pub(crate) fn run(
     runtime.block_on(drive(addr, pid, clients, time, make))
 }
 
+/// Bytes of the body of one answer.
+pub(crate) fn size(addr: SocketAddr, make: &Maker) -> usize {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let mut client = Connection::open(addr).await;
+        client.exchange(0, make).await
+    })
+}
+
 /// Sends exactly `count` requests; how long it took.
 pub(crate) fn send(addr: SocketAddr, clients: usize, count: u64, make: &Maker) -> Duration {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -121,14 +131,14 @@ async fn drive(
             let (next, make) = (Arc::clone(&next), Arc::clone(make));
             tokio::spawn(async move {
                 let mut client = Connection::open(addr).await;
-                let (mut took, mut bytes) = (Vec::new(), 0);
+                let mut took = Vec::new();
                 loop {
                     let n = next.fetch_add(1, Ordering::Relaxed);
                     let began = Instant::now();
-                    bytes = client.exchange(n, &make).await.max(bytes);
+                    client.exchange(n, &make).await;
                     let now = Instant::now();
                     if now >= end {
-                        return (took, bytes);
+                        return took;
                     }
                     if began >= start {
                         took.push(u32::try_from((now - began).as_nanos() / 100).unwrap());
@@ -141,12 +151,11 @@ async fn drive(
     let before = cpu(pid);
     tokio::time::sleep_until(end.into()).await;
     let used = cpu(pid) - before;
-    let (mut all, mut bytes) = (Vec::new(), 0);
+    let mut all = Vec::new();
     for task in tasks {
-        let (took, longest) = task.await.unwrap();
-        all.extend(took);
-        bytes = longest.max(bytes);
+        all.extend(task.await.unwrap());
     }
+    assert!(!all.is_empty(), "not one request was answered in {time:?}");
     all.sort_unstable();
     let at = |part: usize| f64::from(all[(all.len() * part / 100).min(all.len() - 1)]) / 10.0;
     let count = all.len() as f64;
@@ -155,7 +164,6 @@ async fn drive(
         p50: at(50),
         p99: at(99),
         cpu: used.as_secs_f64() * 1e6 / count,
-        bytes,
     }
 }
 

@@ -67,14 +67,15 @@ impl Report {
     }
 
     /// Writes `tests/bench/RESULTS.md`.
-    pub(crate) fn write(&self) {
+    pub(crate) fn write(&self, remark: &str) {
         let text = format!(
-            "# Results\n\nMade by `cargo bench --bench broker` on {}, {}.\n\
+            "# Results\n\nMade by `cargo bench --bench broker` on {}, {}.{remark} Load average at the end: {}.\n\
              Absolute figures drift between machines and hours; a ratio compares with a floor of the same\n\
              run. The load generator shares the machine with the server. CPU µs is the server process's\n\
              own time per request, user and system.\n{}",
             machine(),
             today(),
+            load(),
             self.tables()
         );
         std::fs::write(super::plots::folder().join("RESULTS.md"), text).unwrap();
@@ -101,6 +102,12 @@ fn machine() -> String {
         kib.unwrap_or(0) >> 20,
         kernel.trim()
     )
+}
+
+/// Who else is at work: more than the number of processors, and absolute figures mean little.
+fn load() -> String {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').take(3).collect::<Vec<_>>().join(", ")
 }
 
 fn today() -> String {

@@ -61,14 +61,7 @@ pub(crate) fn measure(effort: Effort, report: &mut Report) {
         ("set a new secret (durable)", None, set_secret(key, "NEW")),
     ];
     for (name, bar, make) in cases {
-        let size = load::run(
-            broker.addr(),
-            broker.server.pid(),
-            1,
-            effort.time / 20,
-            &make,
-        )
-        .bytes;
+        let size = load::size(broker.addr(), &make);
         let floor = Server::hello(size);
         let hello = load::same("GET", "/hello", None, "");
         for clients in [1, 16, 64] {
@@ -83,7 +76,11 @@ pub(crate) fn measure(effort: Effort, report: &mut Report) {
                 &make,
             );
             let again = load::run(floor.addr, floor.pid(), clients, effort.time / 2, &hello);
-            let floor = if again.rate > bare.rate { again } else { bare };
+            let floor = Outcome {
+                rate: f64::midpoint(bare.rate, again.rate),
+                cpu: f64::midpoint(bare.cpu, again.cpu),
+                ..bare
+            };
             record(report, name, clients, bar, &floor, &ours);
         }
     }
