@@ -124,7 +124,7 @@ impl Committer {
     /// Commits what can be committed of a group, and answers everyone.
     fn serve(&mut self, jobs: Vec<Job>) {
         let mut group = Group::new(&*self.engine, &self.mac, self.shared.state());
-        let mut accepted = vec![];
+        let (mut accepted, mut refused) = (vec![], vec![]);
         let usable = self.shared.usable();
         for job in jobs {
             let joined = usable
@@ -132,16 +132,19 @@ impl Committer {
                 .and_then(|()| group.join(job.batch, job.mark));
             match joined {
                 Ok(()) => accepted.push(job.answer),
-                Err(error) => reply(job.answer, Err(error)),
+                Err(error) => refused.push((job.answer, error)),
             }
         }
-        if accepted.is_empty() {
-            return;
+        if !accepted.is_empty() {
+            let (state, changes) = group.finish();
+            let outcome = self.commit(state, changes);
+            for answer in accepted {
+                reply(answer, outcome.clone());
+            }
         }
-        let (state, changes) = group.finish();
-        let outcome = self.commit(state, changes);
-        for answer in accepted {
-            reply(answer, outcome.clone());
+        // Only now can they read what stood in their way.
+        for (answer, error) in refused {
+            reply(answer, Err(error));
         }
     }
 
