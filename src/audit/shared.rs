@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
@@ -36,6 +36,10 @@ impl Work {
         self.intents.is_empty() && self.outcomes.is_empty() && self.checkpoints.is_empty()
     }
 
+    fn is_outcomes_only(&self) -> bool {
+        self.intents.is_empty() && self.checkpoints.is_empty() && !self.outcomes.is_empty()
+    }
+
     fn append(&mut self, other: &mut Self) {
         self.intents.append(&mut other.intents);
         self.outcomes.append(&mut other.outcomes);
@@ -48,8 +52,14 @@ struct Queue {
     work: Work,
     /// Whether the writer sleeps: only then is waking it worth a system call.
     idle: bool,
+    /// Whether it sleeps with outcomes in hand, waiting for an intent to share a sync with.
+    lingering: bool,
     closing: bool,
 }
+
+/// How long outcomes wait for an intent. Nobody waits for an outcome; a sync of its own would make
+/// the next intent wait for it.
+const LINGER: Duration = Duration::from_millis(5);
 
 /// How far the journal is durable.
 #[derive(Clone, Copy, Debug)]
@@ -182,7 +192,9 @@ impl Shared {
             return;
         }
         queue.work.outcomes.push_back(late);
-        self.notify(queue);
+        if !queue.lingering {
+            self.notify(queue);
+        }
     }
 
     /// Queues a wish for a checkpoint.
@@ -229,6 +241,17 @@ impl Shared {
                     .unwrap_or_else(PoisonError::into_inner),
             };
             queue.idle = false;
+        }
+        let until = Instant::now() + LINGER;
+        while queue.work.is_outcomes_only() && work.is_empty() && !queue.closing {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            (queue.idle, queue.lingering) = (true, true);
+            let woken = self.wake.wait_timeout(queue, left);
+            queue = woken.unwrap_or_else(PoisonError::into_inner).0;
+            (queue.idle, queue.lingering) = (false, false);
         }
         work.append(&mut queue.work);
         queue.closing
