@@ -177,3 +177,31 @@ fn nothing_is_unsafe_anywhere() {
     ));
     holds(nothing_is_unsafe, &["src", "tests"]);
 }
+
+/// The files that a page of the manual names: in backticks, from `tests/` or from within `src/`.
+fn named_files(page: &str) -> Vec<&str> {
+    let quoted = page.split('`').skip(1).step_by(2);
+    quoted.filter(|text| text.contains(".rs")).collect()
+}
+
+#[test]
+fn what_the_threats_are_shown_by_is_there() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let is_there = |name: &str| root.join("src").join(name).is_file() || root.join(name).is_file();
+    assert_eq!(
+        named_files("| `a/b.rs`, `Permit` | `c.rs`"),
+        ["a/b.rs", "c.rs"]
+    );
+    let page = include_str!("../src/manual/threats.md");
+    let table = page.lines().filter(|line| line.starts_with("| "));
+    let unshown: Vec<_> = table.filter(|row| named_files(row).is_empty()).collect();
+    assert_eq!(
+        unshown,
+        ["| attack | what stands in its way | where it is shown |"]
+    );
+    let gone: Vec<_> = named_files(page)
+        .into_iter()
+        .filter(|name| !is_there(name))
+        .collect();
+    assert!(gone.is_empty(), "{gone:?}");
+}

@@ -41,7 +41,11 @@ fn start() -> (Broker, CertificateDer<'static>, tempfile::TempDir) {
     rename(dir.path(), "cert");
     rename(dir.path(), "key");
     let (cert, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
-    let config = format!("[tls]\ncert = {cert:?}\nkey = {key:?}\n");
+    let config = format!(
+        "[tls]\ncert = \"{}\"\nkey = \"{}\"\n",
+        cert.display(),
+        key.display()
+    );
     let broker = Broker::with(Setup {
         config,
         ..Setup::default()

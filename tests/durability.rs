@@ -1,6 +1,7 @@
 //! Acknowledged is durable: the system calls of a broker under load, as strace saw them.
 //!
 //! strace must be installed (`apt-get install -y strace`); without it these tests fail.
+#![expect(clippy::too_many_lines, reason = "a journey is told in one piece")]
 
 mod harness;
 
@@ -21,6 +22,10 @@ enum Call {
     Synced(String),
     /// An answer with this request's id began to be written to a client.
     Answered(String),
+}
+
+fn is_segment(path: &str) -> bool {
+    Path::new(path).extension().is_some_and(|end| end == "log")
 }
 
 /// Reads `strace -f -y -ttt` output: whole calls, and calls that were interrupted by another's.
@@ -171,7 +176,7 @@ fn every_acknowledged_write_was_synced_in_store_and_journal_before_its_answer() 
     let store = broker.data().join("store/sled/db").display().to_string();
     let audit = broker.data().join("audit/").display().to_string();
     let is_store = |call: &Call| matches!(call, Call::Synced(path) if *path == store);
-    let is_audit = |call: &Call| matches!(call, Call::Synced(path) if path.starts_with(&audit) && path.ends_with(".log"));
+    let is_audit = |call: &Call| matches!(call, Call::Synced(path) if path.starts_with(&audit) && is_segment(path));
 
     let answers: Vec<usize> = calls
         .iter()
@@ -273,7 +278,7 @@ fn a_single_writer_pays_one_sync_of_each_for_each_write() {
             .iter()
             .filter_map(|call| match call {
                 Call::Synced(path) if *path == store => Some("store"),
-                Call::Synced(path) if path.ends_with(".log") => Some("journal"),
+                Call::Synced(path) if is_segment(path) => Some("journal"),
                 _ => None,
             })
             .collect();

@@ -13,7 +13,6 @@ fn slots(broker: &Broker) -> Vec<Value> {
 }
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "one story, from start to end")]
 fn a_passphrase_takes_the_place_of_the_key_file_and_opens_a_sealed_start() {
     let mut canaries = Canaries::new();
     let value = canaries.value();

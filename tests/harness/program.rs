@@ -49,8 +49,8 @@ impl Broker {
     pub fn runs(&self, arguments: &[&str], input: Option<&str>) -> Ran {
         let config = self.path("broker.toml").display().to_string();
         let socket = self.socket().display().to_string();
-        let mut all = arguments.to_vec();
-        all.extend(["--config", &config, "--socket", &socket]);
+        let mut all = vec!["--config", &config, "--socket", &socket];
+        all.extend(arguments);
         run(self.folder().path(), &all, input)
     }
 }

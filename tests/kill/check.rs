@@ -8,7 +8,7 @@ use crate::harness::{Broker, Client};
 use crate::writes::{What, Write};
 
 /// Every record of the journal after `seq`, by request.
-pub fn journal(operator: &Client, after: u64) -> HashSet<String> {
+pub(super) fn journal(operator: &Client, after: u64) -> HashSet<String> {
     let mut requests = HashSet::new();
     let mut cursor = String::new();
     loop {
@@ -29,14 +29,14 @@ pub fn journal(operator: &Client, after: u64) -> HashSet<String> {
     }
 }
 
-pub fn head(operator: &Client) -> u64 {
+pub(super) fn head(operator: &Client) -> u64 {
     operator.get("/v1/audit/head").expect(200)["data"]["seq"]
         .as_u64()
         .unwrap()
 }
 
 /// What lists show after a restart.
-pub struct Listed {
+pub(super) struct Listed {
     keys: HashSet<String>,
     installed: HashSet<String>,
 }
@@ -59,7 +59,7 @@ impl Listed {
 }
 
 /// Whether the write is there; fails when it is there in part or wrong.
-pub fn is_there(
+pub(super) fn is_there(
     write: &Write,
     operator: &Client,
     anonymous: &Client,
@@ -101,7 +101,7 @@ pub fn is_there(
 }
 
 /// The value in force is that of the last acknowledged rotation, or of the one under way.
-pub fn rotations(writes: &[Write], operator: &Client, requests: &HashSet<String>) {
+pub(super) fn rotations(writes: &[Write], operator: &Client, requests: &HashSet<String>) {
     for at in 4..6 {
         let mine = format!("ROTATED_{at}");
         let of_mine: Vec<_> = writes
@@ -143,7 +143,7 @@ pub fn rotations(writes: &[Write], operator: &Client, requests: &HashSet<String>
     }
 }
 
-pub fn check(writes: &[Write], broker: &Broker, requests: Option<&HashSet<String>>) {
+pub(super) fn check(writes: &[Write], broker: &Broker, requests: Option<&HashSet<String>>) {
     let (operator, anonymous) = (broker.operator(), broker.anonymous());
     let listed = Listed::of(&operator);
     std::thread::scope(|scope| {
@@ -166,7 +166,7 @@ pub fn check(writes: &[Write], broker: &Broker, requests: Option<&HashSet<String
     });
 }
 
-pub fn verify(operator: &Client) {
+pub(super) fn verify(operator: &Client) {
     let found = operator.send("POST", "/v1/audit/verify", None).expect(200);
     let state = found["data"]["state"].as_str().unwrap();
     assert!(

@@ -23,6 +23,7 @@ use writes::{Ledger, What, start_of, write};
 const ROUNDS: usize = 20;
 const WRITERS: usize = 10;
 
+#[expect(clippy::disallowed_methods, reason = "who runs it says how long")]
 fn folders() -> usize {
     if std::env::var_os("RUNTOOLS_SLOW").is_some() {
         10
@@ -66,6 +67,7 @@ fn write_and_kill(broker: &mut Broker, ledger: &Ledger, port: u16) {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a journey is told in one piece")]
 fn what_was_acknowledged_outlives_a_kill_at_any_moment() {
     let (mut acknowledged, mut cut, mut present) = (0, 0, 0);
     let mut longest = Duration::ZERO;

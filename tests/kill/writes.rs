@@ -10,22 +10,22 @@ use serde_json::{Value, json};
 use crate::harness::Client;
 use crate::harness::crm::{crm_call, crm_named};
 
-pub fn new_request() -> String {
+pub(super) fn new_request() -> String {
     let random: &dyn Random = &SystemRandom;
     RequestId::from_random(random.bytes().unwrap()).to_string()
 }
 
 /// One write that was sent.
 #[derive(Clone, Debug)]
-pub struct Write {
-    pub request: String,
-    pub what: What,
-    pub acknowledged: bool,
-    pub round: usize,
+pub(super) struct Write {
+    pub(super) request: String,
+    pub(super) what: What,
+    pub(super) acknowledged: bool,
+    pub(super) round: usize,
 }
 
 #[derive(Clone, Debug)]
-pub enum What {
+pub(super) enum What {
     Secret {
         name: String,
         value: String,
@@ -50,19 +50,19 @@ pub enum What {
     },
 }
 
-pub static SERIAL: AtomicUsize = AtomicUsize::new(0);
+pub(super) static SERIAL: AtomicUsize = AtomicUsize::new(0);
 
-pub fn serial() -> usize {
+pub(super) fn serial() -> usize {
     SERIAL.fetch_add(1, Ordering::Relaxed)
 }
 
 /// What writer `at` writes next, and how.
-pub fn next(at: usize, port: u16, before: Option<&What>) -> (What, String, Value) {
+pub(super) fn next(at: usize, port: u16, before: Option<&What>) -> (What, String, Value) {
     let n = serial();
     let value = format!("value-{n:06}-abcdefghijklmnopqrstuvwxyz");
     match at {
         0..4 => {
-            let (name, wide) = (format!("KILL_{n}"), at % 2 == 0);
+            let (name, wide) = (format!("KILL_{n}"), at.is_multiple_of(2));
             let body = json!({"name": name, "value": value, "orgWide": wide, "category": "custom"});
             (What::Secret { name, value }, "/v1/secrets".into(), body)
         }
@@ -94,17 +94,16 @@ pub fn next(at: usize, port: u16, before: Option<&What>) -> (What, String, Value
                 body,
             )
         }
-        8 => match before {
-            Some(What::Tool { slug }) => {
+        8 => {
+            if let Some(What::Tool { slug }) = before {
                 let path = format!("/v1/tools/{slug}/install");
                 (What::Install { slug: slug.clone() }, path, json!({}))
-            }
-            _ => {
+            } else {
                 let slug = format!("custom-k{n}");
                 let body = crm_named(&slug, port);
                 (What::Tool { slug }, "/v1/tools/custom".into(), body)
             }
-        },
+        }
         _ => {
             let email = format!("person{n}@example.com");
             let body = crm_call(&email, "CRM_KEY");
@@ -115,7 +114,7 @@ pub fn next(at: usize, port: u16, before: Option<&What>) -> (What, String, Value
 }
 
 /// Writes until the broker is gone.
-pub fn write(
+pub(super) fn write(
     at: usize,
     port: u16,
     client: &Client,
@@ -149,20 +148,20 @@ pub fn write(
     }
 }
 
-pub struct Ledger {
-    pub writes: Mutex<Vec<Write>>,
-    pub round: usize,
+pub(super) struct Ledger {
+    pub(super) writes: Mutex<Vec<Write>>,
+    pub(super) round: usize,
 }
 
 impl Ledger {
-    pub fn sent(&self, mut write: Write) -> usize {
+    pub(super) fn sent(&self, mut write: Write) -> usize {
         write.round = self.round;
         let mut writes = self.writes.lock().unwrap();
         writes.push(write);
         writes.len() - 1
     }
 
-    pub fn done(&self, number: usize, made: Option<String>) {
+    pub(super) fn done(&self, number: usize, made: Option<String>) {
         let write = &mut self.writes.lock().unwrap()[number];
         write.acknowledged = true;
         if let What::ApiKey { key, .. } = &mut write.what {
@@ -170,7 +169,7 @@ impl Ledger {
         }
     }
 
-    pub fn of_round(&self, round: usize) -> Vec<Write> {
+    pub(super) fn of_round(&self, round: usize) -> Vec<Write> {
         let writes = self.writes.lock().unwrap();
         writes
             .iter()
@@ -181,7 +180,7 @@ impl Ledger {
 }
 
 /// The newest rotation of each writer's secret that must or may be in force.
-pub fn start_of(at: usize, operator: &Client) -> Option<What> {
+pub(super) fn start_of(at: usize, operator: &Client) -> Option<What> {
     let name = format!("ROTATED_{at}");
     if !(4..6).contains(&at) {
         return None;

@@ -1,5 +1,10 @@
 //! A broker under attack, and the oracle over everything that it lets out.
-#![allow(dead_code, reason = "each journey uses a part of the stage")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    unused_imports,
+    reason = "each journey uses a part of the stage"
+)]
 
 pub mod certificates;
 pub mod memory;

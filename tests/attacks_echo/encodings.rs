@@ -1,0 +1,270 @@
+//! Echoes that are compressed, cut up or spelled differently (EX-3, EX-4, EX-5).
+
+use std::io::Write;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use bytes::Bytes;
+use http::Response;
+use serde_json::json;
+
+use crate::harness::Upstream;
+use crate::stage::raw::token;
+use crate::stage::{Raw, Stage, execution, tool};
+use crate::{FIXTURE, MASK, hits, rss_kib, run, stage};
+
+#[test]
+fn ex_3_compressed_echoes_are_decoded_and_masked() {
+    use flate2::Compression;
+    let plain = format!("say {FIXTURE} twice: {FIXTURE}");
+    let mask = "*".repeat(FIXTURE.len());
+    let shown = format!("say {mask} twice: {mask}");
+    let gzip = |bytes: &[u8]| {
+        let mut writer = flate2::write::GzEncoder::new(Vec::new(), Compression::default());
+        writer.write_all(bytes).unwrap();
+        writer.finish().unwrap()
+    };
+    let zlib = |bytes: &[u8]| {
+        let mut writer = flate2::write::ZlibEncoder::new(Vec::new(), Compression::default());
+        writer.write_all(bytes).unwrap();
+        writer.finish().unwrap()
+    };
+    let fixture = |name: &str| std::fs::read(format!("tests/fixtures/encodings/{name}")).unwrap();
+    let bodies = [
+        ("gzip", gzip(plain.as_bytes())),
+        ("x-gzip", gzip(plain.as_bytes())),
+        ("deflate", zlib(plain.as_bytes())),
+        ("gzip, deflate", zlib(&gzip(plain.as_bytes()))),
+        ("br", fixture("small.br")),
+        ("zstd", fixture("small.zst")),
+        ("identity", plain.clone().into_bytes()),
+    ];
+    for (encoding, body) in bodies {
+        let upstream = Upstream::plain(move |_| {
+            Response::builder()
+                .header("content-type", "text/plain")
+                .header("content-encoding", encoding)
+                .body(Bytes::from(body.clone()))
+                .unwrap()
+        });
+        let stage = compressed(upstream.port());
+        let done = execution(&run(&stage));
+        assert_eq!(
+            done["result"]["text"].as_str(),
+            Some(shown.as_str()),
+            "{encoding}: {done}"
+        );
+        stage.finish();
+    }
+    // Two encodings on top of one another, with a larger text.
+    let upstream = Upstream::plain(move |_| {
+        Response::builder()
+            .header("content-encoding", "gzip, br")
+            .body(Bytes::from(fixture("text.gz.br")))
+            .unwrap()
+    });
+    let stage = compressed(upstream.port());
+    let done = execution(&run(&stage));
+    let shown = done["result"]["text"].as_str().unwrap();
+    assert!(shown.starts_with(&mask) && shown.ends_with(&mask) && shown.len() > 100_000);
+    stage.finish();
+}
+
+/// A broker whose secret has the value that the fixtures hold.
+fn compressed(port: u16) -> Stage {
+    let mut stage = Stage::new();
+    let operator = stage.operator();
+    stage.canaries.also(FIXTURE);
+    stage.secret_of(&operator, "ECHO_KEY", FIXTURE, &json!({}));
+    stage.install(&operator, &tool("custom-echo", port));
+    stage
+}
+
+#[test]
+fn ex_3_unknown_lying_and_truncated_encodings_are_never_passed_on() {
+    let bodies: [(&str, &[u8]); 5] = [
+        ("compress", b"\x1f\x9d\x90say canary/7f3+Zq=9"),
+        ("gzip, made-up", b"canary/7f3+Zq=9"),
+        ("gzip", b"canary/7f3+Zq=9 is no gzip"),
+        ("br", b"\xff\xff\xffcanary/7f3+Zq=9"),
+        ("gzip", &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 0x4b]),
+    ];
+    for (encoding, body) in bodies {
+        let upstream = Upstream::plain(move |_| {
+            Response::builder()
+                .header("content-encoding", encoding)
+                .body(Bytes::from_static(body))
+                .unwrap()
+        });
+        let stage = compressed(upstream.port());
+        let done = execution(&run(&stage));
+        assert_eq!(done["success"], false, "{encoding}: {done}");
+        let code = done["error"]["code"].as_str().unwrap();
+        assert!(
+            ["unscannable", "upstream_protocol"].contains(&code),
+            "{encoding}: {done}"
+        );
+        stage.finish();
+    }
+}
+
+#[test]
+fn ex_3_a_decompression_bomb_ends_as_too_large() {
+    for (encoding, name) in [("br", "zeros-64m.br"), ("zstd", "zeros-64m.zst")] {
+        let bomb = std::fs::read(format!("tests/fixtures/encodings/{name}")).unwrap();
+        let upstream = Upstream::plain(move |_| {
+            Response::builder()
+                .header("content-encoding", encoding)
+                .body(Bytes::from(bomb.clone()))
+                .unwrap()
+        });
+        let (stage, _) = stage(upstream.port());
+        let before = rss_kib(stage.broker.pid(), "VmRSS");
+        let done = execution(&run(&stage));
+        assert_eq!(done["error"]["code"], "upstream_too_large", "{done}");
+        let peak = rss_kib(stage.broker.pid(), "VmHWM");
+        assert!(
+            peak - before < 40 << 10,
+            "{encoding}: it grew by {} KiB",
+            peak - before
+        );
+        stage.finish();
+    }
+}
+
+#[test]
+fn ex_4_a_value_split_one_byte_per_chunk_and_at_every_point_is_masked() {
+    // Each request splits at another point; the first sends every byte alone.
+    let count = AtomicUsize::new(0);
+    let upstream = Raw::start(move |request, stream| {
+        let value = token(request).into_bytes();
+        let at = count.fetch_add(1, Ordering::SeqCst);
+        let pieces: Vec<&[u8]> = if at == 0 {
+            value.chunks(1).collect()
+        } else {
+            let (left, right) = value.split_at(at);
+            vec![left, right]
+        };
+        let mut send = |bytes: &[u8]| {
+            drop(stream.write_all(bytes));
+            drop(stream.flush());
+        };
+        send(
+            b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ntransfer-encoding: chunked\r\n\r\n1\r\n<\r\n",
+        );
+        for piece in pieces {
+            send(format!("{:x}\r", piece.len()).as_bytes());
+            send(b"\n");
+            send(piece);
+            send(b"\r\n");
+        }
+        send(b"1\r\n>\r\n0\r\n\r\n");
+    });
+    let (stage, value) = stage(upstream.port());
+    for at in 0..value.len() {
+        let done = execution(&run(&stage));
+        assert_eq!(
+            done["result"]["text"],
+            format!("<{MASK}>"),
+            "split at {at}: {done}"
+        );
+    }
+    stage.finish();
+}
+
+#[test]
+fn ex_4_trailers_never_reach_the_caller_unmasked() {
+    let upstream = Raw::start(|request, stream| {
+        let value = token(request);
+        let answer = format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ntrailer: x-echo\r\n\
+             transfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nx-echo: {value}\r\n\r\n"
+        );
+        drop(stream.write_all(answer.as_bytes()));
+    });
+    let (stage, _) = stage(upstream.port());
+    let done = execution(&run(&stage));
+    assert_eq!(done["result"]["text"], "ok");
+    stage.finish();
+}
+
+/// Every spelling in which the value may come back.
+fn spellings(value: &str) -> Vec<(String, String)> {
+    let bytes = value.as_bytes();
+    let per_byte = |f: &dyn Fn(u8) -> String| bytes.iter().map(|b| f(*b)).collect::<String>();
+    let mut all = vec![
+        ("text".to_owned(), value.to_owned()),
+        (
+            "base64url".to_owned(),
+            URL_SAFE_NO_PAD.encode(format!("u:{value}")),
+        ),
+        ("hex".to_owned(), per_byte(&|b| format!("{b:02x}"))),
+        ("HEX".to_owned(), per_byte(&|b| format!("{b:02X}"))),
+        ("percent".to_owned(), per_byte(&|b| format!("%{b:02x}"))),
+        ("PERCENT".to_owned(), per_byte(&|b| format!("%{b:02X}"))),
+        ("unicode".to_owned(), per_byte(&|b| format!("\\u{b:04x}"))),
+        ("UNICODE".to_owned(), per_byte(&|b| format!("\\u{b:04X}"))),
+        ("entity".to_owned(), per_byte(&|b| format!("&#{b};"))),
+        ("hex entity".to_owned(), per_byte(&|b| format!("&#x{b:x};"))),
+    ];
+    for before in ["", "x", "xy"] {
+        let blob = STANDARD.encode(format!("{before}{value}zz"));
+        all.push((format!("base64 after {}", before.len()), blob));
+    }
+    all
+}
+
+#[test]
+fn ex_5_every_encoding_of_an_echo_is_masked() {
+    let upstream = Upstream::plain(|seen| {
+        let value = seen
+            .header("authorization")
+            .trim_start_matches("Bearer ")
+            .to_owned();
+        let lines: String = spellings(&value)
+            .iter()
+            .map(|(_, s)| format!("<{s}>\n"))
+            .collect();
+        Response::builder()
+            .header("content-type", "text/plain")
+            .body(Bytes::from(lines))
+            .unwrap()
+    });
+    let (stage, value) = stage(upstream.port());
+    let reply = run(&stage);
+    let done = execution(&reply);
+    let shown = done["result"]["text"].as_str().unwrap();
+    for (name, spelling) in spellings(&value) {
+        assert!(!shown.contains(&spelling), "{name} came through: {shown}");
+    }
+    assert!(hits(&stage) >= 12, "{}", hits(&stage));
+    stage.finish();
+}
+
+#[test]
+fn ex_5_mixed_json_escapes_in_a_json_answer_are_masked() {
+    let upstream = Upstream::plain(|seen| {
+        let value = seen
+            .header("authorization")
+            .trim_start_matches("Bearer ")
+            .to_owned();
+        let mixed: String = value
+            .bytes()
+            .enumerate()
+            .map(|(at, b)| match at % 3 {
+                0 => char::from(b).to_string(),
+                1 => format!("\\u{b:04x}"),
+                _ => format!("\\u{b:04X}"),
+            })
+            .collect();
+        Response::builder()
+            .header("content-type", "application/json")
+            .body(Bytes::from(format!("{{\"a\":\"{mixed}\"}}")))
+            .unwrap()
+    });
+    let (stage, _) = stage(upstream.port());
+    let done = execution(&run(&stage));
+    assert_eq!(done["result"]["a"], MASK, "{done}");
+    stage.finish();
+}
