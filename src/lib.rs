@@ -1,4 +1,24 @@
-//! RunTools Broker.
+//! RunTools Broker keeps an organisation's secrets sealed, and uses them for callers instead of handing
+//! them out: a tool says where a credential may go, the broker puts it there and masks it in what
+//! comes back. Nothing is used before a durable record in the journal says so.
+//!
+//! A module imports only what stands to its left:
+//!
+//! ```text
+//! secret name id clock wire │ crypto custody store audit egress policy │ vault directory tools broker │ http client config telemetry hardening daemon │ bin
+//!           words           │               machines                   │           journeys           │                   surface                     │
+//! ```
+//!
+//! The life of a call, in five links:
+//!
+//! 1. [`http`] recognises the caller, and [`policy::check`] gives a [`policy::Permit`].
+//! 2. [`tools`] renders the action, and finds the binding that says where a credential may go.
+//! 3. [`egress`] admits the address, connects, and verifies the peer.
+//! 4. [`audit`] records the intent durably; only then [`vault`] opens the values.
+//! 5. [`broker`] places them, sends, and scrubs the answer with [`broker::scrub`].
+//!
+//! Read next: [`manual::architecture`] for where things are and why, [`manual::threats`] for what is
+//! promised and where it is shown, and [`broker`] for the order of a call.
 #![warn(
     clippy::unwrap_used,
     clippy::expect_used,

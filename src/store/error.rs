@@ -103,13 +103,15 @@ impl StoreError {
                 "Check that the right data directory is mounted. If its content is lost, restore the newest backup."
             }
             Self::AnchorMissing => {
-                "Put the anchor file back beside the data directory. If it is lost, nothing can tell whether this store is the newest: restore from a backup, which makes a new anchor."
+                "Put back data/ and keys/ of one copy: the anchor file is data/anchor. Without it nothing can tell whether this store is the newest."
             }
             Self::AnchorDamaged => {
-                "Put back the anchor file that belongs to this data directory, or restore from a backup, which makes a new one."
+                "Put back data/ and keys/ of one copy: the anchor file is data/anchor."
             }
-            Self::NotCreated => "Start the broker once with `init`, or check the data directory.",
-            Self::NotEmpty => "Start without `init`, or choose an empty data directory.",
+            Self::NotCreated => {
+                "Start runtools-broker; the first start makes it. If there was one, check data_dir."
+            }
+            Self::NotEmpty => "Start runtools-broker as it is, or choose an empty data_dir.",
             Self::Precondition => "Read the record again and repeat the change.",
             Self::TooLarge { .. } => "Store a shorter value.",
             Self::BatchTooLarge { .. } => "Do the same in several smaller steps.",

@@ -16,13 +16,6 @@ use crate::http::serve::{Cut, Observer, Rejection};
 type Label = (&'static str, &'static str);
 type Counters<const N: usize> = Family<[Label; N], Counter>;
 
-/// What an HTTP request is counted by. `route` is the template, never the path.
-pub type HttpLabels = [Label; 3];
-/// What a refused sign-in is counted by.
-pub type AuthFailureLabels = [Label; 2];
-/// What an operation is counted by.
-pub type OutcomeLabels = [Label; 2];
-
 const SECONDS: [f64; 13] = [
     0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0,
 ];
@@ -41,8 +34,6 @@ pub struct Metrics {
     uptime: Gauge<f64, AtomicU64>,
     http_requests: Counters<3>,
     http_seconds: Histogram,
-    /// Requests between their header and the end of their response.
-    pub http_inflight: Gauge,
     connections_open: Gauge,
     connections_rejected: Family<[Label; 1], Counter>,
     connections_cut: Family<[Label; 1], Counter>,
@@ -50,7 +41,7 @@ pub struct Metrics {
     /// Credentials locked after too many failures.
     pub auth_lockouts: Counter,
     rate_limited: Counters<1>,
-    secret_operations: Counters<2>,
+    operations: Counters<2>,
     tool_executions: Counters<1>,
     /// Audit records that are durable.
     pub audit_records: Counter,
@@ -107,14 +98,13 @@ impl Metrics {
                 "Seconds from a request's header to the end of its handler",
                 Histogram::new(SECONDS),
             ),
-            http_inflight: s.zero("http_inflight_requests", "Requests that are running"),
             connections_open: s.zero("connections_open", "Open connections"),
             connections_rejected: s.zero("connections_rejected", "Connections not taken"),
             connections_cut: s.zero("connections_cut", "Connections closed on their client"),
             auth_failures: s.zero("auth_failures", "Refused credentials"),
             auth_lockouts: s.zero("auth_lockouts", "Credentials locked after failures"),
             rate_limited: s.zero("rate_limited", "Requests refused for their rate"),
-            secret_operations: s.zero("secret_operations", "Operations on secrets"),
+            operations: s.zero("operations", "Operations that the journal records"),
             tool_executions: s.zero("tool_executions", "Tool executions"),
             audit_records: s.zero("audit_records", "Durable audit records"),
             audit_write_failures: s.zero("audit_write_failures", "Audit records not written"),
@@ -194,15 +184,9 @@ impl Metrics {
         self.http_seconds.observe(seconds);
     }
 
-    /// The counter of one kind of request, to be kept by whoever counts it often.
-    #[must_use]
-    pub fn http_counter(&self, labels: HttpLabels) -> Counter {
-        self.http_requests.get_or_create_owned(&labels)
-    }
-
     /// A credential was refused.
     pub fn auth_failure(&self, method: &'static str, reason: &'static str) {
-        let labels: AuthFailureLabels = [("method", method), ("reason", reason)];
+        let labels = [("method", method), ("reason", reason)];
         self.auth_failures.get_or_create(&labels).inc();
     }
 
@@ -211,10 +195,10 @@ impl Metrics {
         self.rate_limited.get_or_create(&[("scope", scope)]).inc();
     }
 
-    /// Something was done with a secret, or not.
-    pub fn secret_operation(&self, op: &'static str, outcome: &'static str) {
-        let labels: OutcomeLabels = [("op", op), ("outcome", outcome)];
-        self.secret_operations.get_or_create(&labels).inc();
+    /// Something was done that the journal records, or not.
+    pub fn operation(&self, op: &'static str, outcome: &'static str) {
+        let labels = [("op", op), ("outcome", outcome)];
+        self.operations.get_or_create(&labels).inc();
     }
 
     /// A tool was run, or not.
@@ -275,7 +259,7 @@ mod tests {
         metrics.http_request("/v1/secrets/{name}", "GET", "200", 0.003);
         metrics.auth_failure("api_key", "unknown");
         metrics.rate_limited("source");
-        metrics.secret_operation("set", "ok");
+        metrics.operation("set", "ok");
         metrics.tool_execution("ok");
         metrics.opened();
         metrics.rejected(Rejection::Source);
@@ -290,7 +274,6 @@ mod tests {
             "runtools_ready 0",
             "runtools_http_requests_total{route=\"/v1/secrets/{name}\",method=\"GET\",code=\"200\"} 1",
             "runtools_http_request_duration_seconds_bucket{le=\"0.005\"} 1",
-            "runtools_http_inflight_requests 0",
             "runtools_connections_open 1",
             "runtools_connections_rejected_total{reason=\"source\"} 1",
             "runtools_connections_rejected_total{reason=\"connections\"} 0",
@@ -298,7 +281,7 @@ mod tests {
             "runtools_auth_failures_total{method=\"api_key\",reason=\"unknown\"} 1",
             "runtools_auth_lockouts_total 0",
             "runtools_rate_limited_total{scope=\"source\"} 1",
-            "runtools_secret_operations_total{op=\"set\",outcome=\"ok\"} 1",
+            "runtools_operations_total{op=\"set\",outcome=\"ok\"} 1",
             "runtools_tool_executions_total{outcome=\"ok\"} 1",
             "runtools_audit_records_total 0",
             "runtools_audit_write_failures_total 0",

@@ -8,4 +8,4 @@ mod meter;
 mod metrics;
 
 pub use logs::LogHandle;
-pub use metrics::{AuthFailureLabels, HttpLabels, Metrics, OutcomeLabels};
+pub use metrics::Metrics;

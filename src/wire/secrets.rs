@@ -166,8 +166,9 @@ pub struct UpdateSecret {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Vec<String>>)]
     pub hosts: Option<Vec<HostPattern>>,
-    /// Whether its value can be revealed where policy allows. Only an owner or admin may set it, and
-    /// once false it stays false until the value is rotated.
+    /// Whether its value can be revealed where policy allows. Only an owner or admin may set it.
+    /// Once false it stays false: only setting the secret anew, with a new value and `revealable`
+    /// true, makes it true again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revealable: Option<bool>,
     /// An RFC 3339 time, a span such as `90d`, or `never`.

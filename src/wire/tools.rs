@@ -7,6 +7,9 @@ use utoipa::ToSchema;
 
 use crate::secret::Secret;
 
+/// The largest specification of a custom tool, in bytes.
+pub const MAX_SPEC_BYTES: usize = 256 * 1024;
+
 /// Who can see a custom tool.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]

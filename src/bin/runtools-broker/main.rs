@@ -26,11 +26,11 @@ mod slots;
 #[path = "../runtools/start.rs"]
 mod start;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use runtools_broker::client::{ClientEnv, Exit, Outcome, Session};
-use runtools_broker::config::Flags;
 use runtools_broker::hardening::Report;
 
 /// Freed memory is wiped: what a library forgot to wipe is gone with it.
@@ -53,11 +53,11 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve (the default)
-    Serve,
+    Serve(serve::ServeArgs),
     /// Play the whole story with a broker that is gone afterwards
     Demo,
     /// Examine this installation, and say what to mend
-    Doctor,
+    Doctor(serve::ServeArgs),
     /// Print the OpenAPI 3.1 document of the API
     Openapi,
     /// Unseal the vault with a passphrase
@@ -96,23 +96,33 @@ fn main() -> ExitCode {
     };
     let options = cli.global.options();
     match cli.command {
-        None | Some(Command::Serve) => serve::run(&cli.serve, options.socket, &report),
+        None => serve::run(&cli.serve, options.socket, &report),
+        Some(Command::Serve(args)) => serve::run(&args.over(cli.serve), options.socket, &report),
         Some(Command::Openapi) => serve::openapi(),
         Some(Command::Demo) => demo::run(&Session::new(options, ClientEnv::read()), &report),
         Some(command) => {
-            let flags = cli.serve.flags(options.socket.clone());
+            let socket = options.socket.clone();
             let session = Session::new(options, ClientEnv::read());
-            let verb = run(command, &flags, &report, &session);
+            let verb = run(command, cli.serve, socket, &report, &session);
             start::finish(&session, verb)
         }
     }
 }
 
-async fn run(command: Command, flags: &Flags, report: &Report, session: &Session) -> Outcome {
+async fn run(
+    command: Command,
+    before: serve::ServeArgs,
+    socket: Option<PathBuf>,
+    report: &Report,
+    session: &Session,
+) -> Outcome {
     match command {
         // They ended in `main`: they have an event loop of their own, or need none.
-        Command::Serve | Command::Openapi | Command::Demo => Ok(Exit::Ok),
-        Command::Doctor => doctor::run(flags, report, session).await,
+        Command::Serve(_) | Command::Openapi | Command::Demo => Ok(Exit::Ok),
+        Command::Doctor(args) => {
+            let flags = args.over(before).flags(socket);
+            doctor::run(&flags, report, session).await
+        }
         Command::Unseal(args) => operator::unseal(args, session).await,
         Command::Seal(args) => operator::seal(args, session).await,
         Command::Key(KeyCommand::Slot(command)) => slots::run(command, session).await,

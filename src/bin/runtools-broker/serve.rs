@@ -12,25 +12,39 @@ use runtools_broker::hardening::Report;
 use runtools_broker::telemetry::logs;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Settings that every verb of the daemon takes. Each overrides the key of the same name in
-/// `config/broker.toml`.
+/// Settings of `serve` and `doctor`, before the verb or after it. Each overrides the key of the same
+/// name in `config/broker.toml`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ServeArgs {
     /// The settings file
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Where the store and the audit journal are
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// Where the key ring and its key file are
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(long, value_name = "DIR")]
     keys_dir: Option<PathBuf>,
     /// An address to listen on; several by repeating it
-    #[arg(long, global = true, value_name = "ADDR:PORT")]
+    #[arg(long, value_name = "ADDR:PORT")]
     listen: Vec<SocketAddr>,
 }
 
 impl ServeArgs {
+    /// These, and where they are silent what stood before the verb.
+    pub(crate) fn over(self, before: Self) -> Self {
+        Self {
+            config: self.config.or(before.config),
+            data_dir: self.data_dir.or(before.data_dir),
+            keys_dir: self.keys_dir.or(before.keys_dir),
+            listen: if self.listen.is_empty() {
+                before.listen
+            } else {
+                self.listen
+            },
+        }
+    }
+
     pub(crate) fn flags(&self, socket: Option<PathBuf>) -> Flags {
         Flags {
             config: self.config.clone(),

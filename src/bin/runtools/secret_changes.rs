@@ -139,7 +139,7 @@ pub(crate) async fn delete(args: DeleteArgs, session: &Session) -> Outcome {
         let warning = if args.destroy {
             format!("This destroys {whose} {name} and all its versions for good.")
         } else {
-            format!("This deletes {whose} {name}. It can be restored for 30 days.")
+            format!("This deletes {whose} {name}. It can be restored for a while.")
         };
         session
             .prompts

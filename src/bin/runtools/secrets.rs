@@ -22,7 +22,7 @@ pub(crate) enum SecretCommand {
     Update(Box<UpdateArgs>),
     /// Give a secret a new value
     Rotate(RotateArgs),
-    /// Delete a secret; it can be restored for 30 days
+    /// Delete a secret; it can be restored for a while
     #[command(visible_alias = "rm")]
     Delete(DeleteArgs),
     /// Take a deletion back

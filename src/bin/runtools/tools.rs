@@ -11,15 +11,15 @@ use runtools_broker::client::{
     Client, ClientError, Exit, Outcome, Payload, Route, Session, Table, body, read_stdin,
 };
 use runtools_broker::name::ToolSlug;
-use runtools_broker::wire::{ToolInstalled, ToolSummary, UpdateVisibility, Visibility};
+use runtools_broker::wire::{
+    MAX_SPEC_BYTES, ToolInstalled, ToolSummary, UpdateVisibility, Visibility,
+};
 use serde_json::Value;
 
 use crate::tool_credentials::{self, CredentialsCommand};
 use crate::tool_runs::{self, ExecArgs, ExplainArgs};
 
 const TOOLS: &str = "/v1/tools";
-/// The largest specification that is sent, in bytes.
-const MAX_SPEC_BYTES: u64 = 1024 * 1024;
 
 /// Tools.
 #[derive(Debug, Subcommand)]
@@ -232,9 +232,9 @@ async fn create(file: PathBuf, session: &Session) -> Outcome {
         let size = fs::metadata(&file)
             .map_err(|error| ClientError::file(&file, &error))?
             .len();
-        if size > MAX_SPEC_BYTES {
+        if usize::try_from(size).unwrap_or(usize::MAX) > MAX_SPEC_BYTES {
             return Err(ClientError::usage(
-                "the specification is over 1 MiB",
+                format!("the specification is over {} KiB", MAX_SPEC_BYTES / 1024),
                 "make it smaller",
             ));
         }
