@@ -13,15 +13,15 @@ use tempfile::TempDir;
 
 use crate::harness::{Broker, Client, Setup};
 
-pub const KEPT: &str = "the value that must not be lost";
+pub(super) const KEPT: &str = "the value that must not be lost";
 
 /// An installation that was used and stopped; `early` is a copy of its data from before its last changes.
-pub struct Golden {
-    pub folder: Arc<TempDir>,
-    pub early: TempDir,
+pub(super) struct Golden {
+    pub(super) folder: Arc<TempDir>,
+    pub(super) early: TempDir,
 }
 
-pub static GOLDEN: LazyLock<Golden> = LazyLock::new(|| {
+pub(super) static GOLDEN: LazyLock<Golden> = LazyLock::new(|| {
     // Segments of 1 MiB, and more than one of them.
     let mut broker = Broker::with(small_segments());
     let operator = broker.operator();
@@ -49,14 +49,14 @@ pub static GOLDEN: LazyLock<Golden> = LazyLock::new(|| {
     Golden { folder, early }
 });
 
-pub fn small_segments() -> Setup {
+pub(super) fn small_segments() -> Setup {
     Setup {
         config: "[audit]\nsegment_mb = 1".into(),
         ..Setup::default()
     }
 }
 
-pub fn unready() -> Setup {
+pub(super) fn unready() -> Setup {
     Setup {
         unready: true,
         ..small_segments()
@@ -64,7 +64,7 @@ pub fn unready() -> Setup {
 }
 
 /// Some hundred records, from callers that come with no valid key.
-pub fn fill_journal(broker: &Broker) {
+pub(super) fn fill_journal(broker: &Broker) {
     std::thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| {
@@ -82,7 +82,7 @@ pub fn fill_journal(broker: &Broker) {
     });
 }
 
-pub fn segments(data: &Path) -> Vec<PathBuf> {
+pub(super) fn segments(data: &Path) -> Vec<PathBuf> {
     let mut found: Vec<_> = fs::read_dir(data.join("audit"))
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -92,13 +92,13 @@ pub fn segments(data: &Path) -> Vec<PathBuf> {
     found
 }
 
-pub fn copy(from: &Path, to: &Path) {
+pub(super) fn copy(from: &Path, to: &Path) {
     let status = Command::new("cp").arg("-a").args([from, to]).status();
     assert!(status.unwrap().success());
 }
 
 /// A copy of the golden installation in a folder of its own.
-pub fn installation() -> Arc<TempDir> {
+pub(super) fn installation() -> Arc<TempDir> {
     let folder = tempfile::tempdir().unwrap();
     for part in ["data", "keys"] {
         copy(&GOLDEN.folder.path().join(part), &folder.path().join(part));
@@ -108,7 +108,7 @@ pub fn installation() -> Arc<TempDir> {
 
 /// Every file and link below `keys` and `data`, but for sled's own, which it may rewrite when it
 /// opens: content and mode.
-pub fn content(folder: &Path) -> BTreeMap<PathBuf, (u32, Vec<u8>)> {
+pub(super) fn content(folder: &Path) -> BTreeMap<PathBuf, (u32, Vec<u8>)> {
     let mut found = BTreeMap::new();
     let mut dirs = vec![folder.join("data"), folder.join("keys")];
     while let Some(dir) = dirs.pop() {
@@ -120,7 +120,8 @@ pub fn content(folder: &Path) -> BTreeMap<PathBuf, (u32, Vec<u8>)> {
             let meta = fs::symlink_metadata(&path).unwrap();
             if path.ends_with("store/sled") {
                 continue;
-            } else if meta.is_dir() {
+            }
+            if meta.is_dir() {
                 dirs.push(path);
             } else if meta.is_symlink() {
                 let to = fs::read_link(&path).unwrap();
@@ -134,7 +135,7 @@ pub fn content(folder: &Path) -> BTreeMap<PathBuf, (u32, Vec<u8>)> {
     found
 }
 
-pub fn check_all(operator: &Client) {
+pub(super) fn check_all(operator: &Client) {
     for n in 0..20 {
         let path = format!("/v1/secrets/KEPT_{n}/reveal");
         let revealed = operator.post(&path, &json!({"orgWide": true})).expect(200);
@@ -145,7 +146,7 @@ pub fn check_all(operator: &Client) {
 }
 
 /// Panics of our own sources. What sled does with files it cannot read ends in an error of ours.
-pub fn assert_no_panic(log: &str) {
+pub(super) fn assert_no_panic(log: &str) {
     let ours = log
         .lines()
         .find(|line| line.contains("panicked") && !line.contains("sled-0.34"));
@@ -153,7 +154,7 @@ pub fn assert_no_panic(log: &str) {
 }
 
 /// Starts over `folder`, which must be refused: what was said on stderr.
-pub fn refused(folder: &Arc<TempDir>, what: &str) -> String {
+pub(super) fn refused(folder: &Arc<TempDir>, what: &str) -> String {
     let mut broker = Broker::over(Arc::clone(folder), unready());
     let code = broker.wait(Duration::from_secs(30));
     std::thread::sleep(Duration::from_millis(30));
@@ -165,7 +166,7 @@ pub fn refused(folder: &Arc<TempDir>, what: &str) -> String {
 
 /// Damages a copy, and expects the start to be refused with these words and this advice; then puts
 /// the files back and finds everything there.
-pub fn refuses(what: &str, damage: impl FnOnce(&Path), words: &str, hint: &str) {
+pub(super) fn refuses(what: &str, damage: impl FnOnce(&Path), words: &str, hint: &str) {
     let folder = installation();
     damage(folder.path());
     let before = content(folder.path());
@@ -192,7 +193,7 @@ pub fn refuses(what: &str, damage: impl FnOnce(&Path), words: &str, hint: &str) 
     check_all(&Broker::over(folder, small_segments()).operator());
 }
 
-pub fn put_back(folder: &Path) {
+pub(super) fn put_back(folder: &Path) {
     for part in ["data", "keys"] {
         let place = folder.join(part);
         drop(fs::remove_dir_all(&place));
@@ -200,22 +201,22 @@ pub fn put_back(folder: &Path) {
     }
 }
 
-pub fn flip(path: &Path, at: usize) {
+pub(super) fn flip(path: &Path, at: usize) {
     let mut bytes = fs::read(path).unwrap();
     bytes[at] ^= 0x10;
     fs::write(path, bytes).unwrap();
 }
 
-pub fn cut(path: &Path, length: u64) {
+pub(super) fn cut(path: &Path, length: u64) {
     let file = fs::OpenOptions::new().write(true).open(path).unwrap();
     file.set_len(length).unwrap();
 }
 
-pub fn mode(path: &Path, mode: u32) {
+pub(super) fn mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
-pub fn link_away(path: &Path) {
+pub(super) fn link_away(path: &Path) {
     let elsewhere = path.with_extension("elsewhere");
     fs::rename(path, &elsewhere).unwrap();
     symlink(&elsewhere, path).unwrap();

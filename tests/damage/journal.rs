@@ -10,6 +10,9 @@ use crate::golden::{
 };
 use crate::harness::Broker;
 
+/// Harms the file at a path.
+type Damage = fn(&Path);
+
 #[test]
 fn a_damaged_journal_is_refused_with_its_own_words() {
     let all = segments(&GOLDEN.folder.path().join("data")).len();
@@ -81,15 +84,15 @@ fn a_damaged_earlier_segment_is_found_by_verification() {
         .map(|path| path.file_name().unwrap().to_owned())
         .collect();
     for name in &names[..names.len() - 1] {
-        let damages: [(&str, fn(&Path)); 4] = [
+        let damages: [(&str, Damage); 4] = [
             ("flipped", |path| {
                 flip(
                     path,
                     usize::try_from(fs::metadata(path).unwrap().len()).unwrap() / 2,
-                )
+                );
             }),
             ("cut", |path| {
-                cut(path, fs::metadata(path).unwrap().len() / 2)
+                cut(path, fs::metadata(path).unwrap().len() / 2);
             }),
             ("emptied", |path| cut(path, 0)),
             ("deleted", |path| fs::remove_file(path).unwrap()),
