@@ -1,8 +1,10 @@
 //! `Idempotency-Key`: a change that is sent twice happens once.
 //!
 //! What was answered is kept sealed for a day, under a keyed hash of organisation, caller and key. The
-//! same key with another request is refused; two at once, one is refused. An answer that showed a
-//! new API key is not kept: the repetition says so instead of showing it again.
+//! caller is the credential with the role and the scopes that it has now: nobody hears an answer
+//! again that they would be refused today. The same key with another request is refused; two at
+//! once, one is refused. An answer that showed a new API key is not kept: the repetition says so
+//! instead of showing it again.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
@@ -17,10 +19,11 @@ use http_body_util::BodyExt;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
-use crate::crypto::{Digest, Owner, sha256_parts};
-use crate::id::UserId;
-use crate::store::{Batch, Class, StoreKey};
-use crate::vault::{OrgKeys, Unsealed};
+use crate::crypto::{Digest, Owner, sha256, sha256_parts};
+use crate::policy::{Principal, Via};
+use crate::store::{Batch, Class, Expect, StoreError, StoreKey};
+use crate::vault::{OrgKeys, Unsealed, VaultError};
+use crate::wire::Role;
 
 use super::body;
 use super::caller::Caller;
@@ -106,7 +109,7 @@ async fn once(app: &App, request: Request, next: Next) -> Result<Response, ApiEr
         .map_or("", |target| target.as_str());
     let fingerprint = fingerprint(&parts.method, target, &body);
     let org = caller.vault.org(caller.principal.org())?;
-    let place = place(&org, caller.principal.user(), &text);
+    let place = place(&org, &caller.principal, &text);
     let Some(_turn) = app.in_flight.take(&place) else {
         return Err(ApiError::new(
             StatusCode::CONFLICT,
@@ -130,9 +133,27 @@ fn prefix(org: &OrgKeys) -> StoreKey {
     StoreKey::new(Class::Idempotency, &[list.get(..16).unwrap_or_default()])
 }
 
-fn place(org: &OrgKeys, user: UserId, text: &[u8]) -> StoreKey {
+fn place(org: &OrgKeys, caller: &Principal, text: &[u8]) -> StoreKey {
     let list = org.index().hash(&[b"once"]);
-    let one = org.index().hash(&[b"once", user.bytes(), text]);
+    let (by, credential) = match caller.via() {
+        Via::ApiKey(id) => (b"key", id.bytes().to_vec()),
+        Via::Local { uid } => (b"uid", uid.to_be_bytes().to_vec()),
+    };
+    let role = match caller.role() {
+        Role::Admin => b"admin".as_slice(),
+        Role::Member => b"member",
+    };
+    let scopes = caller.scopes().to_strings().join(" ");
+    let user = caller.user();
+    let one = org.index().hash(&[
+        b"once",
+        user.bytes(),
+        by,
+        &credential,
+        role,
+        scopes.as_bytes(),
+        text,
+    ]);
     StoreKey::new(
         Class::Idempotency,
         &[list.get(..16).unwrap_or_default(), &one],
@@ -153,11 +174,17 @@ pub(super) async fn forget_old(vault: &Unsealed) -> Result<(), ApiError> {
                 let kept: Kept =
                     vault.open_state(org.kek(), org.id(), Owner::SYSTEM, &place, &record)?;
                 if vault.now().millis_since(kept.at) >= KEPT {
+                    batch.expect(place.clone(), Expect::Exactly(sha256(record.as_bytes())));
                     batch.delete(place);
                 }
             }
-            if !batch.is_empty() {
-                vault.commit_bookkeeping(batch).await?;
+            if batch.is_empty() {
+                continue;
+            }
+            match vault.commit_bookkeeping(batch).await {
+                // A key was used afresh meanwhile: the page is left for the next round.
+                Ok(()) | Err(VaultError::Store(StoreError::Precondition)) => {}
+                Err(error) => return Err(error.into()),
             }
         }
     }
