@@ -136,6 +136,15 @@ fn read_slot(slot: &[u8], store: StoreId, mac: &MacKey) -> Option<State> {
     sound.then(|| State::decode(state)).flatten()
 }
 
+/// Whether the anchor file at `path` has seen a store. One that is absent, or left over from a creation
+/// that was cut short, has not.
+///
+/// # Errors
+/// [`StoreError::Io`] when it cannot be read.
+pub fn anchor_was_used(path: &Path) -> Result<bool, StoreError> {
+    Ok(read_file(path)?.is_some_and(|bytes| !never_used(&bytes)))
+}
+
 /// Whether an anchor file is left over from a creation that never came to its first commit. The MAC
 /// cannot be asked: its key was part of that commit. Who could forge this could as well delete the file.
 fn never_used(bytes: &[u8]) -> bool {

@@ -56,6 +56,7 @@ mod tests_support;
 
 use crate::crypto::Record;
 
+pub use anchor::anchor_was_used;
 pub use batch::{Batch, Expect};
 pub use engine::{Engine, Pair, Visitor, Write};
 pub use error::StoreError;

@@ -8,7 +8,7 @@
 //!
 //! The engine stays open while the vault is sealed: it holds sealed records only, and the lock.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -66,19 +66,6 @@ impl Opener {
     }
 }
 
-fn io(what: &'static str) -> impl Fn(std::io::Error) -> VaultError {
-    move |error| VaultError::Io {
-        what,
-        kind: error.kind(),
-    }
-}
-
-fn write_marker(path: &Path) -> std::io::Result<()> {
-    std::fs::File::create(path)?.sync_all()?;
-    path.parent()
-        .map_or(Ok(()), |dir| std::fs::File::open(dir)?.sync_all())
-}
-
 impl Lifecycle {
     /// Reads the ring, or makes one at the first start. The vault is still sealed after it.
     ///
@@ -95,13 +82,13 @@ impl Lifecycle {
     ) -> Result<Self, VaultError> {
         let empty = engine.is_empty()?;
         let ring = match Ring::load(&places.keys) {
-            Ok(ring) if empty && !places.first_start().exists() => {
+            Ok(ring) if empty && !places.starting()? => {
                 tracing::debug!(store = %ring.store(), "the ring is there, the store is not");
                 return Err(VaultError::StoreGone);
             }
             Ok(ring) => ring,
             Err(CustodyError::RingMissing(_)) if empty => {
-                write_marker(&places.first_start()).map_err(io("the data directory"))?;
+                places.begin_start()?;
                 let store = StoreId::from_random((*random).bytes()?);
                 let file = places.key_file();
                 let slot = NewSlot::new(Provider::KeyFile(&file), "first key file", clock.now());
@@ -180,7 +167,7 @@ impl Lifecycle {
         let opened = SystemKeys::open(&*self.engine, id, &root)?;
         let (keys, first) = match opened {
             Some(keys) => (keys, None),
-            None if self.places.first_start().exists() => {
+            None if self.places.starting()? => {
                 let mut batch = Batch::new();
                 let keys = SystemKeys::create(id, &root, &*self.random, &mut batch)?;
                 (keys, Some(batch))
@@ -224,14 +211,11 @@ impl Lifecycle {
         journal: JournalKeys,
         first: Batch,
     ) -> Result<(Store, Journal), VaultError> {
-        if self.places.audit().exists() {
-            // A first start that was cut short left a journal under keys that are lost with it.
-            std::fs::remove_dir_all(self.places.audit()).map_err(io("the audit directory"))?;
-        }
+        self.places.set_journal_aside()?;
         let journal = self.open_journal(id, journal, None)?;
         let (engine, random) = (Arc::clone(&self.engine), Arc::clone(&self.random));
         let store = Store::create(engine, id, keys, &self.places.anchor(), random, first)?;
-        std::fs::remove_file(self.places.first_start()).map_err(io("the data directory"))?;
+        self.places.end_start()?;
         Ok((store, journal))
     }
 
@@ -253,6 +237,8 @@ impl Lifecycle {
             generation: store.generation(),
         };
         let journal = self.open_journal(id, journal, Some(known))?;
+        // A first start that was cut short after its last step but this one.
+        self.places.end_start()?;
         Ok((store, journal))
     }
 
@@ -340,5 +326,63 @@ impl Lifecycle {
 
     fn with_ring<R>(&self, use_it: impl FnOnce(&Ring) -> R) -> R {
         use_it(&self.ring.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::{Lifecycle, Probes};
+    use crate::audit::Options;
+    use crate::crypto::SystemRandom;
+    use crate::store::MemoryEngine;
+    use crate::vault::VaultError;
+    use crate::vault::tests_rig::Rig;
+
+    #[tokio::test]
+    async fn a_marker_beside_an_anchor_in_use_is_no_leave_to_begin_afresh() {
+        let rig = Rig::new().await;
+        let org = rig.org(7).await;
+        let user = crate::id::UserId::from_bytes([1; 16]);
+        rig.set(&org, user, "MINE", "the value of mine").await;
+        drop(org);
+        let places = rig.lifecycle.places().clone();
+        std::fs::write(places.data.join("first-start"), b"").unwrap();
+        let rig = rig.reopen().await.unwrap();
+        assert!(!places.data.join("first-start").exists(), "stale");
+        std::fs::write(places.data.join("first-start"), b"").unwrap();
+        let Rig {
+            lifecycle,
+            vault,
+            folder,
+            clock,
+            ..
+        } = rig;
+        drop(vault);
+        assert!(lifecycle.seal(std::time::Duration::from_secs(5)).await);
+        let journal = |dir: &std::path::Path| {
+            let mut files: Vec<_> = std::fs::read_dir(dir)
+                .unwrap()
+                .map(|entry| entry.unwrap().path())
+                .map(|path| (path.clone(), std::fs::read(path).unwrap()))
+                .collect();
+            files.sort();
+            files
+        };
+        let before = journal(&places.audit());
+        assert!(matches!(places.refuse_gone(), Err(VaultError::StoreGone)));
+        let opened = Lifecycle::open(
+            places.clone(),
+            Arc::new(MemoryEngine::new()),
+            Arc::new(clock),
+            Arc::new(SystemRandom),
+            30,
+            Options::default(),
+            Probes::default(),
+        );
+        assert!(matches!(opened, Err(VaultError::StoreGone)));
+        assert_eq!(journal(&places.audit()), before);
+        drop(folder);
     }
 }

@@ -1,9 +1,18 @@
 //! Where a vault's files are.
 
+use std::fs::File;
 use std::path::PathBuf;
 
 use super::VaultError;
 use crate::custody::{KEY_FILE, RING_FILE};
+use crate::store::anchor_was_used;
+
+fn io(error: &std::io::Error) -> VaultError {
+    VaultError::Io {
+        what: "the data directory",
+        kind: error.kind(),
+    }
+}
 
 /// Where everything is.
 #[derive(Clone, Debug)]
@@ -41,17 +50,56 @@ impl Places {
     /// is made, so that a volume that is not mounted stays as empty as it is.
     ///
     /// # Errors
-    /// [`VaultError::StoreGone`].
+    /// [`VaultError::StoreGone`]; what the operating system reports.
     pub fn refuse_gone(&self) -> Result<(), VaultError> {
         let ring = self.keys.join(RING_FILE);
-        if ring.exists() && !self.store().exists() && !self.first_start().exists() {
+        if ring.exists() && !self.store().exists() && !self.starting()? {
             return Err(VaultError::StoreGone);
         }
         Ok(())
     }
 
-    /// Stands while a first start is under way; with it, an empty store is no loss.
-    pub(super) fn first_start(&self) -> PathBuf {
+    /// Stands while a first start is under way.
+    fn first_start(&self) -> PathBuf {
         self.data.join("first-start")
+    }
+
+    /// Whether a first start is under way: with it, an empty store is no loss. A marker beside an anchor
+    /// that has seen a store tells of no start, but of a loss.
+    pub(super) fn starting(&self) -> Result<bool, VaultError> {
+        Ok(self.first_start().exists() && !anchor_was_used(&self.anchor())?)
+    }
+
+    /// A first start begins, durably.
+    pub(super) fn begin_start(&self) -> Result<(), VaultError> {
+        let begun = File::create(self.first_start()).and_then(|marker| marker.sync_all());
+        begun.map_err(|error| io(&error))?;
+        self.sync()
+    }
+
+    /// The first start is over, durably; nothing happens when it was over before.
+    pub(super) fn end_start(&self) -> Result<(), VaultError> {
+        if !self.first_start().exists() {
+            return Ok(());
+        }
+        std::fs::remove_file(self.first_start()).map_err(|error| io(&error))?;
+        self.sync()
+    }
+
+    /// Puts the journal of a first start that was cut short aside: its keys are lost with that start.
+    pub(super) fn set_journal_aside(&self) -> Result<(), VaultError> {
+        if !self.audit().exists() {
+            return Ok(());
+        }
+        let mut asides = (1_u32..).map(|n| self.data.join(format!("audit.unfinished-{n}")));
+        let free = asides.find(|aside| !aside.exists());
+        let free = free.ok_or(VaultError::Form)?;
+        std::fs::rename(self.audit(), free).map_err(|error| io(&error))?;
+        self.sync()
+    }
+
+    fn sync(&self) -> Result<(), VaultError> {
+        let synced = File::open(&self.data).and_then(|dir| dir.sync_all());
+        synced.map_err(|error| io(&error))
     }
 }
