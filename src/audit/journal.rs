@@ -160,6 +160,15 @@ impl Journal {
         }
     }
 
+    /// Records a fact, such as a refusal: nothing follows from it. It is durable when this returns.
+    ///
+    /// # Errors
+    /// As [`Journal::record`].
+    pub async fn note(&self, event: Event) -> Result<(), AuditError> {
+        self.record(event).await?.is_all();
+        Ok(())
+    }
+
     /// The last durable position.
     #[must_use]
     pub fn head(&self) -> Head {

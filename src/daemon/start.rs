@@ -159,9 +159,8 @@ impl Daemon {
         }
         if let Ok(vault) = self.lifecycle.gate().unsealed() {
             let event = Event::new(Action::ServerShutdown, Actor::System);
-            match vault.journal().record(event).await {
-                Ok(recorded) => recorded.is_all(),
-                Err(error) => tracing::error!(error = %error, "the shutdown is not in the journal"),
+            if let Err(error) = vault.journal().note(event).await {
+                tracing::error!(error = %error, "the shutdown is not in the journal");
             }
         }
         let emptied = self.app.seal(Duration::from_secs(2)).await;
@@ -205,10 +204,9 @@ async fn begin(vault: &Unsealed, directory: &Directory, uid: u32) -> Result<bool
     let event = Event::new(Action::ServerStart, Actor::System).store_generation(generation);
     vault
         .journal()
-        .record(event)
+        .note(event)
         .await
-        .map_err(VaultError::from)?
-        .is_all();
+        .map_err(VaultError::from)?;
     if !vault.org_ids().is_empty() {
         return Ok(false);
     }
