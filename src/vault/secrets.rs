@@ -332,7 +332,7 @@ impl Vault {
     /// The secret to be revealed; its value is then opened by [`Found::lend`].
     ///
     /// # Errors
-    /// [`VaultError::NotFound`], [`VaultError::NotRevealable`].
+    /// [`VaultError::NotFound`], [`VaultError::NotRevealable`], [`VaultError::Expired`].
     pub async fn revealable_secret(
         &self,
         permit: &Permit<RevealSecret>,
@@ -343,11 +343,13 @@ impl Vault {
             .find_secret(&org, *owner, name)
             .await?
             .ok_or(VaultError::NotFound)?;
-        if found.info().revealable {
-            Ok(found)
-        } else {
-            Err(VaultError::NotRevealable)
+        if !found.info().revealable {
+            return Err(VaultError::NotRevealable);
         }
+        if found.info().expired(self.now()) {
+            return Err(VaultError::Expired);
+        }
+        Ok(found)
     }
 
     /// How long a deleted secret can be restored, in days.
