@@ -1,6 +1,7 @@
 //! The audit journal, for admins of an organisation.
 
 use std::collections::HashMap;
+use std::io::Write;
 
 use axum::body::Body;
 use axum::extract::State;
@@ -203,20 +204,23 @@ pub(super) async fn verify(caller: Caller) -> Result<Response, ApiError> {
 pub(super) async fn export(caller: Caller, State(_app): State<App>) -> Result<Response, ApiError> {
     caller.may::<ReadWholeAudit>(()).await?;
     let event = caller.event(Action::AuditExport);
-    caller.vault.journal().record(event).await?.is_all();
-    let (sender, receiver) = tokio::sync::mpsc::channel::<Bytes>(16);
+    caller.vault.journal().note(event).await?;
+    let (sender, receiver) = tokio::sync::mpsc::channel::<std::io::Result<Bytes>>(16);
     let vault = caller.vault.clone();
     tokio::task::spawn_blocking(move || {
-        let mut out = std::io::BufWriter::with_capacity(64 * 1024, Pieces(sender));
-        if vault.journal().export(1, &mut out).is_err() {
+        let mut out = std::io::BufWriter::with_capacity(64 * 1024, Pieces(sender.clone()));
+        let exported = vault.journal().export(1, &mut out).is_ok();
+        if !(exported && out.flush().is_ok()) {
             tracing::warn!("an audit export was broken off");
+            // The body must not end as if this were all: the connection is cut instead.
+            let broken = std::io::ErrorKind::UnexpectedEof.into();
+            if sender.blocking_send(Err(broken)).is_err() {
+                tracing::debug!("its reader had gone");
+            }
         }
     });
     let stream = futures_util::stream::unfold(receiver, async |mut receiver| {
-        receiver
-            .recv()
-            .await
-            .map(|piece| (Ok::<_, std::convert::Infallible>(piece), receiver))
+        receiver.recv().await.map(|piece| (piece, receiver))
     });
     let kind = HeaderValue::from_static("application/jsonl; charset=utf-8");
     let mut response = ([(header::CONTENT_TYPE, kind)], Body::from_stream(stream)).into_response();
@@ -225,11 +229,11 @@ pub(super) async fn export(caller: Caller, State(_app): State<App>) -> Result<Re
 }
 
 /// Hands what is written to the response, piece by piece: memory stays flat.
-struct Pieces(tokio::sync::mpsc::Sender<Bytes>);
+struct Pieces(tokio::sync::mpsc::Sender<std::io::Result<Bytes>>);
 
-impl std::io::Write for Pieces {
+impl Write for Pieces {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let sent = self.0.blocking_send(Bytes::copy_from_slice(bytes));
+        let sent = self.0.blocking_send(Ok(Bytes::copy_from_slice(bytes)));
         sent.map_err(|_| std::io::ErrorKind::BrokenPipe)?;
         Ok(bytes.len())
     }
