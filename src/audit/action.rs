@@ -68,6 +68,7 @@ actions! {
     VaultUnsealFailed = "vault.unseal_failed",
     VaultSeal = "vault.seal",
     KeySlotAdd = "key.slot_add",
+    KeySlotTest = "key.slot_test",
     KeySlotRemove = "key.slot_remove",
     AuditExport = "audit.export",
     AuditRepaired = "audit.repaired",

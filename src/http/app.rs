@@ -152,22 +152,39 @@ impl App {
     }
 }
 
-/// Failed tries to unseal: each makes the next wait longer.
+/// Failed tries to open a slot: each makes the next wait longer, and is recorded once it can be.
 #[derive(Debug, Default)]
-pub(super) struct UnsealFailures(AtomicU32);
+pub(super) struct UnsealFailures {
+    in_a_row: AtomicU32,
+    unrecorded: AtomicU32,
+}
 
 impl UnsealFailures {
+    /// Counts one that cannot be recorded yet: the vault is sealed.
     pub(super) fn count(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.in_a_row.fetch_add(1, Ordering::Relaxed);
+        self.unrecorded.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Counts one that is recorded.
+    pub(super) fn count_recorded(&self) {
+        self.in_a_row.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A try was right. Answers how many failures are to be recorded now.
     pub(super) fn take(&self) -> u32 {
-        self.0.swap(0, Ordering::Relaxed)
+        self.forget();
+        self.unrecorded.swap(0, Ordering::Relaxed)
+    }
+
+    /// A try was right, and nothing can be recorded now.
+    pub(super) fn forget(&self) {
+        self.in_a_row.store(0, Ordering::Relaxed);
     }
 
     /// Half a second after three failures, doubling to half a minute.
     pub(super) async fn pause(&self) {
-        let failures = self.0.load(Ordering::Relaxed);
+        let failures = self.in_a_row.load(Ordering::Relaxed);
         if let Some(over) = failures.checked_sub(3) {
             let wait = Duration::from_millis(500 << over.min(6));
             tokio::time::sleep(wait.min(Duration::from_secs(30))).await;

@@ -52,10 +52,10 @@ pub(super) async fn unseal(
                     Action::VaultUnsealFailed,
                     Actor::Operator { uid },
                 ));
-                vault.journal().record(event).await?.is_all();
+                vault.journal().note(event).await?;
             }
             let event = stamp(Event::new(Action::VaultUnseal, Actor::Operator { uid }));
-            vault.journal().record(event).await?.is_all();
+            vault.journal().note(event).await?;
             tracing::info!(failures, "the vault was unsealed");
             Ok(reply::data(wire::Done::OK))
         }
@@ -72,7 +72,7 @@ pub(super) async fn unseal(
 pub(super) async fn seal(caller: Caller, State(app): State<App>) -> Result<Response, ApiError> {
     caller.may::<OperateVault>(()).await?;
     let event = caller.event(Action::VaultSeal);
-    caller.vault.journal().record(event).await?.is_all();
+    caller.vault.journal().note(event).await?;
     drop(caller);
     let emptied = app.seal(PATIENCE).await;
     tracing::info!(emptied, "the vault was sealed");
@@ -171,7 +171,7 @@ pub(super) async fn test_slot(
     Path(id): Path<String>,
     OptionalInput(body): OptionalInput<wire::TestKeySlot>,
 ) -> Result<Response, ApiError> {
-    operator(&app, peer)?;
+    let uid = operator(&app, peer)?;
     let id = slot_id(&id)?;
     let kind = if body.passphrase.is_some() {
         "passphrase"
@@ -180,10 +180,32 @@ pub(super) async fn test_slot(
     };
     let opener = opener(&app, kind, body.passphrase, body.path)?;
     let _turn = app.unsealing.lock().await;
+    app.unseal_failures.pause().await;
     let lifecycle = app.lifecycle.clone();
     let tested = tokio::task::spawn_blocking(move || lifecycle.test_slot(&opener, id)).await;
-    tested.map_err(|_| ApiError::internal())??;
-    Ok(reply::data(wire::Done::OK))
+    let tested = tested.map_err(|_| ApiError::internal())?;
+    let vault = app.lifecycle.gate().unsealed().ok();
+    let event = stamp(Event::new(Action::KeySlotTest, Actor::Operator { uid }))
+        .target(Target::new(TargetKind::Key).id(id.bytes()));
+    match (tested, vault) {
+        (Ok(()), vault) => {
+            app.unseal_failures.forget();
+            if let Some(vault) = vault {
+                vault.journal().note(event.allowed()).await?;
+            }
+            Ok(reply::data(wire::Done::OK))
+        }
+        (Err(error), Some(vault)) => {
+            app.unseal_failures.count_recorded();
+            let error = ApiError::from(error);
+            vault.journal().note(event.denied(error.code())).await?;
+            Err(error)
+        }
+        (Err(error), None) => {
+            app.unseal_failures.count();
+            Err(error.into())
+        }
+    }
 }
 
 /// Removes a slot; never the last one.
