@@ -67,6 +67,11 @@ pub enum Actor {
         /// The user id that the kernel reported.
         uid: u32,
     },
+    /// A user of the machine who is no member of any organisation.
+    Local {
+        /// The user id that the kernel reported.
+        uid: u32,
+    },
     /// A user of an organisation.
     User {
         /// Which one.

@@ -32,7 +32,7 @@ impl FromRequestParts<App> for Caller {
         let peer = parts.extensions.get::<Peer>().copied();
         let principal = match (credential(&parts.headers)?, peer) {
             (Some(text), peer) => by_key(app, &vault, text, peer).await?,
-            (None, Some(Peer::Unix { uid, .. })) => by_uid(app, &vault, uid).await?,
+            (None, Some(Peer::Unix { uid, .. })) => by_uid(app, &vault, uid, peer).await?,
             (None, _) => return Err(ApiError::unauthorized()),
         };
         app.rates
@@ -81,29 +81,44 @@ async fn by_key(
             Ok(principal)
         }
         Err(refused) => {
+            app.meter.auth_failed("api_key", refused.why.code());
+            app.rates
+                .failure(peer)
+                .inspect_err(|_| app.meter.rate_limited("failure"))?;
             let locked = app.lockout.failed(text, peer, vault.now());
             if locked {
                 app.meter.locked_out();
             }
-            app.meter.auth_failed("api_key", refused.why.code());
+            // What cannot be a key is counted and fills no journal, but for a lock once in a while.
+            if refused.why == Rejected::Malformed && !(locked && app.rates.guess(peer)) {
+                return Err(ApiError::unauthorized());
+            }
             let mut event = rejection(Actor::Unknown, refused.why, locked);
             if let Some((org, key)) = refused.key {
                 let target = Target::new(TargetKind::ApiKey).id(key.bytes());
                 event = event.org(org).target(target);
             }
-            vault.journal().record(event).await?.is_all();
+            vault.journal().note(event).await?;
             Err(ApiError::unauthorized())
         }
     }
 }
 
-async fn by_uid(app: &App, vault: &Unsealed, uid: u32) -> Result<Principal, ApiError> {
+async fn by_uid(
+    app: &App,
+    vault: &Unsealed,
+    uid: u32,
+    peer: Option<Peer>,
+) -> Result<Principal, ApiError> {
     match app.directory.by_uid(vault, uid, app.operator_uid).await? {
         Ok(principal) => Ok(principal),
         Err(rejected) => {
             app.meter.auth_failed("local", rejected.code());
-            let event = rejection(Actor::Operator { uid }, rejected, false);
-            vault.journal().record(event).await?.is_all();
+            app.rates
+                .failure(peer)
+                .inspect_err(|_| app.meter.rate_limited("failure"))?;
+            let event = rejection(Actor::Local { uid }, rejected, false);
+            vault.journal().note(event).await?;
             Err(ApiError::new(
                 http::StatusCode::UNAUTHORIZED,
                 "unknown_local_user",
@@ -158,7 +173,7 @@ impl Caller {
             .event(Recordable::AuthDenied)
             .code(action)
             .denied(error.code());
-        self.vault.journal().record(event).await?.is_all();
+        self.vault.journal().note(event).await?;
         Ok(error)
     }
 

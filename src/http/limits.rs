@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use crate::clock::Timestamp;
 use crate::id::UserId;
 
-use super::serve::Peer;
+use super::serve::{Peer, Source};
 use super::{ApiError, request};
 
 /// Requests per time.
@@ -78,17 +78,30 @@ impl Standing {
 type Limiter<K> = DefaultKeyedRateLimiter<K, StateInformationMiddleware>;
 type Instant = <DefaultClock as governor::clock::Clock>::Instant;
 
-/// Counts requests by caller and by source.
+/// How often credentials may fail at one source and be journalled: enough for people who err, too
+/// little to fill a disk.
+const FAILURES: Rate = Rate {
+    per_second: 10,
+    burst: 50,
+};
+
+/// Counts requests by caller and by source, and failures by source.
 #[derive(Debug)]
 pub(super) struct Rates {
     principals: Limiter<UserId>,
     sources: Limiter<IpAddr>,
+    failures: Limiter<Option<Source>>,
+    guesses: Limiter<Option<Source>>,
     clock: DefaultClock,
 }
 
 fn quota(rate: Rate) -> Quota {
     let at_least_one = |number| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
     Quota::per_second(at_least_one(rate.per_second)).allow_burst(at_least_one(rate.burst))
+}
+
+fn source(peer: Option<Peer>) -> Option<Source> {
+    peer.map(|peer| peer.source())
 }
 
 fn too_many(wait: std::time::Duration) -> ApiError {
@@ -106,6 +119,8 @@ impl Rates {
         Self {
             principals: RateLimiter::keyed(quota(rules.principal)).with_middleware(),
             sources: RateLimiter::keyed(quota(rules.source)).with_middleware(),
+            failures: RateLimiter::keyed(quota(FAILURES)).with_middleware(),
+            guesses: RateLimiter::keyed(Quota::per_minute(NonZeroU32::MIN)).with_middleware(),
             clock: DefaultClock::default(),
         }
     }
@@ -119,6 +134,19 @@ impl Rates {
             return Ok(());
         };
         self.noted(self.sources.check_key(&addr.ip().to_canonical()))
+    }
+
+    /// Counts a credential that failed; refuses when too many did at this source.
+    pub(super) fn failure(&self, peer: Option<Peer>) -> Result<(), ApiError> {
+        match self.failures.check_key(&source(peer)) {
+            Ok(_) => Ok(()),
+            Err(until) => Err(too_many(until.wait_time_from(self.clock.now()))),
+        }
+    }
+
+    /// Whether a guess with what cannot be a key may be journalled: once a minute for each source.
+    pub(super) fn guess(&self, peer: Option<Peer>) -> bool {
+        self.guesses.check_key(&source(peer)).is_ok()
     }
 
     /// The answer's headers tell how the caller stands; the last question asked is the one told.
@@ -139,6 +167,8 @@ impl Rates {
     pub(super) fn sweep(&self) {
         self.principals.retain_recent();
         self.sources.retain_recent();
+        self.failures.retain_recent();
+        self.guesses.retain_recent();
     }
 }
 
@@ -160,7 +190,8 @@ pub(super) struct Lockout {
     millis: i64,
 }
 
-/// The most failures that are remembered; above it the oldest half goes.
+/// The most credentials whose failures are remembered; at it those go that are not locked, the oldest
+/// first, and then the oldest locks, a tenth at a time.
 const REMEMBERED: usize = 20_000;
 
 fn tried(text: &[u8], peer: Option<Peer>) -> Tried {
@@ -169,6 +200,17 @@ fn tried(text: &[u8], peer: Option<Peer>) -> Tried {
         Some(Peer::Tcp { addr, .. }) => (Some(addr.ip().to_canonical()), None, prefix),
         Some(Peer::Unix { uid, .. }) => (None, Some(uid), prefix),
         None => (None, None, prefix),
+    }
+}
+
+fn make_room(failures: &mut HashMap<Tried, Failures>, limit: u32) {
+    let mut order: Vec<(bool, Timestamp, Tried)> = failures
+        .iter()
+        .map(|(tried, seen)| (seen.count >= limit, seen.last, tried.clone()))
+        .collect();
+    order.sort_by_key(|(locked, last, _)| (*locked, *last));
+    for (_, _, tried) in order.iter().take(REMEMBERED / 10) {
+        failures.remove(tried);
     }
 }
 
@@ -213,11 +255,7 @@ impl Lockout {
     pub(super) fn failed(&self, text: &[u8], peer: Option<Peer>, now: Timestamp) -> bool {
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         if failures.len() >= REMEMBERED {
-            let millis = self.millis;
-            failures.retain(|_, seen| now.millis_since(seen.last) < millis / 2);
-            if failures.len() >= REMEMBERED {
-                failures.clear();
-            }
+            make_room(&mut failures, self.limit);
         }
         let none = Failures {
             count: 0,
@@ -243,29 +281,65 @@ impl Lockout {
 
 #[cfg(test)]
 mod tests {
-    use super::{Lockout, Rate, RateRules};
+    use super::{FAILURES, Lockout, REMEMBERED, Rate, RateRules, Rates};
     use crate::clock::Timestamp;
     use crate::http::serve::Peer;
 
+    const RATE: Rate = Rate {
+        per_second: 1,
+        burst: 1,
+    };
+    const RULES: RateRules = RateRules {
+        principal: RATE,
+        source: RATE,
+        lockout_failures: 5,
+        lockout_millis: 900_000,
+    };
+
+    fn at(text: &str) -> Option<Peer> {
+        Some(Peer::Tcp {
+            addr: text.parse().unwrap(),
+            tls: false,
+        })
+    }
+
+    #[test]
+    fn failures_are_counted_by_source_and_one_network_is_one_source() {
+        let rates = Rates::new(&RULES);
+        let mut passed = 0;
+        for host in 0..FAILURES.burst * 2 {
+            passed += u32::from(
+                rates
+                    .failure(at(&format!("[2001:db8::{host:x}]:9")))
+                    .is_ok(),
+            );
+        }
+        assert!(
+            (FAILURES.burst..FAILURES.burst * 2).contains(&passed),
+            "{passed}"
+        );
+        assert!(rates.failure(at("[2001:db8:0:1::1]:9")).is_ok());
+        assert!(rates.failure(at("192.0.2.1:9")).is_ok());
+    }
+
+    #[test]
+    fn a_flood_of_other_credentials_lifts_no_lock() {
+        let lockout = Lockout::new(&RULES);
+        let here = at("192.0.2.1:9");
+        let now = Timestamp::from_millis(1_000_000);
+        for _ in 0..5 {
+            lockout.failed(b"rt_live_lock", here, now);
+        }
+        for n in 0..REMEMBERED * 2 {
+            lockout.failed(format!("rt{n:010}").as_bytes(), here, now.plus_millis(1));
+        }
+        assert!(lockout.check(b"rt_live_lock", here, now).is_err());
+        assert!(lockout.failures.lock().unwrap().len() <= REMEMBERED);
+    }
+
     #[test]
     fn five_failures_lock_a_credential_at_its_source_and_nowhere_else() {
-        let rate = Rate {
-            per_second: 1,
-            burst: 1,
-        };
-        let rules = RateRules {
-            principal: rate,
-            source: rate,
-            lockout_failures: 5,
-            lockout_millis: 900_000,
-        };
-        let lockout = Lockout::new(&rules);
-        let at = |text: &str| {
-            Some(Peer::Tcp {
-                addr: text.parse().unwrap(),
-                tls: false,
-            })
-        };
+        let lockout = Lockout::new(&RULES);
         let (here, there) = (at("192.0.2.1:9"), at("192.0.2.2:9"));
         let now = Timestamp::from_millis(1_000_000);
         let key = b"rt_live_abcdWRONG";

@@ -41,6 +41,7 @@ pub use limits::ServeLimits;
 pub use listen::{ListenError, Listener, refuse_plain};
 pub use observer::{Cut, Observer, Rejection, Unobserved};
 pub use peer::Peer;
+pub(super) use peer::Source;
 pub use service::{RequestDeadline, Streaming};
 pub use shutdown::Shutdown;
 pub use tls::{TlsCertificate, TlsError, TlsFiles};

@@ -23,16 +23,16 @@ pub enum Peer {
     },
 }
 
-/// What connections are counted by.
+/// What connections, and credentials that fail, are counted by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Source {
+pub(in crate::http) enum Source {
     User(u32),
     Network(IpAddr),
 }
 
 impl Peer {
     /// One client of the network commonly owns a whole IPv6 /64, so that is what is counted.
-    pub(super) fn source(&self) -> Source {
+    pub(in crate::http) fn source(&self) -> Source {
         match self {
             Self::Unix { uid, .. } => Source::User(*uid),
             Self::Tcp { addr, .. } => Source::Network(match addr.ip().to_canonical() {
