@@ -4,10 +4,12 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use crate::audit::Recorded;
 use crate::clock::Timestamp;
 use crate::crypto::{Digest, Owner};
 use crate::id::{ApiKeyId, OrgId};
 use crate::policy::{Principal, Scopes, Via};
+use crate::store::Batch;
 use crate::vault::{Unsealed, VaultError};
 use crate::wire::{MemberStatus, OrgSettings};
 
@@ -75,6 +77,8 @@ struct Seen {
 struct Cache {
     /// Counts the directory's changes: what was read before one is not kept after it.
     epoch: u64,
+    /// How many changes are being committed: meanwhile only the store is asked.
+    changing: usize,
     seen: HashMap<Digest, Seen>,
 }
 
@@ -88,6 +92,18 @@ pub struct Directory {
     pub(super) changes: tokio::sync::Mutex<()>,
 }
 
+/// A change that is being committed. When it is gone, everybody is forgotten.
+struct Changing<'a>(&'a Directory);
+
+impl Drop for Changing<'_> {
+    fn drop(&mut self) {
+        self.0.forget();
+        let cache = self.0.cache.write();
+        let mut cache = cache.unwrap_or_else(PoisonError::into_inner);
+        cache.changing = cache.changing.saturating_sub(1);
+    }
+}
+
 impl std::fmt::Debug for Directory {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Directory")
@@ -95,6 +111,22 @@ impl std::fmt::Debug for Directory {
 }
 
 impl Directory {
+    /// Commits a change of the directory. From before anybody can see it until everybody is forgotten,
+    /// callers are recognised by what the store says: a list never knows more than recognition does.
+    pub(super) async fn commit(
+        &self,
+        vault: &Unsealed,
+        batch: Batch,
+        recorded: &Recorded,
+    ) -> Result<(), VaultError> {
+        let cache = self.cache.write();
+        cache.unwrap_or_else(PoisonError::into_inner).changing += 1;
+        let changing = Changing(self);
+        let committed = vault.commit(batch, recorded).await;
+        drop(changing);
+        committed
+    }
+
     /// Forgets everybody: called at each change of the directory, and at sealing.
     pub fn forget(&self) {
         let mut cache = self.cache.write().unwrap_or_else(PoisonError::into_inner);
@@ -139,7 +171,8 @@ impl Directory {
         let now = vault.now();
         let epoch = {
             let cache = self.cache.read().unwrap_or_else(PoisonError::into_inner);
-            if let Some(seen) = cache.seen.get(&hash)
+            if cache.changing == 0
+                && let Some(seen) = cache.seen.get(&hash)
                 && seen.ends.is_none_or(|end| end > now)
             {
                 seen.used.store(now.millis(), Ordering::Relaxed);
