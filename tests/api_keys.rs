@@ -289,3 +289,29 @@ fn a_replaced_key_works_for_its_grace_and_no_longer() {
     }
     assert_eq!(works(text(&third)), 200);
 }
+
+#[test]
+fn a_key_that_ends_makes_none_that_lives_longer() {
+    let broker = Broker::start();
+    let operator = broker.operator();
+    let short = make(&operator, &json!({"name": "short", "expiresIn": "2d"}));
+    let client = broker.anonymous().key(text(&short));
+    for span in ["never", "1y"] {
+        let made = make(&client, &json!({"name": "longer", "expiresIn": span}));
+        assert_eq!(made["expiresAt"], short["expiresAt"], "{span}");
+    }
+    let made = make(&client, &json!({"name": "shorter", "expiresIn": "1d"}));
+    assert_eq!(days_from_now(&made["expiresAt"]), 1);
+    let member = json!({"name": "Ann", "createKey": true});
+    let added = client.post("/v1/organizations/current/members", &member);
+    let key = added.expect(201)["data"]["key"].clone();
+    let ann = broker.anonymous().key(key.as_str().unwrap());
+    let hers = ann.get("/v1/api-keys").expect(200)["data"][0].clone();
+    assert_eq!(hers["expiresAt"], short["expiresAt"]);
+    let long = make(&operator, &json!({"name": "long", "expiresIn": "1y"}));
+    for made in [&long, &short] {
+        let path = format!("/v1/api-keys/{}/rotate", made["id"].as_str().unwrap());
+        let new = client.send("POST", &path, None).expect(201);
+        assert_eq!(new["data"]["expiresAt"], short["expiresAt"]);
+    }
+}

@@ -37,7 +37,7 @@ fn make(client: &Client, name: &str) -> (String, String) {
 fn admin(operator: &Client, name: &str) -> (String, String) {
     let body = json!({ "name": name, "role": "admin", "createKey": true });
     let added = operator.post(MEMBERS, &body).expect(201)["data"].clone();
-    let id = added["member"]["id"].as_str().unwrap().to_owned();
+    let id = added["id"].as_str().unwrap().to_owned();
     (id, added["key"].as_str().unwrap().to_owned())
 }
 

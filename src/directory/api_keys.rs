@@ -14,7 +14,7 @@ use crate::store::{Batch, Expect};
 use crate::vault::{OrgKeys, Unsealed, Vault, parse_expiry};
 use crate::wire::{self, ApiKeyStatus};
 
-use super::key_records::{all_keys, check_project, ended, put_key, read_key};
+use super::key_records::{all_keys, capped, check_project, ended, put_key, read_key};
 use super::organizations::check_name;
 use super::place::{KeyIndex, KeyRecord, key_place, token_place};
 use super::{Directory, DirectoryError, Token};
@@ -33,6 +33,7 @@ pub struct MadeKey {
 
 /// What a new key is to be.
 struct Wanted {
+    id: ApiKeyId,
     user: UserId,
     name: String,
     test: bool,
@@ -42,7 +43,7 @@ struct Wanted {
 }
 
 impl Directory {
-    /// Makes a key for the caller.
+    /// Makes a key for the caller. It does not outlive the key that makes it.
     ///
     /// # Errors
     /// [`DirectoryError::Rule`] for a bad name, expiry or project.
@@ -50,6 +51,7 @@ impl Directory {
         &self,
         vault: &Unsealed,
         permit: &Permit<CreateApiKey>,
+        id: ApiKeyId,
         request: &wire::CreateApiKey,
         recorded: &Recorded,
     ) -> Result<MadeKey, DirectoryError> {
@@ -60,13 +62,15 @@ impl Directory {
             Some(text) => parse_expiry(text, now)?,
             None => None,
         };
+        let parent = self.end_of(vault, permit.principal()).await?;
         let wanted = Wanted {
+            id,
             user: permit.principal().user(),
             name: request.name.clone(),
             test: request.is_test.unwrap_or(false),
             scopes: permit.object().clone(),
             project: request.project_id.clone(),
-            expires,
+            expires: capped(expires, parent),
         };
         self.make_key(
             vault,
@@ -87,17 +91,19 @@ impl Directory {
         &self,
         vault: &Unsealed,
         permit: &Permit<CreateApiKey>,
-        org: OrgId,
-        user: UserId,
+        id: ApiKeyId,
+        (org, user): (OrgId, UserId),
         recorded: &Recorded,
     ) -> Result<MadeKey, DirectoryError> {
+        let parent = self.end_of(vault, permit.principal()).await?;
         let wanted = Wanted {
+            id,
             user,
             name: "first key".to_owned(),
             test: false,
             scopes: permit.object().clone(),
             project: None,
-            expires: parse_expiry("90d", vault.now())?,
+            expires: capped(parse_expiry("90d", vault.now())?, parent),
         };
         self.make_key(vault, org, wanted, Batch::new(), recorded)
             .await
@@ -114,7 +120,7 @@ impl Directory {
         let org = vault.org(org)?;
         let token = Token::generate(wanted.test, vault.random())?;
         let record = KeyRecord {
-            id: ApiKeyId::from_random(vault.random().bytes()?),
+            id: wanted.id,
             user: wanted.user,
             name: wanted.name,
             prefix: token.prefix(),
@@ -136,8 +142,7 @@ impl Directory {
         let sealed = vault.seal_state(vault.system_key(), none, Owner::SYSTEM, &place, &index)?;
         batch.expect(place.clone(), Expect::Absent);
         batch.put(place, sealed);
-        vault.commit(batch, recorded).await?;
-        self.forget();
+        self.commit(vault, batch, recorded).await?;
         let key = self.show(vault, &org, record).await?;
         Ok(MadeKey {
             key,
@@ -263,7 +268,8 @@ impl Directory {
         .await
     }
 
-    /// Replaces a key by a new one of the same scopes and expiry; the old one works for `grace`.
+    /// Replaces key `id` by `new` of the same scopes and life, which does not outlive the key that
+    /// asks for it; the old one works for the grace.
     ///
     /// # Errors
     /// [`DirectoryError::NotFound`], [`DirectoryError::Rule`].
@@ -271,7 +277,7 @@ impl Directory {
         &self,
         vault: &Unsealed,
         permit: &Permit<RotateApiKey>,
-        id: ApiKeyId,
+        (id, new): (ApiKeyId, ApiKeyId),
         request: &wire::RotateApiKey,
         recorded: &Recorded,
     ) -> Result<MadeKey, DirectoryError> {
@@ -296,13 +302,15 @@ impl Directory {
             .expires
             .map(|end| now.plus_millis(end.millis_since(old.created)));
         let end = now.plus_seconds(i64::from(grace));
+        let parent = self.end_of(vault, permit.principal()).await?;
         let wanted = Wanted {
+            id: new,
             user: old.user,
             name: request.name.clone().unwrap_or_else(|| old.name.clone()),
             test: old.test,
             scopes: old.scopes.clone(),
             project: old.project.clone(),
-            expires,
+            expires: capped(expires, parent),
         };
         old.revoked = Some(old.revoked.map_or(end, |earlier| earlier.min(end)));
         let mut batch = Batch::new();
@@ -331,40 +339,8 @@ impl Directory {
         let mut batch = Batch::new();
         batch.expect(key_place(&org, id), Expect::Exactly(digest));
         put_key(vault, &org, &record, &mut batch)?;
-        vault.commit(batch, recorded).await?;
-        self.forget();
+        self.commit(vault, batch, recorded).await?;
         self.show(vault, &org, record).await
-    }
-
-    /// Writes down when keys were last used. Called every minute, so that no request waits for it. One
-    /// key whose record cannot be written does not keep the others from it.
-    ///
-    /// # Errors
-    /// The first failure of the store, after every key had its turn.
-    pub async fn write_last_used(&self, vault: &Unsealed) -> Result<(), DirectoryError> {
-        let mut first = Ok(());
-        for ((org, id), at) in self.take_used() {
-            let written = self.write_used(vault, org, id, at).await;
-            first = first.and(written);
-        }
-        first
-    }
-
-    async fn write_used(
-        &self,
-        vault: &Unsealed,
-        org: OrgId,
-        id: ApiKeyId,
-        at: Timestamp,
-    ) -> Result<(), DirectoryError> {
-        let _turn = self.changes.lock().await;
-        let org = vault.org(org)?;
-        let (mut record, digest) = read_key(vault, &org, id).await?;
-        record.last_used = record.last_used.max(Some(at));
-        let mut batch = Batch::new();
-        batch.expect(key_place(&org, id), Expect::Exactly(digest));
-        put_key(vault, &org, &record, &mut batch)?;
-        Ok(vault.commit_bookkeeping(batch).await?)
     }
 
     async fn show(

@@ -3,12 +3,13 @@
 use crate::clock::Timestamp;
 use crate::crypto::{Digest, Owner, sha256};
 use crate::id::ApiKeyId;
+use crate::policy::{Principal, Via};
 use crate::store::Batch;
-use crate::vault::{OrgKeys, Vault};
+use crate::vault::{OrgKeys, Unsealed, Vault};
 use crate::wire::ApiKeyStatus;
 
-use super::DirectoryError;
 use super::place::{KeyRecord, key_place, keys_prefix};
+use super::{Directory, DirectoryError};
 
 pub(super) fn ended(record: &KeyRecord, now: Timestamp) -> ApiKeyStatus {
     if record.revoked.is_some_and(|end| end <= now) {
@@ -17,6 +18,35 @@ pub(super) fn ended(record: &KeyRecord, now: Timestamp) -> ApiKeyStatus {
         ApiKeyStatus::Expired
     } else {
         ApiKeyStatus::Active
+    }
+}
+
+/// The end of a new key whose maker ends at `parent`: never later than that.
+pub(super) fn capped(wanted: Option<Timestamp>, parent: Option<Timestamp>) -> Option<Timestamp> {
+    [wanted, parent].into_iter().flatten().min()
+}
+
+impl Directory {
+    /// Draws the id of a key that is to be made, so that it can be recorded before it is.
+    ///
+    /// # Errors
+    /// When no randomness is to be had.
+    pub fn draw_key_id(vault: &Unsealed) -> Result<ApiKeyId, DirectoryError> {
+        Ok(ApiKeyId::from_random(vault.random().bytes()?))
+    }
+
+    /// When the caller's own key ends; `None` for one that does not, and for a local user.
+    pub(super) async fn end_of(
+        &self,
+        vault: &Unsealed,
+        caller: &Principal,
+    ) -> Result<Option<Timestamp>, DirectoryError> {
+        let Via::ApiKey(id) = caller.via() else {
+            return Ok(None);
+        };
+        let org = vault.org(caller.org())?;
+        let (key, _) = read_key(vault, &org, id).await?;
+        Ok(capped(key.expires, key.revoked))
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::audit::{Action, Actor, Event, Outcome, Recorded};
 use crate::crypto::{Owner, sha256};
 use crate::id::{MemberId, OrgId, UserId};
-use crate::policy::{BindLocalUser, ManageMembers, Permit, ReadMembers};
+use crate::policy::{BindLocalUser, Denied, ManageMembers, Permit, ReadMembers};
 use crate::store::{Batch, Expect, StoreError};
 use crate::vault::{OrgKeys, Unsealed, Vault, VaultError};
 use crate::wire::{self, MemberStatus, Role};
@@ -137,6 +137,15 @@ impl Directory {
         Ok(members)
     }
 
+    /// Draws the ids of a member who is to be added, so that they can be recorded before.
+    ///
+    /// # Errors
+    /// When no randomness is to be had.
+    pub fn draw_member_ids(vault: &Unsealed) -> Result<(MemberId, UserId), DirectoryError> {
+        let member = MemberId::from_random(vault.random().bytes()?);
+        Ok((member, UserId::from_random(vault.random().bytes()?)))
+    }
+
     /// Adds a member. `local` must permit it when the request ties them to a user id of the machine.
     ///
     /// # Errors
@@ -147,6 +156,7 @@ impl Directory {
         vault: &Unsealed,
         permit: &Permit<ManageMembers>,
         local: Option<&Permit<BindLocalUser>>,
+        (id, user): (MemberId, UserId),
         request: &wire::AddMember,
         recorded: &Recorded,
     ) -> Result<MemberEntry, DirectoryError> {
@@ -156,8 +166,8 @@ impl Directory {
         }
         let org = vault.org(permit.principal().org())?;
         let member = MemberRecord {
-            id: MemberId::from_random(vault.random().bytes()?),
-            user: UserId::from_random(vault.random().bytes()?),
+            id,
+            user,
             name: request.name.clone(),
             email: request.email.clone(),
             role: request.role.unwrap_or(Role::Member),
@@ -178,8 +188,7 @@ impl Directory {
                 &mut batch,
             )?;
         }
-        vault
-            .commit(batch, recorded)
+        self.commit(vault, batch, recorded)
             .await
             .map_err(|error| match error {
                 VaultError::Store(StoreError::Precondition) => DirectoryError::Exists(
@@ -187,38 +196,42 @@ impl Directory {
                 ),
                 error => error.into(),
             })?;
-        self.forget();
         Ok(MemberEntry(member))
     }
 
-    /// Changes a member's role.
+    /// Changes a member's role. `operator` is the user id that the broker runs as: only its operator may
+    /// take anything from that member, or the socket would have no way back in.
     ///
     /// # Errors
-    /// [`DirectoryError::NotFound`], [`DirectoryError::LastAdmin`].
+    /// [`DirectoryError::NotFound`], [`DirectoryError::LastAdmin`], [`DirectoryError::Denied`].
     pub async fn set_role(
         &self,
         vault: &Unsealed,
         permit: &Permit<ManageMembers>,
-        id: MemberId,
-        role: Role,
+        (id, role): (MemberId, Role),
+        operator: u32,
         recorded: &Recorded,
     ) -> Result<MemberEntry, DirectoryError> {
-        self.change_member(vault, permit, id, recorded, |member| member.role = role)
-            .await
+        self.change_member(vault, permit, id, operator, recorded, |member| {
+            member.role = role;
+        })
+        .await
     }
 
     /// Removes a member: every key of theirs is refused from now on, and the uid is free again.
+    /// `operator` is as for [`Directory::set_role`].
     ///
     /// # Errors
-    /// [`DirectoryError::NotFound`], [`DirectoryError::LastAdmin`].
+    /// [`DirectoryError::NotFound`], [`DirectoryError::LastAdmin`], [`DirectoryError::Denied`].
     pub async fn remove_member(
         &self,
         vault: &Unsealed,
         permit: &Permit<ManageMembers>,
         id: MemberId,
+        operator: u32,
         recorded: &Recorded,
     ) -> Result<MemberEntry, DirectoryError> {
-        self.change_member(vault, permit, id, recorded, |member| {
+        self.change_member(vault, permit, id, operator, recorded, |member| {
             member.status = MemberStatus::Removed;
             member.uid = None;
         })
@@ -230,6 +243,7 @@ impl Directory {
         vault: &Unsealed,
         permit: &Permit<ManageMembers>,
         id: MemberId,
+        operator: u32,
         recorded: &Recorded,
         change: impl FnOnce(&mut MemberRecord),
     ) -> Result<MemberEntry, DirectoryError> {
@@ -248,6 +262,10 @@ impl Directory {
         let old = old.ok_or(DirectoryError::NotFound)?;
         let mut new = old.clone();
         change(&mut new);
+        let loses = new.status != old.status || (counts(&old) && !counts(&new));
+        if loses && old.uid == Some(operator) && !permit.principal().is_operator() {
+            return Err(Denied::OperatorOnly.into());
+        }
         if counts(&old) && !counts(&new) && admins == 1 {
             return Err(DirectoryError::LastAdmin);
         }
@@ -263,8 +281,7 @@ impl Directory {
         if let (Some(uid), None) = (old.uid, new.uid) {
             batch.delete(local_place(vault.system_index(), uid));
         }
-        vault.commit(batch, recorded).await?;
-        self.forget();
+        self.commit(vault, batch, recorded).await?;
         Ok(MemberEntry(new))
     }
 

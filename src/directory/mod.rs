@@ -9,6 +9,7 @@ mod api_keys;
 mod authenticate;
 mod error;
 mod key_records;
+mod last_used;
 mod members;
 mod organizations;
 mod place;

@@ -211,8 +211,7 @@ impl Directory {
                 &mut batch,
             )?;
         }
-        vault
-            .commit(batch, recorded)
+        self.commit(vault, batch, recorded)
             .await
             .map_err(|error| match error {
                 VaultError::Store(crate::store::StoreError::Precondition) => {
@@ -334,8 +333,7 @@ impl Directory {
         let mut batch = Batch::new();
         batch.expect(place.clone(), Expect::Exactly(sha256(old.as_bytes())));
         batch.put(place, sealed);
-        vault.commit(batch, recorded).await?;
-        self.forget();
+        self.commit(vault, batch, recorded).await?;
         Ok(OrgEntry(record))
     }
 }

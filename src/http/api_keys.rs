@@ -6,7 +6,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::audit::{Action, Target, TargetKind};
-use crate::directory::MadeKey;
+use crate::directory::{Directory, MadeKey};
 use crate::id::ApiKeyId;
 use crate::policy::{
     CreateApiKey, ListApiKeys, ReadApiKey, RevokeApiKey, RotateApiKey, Scopes, UpdateApiKey,
@@ -16,7 +16,7 @@ use crate::wire;
 use super::body::{Input, OptionalInput, QueryString};
 use super::caller::Caller;
 use super::error::capital;
-use super::{ApiError, App, reply};
+use super::{ApiError, App, changes, reply};
 
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -34,7 +34,7 @@ pub(super) fn key_id(text: &str) -> Result<ApiKeyId, ApiError> {
     ApiKeyId::parse(text).map_err(|_| ApiError::not_found())
 }
 
-fn target(id: ApiKeyId) -> Target {
+pub(super) fn target(id: ApiKeyId) -> Target {
     Target::new(TargetKind::ApiKey).id(id.bytes())
 }
 
@@ -58,11 +58,12 @@ pub(super) async fn create(
 ) -> Result<Response, ApiError> {
     caller.scoped::<CreateApiKey>().await?;
     let permit = caller.may::<CreateApiKey>(scopes(&body.scopes)?).await?;
-    let event = caller.event(Action::ApiKeyCreate);
+    let id = Directory::draw_key_id(&caller.vault)?;
+    let event = caller.event(Action::ApiKeyCreate).target(target(id));
     let made = caller
         .audited(event, async |recorded| {
             app.directory
-                .create_key(&caller.vault, &permit, &body, recorded)
+                .create_key(&caller.vault, &permit, id, &body, recorded)
                 .await
         })
         .await?;
@@ -120,7 +121,10 @@ pub(super) async fn update(
     let wanted = body.scopes.as_deref().map(scopes).transpose()?;
     let (owner, _) = app.directory.key_owner(&caller.vault, org, id).await?;
     let permit = caller.may::<UpdateApiKey>((owner, wanted)).await?;
-    let event = caller.event(Action::ApiKeyUpdate).target(target(id));
+    let event = caller
+        .event(Action::ApiKeyUpdate)
+        .target(target(id))
+        .code(changes::of_key(&body));
     let key = caller
         .audited(event, async |recorded| {
             app.directory
@@ -170,11 +174,15 @@ pub(super) async fn rotate(
     let org = caller.principal.org();
     let owner = app.directory.key_owner(&caller.vault, org, id).await?;
     let permit = caller.may::<RotateApiKey>(owner).await?;
-    let event = caller.event(Action::ApiKeyRotate).target(target(id));
+    let new = Directory::draw_key_id(&caller.vault)?;
+    let event = caller
+        .event(Action::ApiKeyRotate)
+        .target(target(id))
+        .target(target(new));
     let made = caller
         .audited(event, async |recorded| {
             app.directory
-                .rotate_key(&caller.vault, &permit, id, &body, recorded)
+                .rotate_key(&caller.vault, &permit, (id, new), &body, recorded)
                 .await
         })
         .await?;

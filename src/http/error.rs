@@ -9,12 +9,9 @@ use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 
-use crate::audit::AuditError;
 use crate::broker::BrokerError;
-use crate::custody::{CustodyError, FileFault};
 use crate::directory::DirectoryError;
 use crate::policy::Denied;
-use crate::store::StoreError;
 use crate::tools::HubError;
 use crate::vault::VaultError;
 use crate::wire;
@@ -200,124 +197,6 @@ impl From<Denied> for ApiError {
             ),
             Denied::NotFound => Self::not_found(),
         }
-    }
-}
-
-impl From<StoreError> for ApiError {
-    fn from(error: StoreError) -> Self {
-        let (status, code) = match &error {
-            StoreError::Precondition => (StatusCode::CONFLICT, "conflict"),
-            StoreError::TooLarge { .. } | StoreError::BatchTooLarge { .. } => {
-                (StatusCode::PAYLOAD_TOO_LARGE, "too_large")
-            }
-            StoreError::Full => (StatusCode::INSUFFICIENT_STORAGE, "disk_full"),
-            StoreError::Closed => (StatusCode::SERVICE_UNAVAILABLE, "shutting_down"),
-            StoreError::Failed
-            | StoreError::Io { .. }
-            | StoreError::Damaged { .. }
-            | StoreError::Locked
-            | StoreError::Format
-            | StoreError::RolledBack { .. }
-            | StoreError::Emptied
-            | StoreError::AnchorMissing
-            | StoreError::AnchorDamaged
-            | StoreError::NotCreated
-            | StoreError::NotEmpty
-            | StoreError::Reserved
-            | StoreError::Sealing => (StatusCode::SERVICE_UNAVAILABLE, "store_unavailable"),
-        };
-        if status.is_server_error() {
-            tracing::error!(code, error = %error, "the store refused");
-        } else {
-            tracing::debug!(code, error = %error, "the store refused");
-        }
-        Self::new(status, code, capital(&error.to_string()), error.hint())
-    }
-}
-
-impl From<AuditError> for ApiError {
-    fn from(error: AuditError) -> Self {
-        let hint = error.hint();
-        let answer = match &error {
-            AuditError::Unavailable | AuditError::Crypto(_) => Self::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "audit_unavailable",
-                "The audit journal cannot be written, so nothing was done.",
-                hint,
-            )
-            .retry_after(5),
-            AuditError::Io { .. } => Self::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "audit_unavailable",
-                "The audit journal cannot be used.",
-                hint,
-            )
-            .retry_after(5),
-            AuditError::TooLong { .. } => Self::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "too_large",
-                "The request acts on more than one audit record can name, so nothing was done.",
-                hint,
-            ),
-            AuditError::Damaged { .. }
-            | AuditError::InUse
-            | AuditError::OtherStore { .. }
-            | AuditError::OtherKey { .. }
-            | AuditError::Mismatch { .. } => Self::new(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "audit_damaged",
-                capital(&error.to_string()),
-                hint,
-            ),
-        };
-        if answer.status.is_server_error() {
-            tracing::error!(error = %error, "the audit journal cannot be used");
-        }
-        answer
-    }
-}
-
-impl From<CustodyError> for ApiError {
-    fn from(error: CustodyError) -> Self {
-        let status = match &error {
-            CustodyError::WrongPassphrase | CustodyError::WrongKeyFile => StatusCode::FORBIDDEN,
-            CustodyError::NoSlotOfKind(_)
-            | CustodyError::NoSlot(_)
-            | CustodyError::LastSlot
-            | CustodyError::TooManySlots
-            | CustodyError::Label
-            | CustodyError::PassphraseLength
-            | CustodyError::RingExists(_)
-            | CustodyError::RingChanged
-            | CustodyError::Busy => StatusCode::CONFLICT,
-            CustodyError::File { fault, .. } => match fault {
-                FileFault::Io(_) => StatusCode::SERVICE_UNAVAILABLE,
-                FileFault::Missing
-                | FileFault::Symlink
-                | FileFault::NotRegular
-                | FileFault::NotDirectory
-                | FileFault::FileMode(_)
-                | FileFault::DirectoryMode(_)
-                | FileFault::Owner
-                | FileFault::Length => StatusCode::CONFLICT,
-            },
-            CustodyError::Memory => StatusCode::SERVICE_UNAVAILABLE,
-            CustodyError::RingMissing(_)
-            | CustodyError::RingForm
-            | CustodyError::RingVersion(_)
-            | CustodyError::RingAltered
-            | CustodyError::NotRoot
-            | CustodyError::Crypto(_) => StatusCode::INTERNAL_SERVER_ERROR,
-        };
-        if status.is_server_error() {
-            tracing::error!(code = error.code(), "the key ring cannot be used");
-        }
-        Self::new(
-            status,
-            error.code(),
-            capital(&error.to_string()),
-            error.hint(),
-        )
     }
 }
 

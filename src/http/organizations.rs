@@ -6,18 +6,18 @@ use axum::response::Response;
 use serde::Serialize;
 
 use crate::audit::{Action, Target, TargetKind};
-use crate::directory::{DirectoryError, MadeKey};
-use crate::id::MemberId;
+use crate::directory::{Directory, MadeKey};
+use crate::id::{MemberId, OrgId, UserId};
 use crate::policy::{
     BindLocalUser, CreateApiKey, CreateOrg, ManageMembers, Permit, ReadMembers, ReadOrg, Scopes,
     UpdateOrg,
 };
 use crate::wire;
 
-use super::api_keys::shown_once;
+use super::api_keys::{shown_once, target};
 use super::body::Input;
 use super::caller::Caller;
-use super::{ApiError, App, reply};
+use super::{ApiError, App, changes, reply};
 
 impl Caller {
     /// A first key has every scope, so that only who has them all can hand it out.
@@ -32,12 +32,41 @@ impl Caller {
         }
     }
 
+    /// Makes a first key, as a change of its own in the journal.
+    async fn make_first_key(
+        &self,
+        permit: &Permit<CreateApiKey>,
+        (org, user): (OrgId, UserId),
+    ) -> Result<MadeKey, ApiError> {
+        let id = Directory::draw_key_id(&self.vault)?;
+        let event = self
+            .event(Action::ApiKeyCreate)
+            .org(org)
+            .target(target(id))
+            .target(Target::new(TargetKind::User).id(user.bytes()))
+            .code("first_key");
+        self.audited(event, async |recorded| {
+            let directory = &self.app.directory;
+            directory
+                .create_first_key(&self.vault, permit, id, (org, user), recorded)
+                .await
+        })
+        .await
+    }
+
     fn own_org(&self, id: &str) -> Result<(), ApiError> {
         if id == "current" || id == self.principal.org().to_string() {
             Ok(())
         } else {
             Err(ApiError::not_found())
         }
+    }
+}
+
+const fn role_code(role: wire::Role) -> &'static str {
+    match role {
+        wire::Role::Admin => "admin",
+        wire::Role::Member => "member",
     }
 }
 
@@ -59,14 +88,14 @@ pub(super) async fn create(
             let org = directory
                 .create_org(vault, &permit, &body, recorded)
                 .await?;
-            let made = if let Some(permit) = &first_key {
-                let user = caller.principal.user();
-                let made = directory.create_first_key(vault, permit, org.id(), user, recorded);
-                Some(made.await?)
-            } else {
-                None
+            let made = match &first_key {
+                Some(permit) => {
+                    let whose = (org.id(), caller.principal.user());
+                    Some(caller.make_first_key(permit, whose).await?)
+                }
+                None => None,
             };
-            Ok::<_, DirectoryError>((org, made))
+            Ok::<_, ApiError>((org, made))
         })
         .await?;
     let organization = org.to_wire(wire::Role::Admin);
@@ -127,7 +156,7 @@ pub(super) async fn update(
     caller.scoped::<UpdateOrg>().await?;
     caller.own_org(&id)?;
     let permit = caller.may::<UpdateOrg>(()).await?;
-    let event = caller.event(Action::OrgUpdate);
+    let event = caller.event(Action::OrgUpdate).code(changes::of_org(&body));
     let org = caller
         .audited(event, async |recorded| {
             app.directory
@@ -178,22 +207,27 @@ pub(super) async fn add_member(
         None => None,
     };
     let first_key = caller.first_key(body.create_key).await?;
-    let event = caller.event(Action::MemberAdd);
+    let ids = Directory::draw_member_ids(&caller.vault)?;
+    let event = caller
+        .event(Action::MemberAdd)
+        .target(Target::new(TargetKind::Member).id(ids.0.bytes()))
+        .target(Target::new(TargetKind::User).id(ids.1.bytes()))
+        .code(role_code(body.role.unwrap_or(wire::Role::Member)));
     let (member, made) = caller
         .audited(event, async |recorded| {
             let directory = &app.directory;
             let vault = &caller.vault;
             let member = directory
-                .add_member(vault, &permit, local.as_ref(), &body, recorded)
+                .add_member(vault, &permit, local.as_ref(), ids, &body, recorded)
                 .await?;
-            let made = if let Some(permit) = &first_key {
-                let (org, user) = (caller.principal.org(), member.user());
-                let made = directory.create_first_key(vault, permit, org, user, recorded);
-                Some(made.await?)
-            } else {
-                None
+            let made = match &first_key {
+                Some(permit) => {
+                    let whose = (caller.principal.org(), member.user());
+                    Some(caller.make_first_key(permit, whose).await?)
+                }
+                None => None,
             };
-            Ok::<_, DirectoryError>((member, made))
+            Ok::<_, ApiError>((member, made))
         })
         .await?;
     let member = member.to_wire();
@@ -219,11 +253,20 @@ pub(super) async fn update_member(
     let permit = caller.may::<ManageMembers>(()).await?;
     let member = member_id(&member)?;
     let target = Target::new(TargetKind::Member).id(member.bytes());
-    let event = caller.event(Action::MemberRole).target(target);
+    let event = caller
+        .event(Action::MemberRole)
+        .target(target)
+        .code(role_code(body.role));
     let changed = caller
         .audited(event, async |recorded| {
             app.directory
-                .set_role(&caller.vault, &permit, member, body.role, recorded)
+                .set_role(
+                    &caller.vault,
+                    &permit,
+                    (member, body.role),
+                    app.operator_uid,
+                    recorded,
+                )
                 .await
         })
         .await?;
@@ -248,7 +291,7 @@ pub(super) async fn remove_member(
     caller
         .audited(event, async |recorded| {
             app.directory
-                .remove_member(&caller.vault, &permit, member, recorded)
+                .remove_member(&caller.vault, &permit, member, app.operator_uid, recorded)
                 .await
         })
         .await?;

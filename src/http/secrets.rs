@@ -256,7 +256,7 @@ pub(super) async fn update(
 ) -> Result<Response, ApiError> {
     caller.scoped::<UpdateSecret>().await?;
     let secret = caller.secret(named(&name)?, whose.org_wide);
-    let event = caller.secret_event(Action::SecretUpdate, &secret);
+    let event = caller.update_event(&secret, &body);
     let permit = caller.may::<UpdateSecret>(secret).await?;
     let now = caller.vault.now();
     let change = Change {

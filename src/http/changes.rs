@@ -1,0 +1,69 @@
+//! What a change is about, as a code for the journal: of several, the weightiest.
+
+use crate::audit::{Action, Event, Target, TargetKind};
+use crate::crypto::Owner;
+use crate::policy::SecretRef;
+use crate::wire;
+
+use super::caller::Caller;
+
+impl Caller {
+    /// The event of a change of metadata: the code says which, the second target whose secret it is.
+    pub(super) fn update_event(&self, secret: &SecretRef, body: &wire::UpdateSecret) -> Event {
+        let owner = if secret.owner == Owner::ORG_SHARED {
+            Target::new(TargetKind::Org).id(self.principal.org().bytes())
+        } else {
+            Target::new(TargetKind::User).id(&secret.owner.id)
+        };
+        self.secret_event(Action::SecretUpdate, secret)
+            .target(owner)
+            .code(of_secret(body))
+    }
+}
+
+/// A secret's metadata.
+const fn of_secret(body: &wire::UpdateSecret) -> &'static str {
+    if body.hosts.is_some() {
+        "hosts_changed"
+    } else if body.revealable.is_some() {
+        "revealable_changed"
+    } else if body.expires.is_some() {
+        "expiry_changed"
+    } else if body.scope.is_some() {
+        "scope_changed"
+    } else if body.category.is_some() {
+        "category_changed"
+    } else if body.description.is_some() {
+        "description_changed"
+    } else {
+        "nothing_changed"
+    }
+}
+
+/// An API key.
+pub(super) const fn of_key(body: &wire::UpdateApiKey) -> &'static str {
+    if body.scopes.is_some() {
+        "scopes_changed"
+    } else if body.project_id.is_some() {
+        "project_changed"
+    } else if body.name.is_some() {
+        "name_changed"
+    } else {
+        "nothing_changed"
+    }
+}
+
+/// An organisation.
+pub(super) fn of_org(body: &wire::UpdateOrganization) -> &'static str {
+    let settings = body.settings.as_ref();
+    let reveal = settings.and_then(|settings| settings.reveal_enabled);
+    let shared = settings.and_then(|settings| settings.members_reveal_shared);
+    match (reveal, shared) {
+        (Some(true), _) => "reveal_on",
+        (Some(false), _) => "reveal_off",
+        (None, Some(true)) => "members_reveal_on",
+        (None, Some(false)) => "members_reveal_off",
+        (None, None) if body.name.is_some() => "name_changed",
+        (None, None) => "nothing_changed",
+    }
+}
