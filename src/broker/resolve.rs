@@ -158,9 +158,11 @@ impl Search<'_> {
         if !matches!(info.scope, SecretScope::All | SecretScope::Tools) {
             return Some("scope");
         }
-        // A tool that no admin stands behind may be a member's way to send shared secrets home.
+        // A tool that no admin stands behind may be a member's way to send shared secrets home. A
+        // host binding does not help: the member may have an account at that host, and a tool that
+        // writes the value into what others can read there.
         let shared = found.owner() == Owner::ORG_SHARED;
-        (shared && !self.tool.vouched() && info.hosts.is_empty()).then_some("not_vouched")
+        (shared && !self.tool.vouched()).then_some("not_vouched")
     }
 
     async fn secret(&self, owner: Owner, name: &SecretName) -> Result<Option<Found>, BrokerError> {

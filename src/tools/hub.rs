@@ -53,8 +53,8 @@ pub struct Custom {
     /// Whether every member sees it.
     pub shared: bool,
     /// Whether an admin made or published it. Only then are its private ranges granted, and only
-    /// then may it be lent the organisation's secrets that are bound to no host: otherwise any
-    /// member could write a tool that sends them home.
+    /// then may it be lent the organisation's secrets: otherwise any member could write a tool that
+    /// sends them home.
     pub vouched: bool,
 }
 
