@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use crate::audit::Recorded;
 use crate::clock::Timestamp;
-use crate::crypto::{Digest, sha256};
+use crate::crypto::{Digest, sha256, sha256_parts};
 use crate::name::FieldName;
 use crate::secret::Secret;
 use crate::tools::{BasicOther, BasicRole, Binding, Slot};
@@ -114,7 +114,7 @@ fn identity(filling: &Filling) -> Option<Digest> {
         Filling::Request(_) => None,
         Filling::Secret(found) => {
             let version = found.version().to_be_bytes();
-            Some(crate::crypto::sha256_parts(&[
+            Some(sha256_parts(&[
                 b"s",
                 found.id().bytes(),
                 &version,
@@ -150,10 +150,18 @@ pub(super) fn open(
         };
         values.insert(field, value);
     }
-    // The Basic blobs depend on the binding's literals.
-    for (field, literal) in basic_literals(binding) {
+    // The Basic blobs depend on how the binding pairs the halves.
+    for (field, role, other) in basic_pairs(binding) {
         identities.extend_from_slice(&sha256(field.as_str().as_bytes()));
-        identities.extend_from_slice(&sha256(literal));
+        let role: &[u8] = match role {
+            BasicRole::User => b"u",
+            BasicRole::Password => b"p",
+        };
+        let (kind, other): (&[u8], _) = match other {
+            BasicOther::Literal(text) => (b"l", text.as_bytes()),
+            BasicOther::Field(field) => (b"f", field.as_str().as_bytes()),
+        };
+        identities.extend_from_slice(&sha256_parts(&[role, kind, other]));
     }
     let key = sha256(&identities);
     if cacheable && let Some(patterns) = searchers.get(&key, now) {
@@ -166,16 +174,13 @@ pub(super) fn open(
     Ok(Lease { values, patterns })
 }
 
-fn basic_literals(binding: &Binding) -> impl Iterator<Item = (&FieldName, &[u8])> {
+fn basic_pairs(binding: &Binding) -> impl Iterator<Item = (&FieldName, BasicRole, &BasicOther)> {
     let slots = binding
         .slots
         .iter()
         .flat_map(|(field, slots)| slots.iter().map(move |s| (field, s)));
     slots.filter_map(|(field, slot)| match slot {
-        Slot::Basic {
-            other: BasicOther::Literal(text),
-            ..
-        } => Some((field, text.as_bytes())),
+        Slot::Basic { role, other } => Some((field, *role, other)),
         _ => None,
     })
 }
