@@ -114,11 +114,7 @@ fn identity(filling: &Filling) -> Option<Digest> {
         Filling::Request(_) => None,
         Filling::Secret(found) => {
             let version = found.version().to_be_bytes();
-            Some(sha256_parts(&[
-                b"s",
-                found.id().bytes(),
-                &version,
-            ]))
+            Some(sha256_parts(&[b"s", found.id().bytes(), &version]))
         }
         Filling::Stored(stored) => Some(stored.1),
     }

@@ -162,7 +162,12 @@ impl Search<'_> {
         // host binding does not help: the member may have an account at that host, and a tool that
         // writes the value into what others can read there.
         let shared = found.owner() == Owner::ORG_SHARED;
-        (shared && !self.tool.vouched()).then_some("not_vouched")
+        if shared {
+            return (!self.tool.vouched()).then_some("not_vouched");
+        }
+        // Nor may a key that can write and run tools, but show no value, make one that shows it.
+        let user = self.permit.principal().user();
+        (info.hosts.is_empty() && !self.tool.trusted_by(user)).then_some("not_vouched")
     }
 
     async fn secret(&self, owner: Owner, name: &SecretName) -> Result<Option<Found>, BrokerError> {

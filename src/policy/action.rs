@@ -1,5 +1,6 @@
 //! Every action, with its scope, object and rule. One table: what is not in it cannot be done.
 
+use super::principal::VOUCHING;
 use super::{Action, Denied, Principal, Scopes};
 use crate::crypto::{Owner, OwnerKind};
 use crate::id::UserId;
@@ -192,7 +193,13 @@ actions! {
             // A tool that all can see says so; one that only its owner sees does not exist.
             return if tool.shared { admin(p) } else { Err(Denied::NotFound) };
         }
-        if *grants_private || tool.shared { admin(p) } else { Ok(()) }
+        if *grants_private || tool.shared {
+            admin(p)?;
+        }
+        if *grants_private && !p.vouches() {
+            return Err(Denied::Scope(VOUCHING));
+        }
+        Ok(())
     };
     /// Show a custom tool to every member, or to its owner only.
     PublishTool("tool:write", "tool.visibility", ToolRef) = |p, tool| {

@@ -8,6 +8,9 @@ use crate::crypto::Owner;
 use crate::id::{ApiKeyId, OrgId, UserId};
 use crate::wire::Role;
 
+/// The scope of a key whose word counts for the organisation.
+pub(super) const VOUCHING: &str = "admin:resources";
+
 /// How a caller was recognised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Via {
@@ -85,6 +88,13 @@ impl Principal {
     #[must_use]
     pub fn is_admin(&self) -> bool {
         self.role == Role::Admin
+    }
+
+    /// Whether the caller's word lends a tool the organisation's trust: an admin, with a credential
+    /// that may stand for them in this. A key that may only write tools does not vouch for one.
+    #[must_use]
+    pub fn vouches(&self) -> bool {
+        self.is_admin() && self.scopes.allow(VOUCHING)
     }
 
     /// Whether the caller runs this installation, and calls over its Unix socket.

@@ -15,7 +15,9 @@ use crate::clock::Timestamp;
 use crate::crypto::{Digest, Owner, Record, sha256};
 use crate::id::UserId;
 use crate::name::ToolSlug;
-use crate::policy::{Permit, Principal, PublishTool, ToolRef, WriteTool};
+use crate::policy::{
+    Action as _, Permit, Principal, PublishTool, RevealSecret, ToolRef, WriteTool,
+};
 use crate::store::{Batch, Class, Expect, StoreKey};
 use crate::vault::{OrgKeys, Unsealed, VaultError};
 
@@ -56,6 +58,10 @@ pub struct Custom {
     /// then may it be lent the organisation's secrets: otherwise any member could write a tool that
     /// sends them home.
     pub vouched: bool,
+    /// Who wrote it, when their credential could show values as well. Only to them may it lend their
+    /// own secrets that are bound to no host: a key that cannot show a value must not be able to
+    /// write a tool that sends it home.
+    pub revealer: Option<UserId>,
 }
 
 /// A tool that a caller sees.
@@ -74,6 +80,13 @@ impl Tool {
         self.custom.is_none_or(|custom| custom.vouched)
     }
 
+    /// Whether `user` may lend it a secret of their own that is bound to no host.
+    #[must_use]
+    pub fn trusted_by(&self, user: UserId) -> bool {
+        self.custom
+            .is_none_or(|custom| custom.vouched || custom.revealer == Some(user))
+    }
+
     /// The tool as policy looks at it.
     #[must_use]
     pub fn as_ref(&self) -> ToolRef {
@@ -90,6 +103,8 @@ impl Tool {
 struct ToolRecord {
     maker: UserId,
     vouched: bool,
+    #[serde(default)]
+    revealer: Option<UserId>,
     created: Timestamp,
     updated: Timestamp,
     spec: ToolSpec,
@@ -190,6 +205,7 @@ impl Hub {
             maker: kept.maker,
             shared: owner == Owner::ORG_SHARED,
             vouched: kept.vouched,
+            revealer: kept.revealer,
         };
         let tool = Tool {
             spec: Arc::new(kept.spec),
@@ -260,10 +276,12 @@ impl Hub {
         }
     }
 
-    /// Makes or changes a custom tool: the caller's own, or a shared one when the permit says so.
+    /// Makes or changes a custom tool: the caller's own, or a shared one when the permit says so. It
+    /// stays its maker's.
     ///
     /// # Errors
-    /// When the store fails.
+    /// [`HubError::NotFound`] for a shared one that is gone; when it was changed in the meantime, or
+    /// the store fails.
     pub async fn write(
         &self,
         vault: &Unsealed,
@@ -272,31 +290,40 @@ impl Hub {
         recorded: &Recorded,
     ) -> Result<Tool, HubError> {
         let principal = permit.principal();
-        let (reference, _) = permit.object();
         let org = vault.org(principal.org())?;
-        let shared = reference.owner.is_some() && reference.shared;
-        let owner = if shared {
-            Owner::ORG_SHARED
-        } else {
-            principal.owner()
-        };
+        let (owner, place) = written(permit, &org);
         let now = vault.now();
+        let mut batch = Batch::new();
+        let (maker, created) = match vault.store().get(&place).await? {
+            Some(old) => {
+                let kept: ToolRecord =
+                    vault.open_state(org.kek(), org.id(), owner, &place, &old)?;
+                batch.expect(place.clone(), Expect::Exactly(sha256(old.as_bytes())));
+                (kept.maker, kept.created)
+            }
+            None if owner == Owner::ORG_SHARED => return Err(HubError::NotFound),
+            None => {
+                batch.expect(place.clone(), Expect::Absent);
+                (principal.user(), now)
+            }
+        };
+        let reveals = principal.scopes().allow(RevealSecret::SCOPE);
         let record = ToolRecord {
-            maker: principal.user(),
-            vouched: principal.is_admin(),
-            created: now,
+            maker,
+            vouched: principal.vouches(),
+            revealer: reveals.then(|| principal.user()),
+            created,
             updated: now,
             spec,
         };
-        let place = place(&org, owner, &reference.slug);
         let sealed = vault.seal_state(org.kek(), org.id(), owner, &place, &record)?;
-        let mut batch = Batch::new();
         batch.put(place.clone(), sealed.clone());
         vault.commit(batch, recorded).await?;
         self.parsed(vault, &org, owner, &place, &sealed)
     }
 
-    /// Shows a custom tool to every member, or to its maker only. Publishing is vouching.
+    /// Shows a custom tool to every member, or to its maker only. Publishing is vouching, with a
+    /// credential that may.
     ///
     /// # Errors
     /// [`HubError::NotFound`] for a shipped one.
@@ -324,7 +351,8 @@ impl Hub {
         let (old, new) = (place(&org, from, slug), place(&org, to, slug));
         let record = vault.store().get(&old).await?.ok_or(HubError::NotFound)?;
         let mut kept: ToolRecord = vault.open_state(org.kek(), org.id(), from, &old, &record)?;
-        kept.vouched = true;
+        // Taken back by another admin, it is a member's own tool again, whom nobody vouches for.
+        kept.vouched = principal.vouches() && (shared || kept.maker == principal.user());
         kept.updated = vault.now();
         let sealed = vault.seal_state(org.kek(), org.id(), to, &new, &kept)?;
         let mut batch = Batch::new();
@@ -346,20 +374,25 @@ impl Hub {
         permit: &Permit<WriteTool>,
         recorded: &Recorded,
     ) -> Result<(), HubError> {
-        let principal = permit.principal();
-        let (reference, _) = permit.object();
-        let org = vault.org(principal.org())?;
-        let shared = reference.owner.is_some() && reference.shared;
-        let owner = if shared {
-            Owner::ORG_SHARED
-        } else {
-            principal.owner()
-        };
-        let place = place(&org, owner, &reference.slug);
+        let org = vault.org(permit.principal().org())?;
+        let (_, place) = written(permit, &org);
+        let old = vault.store().get(&place).await?.ok_or(HubError::NotFound)?;
         let mut batch = Batch::new();
-        batch.expect(place.clone(), Expect::Present);
+        batch.expect(place.clone(), Expect::Exactly(sha256(old.as_bytes())));
         batch.delete(place);
         vault.commit(batch, recorded).await?;
         Ok(())
     }
+}
+
+/// Whose the tool of a permit is, and where it is kept.
+fn written(permit: &Permit<WriteTool>, org: &OrgKeys) -> (Owner, StoreKey) {
+    let (reference, _) = permit.object();
+    let shared = reference.owner.is_some() && reference.shared;
+    let owner = if shared {
+        Owner::ORG_SHARED
+    } else {
+        permit.principal().owner()
+    };
+    (owner, place(org, owner, &reference.slug))
 }
