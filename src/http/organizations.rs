@@ -5,8 +5,8 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use serde::Serialize;
 
-use crate::audit::{Action, Target, TargetKind};
-use crate::directory::{Directory, MadeKey};
+use crate::audit::{Action, Recorded, Target, TargetKind};
+use crate::directory::{Directory, DirectoryError, MadeKey, MemberEntry};
 use crate::id::{MemberId, OrgId, UserId};
 use crate::policy::{
     BindLocalUser, CreateApiKey, CreateOrg, ManageMembers, Permit, ReadMembers, ReadOrg, Scopes,
@@ -181,10 +181,7 @@ pub(super) async fn members(
     let permit = caller.may::<ReadMembers>(()).await?;
     let members = app.directory.members(&caller.vault, &permit).await?;
     Ok(reply::list(
-        members
-            .iter()
-            .map(crate::directory::MemberEntry::to_wire)
-            .collect(),
+        members.iter().map(MemberEntry::to_wire).collect(),
         None,
     ))
 }
@@ -234,6 +231,15 @@ pub(super) async fn add_member(
     with_key(made, |key| wire::AddedMember { member, key })
 }
 
+impl Caller {
+    /// What a former admin vouched for, for themselves, is vouched for no more.
+    async fn withdraw(&self, former: &MemberEntry, recorded: &Recorded) -> Result<(), ApiError> {
+        let (org, user) = (self.principal.org(), former.user());
+        let withdrawn = self.app.hub.withdraw(&self.vault, org, user, recorded);
+        Ok(withdrawn.await?)
+    }
+}
+
 fn member_id(text: &str) -> Result<MemberId, ApiError> {
     MemberId::parse(text).map_err(|_| ApiError::not_found())
 }
@@ -259,7 +265,8 @@ pub(super) async fn update_member(
         .code(role_code(body.role));
     let changed = caller
         .audited(event, async |recorded| {
-            app.directory
+            let changed = app
+                .directory
                 .set_role(
                     &caller.vault,
                     &permit,
@@ -267,7 +274,11 @@ pub(super) async fn update_member(
                     app.operator_uid,
                     recorded,
                 )
-                .await
+                .await?;
+            if body.role != wire::Role::Admin {
+                caller.withdraw(&changed, recorded).await?;
+            }
+            Ok::<_, ApiError>(changed)
         })
         .await?;
     Ok(reply::data(changed.to_wire()))
@@ -290,9 +301,11 @@ pub(super) async fn remove_member(
     let event = caller.event(Action::MemberRemove).target(target);
     caller
         .audited(event, async |recorded| {
-            app.directory
+            let removed = app
+                .directory
                 .remove_member(&caller.vault, &permit, member, app.operator_uid, recorded)
-                .await
+                .await?;
+            caller.withdraw(&removed, recorded).await
         })
         .await?;
     Ok(reply::data(wire::Done::OK))

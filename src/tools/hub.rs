@@ -100,9 +100,9 @@ impl Tool {
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct ToolRecord {
+pub(super) struct ToolRecord {
     maker: UserId,
-    vouched: bool,
+    pub(super) vouched: bool,
     #[serde(default)]
     revealer: Option<UserId>,
     created: Timestamp,
@@ -119,7 +119,7 @@ pub struct Hub {
     parsed: RwLock<Parsed>,
 }
 
-fn prefix(org: &OrgKeys, owner: Owner) -> StoreKey {
+pub(super) fn prefix(org: &OrgKeys, owner: Owner) -> StoreKey {
     let list = org
         .index()
         .hash(&[b"tools", &[owner.kind_byte()], &owner.id]);

@@ -35,6 +35,7 @@ mod template_parts;
 mod template_render;
 mod template_text;
 mod template_url;
+mod vouching;
 
 pub use binding::{Binding, Destination, HostSource, Scheme, narrow};
 pub use catalog::Catalog;
