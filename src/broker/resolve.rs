@@ -240,15 +240,19 @@ impl Search<'_> {
             .hub
             .stored_credential(self.vault, principal, slug, self.field)
             .await?;
-        if let Some(stored) = stored {
-            self.note(FieldSource::Stored, None, "found");
+        let outcome = match &stored {
+            None => "absent",
+            Some(stored) if self.tool.still_fits(stored) => "found",
+            Some(_) => "tool_changed",
+        };
+        self.note(FieldSource::Stored, None, outcome);
+        if let Some(stored) = stored.filter(|stored| self.tool.still_fits(stored)) {
             let filling = Filling::Stored(Box::new(stored));
             return Ok(Some(Filled {
                 filling,
                 source: FieldSource::Stored,
             }));
         }
-        self.note(FieldSource::Stored, None, "absent");
         if let Some(name) = name {
             let own = principal.owner();
             if let Some(filled) = self.matching(own, FieldSource::UserSecret, name).await? {

@@ -8,8 +8,8 @@ use utoipa::IntoParams;
 use crate::audit::{Action, Event};
 use crate::broker::{Ask, Call};
 use crate::name::{ActionName, ToolSlug};
-use crate::policy::{ExecuteTool, InstallTool, ReadTool, ReadTools};
-use crate::tools::{CredentialMode, Tool, ToolSpec};
+use crate::policy::{ExecuteTool, InstallTool, ReadTool, ReadTools, ToolRef};
+use crate::tools::{CredentialMode, HubError, Tool, ToolSpec};
 use crate::wire;
 
 use super::body::{Input, OptionalInput, QueryString};
@@ -68,6 +68,31 @@ impl Caller {
             .hub
             .find(&self.vault, &self.principal, &slug)
             .await?)
+    }
+
+    /// The tool if there is one, and what policy looks at. What a caller has for a tool of theirs
+    /// stays theirs to remove when the tool is gone.
+    async fn tool_or_gone(&self, slug: &str) -> Result<(Option<Tool>, ToolRef), ApiError> {
+        let slug = ToolSlug::parse(slug).map_err(|_| ApiError::not_found())?;
+        let found = self.app.hub.find(&self.vault, &self.principal, &slug).await;
+        match found {
+            Ok(tool) => {
+                let reference = tool.as_ref();
+                Ok((Some(tool), reference))
+            }
+            Err(HubError::NotFound) => {
+                let (owner, shared) = (None, false);
+                Ok((
+                    None,
+                    ToolRef {
+                        slug,
+                        owner,
+                        shared,
+                    },
+                ))
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     pub(super) fn tool_event(&self, action: Action, slug: &ToolSlug) -> Event {
@@ -166,14 +191,12 @@ pub(super) async fn uninstall(
     Path(slug): Path<String>,
 ) -> Result<Response, ApiError> {
     caller.scoped::<InstallTool>().await?;
-    let tool = caller.tool(&slug).await?;
-    let permit = caller.may::<InstallTool>(tool.as_ref()).await?;
-    let event = caller.tool_event(Action::ToolUninstall, &tool.spec.slug);
+    let (_, reference) = caller.tool_or_gone(&slug).await?;
+    let permit = caller.may::<InstallTool>(reference).await?;
+    let event = caller.tool_event(Action::ToolUninstall, &permit.object().slug);
     caller
         .audited(event, async |recorded| {
-            app.hub
-                .uninstall(&caller.vault, &permit, &tool, recorded)
-                .await
+            app.hub.uninstall(&caller.vault, &permit, recorded).await
         })
         .await?;
     Ok(reply::data(wire::Done::OK))
@@ -233,7 +256,7 @@ async fn status(
         fields.push(wire::CredentialFieldStatus {
             field: field.to_string(),
             required: spec.required,
-            stored: stored.is_some(),
+            stored: stored.is_some_and(|stored| tool.still_fits(&stored)),
         });
     }
     let complete = fields.iter().all(|field| field.stored || !field.required);
@@ -254,13 +277,13 @@ pub(super) async fn clear_credentials(
     Path(slug): Path<String>,
 ) -> Result<Response, ApiError> {
     caller.scoped::<InstallTool>().await?;
-    let tool = caller.tool(&slug).await?;
-    let permit = caller.may::<InstallTool>(tool.as_ref()).await?;
-    let event = caller.tool_event(Action::ToolCredentialsClear, &tool.spec.slug);
+    let (tool, reference) = caller.tool_or_gone(&slug).await?;
+    let permit = caller.may::<InstallTool>(reference).await?;
+    let event = caller.tool_event(Action::ToolCredentialsClear, &permit.object().slug);
     caller
         .audited(event, async |recorded| {
             app.hub
-                .clear_credentials(&caller.vault, &permit, &tool, recorded)
+                .clear_credentials(&caller.vault, &permit, tool.as_ref(), recorded)
                 .await
         })
         .await?;

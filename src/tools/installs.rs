@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::Binding;
 use super::hub::{Hub, HubError, Tool};
 use crate::audit::Recorded;
 use crate::clock::Timestamp;
-use crate::crypto::{Digest, Owner};
+use crate::crypto::{Digest, Owner, sha256};
 use crate::name::{FieldName, ToolSlug};
 use crate::policy::{InstallTool, Permit, Principal};
 use crate::secret::Secret;
@@ -29,6 +30,10 @@ pub struct CredentialInfo {
     pub tool: ToolSlug,
     /// Its field.
     pub field: FieldName,
+    /// The digest of the bindings that a custom tool had when it was stored; `None` for a shipped
+    /// one, whose bindings nobody here changes.
+    #[serde(default)]
+    pub bindings: Option<Digest>,
 }
 
 /// A stored credential whose value is not open.
@@ -50,14 +55,44 @@ fn install_place(org: &OrgKeys, owner: Owner, slug: &ToolSlug) -> StoreKey {
     )
 }
 
+/// Where the credentials of one tool stand, also when the tool itself is gone.
+fn credentials_list(org: &OrgKeys, owner: Owner, slug: &ToolSlug) -> Digest {
+    let slug = slug.as_str().as_bytes();
+    org.index().hash(&[b"tool-credentials", &owner.id, slug])
+}
+
 fn credential_place(org: &OrgKeys, owner: Owner, slug: &ToolSlug, field: &FieldName) -> StoreKey {
+    let list = credentials_list(org, owner, slug);
     let (slug, field) = (slug.as_str().as_bytes(), field.as_str().as_bytes());
+    let one = org
+        .index()
+        .hash(&[b"tool-credential", &owner.id, slug, field]);
     StoreKey::new(
         Class::ToolCredential,
-        &[&org
-            .index()
-            .hash(&[b"tool-credential", &owner.id, slug, field])],
+        &[list.get(..16).unwrap_or_default(), &one],
     )
+}
+
+/// Puts into `batch` that every credential stored for a tool goes, of fields it no longer has too.
+/// Says whether there was any.
+async fn clear(
+    vault: &Unsealed,
+    (org, owner, slug): (&OrgKeys, Owner, &ToolSlug),
+    batch: &mut Batch,
+) -> Result<bool, HubError> {
+    let list = credentials_list(org, owner, slug);
+    let list = [list.get(..16).unwrap_or_default()];
+    let (prefix, mut after) = (StoreKey::new(Class::ToolCredential, &list), None);
+    loop {
+        let page = vault.store().scan(&prefix, after.as_ref(), 64).await?;
+        let Some((last, _)) = page.last() else {
+            return Ok(after.is_some());
+        };
+        after = Some(last.clone());
+        for (place, _) in page {
+            batch.delete(place);
+        }
+    }
 }
 
 impl Hub {
@@ -84,7 +119,7 @@ impl Hub {
         Ok(vault.commit(batch, recorded).await?)
     }
 
-    /// Uninstalls a tool for the caller, with the credentials stored for it.
+    /// Uninstalls a tool for the caller, with the credentials stored for it. The tool may be gone.
     ///
     /// # Errors
     /// [`HubError::NotFound`] when it is not installed.
@@ -92,7 +127,6 @@ impl Hub {
         &self,
         vault: &Unsealed,
         permit: &Permit<InstallTool>,
-        tool: &Tool,
         recorded: &Recorded,
     ) -> Result<(), HubError> {
         let (org, owner) = whose(vault, permit)?;
@@ -103,9 +137,7 @@ impl Hub {
         }
         let mut batch = Batch::new();
         batch.delete(place);
-        for field in tool.spec.credentials.fields.keys() {
-            batch.delete(credential_place(&org, owner, slug, field));
-        }
+        clear(vault, (&org, owner, slug), &mut batch).await?;
         Ok(vault.commit(batch, recorded).await?)
     }
 
@@ -172,6 +204,7 @@ impl Hub {
             let info = CredentialInfo {
                 tool: slug.clone(),
                 field,
+                bindings: tool.bindings_digest(),
             };
             vault
                 .put_credential(&mut batch, (&org, owner, place), &info, value, recorded)
@@ -180,26 +213,29 @@ impl Hub {
         Ok(vault.commit(batch, recorded).await?)
     }
 
-    /// Forgets the credentials stored for a tool.
+    /// Forgets the credentials stored for a tool, which may be gone (`tool` is `None`).
     ///
     /// # Errors
-    /// When the store fails.
+    /// [`HubError::NotFound`] when there is neither the tool nor a credential of it.
     pub async fn clear_credentials(
         &self,
         vault: &Unsealed,
         permit: &Permit<InstallTool>,
-        tool: &Tool,
+        tool: Option<&Tool>,
         recorded: &Recorded,
     ) -> Result<(), HubError> {
         let (org, owner) = whose(vault, permit)?;
         let mut batch = Batch::new();
-        for field in tool.spec.credentials.fields.keys() {
-            batch.delete(credential_place(&org, owner, &permit.object().slug, field));
+        let slug = &permit.object().slug;
+        let any = clear(vault, (&org, owner, slug), &mut batch).await?;
+        if !any && tool.is_none() {
+            return Err(HubError::NotFound);
         }
         Ok(vault.commit(batch, recorded).await?)
     }
 
-    /// The credential that the caller stored for a field, if any.
+    /// The credential that the caller stored for a field, if any. Whether it may be used for what the
+    /// tool is now, [`Tool::still_fits`] says.
     ///
     /// # Errors
     /// When the record was altered, or the store fails.
@@ -223,6 +259,24 @@ impl Hub {
         } else {
             Err(VaultError::Form.into())
         }
+    }
+}
+
+impl Tool {
+    fn bindings_digest(&self) -> Option<Digest> {
+        self.custom?;
+        let bindings = self.spec.bindings.iter().map(Binding::to_json);
+        let bindings: Vec<_> = bindings.collect();
+        Some(sha256(
+            serde_json::Value::from(bindings).to_string().as_bytes(),
+        ))
+    }
+
+    /// Whether `stored` was stored for the bindings that the tool has now. It was given to what the
+    /// caller saw then; whoever changes a tool must not get it elsewhere.
+    #[must_use]
+    pub fn still_fits(&self, stored: &StoredCredential) -> bool {
+        stored.0.metadata().bindings == self.bindings_digest()
     }
 }
 
