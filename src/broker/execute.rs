@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use crate::audit::{Event, Outcome, Recorded, Target, TargetKind};
 use crate::clock::Clock;
 use crate::egress::{Egress, EgressError, Phase, Private, Url, VerifiedPeer, check_method};
-use crate::name::{ActionName, FieldName};
+use crate::name::{ActionName, FieldName, Host};
 use crate::policy::{ExecuteTool, Permit};
 use crate::tools::{Binding, Hub, RenderedRequest, Tool};
 use crate::vault::Unsealed;
@@ -115,7 +115,13 @@ impl Broker {
         let event = event
             .tool(tool.spec.slug.clone())
             .tool_action(call.action.clone());
-        let ready = match self.ready(vault, call).await {
+        let mut host = None;
+        let ready = self.ready(vault, call, &mut host).await;
+        let event = match host {
+            Some(host) => event.host(host),
+            None => event,
+        };
+        let ready = match ready {
             Ok(ready) => ready,
             Err(Unready::Refused(error)) => {
                 let event = event.denied(error.code());
@@ -148,8 +154,14 @@ impl Broker {
         self.use_it(ready, recorded, started).await
     }
 
-    /// Everything that comes before the intent is recorded.
-    async fn ready<'a>(&self, vault: &Unsealed, call: Call<'a>) -> Result<Ready<'a>, Unready> {
+    /// Everything that comes before the intent is recorded. `host` is where the call would go, as
+    /// soon as that is known.
+    async fn ready<'a>(
+        &self,
+        vault: &Unsealed,
+        call: Call<'a>,
+        host: &mut Option<Host>,
+    ) -> Result<Ready<'a>, Unready> {
         let Call {
             permit,
             tool,
@@ -159,6 +171,7 @@ impl Broker {
         } = call;
         let action = tool.spec.action(action)?;
         let rendered = action.render(&Value::Object(params))?;
+        *host = Some(rendered.host.clone());
         check_method(&rendered.method).map_err(BrokerError::Egress)?;
         let resolution = resolve(vault, &self.hub, permit, tool, ask).await?;
         let filled = resolution.complete()?;
@@ -293,10 +306,7 @@ fn placed(binding: &Binding, field: &FieldName) -> bool {
 
 fn describe(mut event: Event, ready: &Ready<'_>) -> Event {
     let rendered = &ready.rendered;
-    event = event
-        .host(rendered.host.clone())
-        .method(rendered.method.as_str())
-        .allowed();
+    event = event.method(rendered.method.as_str()).allowed();
     for (field, filled) in &ready.filled {
         event = event.source(field.clone(), source_code(filled.source));
         if let Filling::Secret(found) = &filled.filling {
