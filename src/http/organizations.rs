@@ -6,7 +6,7 @@ use axum::response::Response;
 use serde::Serialize;
 
 use crate::audit::{Action, Recorded, Target, TargetKind};
-use crate::directory::{Directory, DirectoryError, MadeKey, MemberEntry};
+use crate::directory::{Directory, MadeKey, MemberEntry};
 use crate::id::{MemberId, OrgId, UserId};
 use crate::policy::{
     BindLocalUser, CreateApiKey, CreateOrg, ManageMembers, Permit, ReadMembers, ReadOrg, Scopes,

@@ -7,7 +7,7 @@ use crate::harness::upstream::json as json_answer;
 use crate::stage::{Stage, execution, merge, text, tls_tool, tool, with};
 
 #[test]
-fn hs_4_a_members_own_tool_takes_shared_secrets_only_to_their_own_hosts() {
+fn hs_4_a_members_own_tool_cannot_take_shared_secrets_not_even_to_their_own_hosts() {
     let upstream = Upstream::tls(&["localhost"], |seen| json_answer(200, &seen.echo()));
     let mut stage = Stage::trusting(upstream.root_pem());
     let operator = stage.operator();
@@ -25,16 +25,16 @@ fn hs_4_a_members_own_tool_takes_shared_secrets_only_to_their_own_hosts() {
     assert!(text(&named).contains("not_vouched"));
     let matching = stage.run(&member, "custom-tls", &json!({}));
     assert_eq!(matching.refused(409), "missing_credentials");
-    // Bound to that very host it may go: as far as the guard, which no member's tool passes here.
+    // Bound to that very host it may not go either: the slot there may be a message of the member's.
     for name in ["SHARED", "CUSTOM_TLS_API_KEY"] {
         let bind = json!({"hosts": ["localhost"]});
         let path = format!("/v1/secrets/{name}?orgWide=true");
         stage.send(&operator, "PATCH", &path, &bind).expect(200);
     }
-    for more in [with("SHARED"), json!({})] {
-        let reply = stage.run(&member, "custom-tls", &more);
-        assert_eq!(reply.refused(403), "address_refused");
-    }
+    let named = stage.run(&member, "custom-tls", &with("SHARED"));
+    assert_eq!(named.refused(403), "override_unusable", "{}", text(&named));
+    let matching = stage.run(&member, "custom-tls", &json!({}));
+    assert_eq!(matching.refused(409), "missing_credentials");
     // Bound to another host it may not.
     let path = "/v1/secrets/SHARED?orgWide=true";
     stage
@@ -46,7 +46,7 @@ fn hs_4_a_members_own_tool_takes_shared_secrets_only_to_their_own_hosts() {
         )
         .expect(200);
     let reply = stage.run(&member, "custom-tls", &with("SHARED"));
-    assert_eq!(reply.refused(403), "binding_refused");
+    assert_eq!(reply.refused(403), "override_unusable");
     assert_eq!(upstream.accepted(), 0);
     // An admin's own tool of the same shape may use an unbound one.
     let value = stage.secret(&operator, "UNBOUND", &json!({"orgWide": true}));
