@@ -18,6 +18,11 @@ use super::scrub::{
 /// The longest answer that fits into a result, in bytes.
 const MAX_ANSWER: usize = 8 << 20;
 
+/// The most parts that are parsed. Each takes some hundred bytes of memory for as few as two.
+const MAX_PARTS: usize = 200_000;
+/// From how many bytes on an answer is parsed beside the calls instead of among them.
+const LONG: usize = 256 << 10;
+
 /// An answer that was searched whole.
 #[derive(Debug)]
 pub(super) struct Answer {
@@ -85,9 +90,34 @@ pub(super) async fn read(incoming: Incoming, patterns: &Patterns) -> Result<Answ
     })
 }
 
+fn parse(body: &[u8], patterns: &Patterns, hits: &Hits) -> Option<Value> {
+    if parts(body) > MAX_PARTS {
+        return None;
+    }
+    let mut value = serde_json::from_slice(body).ok()?;
+    // Parsing undoes escapes of every mixture, so what it yields is searched again.
+    scrub_json(&mut value, patterns, hits);
+    Some(value)
+}
+
+/// How many bytes outside of strings begin or part something.
+fn parts(json: &[u8]) -> usize {
+    let (mut inside, mut escaped, mut count) = (false, false, 0);
+    for byte in json {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if inside => escaped = true,
+            b'"' => inside = !inside,
+            b',' | b':' | b'[' | b'{' if !inside => count += 1,
+            _ => {}
+        }
+    }
+    count
+}
+
 impl Answer {
     /// The result as RunTools shows it: JSON where it is JSON, else its text or its bytes.
-    pub(super) fn result(&self, patterns: &Patterns, pick: Option<&str>) -> Value {
+    pub(super) async fn result(&self, patterns: &Patterns, pick: Option<&str>) -> Value {
         let kind = self.headers.get(header::CONTENT_TYPE);
         let kind = kind
             .and_then(|kind| kind.to_str().ok())
@@ -103,9 +133,7 @@ impl Answer {
             .trim()
             .to_ascii_lowercase();
         let is_json = essence == "application/json" || essence.ends_with("+json");
-        if is_json && let Ok(mut value) = serde_json::from_slice::<Value>(&self.body) {
-            // Parsing undoes escapes of every mixture, so what it yields is searched again.
-            scrub_json(&mut value, patterns, &self.hits);
+        if is_json && let Some(mut value) = self.parsed(patterns).await {
             return match pick {
                 Some(pointer) if self.succeeded() => {
                     value.pointer_mut(pointer).map_or(Value::Null, Value::take)
@@ -117,6 +145,17 @@ impl Answer {
             Ok(text) => json!({ "contentType": kind, "text": text }),
             Err(_) => json!({ "contentType": kind, "base64": STANDARD.encode(&self.body) }),
         }
+    }
+
+    /// The body as JSON, searched again; `None` when it is none, or of too many parts.
+    async fn parsed(&self, patterns: &Patterns) -> Option<Value> {
+        if self.body.len() <= LONG {
+            return parse(&self.body, patterns, &self.hits);
+        }
+        // Long enough to keep other calls waiting.
+        let (body, patterns, hits) = (self.body.clone(), patterns.clone(), self.hits.clone());
+        let parsed = tokio::task::spawn_blocking(move || parse(&body, &patterns, &hits));
+        parsed.await.ok().flatten()
     }
 
     pub(super) fn succeeded(&self) -> bool {
@@ -151,5 +190,18 @@ impl Answer {
             message: message.to_owned(),
             status_code,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parts;
+
+    #[test]
+    fn only_what_stands_outside_of_strings_counts_as_a_part() {
+        assert_eq!(parts(br#"{"a": [1, 2], "b": {}}"#), 7);
+        assert_eq!(parts(br#""[,:{ \" [,:{ \\""#), 0);
+        assert_eq!(parts(br#"["\\", "\"", 3]"#), 3);
+        assert_eq!(parts(b"[[[[[["), 6);
     }
 }

@@ -259,7 +259,7 @@ impl Broker {
                 return Ok(failed(error, started));
             }
         };
-        let result = answer.result(&patterns, pick.as_deref());
+        let result = answer.result(&patterns, pick.as_deref()).await;
         recorded.outcome(
             Outcome::success()
                 .http_status(answer.status)

@@ -13,6 +13,7 @@ use crate::vault::Lifecycle;
 use super::idempotency::InFlight;
 use super::limits::{Lockout, RateRules, Rates};
 use super::meter::Meter;
+use super::running::Running;
 use super::serve::Shutdown;
 
 /// Everything that an [`App`] is made of.
@@ -56,6 +57,7 @@ pub struct Inner {
     pub(super) rates: Rates,
     pub(super) lockout: Lockout,
     pub(super) in_flight: InFlight,
+    pub(super) running: Running,
     pub(super) unsealing: tokio::sync::Mutex<()>,
     pub(super) unseal_failures: UnsealFailures,
     minutes: AtomicU32,
@@ -98,6 +100,7 @@ impl App {
             rates,
             lockout,
             in_flight: InFlight::default(),
+            running: Running::default(),
             unsealing: tokio::sync::Mutex::default(),
             unseal_failures: UnsealFailures::default(),
             minutes: AtomicU32::default(),

@@ -29,6 +29,7 @@ mod path;
 mod reply;
 mod request;
 mod routes;
+mod running;
 mod secret_versions;
 mod secrets;
 pub mod serve;

@@ -332,6 +332,7 @@ pub(super) async fn execute(
     caller.scoped::<ExecuteTool>().await?;
     let tool = caller.tool(&slug).await?;
     let permit = caller.may::<ExecuteTool>(tool.as_ref()).await?;
+    let _turn = app.running.enter(caller.principal.user())?;
     let action = ActionName::parse(&body.action)
         .map_err(|error| ApiError::bad_request(capital(&error.to_string())))?;
     let ask = Ask::new(&tool, body.credentials, &body.credential_overrides)?;
