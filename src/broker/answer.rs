@@ -60,7 +60,7 @@ impl NoAnswer {
 /// Reads, decodes and searches the whole answer.
 pub(super) async fn read(incoming: Incoming, patterns: &Patterns) -> Result<Answer, NoAnswer> {
     let announced = incoming.body.size_hint().lower();
-    if announced > MAX_ANSWER as u64 {
+    if !usize::try_from(announced).is_ok_and(|length| length <= MAX_ANSWER) {
         return Err(EgressError::TooLarge.into());
     }
     let hits = patterns.hits();
