@@ -7,6 +7,14 @@
 //!
 //! The names: `http`, `execute`, `store`, `journal`, `crypto`, `scrub`, `start`. A run of all of them
 //! writes `tests/bench/RESULTS.md` and `tests/bench/plots/*.svg`; a run of some only prints.
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::float_cmp,
+    clippy::too_many_lines,
+    clippy::unchecked_time_subtraction,
+    clippy::unnecessary_debug_formatting,
+    reason = "figures are rounded when they are shown, and a measurement is told in one piece"
+)]
 
 mod crypto;
 mod disk;

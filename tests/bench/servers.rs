@@ -139,7 +139,10 @@ impl Broker {
             folder,
         };
         let made = broker.operator("POST", "/v1/api-keys", r#"{"name":"bench","scopes":[]}"#);
-        broker.key = made["data"]["key"].as_str().unwrap().to_owned();
+        made["data"]["key"]
+            .as_str()
+            .unwrap()
+            .clone_into(&mut broker.key);
         broker
     }
 
