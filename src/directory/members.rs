@@ -262,12 +262,12 @@ impl Directory {
         let old = old.ok_or(DirectoryError::NotFound)?;
         let mut new = old.clone();
         change(&mut new);
+        if counts(&old) && !counts(&new) && admins == 1 {
+            return Err(DirectoryError::LastAdmin);
+        }
         let loses = new.status != old.status || (counts(&old) && !counts(&new));
         if loses && old.uid == Some(operator) && !permit.principal().is_operator() {
             return Err(Denied::OperatorOnly.into());
-        }
-        if counts(&old) && !counts(&new) && admins == 1 {
-            return Err(DirectoryError::LastAdmin);
         }
         let place = member_place(&org, old.user);
         let read = vault
