@@ -119,10 +119,20 @@ fn the_last_admin_stays() {
         &admin,
         &json!({"name": "Ann", "role": "admin", "createKey": true}),
     );
+    let bob = add(
+        &admin,
+        &json!({"name": "Bob", "role": "admin", "createKey": true}),
+    );
+    let step_down = json!({"role": "member"});
+    broker
+        .operator()
+        .json("PATCH", &path(&first), &step_down)
+        .expect(200);
     let hers = broker.anonymous().key(ann["key"].as_str().unwrap());
+    let his = broker.anonymous().key(bob["key"].as_str().unwrap());
     let ends = std::thread::scope(|scope| {
-        let one = scope.spawn(|| admin.delete(&path(&ann)).status);
-        let two = scope.spawn(|| hers.delete(&path(&first)).status);
+        let one = scope.spawn(|| his.delete(&path(&ann)).status);
+        let two = scope.spawn(|| hers.delete(&path(&bob)).status);
         [one.join().unwrap(), two.join().unwrap()]
     });
     assert_eq!(
@@ -130,7 +140,7 @@ fn the_last_admin_stays() {
         1,
         "{ends:?}"
     );
-    let left = if ends[0] == 200 { &admin } else { &hers };
+    let left = if ends[0] == 200 { &his } else { &hers };
     left.get("/v1/audit/head").expect(200);
 }
 
