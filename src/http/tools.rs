@@ -80,16 +80,23 @@ impl Caller {
                 let reference = tool.as_ref();
                 Ok((Some(tool), reference))
             }
+            // What was never there is refused before anything is recorded: the slug may be a value
+            // that was put in the wrong place.
             Err(HubError::NotFound) => {
+                let hub = &self.app.hub;
+                if !hub
+                    .has_something(&self.vault, &self.principal, &slug)
+                    .await?
+                {
+                    return Err(ApiError::not_found());
+                }
                 let (owner, shared) = (None, false);
-                Ok((
-                    None,
-                    ToolRef {
-                        slug,
-                        owner,
-                        shared,
-                    },
-                ))
+                let gone = ToolRef {
+                    slug,
+                    owner,
+                    shared,
+                };
+                Ok((None, gone))
             }
             Err(error) => Err(error.into()),
         }

@@ -141,6 +141,23 @@ impl Hub {
         Ok(vault.commit(batch, recorded).await?)
     }
 
+    /// Whether the caller has anything of a tool, which may be gone: its install, or a credential.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn has_something(
+        &self,
+        vault: &Unsealed,
+        principal: &Principal,
+        slug: &ToolSlug,
+    ) -> Result<bool, HubError> {
+        let org = vault.org(principal.org())?;
+        let owner = principal.owner();
+        let installed = vault.store().get(&install_place(&org, owner, slug)).await?;
+        let mut unused = Batch::new();
+        Ok(installed.is_some() || clear(vault, (&org, owner, slug), &mut unused).await?)
+    }
+
     /// The slugs of the tools that the caller has installed.
     ///
     /// # Errors

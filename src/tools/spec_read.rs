@@ -11,9 +11,8 @@ use super::reader::{Item, Object, Spelling, name};
 use super::spec::{Action, CredentialSpec, Field, OAuthSpec, ToolSpec, default_secret};
 use super::template::HttpTemplate;
 use crate::name::{ActionName, FieldName, ProviderId, SecretName, ToolSlug};
+use crate::wire::MAX_SPEC_BYTES;
 
-/// The largest spec, in bytes.
-const MAX_SPEC: usize = 256 * 1024;
 /// The most actions of a tool.
 const MAX_ACTIONS: usize = 200;
 /// The most credential fields of a tool.
@@ -61,8 +60,8 @@ impl ToolSpec {
 }
 
 fn check_size(bytes: usize) -> Result<(), ToolError> {
-    if bytes > MAX_SPEC {
-        let (limit, unit) = (MAX_SPEC, "bytes");
+    if bytes > MAX_SPEC_BYTES {
+        let (limit, unit) = (MAX_SPEC_BYTES, "bytes");
         return Err(ToolError::new("", Rule::TooLarge { limit, unit }));
     }
     Ok(())
@@ -88,7 +87,9 @@ fn read_labels(object: &mut Object) -> Result<Labels, ToolError> {
         description: object.text("description", MAX_TEXT)?.unwrap_or_default(),
         category: label(object.text("category", MAX_LABEL)?, "custom"),
         version: label(object.text("version", MAX_LABEL)?, "1.0.0"),
-        code: object.text("code", MAX_SPEC)?.map(String::into_boxed_str),
+        code: object
+            .text("code", MAX_SPEC_BYTES)?
+            .map(String::into_boxed_str),
     })
 }
 
