@@ -2,6 +2,8 @@
 
 mod harness;
 
+use runtools_broker::clock::{Clock, SystemClock};
+
 use harness::{Broker, Client};
 use serde_json::{Value, json};
 
@@ -140,12 +142,7 @@ fn a_slot_is_tried_with_a_trace_and_ever_more_slowly() {
 fn an_expired_secret_is_not_revealed() {
     let broker = Broker::start();
     let operator = broker.operator();
-    let soon = std::time::SystemTime::now() + std::time::Duration::from_secs(2);
-    let millis = soon
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap()
-        .as_millis();
-    let soon = runtools_broker::clock::Timestamp::from_millis(i64::try_from(millis).unwrap());
+    let soon = SystemClock.now().plus_seconds(2);
     let secret = json!({"name": "KEY", "value": "v", "expires": soon.to_string()});
     operator.post("/v1/secrets", &secret).expect(201);
     std::thread::sleep(std::time::Duration::from_millis(2_100));

@@ -296,11 +296,11 @@ mod tests {
         lockout_millis: 900_000,
     };
 
-    fn at(text: &str) -> Option<Peer> {
-        Some(Peer::Tcp {
+    fn at(text: &str) -> Peer {
+        Peer::Tcp {
             addr: text.parse().unwrap(),
             tls: false,
-        })
+        }
     }
 
     #[test]
@@ -310,7 +310,7 @@ mod tests {
         for host in 0..FAILURES.burst * 2 {
             passed += u32::from(
                 rates
-                    .failure(at(&format!("[2001:db8::{host:x}]:9")))
+                    .failure(Some(at(&format!("[2001:db8::{host:x}]:9"))))
                     .is_ok(),
             );
         }
@@ -318,14 +318,14 @@ mod tests {
             (FAILURES.burst..FAILURES.burst * 2).contains(&passed),
             "{passed}"
         );
-        assert!(rates.failure(at("[2001:db8:0:1::1]:9")).is_ok());
-        assert!(rates.failure(at("192.0.2.1:9")).is_ok());
+        assert!(rates.failure(Some(at("[2001:db8:0:1::1]:9"))).is_ok());
+        assert!(rates.failure(Some(at("192.0.2.1:9"))).is_ok());
     }
 
     #[test]
     fn a_flood_of_other_credentials_lifts_no_lock() {
         let lockout = Lockout::new(&RULES);
-        let here = at("192.0.2.1:9");
+        let here = Some(at("192.0.2.1:9"));
         let now = Timestamp::from_millis(1_000_000);
         for _ in 0..5 {
             lockout.failed(b"rt_live_lock", here, now);
@@ -340,7 +340,7 @@ mod tests {
     #[test]
     fn five_failures_lock_a_credential_at_its_source_and_nowhere_else() {
         let lockout = Lockout::new(&RULES);
-        let (here, there) = (at("192.0.2.1:9"), at("192.0.2.2:9"));
+        let (here, there) = (Some(at("192.0.2.1:9")), Some(at("192.0.2.2:9")));
         let now = Timestamp::from_millis(1_000_000);
         let key = b"rt_live_abcdWRONG";
         let locked: Vec<bool> = (0..6).map(|_| lockout.failed(key, here, now)).collect();
