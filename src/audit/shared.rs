@@ -61,6 +61,9 @@ struct Queue {
 /// the next intent wait for it.
 const LINGER: Duration = Duration::from_millis(5);
 
+/// How often the writer gives way to callers that may still join a group.
+const ROUNDS: usize = 8;
+
 /// How far the journal is durable.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Published {
@@ -253,7 +256,26 @@ impl Shared {
             queue = woken.unwrap_or_else(PoisonError::into_inner).0;
             (queue.idle, queue.lingering) = (false, false);
         }
+        queue = self.let_others_join(queue);
         work.append(&mut queue.work);
         queue.closing
+    }
+
+    /// Lets callers that are about to ask do so, as long as more of them come: each that joins saves a
+    /// sync. Nobody waits for it on an idle machine, where giving way takes no time.
+    fn let_others_join<'a>(&'a self, mut queue: MutexGuard<'a, Queue>) -> MutexGuard<'a, Queue> {
+        for _ in 0..ROUNDS {
+            let before = queue.work.intents.len();
+            if before == 0 || queue.closing {
+                break;
+            }
+            drop(queue);
+            std::thread::yield_now();
+            queue = lock(&self.queue);
+            if queue.work.intents.len() == before {
+                break;
+            }
+        }
+        queue
     }
 }

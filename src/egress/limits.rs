@@ -21,7 +21,7 @@ pub struct Limits {
     pub headers: usize,
     /// How long a connection waits to be used again: 30 s.
     pub pool_idle: Duration,
-    /// Connections that wait, per origin, grant and organisation: 8.
+    /// Connections that wait, per origin, grant and organisation: 64.
     pub pool_per_origin: usize,
     /// Connections in all, used or waiting: 512.
     pub connections: usize,
@@ -38,7 +38,7 @@ impl Default for Limits {
             head_bytes: 64 * 1024,
             headers: 128,
             pool_idle: Duration::from_secs(30),
-            pool_per_origin: 8,
+            pool_per_origin: 64,
             connections: 512,
         }
     }

@@ -10,7 +10,7 @@ use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
 use axum::body::{Body, Bytes};
-use axum::extract::{FromRequestParts, Request, State};
+use axum::extract::{FromRequestParts, Request};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use data_encoding::BASE64;
@@ -73,7 +73,7 @@ struct Kept {
 pub(super) struct ShownOnce;
 
 /// Does the request once, however often it is sent with the same key.
-pub(super) async fn layer(State(app): State<App>, request: Request, next: Next) -> Response {
+pub(super) async fn apply(app: &App, request: Request, next: Next) -> Response {
     let changing = matches!(
         *request.method(),
         Method::POST | Method::PUT | Method::PATCH | Method::DELETE
@@ -84,7 +84,7 @@ pub(super) async fn layer(State(app): State<App>, request: Request, next: Next) 
     if !changing || exempt || !request.headers().contains_key("idempotency-key") {
         return next.run(request).await;
     }
-    match once(&app, request, next).await {
+    match once(app, request, next).await {
         Ok(response) => response,
         Err(error) => error.into_response(),
     }

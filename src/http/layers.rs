@@ -1,4 +1,4 @@
-//! What happens to every request: an id, a line in the log, two questions before any route.
+//! What happens to every request: an id, a line in the log, questions before any route.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,19 +13,16 @@ use crate::crypto::{Random, SystemRandom};
 use crate::id::RequestId;
 
 use super::serve::Peer;
-use super::{ApiError, App, path, request};
+use super::{ApiError, App, idempotency, path, request};
 
-/// Gives the request its id: the client's own when it is one, else a new one.
-pub(super) async fn identify(request: Request, next: Next) -> Response {
-    let sent = request
-        .headers()
-        .get("x-request-id")
-        .and_then(|id| id.to_str().ok());
-    let id = sent.and_then(request::parse).or_else(|| {
-        let random: &dyn Random = &SystemRandom;
-        random.bytes().ok().map(RequestId::from_random)
-    });
-    let Some(id) = id else {
+/// Everything that happens around a route, in one piece: each layer of its own would cost every
+/// request a box and a copy of the routes.
+pub(super) async fn surround(
+    State((app, templates)): State<(App, Templates)>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let Some(id) = identify(&request) else {
         return ApiError::internal().into_response();
     };
     let peer = match request.extensions().get::<Peer>() {
@@ -33,7 +30,7 @@ pub(super) async fn identify(request: Request, next: Next) -> Response {
         Some(Peer::Unix { .. }) | None => None,
     };
     request::within(id, peer, async {
-        let mut response = next.run(request).await;
+        let mut response = observe(app, &templates, request, next).await;
         let headers = response.headers_mut();
         if let Ok(id) = HeaderValue::from_str(&request::id_text()) {
             headers.insert("x-request-id", id);
@@ -49,6 +46,18 @@ pub(super) async fn identify(request: Request, next: Next) -> Response {
         response
     })
     .await
+}
+
+/// The request's id: the client's own when it is one, else a new one.
+fn identify(request: &Request) -> Option<RequestId> {
+    let sent = request
+        .headers()
+        .get("x-request-id")
+        .and_then(|id| id.to_str().ok());
+    sent.and_then(request::parse).or_else(|| {
+        let random: &dyn Random = &SystemRandom;
+        random.bytes().ok().map(RequestId::from_random)
+    })
 }
 
 /// The route templates, each as a label that lives as long as the process.
@@ -85,14 +94,13 @@ fn method(method: &Method) -> &'static str {
 }
 
 /// Counts the request and logs it, by its route's template and never by its path.
-pub(super) async fn observe(
-    State((app, templates)): State<(App, Templates)>,
-    request: Request,
-    next: Next,
-) -> Response {
+async fn observe(app: App, templates: &Templates, request: Request, next: Next) -> Response {
     let started = Instant::now();
     let (route, method) = (templates.label(&request), method(request.method()));
-    let response = next.run(request).await;
+    let response = match guard(&app, &request) {
+        Ok(()) => act(app.clone(), request, next).await,
+        Err(refusal) => refusal,
+    };
     let (status, took) = (response.status(), started.elapsed());
     app.meter.request(route, method, status.as_u16(), took);
     let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
@@ -110,33 +118,31 @@ pub(super) async fn observe(
 }
 
 /// Whether the request may be made for this host, at this rate, by this path.
-pub(super) async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
+#[expect(clippy::result_large_err, reason = "a refusal is an answer")]
+fn guard(app: &App, request: &Request) -> Result<(), Response> {
     let peer = request.extensions().get::<Peer>().copied();
     if let Err(error) = app.rates.source(peer) {
         app.meter.rate_limited("source");
-        return error.into_response();
+        return Err(error.into_response());
     }
     // A page of another origin can reach a loopback port by a name of its own (DNS rebinding); it
     // cannot reach a Unix socket.
     if !matches!(peer, Some(Peer::Unix { .. }))
-        && let Some(refusal) = wrong_host(&app, &request)
+        && let Some(refusal) = wrong_host(app, request)
     {
-        return refusal;
+        return Err(refusal);
     }
-    if let Err(error) = path::check(request.uri().path()) {
-        return error.into_response();
-    }
-    next.run(request).await
+    path::check(request.uri().path()).map_err(ApiError::into_response)
 }
 
 /// Lets a change run to its end when its client goes away: what is committed must also take effect
 /// in memory, and an upstream that was sent a credential must be listened to until its outcome is
 /// on record. A handler that panics is a 500 here, and nobody else's.
-pub(super) async fn survive(request: Request, next: Next) -> Response {
+async fn act(app: App, request: Request, next: Next) -> Response {
     if request.method().is_safe() {
         return next.run(request).await;
     }
-    let task = request::apart(next.run(request));
+    let task = request::apart(async move { idempotency::apply(&app, request, next).await });
     task.await
         .unwrap_or_else(|_| ApiError::internal().into_response())
 }

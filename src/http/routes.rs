@@ -1,7 +1,7 @@
 //! The route table, and the OpenAPI document made from it.
 
 use axum::Router;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use utoipa::OpenApi as _;
@@ -9,8 +9,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{
-    ApiError, App, api_keys, audit, custom_tools, idempotency, layers, openapi, operator,
-    organizations, secret_versions, secrets, system, tools,
+    ApiError, App, api_keys, audit, custom_tools, layers, openapi, operator, organizations,
+    secret_versions, secrets, system, tools,
 };
 
 fn table() -> OpenApiRouter<App> {
@@ -99,12 +99,8 @@ pub fn router(app: App) -> Router {
     };
     routes
         .route("/v1/openapi.json", axum::routing::get(document))
-        .layer(from_fn_with_state(app.clone(), idempotency::layer))
-        .layer(from_fn(layers::survive))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(from_fn_with_state(app.clone(), layers::guard))
-        .layer(from_fn_with_state((app.clone(), known), layers::observe))
-        .layer(from_fn(layers::identify))
+        .layer(from_fn_with_state((app.clone(), known), layers::surround))
         .with_state(app)
 }

@@ -237,9 +237,16 @@ pub(super) async fn get(
     QueryString(whose): QueryString<Whose>,
 ) -> Result<Response, ApiError> {
     caller.scoped::<ReadSecret>().await?;
-    let secret = caller.secret_to_read(named(&name)?, whose).await?;
+    let secret = caller.secret(named(&name)?, whose.org_wide);
+    let shared = caller.secret(secret.name.clone(), Some(true));
     let permit = caller.may::<ReadSecret>(secret).await?;
-    let found = caller.vault.read_secret(&permit).await?;
+    let found = match caller.vault.read_secret(&permit).await {
+        Err(VaultError::NotFound) if whose.org_wide.is_none() => {
+            let permit = caller.may::<ReadSecret>(shared).await?;
+            caller.vault.read_secret(&permit).await?
+        }
+        found => found?,
+    };
     Ok(caller.answer(&found))
 }
 

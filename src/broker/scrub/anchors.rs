@@ -74,6 +74,11 @@ impl Anchors {
         self.sorted.is_empty()
     }
 
+    /// How many patterns there are.
+    pub(super) const fn count(&self) -> usize {
+        self.patterns.len()
+    }
+
     /// Reports every occurrence that is decided, in order of its beginning, overlapping ones too;
     /// of those that begin at one place only the longest. Returns where the bytes begin that more
     /// input could turn into an occurrence, or the end of `hay` when `last` or when there are none.

@@ -84,6 +84,12 @@ impl Patterns {
         self.0.text.is_empty()
     }
 
+    /// How many different spellings are searched for: some twenty for each value.
+    #[must_use]
+    pub fn spellings(&self) -> usize {
+        self.0.text.count()
+    }
+
     /// Counters for one exchange, all zero.
     #[must_use]
     pub fn hits(&self) -> Hits {
