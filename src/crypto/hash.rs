@@ -3,8 +3,10 @@
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
 
 use super::{CryptoError, Key};
+use crate::secret::Secret;
 
 /// A SHA-256 value.
 pub type Digest = [u8; 32];
@@ -57,6 +59,37 @@ impl MacKey {
         }
         mac.finalize().into_bytes().into()
     }
+}
+
+/// HMAC-SHA-256 of a message whose form is somebody else's, under a secret shared with them.
+#[must_use]
+pub fn hmac_of(secret: &Secret, message: &[u8]) -> Digest {
+    secret.expose(|key| plain_hmac(key, message))
+}
+
+/// The same under the SHA-256 of the secret.
+#[must_use]
+pub fn hmac_of_digest(secret: &Secret, message: &[u8]) -> Digest {
+    let key = Zeroizing::new(secret.expose(sha256));
+    plain_hmac(key.as_slice(), message)
+}
+
+/// RFC 2104: a key longer than a block is hashed, a shorter one is filled up with zeros. Keys of
+/// every length are taken, so the door that may refuse one is not used.
+fn plain_hmac(key: &[u8], message: &[u8]) -> Digest {
+    let mut block = Zeroizing::new([0; 64]);
+    let hashed = Zeroizing::new(sha256(key));
+    let key = if key.len() > block.len() {
+        hashed.as_slice()
+    } else {
+        key
+    };
+    for (byte, key) in block.iter_mut().zip(key) {
+        *byte = *key;
+    }
+    let mut mac = Hmac::<Sha256>::new((&*block).into());
+    mac.update(message);
+    mac.finalize().into_bytes().into()
 }
 
 impl std::fmt::Debug for MacKey {
@@ -123,7 +156,32 @@ impl MultisetDigest {
 mod tests {
     use proptest::prelude::*;
 
-    use super::MultisetDigest;
+    use super::{MultisetDigest, hmac_of, hmac_of_digest, sha256};
+    use crate::secret::Secret;
+
+    /// RFC 4231, test cases 2 and 6.
+    #[test]
+    fn keys_of_every_length_are_taken() {
+        let hex = |digest: [u8; 32]| data_encoding::HEXLOWER.encode(&digest);
+        assert_eq!(
+            hex(hmac_of(
+                &Secret::copy_of(b"Jefe"),
+                b"what do ya want for nothing?"
+            )),
+            "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
+        );
+        let long = Secret::copy_of(&[0xaa; 131]);
+        let message = b"Test Using Larger Than Block-Size Key - Hash Key First";
+        assert_eq!(
+            hex(hmac_of(&long, message)),
+            "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54"
+        );
+        let digest = Secret::copy_of(&sha256(b"Jefe"));
+        assert_eq!(
+            hmac_of_digest(&Secret::copy_of(b"Jefe"), b"a"),
+            hmac_of(&digest, b"a")
+        );
+    }
 
     proptest! {
         #[test]

@@ -28,7 +28,9 @@ mod tests_vectors;
 
 pub use context::{Context, Owner, OwnerKind};
 pub use error::CryptoError;
-pub use hash::{Digest, MacKey, MultisetDigest, digests_match, sha256, sha256_parts};
+pub use hash::{
+    Digest, MacKey, MultisetDigest, digests_match, hmac_of, hmac_of_digest, sha256, sha256_parts,
+};
 pub use key::{Commitment, Key, KeyRef};
 pub use obx1::{open, open_padded, seal, seal_padded};
 pub use pad::padded_len;
