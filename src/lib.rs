@@ -5,8 +5,8 @@
 //! A module imports only what stands to its left:
 //!
 //! ```text
-//! secret name id clock wire │ crypto custody store audit egress policy │ vault directory tools broker │ http client config telemetry hardening daemon │ bin
-//!           words           │               machines                   │           journeys           │                   surface                     │
+//! secret name id clock wire │ crypto custody store audit egress policy │ vault directory oauth tools broker │ http client config telemetry hardening daemon │ bin
+//!           words           │               machines                   │              journeys              │                   surface                     │
 //! ```
 //!
 //! The life of a call, in five links:
@@ -50,6 +50,7 @@ pub mod store;
 // journeys
 pub mod broker;
 pub mod directory;
+pub mod oauth;
 pub mod tools;
 pub mod vault;
 

@@ -15,5 +15,8 @@ pub mod operations {}
 #[doc = include_str!("tools.md")]
 pub mod tools {}
 
+#[doc = include_str!("providers.md")]
+pub mod providers {}
+
 #[doc = include_str!("style.md")]
 pub mod style {}

@@ -1,0 +1,246 @@
+//! Checks of what is sent: parameters, headers, scopes, signatures, bounds.
+
+use std::collections::BTreeSet;
+
+use http::HeaderName;
+
+use super::authorize::{STANDARD, name_of};
+use super::error::{Fault, ensure};
+use super::scopes::is_scope;
+use super::spec::{Authorize, Body, ClientAuth, Map, Pkce, Spec};
+use super::template::Template;
+use super::uses::has_body;
+
+/// Standard parameters without which there is no flow.
+const NEEDED: [&str; 3] = ["state", "code_challenge", "code_challenge_method"];
+/// The broker's own bounds, which a file may only tighten.
+const MAX_TIMEOUT_S: u32 = 20;
+const MAX_BODY_KIB: u32 = 256;
+const MAX_CONCURRENCY: u32 = 8;
+
+pub(super) fn check_requests(spec: &Spec) -> Result<(), Fault> {
+    if let Some(authorize) = &spec.authorize {
+        check_authorize(authorize)?;
+    }
+    check_signature(spec)?;
+    check_token(spec)?;
+    check_steps(spec)?;
+    check_headers(spec)?;
+    check_scopes(spec)?;
+    check_limits(spec)
+}
+
+fn check_authorize(file: &Authorize) -> Result<(), Fault> {
+    let reasoned = file.pkce != Pkce::Off || file.pkce_reason.is_some();
+    ensure(
+        reasoned,
+        "authorize.pkce_reason",
+        "pkce = \"off\" needs a reason",
+    )?;
+    let separators = [" ", ",", "+"];
+    let known = separators.contains(&file.scope_separator.as_str());
+    ensure(
+        known,
+        "authorize.scope_separator",
+        "a space, a comma or a plus",
+    )?;
+    let standard = |name: &String| STANDARD.contains(&name.as_str());
+    let reason = "a standard parameter, other than scope and login_hint";
+    let renamed = |name: &String| standard(name) && *name != "scope" && *name != "login_hint";
+    ensure(file.rename.keys().all(renamed), "authorize.rename", reason)?;
+    // A page may know the client by a parameter of its own, such as the name of an integration.
+    let named = file.url.as_ref().is_some_and(|url| {
+        let mut names = url.names();
+        names.any(|name| name.starts_with("params."))
+    });
+    let spared = |name: &String| {
+        standard(name) && !NEEDED.contains(&name.as_str()) && (named || *name != "client_id")
+    };
+    let reason = "a standard parameter without which there still is a flow";
+    ensure(file.omit.iter().all(spared), "authorize.omit", reason)?;
+    let mut names = BTreeSet::new();
+    let sent = STANDARD.iter().map(|name| name_of(file, name));
+    let lists = file.extra_scope_params.values().map(String::as_str);
+    let distinct = sent
+        .chain(lists)
+        .all(|name| is_member(name) && names.insert(name));
+    ensure(
+        distinct,
+        "authorize.rename",
+        "every parameter has a name of its own",
+    )?;
+    let page = file.url.iter().map(Template::as_str);
+    let written = page
+        .filter_map(|url| url.split_once('?'))
+        .flat_map(|(_, query)| query.split('&'));
+    let written = written.map(|member| member.split_once('=').map_or(member, |(name, _)| name));
+    let extras = [
+        &file.params,
+        &file.select_account_params,
+        &file.reconnect_params,
+    ];
+    let extras = extras.into_iter().flat_map(Map::keys).map(String::as_str);
+    let reason = "a standard parameter is the broker's to write (response_type is always code)";
+    // A standard name that is renamed away is no free name either: it would be read by somebody.
+    let free = |name: &str| is_member(name) && !names.contains(name) && !STANDARD.contains(&name);
+    ensure(extras.chain(written).all(free), "authorize.params", reason)
+}
+
+/// Whether a query member may be called this.
+fn is_member(name: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"_-.[]".contains(&b);
+    (1..=64).contains(&name.len()) && name.bytes().all(plain)
+}
+
+fn check_signature(spec: &Spec) -> Result<(), Fault> {
+    let Some(rule) = &spec.callback.signature else {
+        return Ok(());
+    };
+    let key = "callback.signature";
+    let whole = rule.max_age_param.is_some() == rule.max_age_s.is_some();
+    ensure(whole, key, "max_age_param and max_age_s go together")?;
+    let covered = |param: &String| *param != rule.param && !rule.exclude.contains(param);
+    let reason = "the signature covers when it was made, the code and the state";
+    let needed = ["code".to_owned(), "state".to_owned()];
+    let needed = needed.iter().chain(&rule.max_age_param);
+    ensure(needed.into_iter().all(covered), key, reason)
+}
+
+fn check_token(spec: &Spec) -> Result<(), Fault> {
+    let Some(token) = &spec.token else {
+        return Ok(());
+    };
+    let named = token.basic_username.is_some() || token.basic_password.is_some();
+    let reason = "basic_username and basic_password are for client_auth = \"basic\"";
+    ensure(
+        !named || token.client_auth == ClientAuth::Basic,
+        "token",
+        reason,
+    )?;
+    let sends = |method, body| has_body(method) || matches!(body, Body::Query | Body::Empty);
+    let reason = "a GET sends its parameters in the query";
+    ensure(sends(token.method, token.body), "token.body", reason)?;
+    let method = spec.refresh.method.unwrap_or(token.method);
+    let body = spec.refresh.body.unwrap_or(token.body);
+    ensure(sends(method, body), "refresh.body", reason)?;
+    for hop in &token.exchange {
+        ensure(sends(hop.method, hop.body), "token.exchange", reason)?;
+    }
+    let responses = token.exchange.iter().map(|hop| &hop.response);
+    for response in responses.chain([&token.response]) {
+        let key = "token.response";
+        ensure(
+            !response.root.is_empty(),
+            key,
+            "root names at least one place",
+        )?;
+        let mut names = BTreeSet::from(["main"]);
+        let distinct = response.secondary.iter().all(|set| names.insert(&set.name));
+        ensure(
+            distinct,
+            key,
+            "every secondary set has a name of its own; main is taken",
+        )?;
+    }
+    Ok(())
+}
+
+fn check_steps(spec: &Spec) -> Result<(), Fault> {
+    for (index, step) in spec.revoke.iter().enumerate() {
+        let key = format!("revoke.{index}");
+        let sends = has_body(step.method) || matches!(step.body, Body::Query | Body::Empty);
+        ensure(sends, &key, "a GET sends its parameters in the query")?;
+        ensure(
+            is_member(&step.token_param),
+            &key,
+            "token_param is a parameter's name",
+        )?;
+    }
+    Ok(())
+}
+
+/// Headers that the connection writes, or that would carry somebody's session.
+const TAKEN: [&str; 8] = [
+    "host",
+    "content-length",
+    "transfer-encoding",
+    "connection",
+    "upgrade",
+    "te",
+    "cookie",
+    "proxy-authorization",
+];
+
+fn check_headers(spec: &Spec) -> Result<(), Fault> {
+    let token = spec
+        .token
+        .iter()
+        .map(|token| ("token.headers", &token.headers));
+    let revoke = spec
+        .revoke
+        .iter()
+        .map(|step| ("revoke.headers", &step.headers));
+    let identity = spec
+        .identity
+        .iter()
+        .map(|file| ("identity.headers", &file.headers));
+    let api = spec
+        .api
+        .iter()
+        .map(|api| ("api.extra_headers", &api.extra_headers));
+    for (key, headers) in token.chain(revoke).chain(identity).chain(api) {
+        let free = headers.keys().all(|name| is_free_header(name));
+        ensure(
+            free,
+            key,
+            "a header's name, and none that the connection writes itself",
+        )?;
+    }
+    let Some(api) = &spec.api else { return Ok(()) };
+    ensure(is_free_header(&api.header), "api.header", "a header's name")?;
+    let named = api.value.names().any(|name| name == "access_token");
+    ensure(named, "api.value", "it names {access_token}")
+}
+
+fn is_free_header(name: &str) -> bool {
+    let lower = name.to_ascii_lowercase();
+    HeaderName::from_bytes(name.as_bytes()).is_ok() && !TAKEN.contains(&lower.as_str())
+}
+
+fn check_scopes(spec: &Spec) -> Result<(), Fault> {
+    let scopes = &spec.scopes;
+    let available = scopes.available.iter().map(|available| &available.scope);
+    let mut all = scopes
+        .default
+        .iter()
+        .chain(&scopes.required)
+        .chain(available);
+    let separator = spec
+        .authorize
+        .as_ref()
+        .map(|file| file.scope_separator.as_str());
+    let whole = |scope: &String| separator.is_none_or(|separator| !scope.contains(separator));
+    let holds = all.all(|scope| is_scope(scope) && whole(scope));
+    ensure(
+        holds,
+        "scopes",
+        "a scope is visible ASCII without the separator",
+    )
+}
+
+fn check_limits(spec: &Spec) -> Result<(), Fault> {
+    let limits = &spec.limits;
+    for (value, most, key) in [
+        (limits.timeout_s, MAX_TIMEOUT_S, "limits.timeout_s"),
+        (limits.max_body_kib, MAX_BODY_KIB, "limits.max_body_kib"),
+        (limits.concurrency, MAX_CONCURRENCY, "limits.concurrency"),
+    ] {
+        let tighter = value.is_none_or(|value| (1..=most).contains(&value));
+        ensure(
+            tighter,
+            key,
+            "a bound is tighter than the broker's own, and not zero",
+        )?;
+    }
+    Ok(())
+}

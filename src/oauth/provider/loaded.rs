@@ -1,0 +1,188 @@
+//! A provider file that passed all its checks.
+
+use std::collections::BTreeMap;
+
+use regex::Regex;
+
+use super::bound::Bound;
+use super::check::check;
+use super::error::{Fault, ProviderError, ensure};
+use super::param::{ParamFault, Rules, anchored};
+use super::pointer_text::PointerText;
+use super::spec::{Pkce, Spec};
+use crate::name::{HostPattern, ProviderId};
+
+/// The largest file, in bytes.
+const MAX_FILE: usize = 64 * 1024;
+
+/// Whether a file may name hosts of this machine, and `http` for them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loopback {
+    /// It may not.
+    Refused,
+    /// It may: for tests against a provider on this machine.
+    Allowed,
+}
+
+/// Who issues tokens, and how to talk to them.
+#[derive(Clone, Debug)]
+pub struct Provider {
+    spec: Spec,
+    loopback: Loopback,
+    account: PointerText,
+    rules: BTreeMap<String, Rules>,
+    captured: BTreeMap<String, Regex>,
+}
+
+impl Provider {
+    /// Reads and checks a file.
+    ///
+    /// # Errors
+    /// [`ProviderError`] for the first rule that it breaks.
+    pub fn read(file: &str, text: &str, loopback: Loopback) -> Result<Self, ProviderError> {
+        let spec = parse(file, text)?;
+        let named = file.strip_suffix(".toml") == Some(spec.id.as_str());
+        ensure(
+            named,
+            "id",
+            "the file is named after its id, with .toml behind it",
+        )
+        .map_err(|fault| fault.of(file))?;
+        check(&spec, loopback)?;
+        Self::of(spec, loopback).map_err(|fault| fault.of(file))
+    }
+
+    fn of(spec: Spec, loopback: Loopback) -> Result<Self, Fault> {
+        let account = spec.identity.as_ref().map_or("", |identity| &identity.id);
+        let account = PointerText::parse(account).map_err(|e| Fault::new("identity.id", e))?;
+        let mut rules = BTreeMap::new();
+        for (name, param) in &spec.params {
+            let read = Rules::of(param).map_err(|e| Fault::new(format!("params.{name}"), e))?;
+            rules.insert(name.clone(), read);
+        }
+        let mut captured = BTreeMap::new();
+        for (name, capture) in &spec.callback_capture {
+            if let Some(pattern) = &capture.pattern {
+                let key = || format!("callback_capture.{name}.pattern");
+                let regex = anchored(pattern).map_err(|e| Fault::new(key(), e))?;
+                captured.insert(name.clone(), regex);
+            }
+        }
+        Ok(Self {
+            spec,
+            loopback,
+            account,
+            rules,
+            captured,
+        })
+    }
+
+    /// The provider's id.
+    #[must_use]
+    pub const fn id(&self) -> &ProviderId {
+        &self.spec.id
+    }
+
+    /// All that its file says.
+    #[must_use]
+    pub const fn spec(&self) -> &Spec {
+        &self.spec
+    }
+
+    /// Whether it may name hosts of this machine.
+    #[must_use]
+    pub const fn loopback(&self) -> Loopback {
+        self.loopback
+    }
+
+    /// Where an account's id stands in the document that tells the identity.
+    #[must_use]
+    pub const fn account(&self) -> &PointerText {
+        &self.account
+    }
+
+    /// Whether a flow sends a challenge (RFC 7636).
+    #[must_use]
+    pub fn uses_pkce(&self) -> bool {
+        let authorize = self.spec.authorize.as_ref();
+        authorize.is_some_and(|authorize| authorize.pkce != Pkce::Off)
+    }
+
+    /// Whether a flow that asks for `scopes` sends a nonce: as the file says, or for `openid`.
+    #[must_use]
+    pub fn wants_nonce(&self, scopes: &[String]) -> bool {
+        let said = self
+            .spec
+            .authorize
+            .as_ref()
+            .and_then(|authorize| authorize.nonce);
+        said.unwrap_or_else(|| scopes.iter().any(|scope| scope == "openid"))
+    }
+
+    /// Checks what the person who connects told, and fills in what the file says otherwise. Hosts
+    /// that are not the file's own must be among `allowed_hosts`.
+    ///
+    /// # Errors
+    /// [`ParamFault`] for the first parameter that is not right.
+    pub fn bind(
+        &self,
+        told: &BTreeMap<String, String>,
+        allowed_hosts: &[HostPattern],
+    ) -> Result<Bound, ParamFault> {
+        if told.keys().any(|name| !self.spec.params.contains_key(name)) {
+            return Err(ParamFault::Undeclared);
+        }
+        let mut bound = Bound::default();
+        for (name, param) in &self.spec.params {
+            let value = match (told.get(name), self.rules.get(name), &param.default) {
+                (Some(told), Some(rules), _) => rules.settle(name, param, told, allowed_hosts)?,
+                (_, _, Some(default)) => default.clone(),
+                _ if param.required => {
+                    let name = name.as_str().into();
+                    return Err(ParamFault::Missing { name });
+                }
+                _ => continue,
+            };
+            bound.params.insert(name.clone(), value);
+        }
+        Ok(bound)
+    }
+
+    /// Whether a value from the callback matches the file's pattern for it.
+    pub(super) fn capture_matches(&self, name: &str, value: &str) -> bool {
+        let regex = self.captured.get(name);
+        regex.is_none_or(|regex| regex.is_match(value))
+    }
+}
+
+fn parse(file: &str, text: &str) -> Result<Spec, ProviderError> {
+    ensure(
+        text.len() <= MAX_FILE,
+        "/",
+        "a provider file has at most 64 KiB",
+    )
+    .map_err(|fault| fault.of(file))?;
+    let syntax = |error| ProviderError::syntax(file, text, &error);
+    // Most files have no such hole, and keep their line numbers for what is wrong in them.
+    if !text.contains("{issuer}") {
+        return toml::from_str(text).map_err(syntax);
+    }
+    let mut table: toml::Table = toml::from_str(text).map_err(syntax)?;
+    if let Some(toml::Value::String(issuer)) = table.get("issuer").cloned() {
+        table
+            .iter_mut()
+            .for_each(|(_, value)| expand(value, &issuer));
+    }
+    table.try_into().map_err(syntax)
+}
+
+/// Writes the issuer where it is named: it may hold parameters, and they stand in the right places
+/// only after that.
+fn expand(value: &mut toml::Value, issuer: &str) {
+    match value {
+        toml::Value::String(text) => *text = text.replace("{issuer}", issuer),
+        toml::Value::Array(items) => items.iter_mut().for_each(|item| expand(item, issuer)),
+        toml::Value::Table(table) => table.iter_mut().for_each(|(_, item)| expand(item, issuer)),
+        _ => {}
+    }
+}

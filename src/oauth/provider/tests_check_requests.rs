@@ -1,0 +1,252 @@
+//! The same for what is sent, and for what a connection needs.
+#![allow(
+    clippy::too_many_lines,
+    clippy::string_slice,
+    reason = "a table of broken files is read in one piece, and its texts are plain"
+)]
+
+use super::tests_check::refused;
+use super::tests_samples::{CODEX, GOOGLE, SHOPIFY, SLACK, edited, load};
+
+#[test]
+fn the_authorization_request_is_ours_to_write() {
+    let params = "access_type = \"offline\"";
+    for standard in super::authorize::STANDARD {
+        let new = format!("{standard} = \"token\"");
+        refused(GOOGLE, &[(params, &new, "authorize.params")]);
+        let reconnect = format!("reconnect_params = {{ {standard} = \"x\" }}");
+        let old = "reconnect_params = { prompt = \"consent\" }";
+        refused(GOOGLE, &[(old, &reconnect, "authorize.params")]);
+    }
+    let at = "[authorize]\n";
+    for (line, key) in [
+        ("rename = { client_id = \"state\" }", "authorize.rename"),
+        ("rename = { prompt = \"x\" }", "authorize.rename"),
+        ("rename = { scope = \"x\" }", "authorize.rename"),
+        ("rename = { state = \"a&b\" }", "authorize.rename"),
+        ("rename = { state = \"access_type\" }", "authorize.params"),
+        (
+            "extra_scope_params = { user = \"scope\" }",
+            "authorize.rename",
+        ),
+        ("scope_param = \"state\"", "authorize.rename"),
+        ("omit = [\"state\"]", "authorize.omit"),
+        ("omit = [\"client_id\"]", "authorize.omit"),
+        ("omit = [\"code_challenge\"]", "authorize.omit"),
+        ("omit = [\"prompt\"]", "authorize.omit"),
+        ("scope_separator = \"%20\"", "authorize.scope_separator"),
+        ("scope_separator = \"\"", "authorize.scope_separator"),
+        ("pkce = \"off\"", "authorize.pkce_reason"),
+    ] {
+        refused(GOOGLE, &[(at, &format!("{at}{line}\n"), key)]);
+    }
+    let written = "https://accounts.google.com/o/oauth2/v2/auth?response_type=token";
+    let url = "https://accounts.google.com/o/oauth2/v2/auth";
+    refused(GOOGLE, &[(url, written, "authorize.params")]);
+}
+
+#[test]
+fn secrets_stand_in_queries_only_where_the_file_says_so() {
+    let at = "client_auth = \"post\"\n";
+    let query = "client_auth = \"post\"\nmethod = \"GET\"\nbody = \"query\"\n";
+    refused(GOOGLE, &[(at, query, "token")]);
+    let half = format!("{query}query_secrets_ok = true\n");
+    refused(GOOGLE, &[(at, &half, "refresh")]);
+    let text = edited(GOOGLE, at, &half);
+    let refresh = "[refresh]\nquery_secrets_ok = true";
+    assert!(load(&edited(&text, "[refresh]", refresh)).is_ok());
+    refused(
+        GOOGLE,
+        &[
+            (
+                "auth = \"none\"",
+                "auth = \"none\"\nbody = \"query\"",
+                "revoke.0",
+            ),
+            (
+                "/v1/userinfo",
+                "/v1/userinfo?t={access_token}",
+                "identity.url",
+            ),
+            (
+                at,
+                "client_auth = \"post\"\nmethod = \"GET\"\n",
+                "token.body",
+            ),
+            (
+                at,
+                "client_auth = \"post\"\nbasic_username = \"x\"\n",
+                "token",
+            ),
+            (
+                at,
+                "client_auth = \"post\"\nheaders = { Host = \"x\" }\n",
+                "token.headers",
+            ),
+            (
+                at,
+                "client_auth = \"post\"\nheaders = { \"a b\" = \"x\" }\n",
+                "token.headers",
+            ),
+            (
+                at,
+                "client_auth = \"post\"\nparams = { a = \"{refresh_token}\" }\n",
+                "token.params.a",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn what_a_connection_needs_is_there() {
+    let revoke = &GOOGLE[GOOGLE.find("[[revoke]]").unwrap()..GOOGLE.find("[identity]").unwrap()];
+    let identity = &GOOGLE[GOOGLE.find("[identity]").unwrap()..GOOGLE.find("[api]").unwrap()];
+    refused(
+        GOOGLE,
+        &[
+            (revoke, "", "revoke_reason"),
+            (identity, "", "identity"),
+            ("[api]\nhosts = [\"*.googleapis.com\"]", "", "api.hosts"),
+            (
+                "hosts = [\"*.googleapis.com\"]",
+                "hosts = []\nbase_url = \"https://www.googleapis.com\"",
+                "api.hosts",
+            ),
+            (
+                "url = \"https://accounts.google.com/o/oauth2/v2/auth\"",
+                "",
+                "authorize.url",
+            ),
+            (
+                "url = \"https://oauth2.googleapis.com/token\"",
+                "",
+                "token.url",
+            ),
+            (
+                "url = \"https://oauth2.googleapis.com/revoke\"",
+                "",
+                "revoke.0.url",
+            ),
+            (
+                "url = \"https://openidconnect.googleapis.com/v1/userinfo\"",
+                "",
+                "identity.url",
+            ),
+            ("id = \"/sub\"", "id = \"sub\"", "identity.id"),
+            (
+                "id = \"/sub\"",
+                "id = \"/sub\"\nauth_scheme = \"Bearer token\"",
+                "identity.auth_scheme",
+            ),
+            (
+                "issuer = \"https://accounts.google.com\"",
+                "discovery = \"oidc\"",
+                "issuer",
+            ),
+            (
+                "[\"*.googleapis.com\"]",
+                "[\"*.googleapis.com\"]\nvalue = \"Bearer x\"",
+                "api.value",
+            ),
+            (
+                "[\"*.googleapis.com\"]",
+                "[\"*.googleapis.com\"]\nheader = \"Cookie\"",
+                "api.header",
+            ),
+            ("\"openid\",", "\"open id\",", "scopes"),
+        ],
+    );
+    refused(
+        SLACK,
+        &[
+            ("name = \"user\"", "name = \"main\"", "token.response"),
+            ("\"channels:read\"", "\"channels:read,x\"", "scopes"),
+            ("\"chat:write\"", "\"chat\\\"write\"", "scopes"),
+        ],
+    );
+}
+
+#[test]
+fn signatures_cover_what_matters() {
+    refused(
+        SHOPIFY,
+        &[
+            ("max_age_s = 300", "", "callback.signature"),
+            (
+                "exclude = [\"hmac\"]",
+                "exclude = [\"hmac\", \"timestamp\"]",
+                "callback.signature",
+            ),
+            (
+                "exclude = [\"hmac\"]",
+                "exclude = [\"hmac\", \"code\"]",
+                "callback.signature",
+            ),
+            (
+                "exclude = [\"hmac\"]",
+                "exclude = [\"hmac\", \"state\"]",
+                "callback.signature",
+            ),
+            (
+                "key = \"client_secret\"",
+                "key = \"client_secret\"\nparam = \"code\"",
+                "callback.signature",
+            ),
+            (
+                "display_name = \"Shopify\"",
+                "display_name = \"Shopify\"\nkind = \"signed_payload\"",
+                "token",
+            ),
+        ],
+    );
+    refused(
+        GOOGLE,
+        &[(
+            "schema = 1",
+            "schema = 1\nkind = \"signed_payload\"",
+            "callback.signature",
+        )],
+    );
+}
+
+#[test]
+fn device_flows_are_whole() {
+    let handoff = CODEX
+        .lines()
+        .find(|line| line.starts_with("handoff"))
+        .unwrap();
+    refused(
+        CODEX,
+        &[
+            (handoff, "", "device.handoff"),
+            ("style = \"code_handoff\"", "", "device.handoff"),
+            ("max_wait_s = 900", "max_wait_s = 0", "device.max_wait_s"),
+            (
+                "max_wait_s = 900",
+                "interval_default_s = 0",
+                "device.interval_default_s",
+            ),
+            (
+                "max_wait_s = 900",
+                "verification_hosts = [\"*\"]",
+                "device.verification_hosts",
+            ),
+            (
+                "{ client_id = \"{client_id}\" }",
+                "{ c = \"{handle}\" }",
+                "device.request.c",
+            ),
+            (
+                "{issuer}/codex/device",
+                "{issuer}/codex?c={handle}",
+                "device.verification_uri",
+            ),
+            ("issuer = \"https://auth.openai.com\"", "", "device.url"),
+            ("kind = \"device\"", "", "authorize.url"),
+        ],
+    );
+    refused(
+        GOOGLE,
+        &[("schema = 1", "schema = 1\nkind = \"device\"", "device")],
+    );
+}
