@@ -82,11 +82,12 @@ fn a_key_that_shows_no_value_cannot_write_a_tool_that_takes_it_home() {
     stage.install(&leaked, &plain("custom-x", upstream.port()));
     let reply = stage.run(&leaked, "custom-x", &with("MINE"));
     assert_eq!(reply.refused(403), "override_unusable", "{}", text(&reply));
-    assert!(text(&reply).contains("not_vouched") && text(&reply).contains("--host"));
-    // Bound to the host it may go: as far as the guard, which no member's tool passes here.
+    assert!(text(&reply).contains("not_vouched") && text(&reply).contains("secret:reveal"));
+    // Not even to the host that it is bound to, where the thief may have an account.
     let reply = stage.run(&leaked, "custom-x", &with("BOUND"));
-    assert_eq!(reply.refused(403), "address_refused", "{}", text(&reply));
-    // And so it may once a key that could show it stands behind the tool.
+    assert_eq!(reply.refused(403), "override_unusable", "{}", text(&reply));
+    // It may once a key that could show it stands behind the tool: as far as the guard, which no
+    // member's tool passes here.
     stage
         .send(
             &member,
@@ -98,6 +99,54 @@ fn a_key_that_shows_no_value_cannot_write_a_tool_that_takes_it_home() {
     let reply = stage.run(&leaked, "custom-x", &with("MINE"));
     assert_eq!(reply.refused(403), "address_refused", "{}", text(&reply));
     assert_eq!(upstream.accepted(), 0);
+    stage.finish();
+}
+
+#[test]
+fn a_key_that_shows_no_value_moves_none_to_another_host() {
+    let mut stage = Stage::new();
+    let member = stage.broker.member("Ann");
+    let leaked = member_key(&stage, &member, &["secret:write", "secret:read"]);
+    stage.secret(&member, "OPEN", &json!({}));
+    stage.secret(
+        &member,
+        "TIED",
+        &json!({"hosts": ["api.example.com"], "expires": "30d"}),
+    );
+    let evil = json!({"hosts": ["evil.example"]});
+    for (name, body) in [
+        ("OPEN", evil.clone()),
+        ("TIED", evil.clone()),
+        ("TIED", json!({"hosts": []})),
+        (
+            "TIED",
+            json!({"hosts": ["api.example.com", "evil.example"]}),
+        ),
+        ("TIED", json!({"expires": "never"})),
+        ("TIED", json!({"expires": "90d"})),
+    ] {
+        assert_eq!(
+            stage
+                .send(&leaked, "PATCH", &format!("/v1/secrets/{name}"), &body)
+                .refused(403),
+            "missing_scope",
+            "{body}"
+        );
+    }
+    let narrower = json!({"expires": "1d", "description": "d"});
+    stage
+        .send(&leaked, "PATCH", "/v1/secrets/TIED", &narrower)
+        .expect(200);
+    // Nor by the way of a new version, whose hosts the old value would get.
+    let new = json!({"name": "TIED", "value": "another value", "hosts": ["evil.example"]});
+    stage.send(&leaked, "POST", "/v1/secrets", &new).expect(200);
+    let back = "/v1/secrets/TIED/versions/1/restore";
+    let reply = stage.send(&leaked, "POST", back, &json!({}));
+    assert_eq!(reply.refused(403), "missing_scope", "{}", text(&reply));
+    // Who could be shown the value may say where it goes.
+    stage
+        .send(&member, "PATCH", "/v1/secrets/OPEN", &evil)
+        .expect(200);
     stage.finish();
 }
 

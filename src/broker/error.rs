@@ -92,7 +92,7 @@ impl BrokerError {
                 "Look up the secret's name: runtools secret list.".to_owned()
             }
             Self::OverrideUnusable { why: "not_vouched", .. } => {
-                "Bind a secret of your own to the tool's host: runtools secret update NAME --host HOST. A shared one needs a tool that an admin made or published, with a key that has admin:resources.".to_owned()
+                "For a secret of your own, write the tool with a key that has secret:reveal: runtools tool create FILE. A shared one needs a tool that an admin made or published, with a key that has admin:resources.".to_owned()
             }
             Self::OverrideUnusable { .. } | Self::Unbound => {
                 "Look at the tool's hosts and the secret's own binding, scope and expiry: runtools tool explain SLUG.".to_owned()

@@ -112,9 +112,12 @@ impl Broker {
     ) -> Result<Execution, BrokerError> {
         let started = Instant::now();
         let tool = call.tool;
-        let event = event
-            .tool(tool.spec.slug.clone())
-            .tool_action(call.action.clone());
+        let event = event.tool(tool.spec.slug.clone());
+        // A word that names no action may be anything, also a value in the wrong place.
+        let event = match tool.spec.action(call.action) {
+            Ok(_) => event.tool_action(call.action.clone()),
+            Err(_) => event,
+        };
         let mut host = None;
         let ready = self.ready(vault, call, &mut host).await;
         let event = match host {

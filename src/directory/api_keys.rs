@@ -294,7 +294,10 @@ impl Directory {
         let org = vault.org(permit.principal().org())?;
         let (mut old, digest) = read_key(vault, &org, id).await?;
         let now = vault.now();
-        if old.user != permit.object().0 || ended(&old, now) != ApiKeyStatus::Active {
+        // The permit was given for these scopes; a key that was widened since needs another.
+        let (owner, scopes) = permit.object();
+        let changed = old.user != *owner || old.scopes != *scopes;
+        if changed || ended(&old, now) != ApiKeyStatus::Active {
             return Err(DirectoryError::NotFound);
         }
         // A key whose life was a span gets the same span again, not the rest of the old one.

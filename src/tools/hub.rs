@@ -59,8 +59,7 @@ pub struct Custom {
     /// sends them home.
     pub vouched: bool,
     /// Who wrote it, when their credential could show values as well. Only to them may it lend their
-    /// own secrets that are bound to no host: a key that cannot show a value must not be able to
-    /// write a tool that sends it home.
+    /// own secrets: a key that cannot show a value must not write a tool that sends it home.
     pub revealer: Option<UserId>,
 }
 
@@ -80,7 +79,8 @@ impl Tool {
         self.custom.is_none_or(|custom| custom.vouched)
     }
 
-    /// Whether `user` may lend it a secret of their own that is bound to no host.
+    /// Whether `user` may lend it a secret of their own, also one bound to a host: there its writer may
+    /// have an account, and have the value written into it.
     #[must_use]
     pub fn trusted_by(&self, user: UserId) -> bool {
         self.custom
@@ -177,7 +177,8 @@ impl Hub {
         for owner in [principal.owner(), Owner::ORG_SHARED] {
             let place = place(&org, owner, slug);
             if let Some(record) = vault.store().get(&place).await? {
-                return self.parsed(vault, &org, owner, &place, &record);
+                let tool = self.parsed(vault, &org, owner, &place, &record)?;
+                return Ok(tool.seen_by(principal));
             }
         }
         Err(HubError::NotFound)
@@ -244,6 +245,7 @@ impl Hub {
                 after = Some(last.clone());
                 for (place, record) in &page {
                     let tool = self.parsed(vault, &org, owner, place, record)?;
+                    let tool = tool.seen_by(principal);
                     if !tools.iter().any(|other| other.spec.slug == tool.spec.slug) {
                         tools.push(tool);
                     }

@@ -1,14 +1,26 @@
 //! Taking back the word of an admin who is one no more.
 
-use super::hub::{Hub, HubError, ToolRecord, prefix};
+use super::hub::{Hub, HubError, Tool, ToolRecord, prefix};
 use crate::audit::Recorded;
 use crate::crypto::{Owner, Record, sha256};
 use crate::id::{OrgId, UserId};
+use crate::policy::Principal;
 use crate::store::{Batch, Expect, StoreError, StoreKey};
 use crate::vault::{OrgKeys, Unsealed, VaultError};
 
 /// How often a tool is read again that changes at the same time.
 const TRIES: usize = 8;
+
+impl Tool {
+    /// The tool as it is for `principal` now. A private tool has one user, its maker: an admin's word for
+    /// it counts while they are one, whatever its record still says.
+    pub(super) fn seen_by(mut self, principal: &Principal) -> Self {
+        if let Some(custom) = &mut self.custom {
+            custom.vouched &= custom.shared || principal.is_admin();
+        }
+        self
+    }
+}
 
 impl Hub {
     /// Nobody vouches any longer for the private tools of `user`, who is demoted or removed. Doing it

@@ -8,6 +8,7 @@ use crate::policy::{DeleteSecret, Permit, UpdateSecret};
 
 use super::draft::{ATTEMPTS, Condition, without_secret};
 use super::pointer::{Pointer, ReadPointer, owner_prefix};
+use super::write::may_show;
 use super::{Found, Vault, VaultError};
 
 /// What became of a deletion.
@@ -24,7 +25,8 @@ impl Vault {
     /// value which could not be revealed stays unrevealable.
     ///
     /// # Errors
-    /// [`VaultError::NotFound`] when that version is not kept.
+    /// [`VaultError::NotFound`] when that version is not kept; [`VaultError::Denied`] or
+    /// [`VaultError::Rule`] when hosts or expiry differ, and the caller could not be shown the value.
     pub async fn roll_back_secret(
         &self,
         permit: &Permit<UpdateSecret>,
@@ -40,12 +42,15 @@ impl Vault {
             let old = self
                 .open_secret_version(&org, place.owner, &found.read.pointer, version)
                 .await?;
-            let value = old.open(recorded)?;
             // Where a value may go, how long, and who may see it is policy of the secret and not of
             // one value: rolling a value back widens nothing, and narrows what the old one forbade.
             let mut info = found.info().clone();
             info.revealable &= old.metadata().revealable;
+            if old.metadata().hosts != info.hosts || old.metadata().expires != info.expires {
+                may_show(permit.principal(), info.revealable)?;
+            }
             info.updated = self.now();
+            let value = old.open(recorded)?;
             let mut pointer = found.read.pointer.clone();
             pointer.rotated = Some(self.now());
             let (batch, found) = self

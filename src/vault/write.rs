@@ -5,7 +5,9 @@ use crate::audit::Recorded;
 use crate::clock::Timestamp;
 use crate::id::SecretId;
 use crate::name::HostPattern;
-use crate::policy::{Permit, SetSecret, UpdateSecret};
+use crate::policy::{
+    Action as _, Denied, Permit, Principal, RevealSecret, SetSecret, UpdateSecret,
+};
 use crate::secret::Secret;
 use crate::wire::{Category, SecretScope};
 
@@ -29,6 +31,33 @@ pub struct Change {
     pub revealable: Option<bool>,
     /// When it stops being usable.
     pub expires: Option<Option<Timestamp>>,
+}
+
+/// Whether a value may go further, or live longer, under `new` than under `old`. From no host to some is
+/// further, too: a tool that takes its hosts from its secrets sends it nowhere before.
+fn widens(old: &SecretInfo, new: &SecretInfo) -> bool {
+    let hosts = new.hosts != old.hosts
+        && (new.hosts.is_empty() || !new.hosts.iter().all(|host| old.hosts.contains(host)));
+    let longer = match (old.expires, new.expires) {
+        (Some(old), Some(new)) => new > old,
+        (Some(_), None) => true,
+        (None, _) => false,
+    };
+    hosts || longer
+}
+
+/// Whether `principal` could be shown a value, as far as scope and secret say.
+pub(super) fn may_show(principal: &Principal, revealable: bool) -> Result<(), VaultError> {
+    if !revealable {
+        return Err(VaultError::Rule(
+            "a value that cannot be revealed goes no further and lives no longer than it was set to: set it anew with a new value",
+        ));
+    }
+    if principal.scopes().allow(RevealSecret::SCOPE) {
+        Ok(())
+    } else {
+        Err(Denied::Scope(RevealSecret::SCOPE).into())
+    }
 }
 
 impl Change {
@@ -142,7 +171,8 @@ impl Vault {
     /// Changes metadata. The value is sealed again, because the metadata is in its context.
     ///
     /// # Errors
-    /// [`VaultError::NotFound`], [`VaultError::Stale`], [`VaultError::Rule`].
+    /// [`VaultError::NotFound`], [`VaultError::Stale`], [`VaultError::Rule`]; [`VaultError::Denied`] when
+    /// the value could go further or live longer, and the caller could not be shown it.
     pub async fn update_secret(
         &self,
         permit: &Permit<UpdateSecret>,
@@ -161,9 +191,13 @@ impl Vault {
                     "a secret that was set as not revealable stays so: set it anew with a new value and revealable true",
                 ));
             }
-            let value = found.stored.open(recorded)?;
             let mut info = found.info().clone();
             change.apply(&mut info, self.now());
+            // Who sends a value to another host can read it there: that is showing it.
+            if widens(found.info(), &info) {
+                may_show(permit.principal(), found.info().revealable)?;
+            }
+            let value = found.stored.open(recorded)?;
             let pointer = found.read.pointer.clone();
             let (mut batch, read) = self.with_pointer(&org, place, &found.read, pointer).await?;
             let (record, stored) = self
