@@ -142,7 +142,8 @@ pub enum Class {
     /// The grant is gone.
     Revoked,
     /// The client is wrong; the operator or an admin must act.
-    ClientConfig,
+    #[serde(rename = "client_config")]
+    Client,
     /// It may work later.
     Transient,
     /// It comes too often.

@@ -175,7 +175,12 @@ impl<'t> Reader<'t> {
     }
 
     fn literal(&mut self, text: &'t str) -> Result<(), TemplateError> {
-        if text.contains(['#', '@', '\\', '{', '}', ' ']) {
+        // In a path `@` is a letter like others: `/users/@me`.
+        let host = match self.region {
+            Region::Authority => text.split(['/', '?']).next().unwrap_or_default(),
+            _ => "",
+        };
+        if text.contains(['#', '\\', '{', '}', ' ']) || host.contains('@') {
             return Err(wrong(
                 "a URL has no fragment, user information, brace or space",
             ));

@@ -1,5 +1,5 @@
 //! The same for what is sent, and for what a connection needs.
-#![allow(
+#![expect(
     clippy::too_many_lines,
     clippy::string_slice,
     reason = "a table of broken files is read in one piece, and its texts are plain"

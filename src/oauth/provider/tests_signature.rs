@@ -1,5 +1,5 @@
 //! B16: a callback that the provider did not sign, or not lately, is nobody's.
-#![allow(clippy::string_slice, reason = "the texts are plain")]
+#![expect(clippy::string_slice, reason = "the texts are plain")]
 
 use super::tests_samples::{GOOGLE, SHOPIFY, load};
 use super::{Provider, SignatureFault, check_signature};
