@@ -100,10 +100,18 @@ fn check_signature(spec: &Spec) -> Result<(), Fault> {
     let whole = rule.max_age_param.is_some() == rule.max_age_s.is_some();
     ensure(whole, key, "max_age_param and max_age_s go together")?;
     let covered = |param: &String| *param != rule.param && !rule.exclude.contains(param);
-    let reason = "the signature covers when it was made, the code and the state";
-    let needed = ["code".to_owned(), "state".to_owned()];
-    let needed = needed.iter().chain(&rule.max_age_param);
-    ensure(needed.into_iter().all(covered), key, reason)
+    let state = spec
+        .authorize
+        .as_ref()
+        .and_then(|file| file.rename.get("state"));
+    let state = state.cloned().unwrap_or_else(|| "state".to_owned());
+    let captured = spec.callback_capture.values().map(|capture| &capture.query);
+    let mut needed = [&spec.callback.code_param, &state]
+        .into_iter()
+        .chain(&rule.max_age_param)
+        .chain(captured);
+    let reason = "the signature covers when it was made, the code, the state and what is captured";
+    ensure(needed.all(covered), key, reason)
 }
 
 fn check_token(spec: &Spec) -> Result<(), Fault> {

@@ -26,7 +26,7 @@ pub(super) fn check_templates(spec: &Spec, loopback: Loopback) -> Result<(), Fau
             Writes::ApiHost => check_api_host(spec, entry, loopback)?,
         }
     }
-    let reason = "a secret would stand in a URL: query_secrets_ok = true says that it must";
+    let reason = "a secret would stand in a URL, and no query_secrets_ok says that it must";
     match secrets_in_queries(spec).into_iter().next() {
         Some(key) => Err(Fault::new(key, reason)),
         None => Ok(()),

@@ -72,9 +72,12 @@ impl ProviderError {
         let before = error.span().and_then(|span| text.get(..span.start));
         let line = before.map_or(0, |before| before.matches('\n').count().saturating_add(1));
         let said = error.message();
-        let reason = match said.split_once(", expected ") {
+        let reason = match said.rsplit_once(", expected ") {
             Some((found, expected)) if found.starts_with("invalid ") => {
                 format!("expected {expected}")
+            }
+            Some((found, expected)) if found.starts_with("unknown variant ") => {
+                format!("unknown variant, expected {expected}")
             }
             _ => said.to_owned(),
         };

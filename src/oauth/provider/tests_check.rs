@@ -91,8 +91,8 @@ fn what_no_key_is_for_does_not_load_and_is_not_quoted() {
         ),
         (
             "rotates = \"never\"",
-            "rotates = \"perhaps\"",
-            "unknown variant",
+            "rotates = \"hunter2, expected hunter2\"",
+            "unknown variant, expected",
         ),
         (
             "idle_limit_days = 180",

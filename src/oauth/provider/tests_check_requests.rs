@@ -188,6 +188,11 @@ fn signatures_cover_what_matters() {
                 "callback.signature",
             ),
             (
+                "exclude = [\"hmac\"]",
+                "exclude = [\"hmac\", \"shop\"]",
+                "callback.signature",
+            ),
+            (
                 "key = \"client_secret\"",
                 "key = \"client_secret\"\nparam = \"code\"",
                 "callback.signature",
@@ -210,6 +215,15 @@ fn signatures_cover_what_matters() {
 }
 
 #[test]
+fn a_device_code_stands_in_no_url() {
+    let poll = CODEX.lines().find(|line| line.starts_with("poll"));
+    let standard = edited(CODEX, poll.unwrap(), "");
+    let body = "body = \"json\"\nverification_uri";
+    let query = "body = \"query\"\nverification_uri";
+    refused(&standard, &[(body, query, "device")]);
+}
+
+#[test]
 fn device_flows_are_whole() {
     let handoff = CODEX
         .lines()
@@ -221,6 +235,11 @@ fn device_flows_are_whole() {
             (handoff, "", "device.handoff"),
             ("style = \"code_handoff\"", "", "device.handoff"),
             ("max_wait_s = 900", "max_wait_s = 0", "device.max_wait_s"),
+            (
+                "body = \"json\"\nverification_uri",
+                "body = \"query\"\nverification_uri",
+                "device.poll.device_auth_id",
+            ),
             (
                 "max_wait_s = 900",
                 "interval_default_s = 0",

@@ -235,9 +235,12 @@ pub(super) fn secrets_in_queries(spec: &Spec) -> Vec<String> {
         let exposed = refreshes && refresh_body(spec, token) == Body::Query;
         add(exposed, spec.refresh.query_secrets_ok, "refresh".to_owned());
     }
+    let device = spec.device.as_ref();
+    let exposed = device.is_some_and(|device| device.body == Body::Query);
+    add(exposed, false, "device".to_owned());
     for (index, step) in spec.revoke.iter().enumerate() {
-        let carries = step.auth == RevokeAuth::ClientPost || step.auth != RevokeAuth::Bearer;
-        let exposed = carries && step.body == Body::Query;
+        // With Bearer the token stands in a header, and nowhere else.
+        let exposed = step.auth != RevokeAuth::Bearer && step.body == Body::Query;
         add(exposed, step.query_secrets_ok, format!("revoke.{index}"));
     }
     keys
