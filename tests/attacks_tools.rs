@@ -147,6 +147,18 @@ fn a_key_that_shows_no_value_moves_none_to_another_host() {
     stage
         .send(&member, "PATCH", "/v1/secrets/OPEN", &evil)
         .expect(200);
+    // But not of one that was set to be shown to nobody, nor against the organisation's policy.
+    stage.secret(&member, "HIDDEN", &json!({"revealable": false}));
+    let reply = stage.send(&member, "PATCH", "/v1/secrets/HIDDEN", &evil);
+    assert_eq!(reply.refused(400), "bad_request", "{}", text(&reply));
+    stage.secret(&member, "LATER", &json!({}));
+    let operator = stage.broker.operator();
+    let off = json!({"settings": {"revealEnabled": false}});
+    stage
+        .send(&operator, "PATCH", "/v1/organizations/current", &off)
+        .expect(200);
+    let reply = stage.send(&member, "PATCH", "/v1/secrets/LATER", &evil);
+    assert_eq!(reply.refused(403), "policy_denied", "{}", text(&reply));
     stage.finish();
 }
 

@@ -6,7 +6,7 @@ use http::{HeaderMap, header};
 
 use crate::audit::{Action as Recordable, Actor, Event, Outcome, Recorded, Target, TargetKind};
 use crate::directory::Rejected;
-use crate::policy::{self, Action, Denied, Permit, Principal};
+use crate::policy::{self, Action, Denied, Permit, Principal, RevealSecret, SecretRef};
 use crate::vault::Unsealed;
 
 use super::serve::Peer;
@@ -165,6 +165,17 @@ impl Caller {
             Ok(permit) => Ok(permit),
             Err(denied) => Err(self.denied(A::NAME, denied).await?),
         }
+    }
+
+    /// Whether the caller might be shown the value of `secret`. Nothing is refused or recorded by asking.
+    pub(super) async fn might_reveal(
+        &self,
+        secret: &SecretRef,
+    ) -> Result<Result<Permit<RevealSecret>, Denied>, ApiError> {
+        let directory = &self.app.directory;
+        let settings = directory.settings(&self.vault, &self.principal).await?;
+        let object = (secret.clone(), settings);
+        Ok(policy::check::<RevealSecret>(&self.principal, object))
     }
 
     async fn denied(&self, action: &'static str, denied: Denied) -> Result<ApiError, ApiError> {

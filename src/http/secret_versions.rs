@@ -68,13 +68,14 @@ pub(super) async fn roll_back(
         .map_err(|_| ApiError::bad_request("A version is a number."))?;
     let secret = caller.secret(named(&name)?, whose.org_wide);
     let event = caller.secret_event(Action::SecretRollback, &secret);
+    let shown = caller.might_reveal(&secret).await?;
     let permit = caller.may::<UpdateSecret>(secret).await?;
     let condition = condition(&headers)?;
     let found = caller
         .audited(event, async |recorded| {
             caller
                 .vault
-                .roll_back_secret(&permit, version, condition, recorded)
+                .roll_back_secret(&permit, &shown, version, condition, recorded)
                 .await
         })
         .await?;

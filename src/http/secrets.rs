@@ -264,6 +264,7 @@ pub(super) async fn update(
     caller.scoped::<UpdateSecret>().await?;
     let secret = caller.secret(named(&name)?, whose.org_wide);
     let event = caller.update_event(&secret, &body);
+    let shown = caller.might_reveal(&secret).await?;
     let permit = caller.may::<UpdateSecret>(secret).await?;
     let now = caller.vault.now();
     let change = Change {
@@ -282,7 +283,7 @@ pub(super) async fn update(
         .audited(event, async |recorded| {
             caller
                 .vault
-                .update_secret(&permit, &change, condition, recorded)
+                .update_secret(&permit, &shown, &change, condition, recorded)
                 .await
         })
         .await?;

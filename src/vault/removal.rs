@@ -4,7 +4,7 @@ use crate::audit::Recorded;
 use crate::clock::Timestamp;
 use crate::crypto::Owner;
 use crate::id::OrgId;
-use crate::policy::{DeleteSecret, Permit, UpdateSecret};
+use crate::policy::{DeleteSecret, Denied, Permit, RevealSecret, UpdateSecret};
 
 use super::draft::{ATTEMPTS, Condition, without_secret};
 use super::pointer::{Pointer, ReadPointer, owner_prefix};
@@ -22,7 +22,8 @@ pub enum Deleted {
 
 impl Vault {
     /// Brings an older version's value back, as a new version. Metadata stays as it is, except that a
-    /// value which could not be revealed stays unrevealable.
+    /// value which could not be revealed stays unrevealable. `shown` is whether the caller might be shown
+    /// it: only then may it take on other hosts, or another end, than it was set with.
     ///
     /// # Errors
     /// [`VaultError::NotFound`] when that version is not kept; [`VaultError::Denied`] or
@@ -30,6 +31,7 @@ impl Vault {
     pub async fn roll_back_secret(
         &self,
         permit: &Permit<UpdateSecret>,
+        shown: &Result<Permit<RevealSecret>, Denied>,
         version: u64,
         condition: Condition<'_>,
         recorded: &Recorded,
@@ -47,7 +49,7 @@ impl Vault {
             let mut info = found.info().clone();
             info.revealable &= old.metadata().revealable;
             if old.metadata().hosts != info.hosts || old.metadata().expires != info.expires {
-                may_show(permit.principal(), info.revealable)?;
+                may_show(shown, place, info.revealable)?;
             }
             info.updated = self.now();
             let value = old.open(recorded)?;

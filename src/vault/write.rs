@@ -5,9 +5,7 @@ use crate::audit::Recorded;
 use crate::clock::Timestamp;
 use crate::id::SecretId;
 use crate::name::HostPattern;
-use crate::policy::{
-    Action as _, Denied, Permit, Principal, RevealSecret, SetSecret, UpdateSecret,
-};
+use crate::policy::{Denied, Permit, RevealSecret, SecretRef, SetSecret, UpdateSecret};
 use crate::secret::Secret;
 use crate::wire::{Category, SecretScope};
 
@@ -46,18 +44,22 @@ fn widens(old: &SecretInfo, new: &SecretInfo) -> bool {
     hosts || longer
 }
 
-/// Whether `principal` could be shown a value, as far as scope and secret say.
-pub(super) fn may_show(principal: &Principal, revealable: bool) -> Result<(), VaultError> {
-    if !revealable {
-        return Err(VaultError::Rule(
-            "a value that cannot be revealed goes no further and lives no longer than it was set to: set it anew with a new value",
-        ));
+/// Whether the caller might be shown the value of `secret`: the rule of revealing, and the secret's own.
+pub(super) fn may_show(
+    shown: &Result<Permit<RevealSecret>, Denied>,
+    secret: &SecretRef,
+    revealable: bool,
+) -> Result<(), VaultError> {
+    let shown = shown.as_ref().map_err(|denied| *denied)?;
+    if shown.object().0 != *secret {
+        return Err(VaultError::NotFound);
     }
-    if principal.scopes().allow(RevealSecret::SCOPE) {
-        Ok(())
-    } else {
-        Err(Denied::Scope(RevealSecret::SCOPE).into())
+    if revealable {
+        return Ok(());
     }
+    Err(VaultError::Rule(
+        "a value that cannot be revealed goes no further and lives no longer than it was set to: set it anew with a new value",
+    ))
 }
 
 impl Change {
@@ -168,7 +170,8 @@ impl Vault {
             .map(|(found, _)| found)
     }
 
-    /// Changes metadata. The value is sealed again, because the metadata is in its context.
+    /// Changes metadata. The value is sealed again, because the metadata is in its context. `shown` is
+    /// whether the caller might be shown it: only then may it go further or live longer.
     ///
     /// # Errors
     /// [`VaultError::NotFound`], [`VaultError::Stale`], [`VaultError::Rule`]; [`VaultError::Denied`] when
@@ -176,6 +179,7 @@ impl Vault {
     pub async fn update_secret(
         &self,
         permit: &Permit<UpdateSecret>,
+        shown: &Result<Permit<RevealSecret>, Denied>,
         change: &Change,
         condition: Condition<'_>,
         recorded: &Recorded,
@@ -195,7 +199,7 @@ impl Vault {
             change.apply(&mut info, self.now());
             // Who sends a value to another host can read it there: that is showing it.
             if widens(found.info(), &info) {
-                may_show(permit.principal(), found.info().revealable)?;
+                may_show(shown, place, found.info().revealable)?;
             }
             let value = found.stored.open(recorded)?;
             let pointer = found.read.pointer.clone();
