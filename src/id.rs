@@ -87,6 +87,8 @@ ids! {
     ApiKeyId;
     /// A custom tool or an installed one.
     ToolId;
+    /// A connection: an account that somebody authorised through OAuth.
+    ConnectionId;
     /// One request, for logs and audit.
     RequestId;
     /// Any other sealed object: an index key, a state record, a ring slot.

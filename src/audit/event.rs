@@ -112,6 +112,10 @@ pub enum TargetKind {
     Member,
     /// A user.
     User,
+    /// A connection.
+    Connection,
+    /// An OAuth client.
+    Client,
     /// A slot of the key ring, or a key.
     Key,
     /// Anything else.

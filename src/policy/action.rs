@@ -209,6 +209,23 @@ actions! {
     /// Run a tool, or ask where a run would take its credentials from.
     ExecuteTool("tool:execute", "tool.execute", ToolRef) = |p, tool| visible(p, tool);
 
+    /// List providers, and look at one's own connections.
+    ReadConnections("oauth:read", "oauth.list", bool) = |p, all| if *all { admin(p) } else { anyone(p) };
+    /// Connect an account of one's own.
+    Connect("oauth:write", "oauth.start", ()) = |p, _o| anyone(p);
+    /// Forget a connection; the object is its owner.
+    Disconnect("oauth:write", "oauth.disconnect", UserId) = |p, owner| self_or_admin(p, *owner);
+    /// Choose which connection is used when none is named; the object is its owner.
+    ChooseDefault("oauth:write", "oauth.default", UserId) = |p, owner| {
+        if *owner == p.user() { Ok(()) } else { Err(Denied::NotFound) }
+    };
+    /// See which OAuth clients the organisation has of its own.
+    ReadClients("oauth:read", "oauth.clients", ()) = |p, _o| admin(p);
+    /// Set or remove the organisation's own OAuth client of a provider.
+    WriteClients("oauth:write", "oauth.client_set", ()) = |p, _o| admin(p);
+    /// Set or remove the installation's OAuth clients.
+    WriteSharedClients("admin:resources", "oauth.client_set", ()) = |p, _o| operator(p);
+
     /// Read the organisation's audit journal.
     ReadAudit("audit:read", "audit.read", ()) = |p, _o| admin(p);
     /// Read every organisation's audit journal, and what belongs to none.

@@ -68,6 +68,20 @@ classes! {
     ToolCredential = 0x22,
     /// An answer kept for a repeated request.
     Idempotency = 0x30,
+    /// An OAuth client's id and secret.
+    Client = 0x40,
+    /// Which client of its own an organisation uses for a provider.
+    OwnClient = 0x41,
+    /// A connection: whose, to which account, by which client.
+    Connection = 0x42,
+    /// The state of a connection's token set, without its tokens.
+    TokenState = 0x43,
+    /// The tokens of a token set.
+    TokenValue = 0x44,
+    /// Which connection of a provider is a member's default.
+    DefaultConnection = 0x45,
+    /// Tokens that are still to be revoked upstream.
+    Revocation = 0x46,
 }
 
 /// The key of a record: its class, then opaque bytes. Callers pass keyed hashes, never names.

@@ -1,5 +1,8 @@
-//! Values that stand alone: stored credentials of an installed tool. As a secret's version, but with
-//! one version that is replaced in place, found by the place itself.
+//! Values that stand alone: credentials stored for an installed tool, OAuth clients, tokens. As a
+//! secret's version, but with one version that is replaced in place, found by the place itself.
+//!
+//! Most belong to an owner within an organisation. A few belong to the installation: they are sealed
+//! under the key of its own records, in a context without an organisation.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -7,21 +10,24 @@ use serde::de::DeserializeOwned;
 use crate::audit::Recorded;
 use crate::clock::Timestamp;
 use crate::crypto::{Digest, Owner, sha256};
-use crate::id::ObjectId;
+use crate::id::{ObjectId, OrgId};
 use crate::secret::Secret;
 use crate::store::{Batch, StoreKey};
 
 use super::value::{StoredValue, VersionPlace, open_version, seal_version};
 use super::{OrgKeys, Vault, VaultError, check_value};
 
+/// The organisation of what belongs to none.
+const NO_ORG: OrgId = OrgId::from_bytes([0; 16]);
+
 impl Vault {
     /// A credential's object is its place: put under another key, it does not open.
-    fn credential_place(&self, org: &OrgKeys, owner: Owner, place: &StoreKey) -> VersionPlace {
+    fn credential_place(&self, org: OrgId, owner: Owner, place: &StoreKey) -> VersionPlace {
         let digest = sha256(place.as_bytes());
         let object = digest.first_chunk().map_or([0; 16], |half| *half);
         VersionPlace {
             store: self.id,
-            org: org.id(),
+            org,
             owner,
             object: ObjectId::from_bytes(object),
             version: 1,
@@ -43,10 +49,44 @@ impl Vault {
     ) -> Result<(), VaultError> {
         check_value(value)?;
         let key = self.owner_key_or_new(org, owner, recorded).await?;
-        let at = self.credential_place(org, owner, &place);
+        let at = self.credential_place(org.id(), owner, &place);
         let (record, _) = seal_version(&key, &at, metadata.clone(), value, self.random())?;
         batch.put(place, record);
         Ok(())
+    }
+
+    /// Puts a sealed credential of the installation into `batch`.
+    ///
+    /// # Errors
+    /// [`VaultError::Rule`] for a bad value.
+    pub(crate) fn put_installation_credential<M: Serialize + Clone>(
+        &self,
+        batch: &mut Batch,
+        place: StoreKey,
+        metadata: &M,
+        value: &Secret,
+    ) -> Result<(), VaultError> {
+        check_value(value)?;
+        let at = self.credential_place(NO_ORG, Owner::SYSTEM, &place);
+        let key = self.system_key();
+        let (record, _) = seal_version(key, &at, metadata.clone(), value, self.random())?;
+        batch.put(place, record);
+        Ok(())
+    }
+
+    /// The installation's credential at `place`, if there is one.
+    ///
+    /// # Errors
+    /// When the record was altered, or the store fails.
+    pub(crate) async fn installation_credential<M: DeserializeOwned>(
+        &self,
+        place: &StoreKey,
+    ) -> Result<Option<StoredValue<M>>, VaultError> {
+        let Some(record) = self.store.get(place).await? else {
+            return Ok(None);
+        };
+        let at = self.credential_place(NO_ORG, Owner::SYSTEM, place);
+        Ok(Some(open_version(self.system_key(), &at, &record)?))
     }
 
     /// The credential at `place`, if there is one, with the digest of its record.
@@ -63,7 +103,7 @@ impl Vault {
             return Ok(None);
         };
         let key = self.owner_key(org, owner).await?.ok_or(VaultError::Form)?;
-        let at = self.credential_place(org, owner, place);
+        let at = self.credential_place(org.id(), owner, place);
         Ok(Some((
             open_version(&key, &at, &record)?,
             sha256(record.as_bytes()),

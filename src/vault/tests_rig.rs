@@ -154,7 +154,7 @@ fn secret(user: UserId, name: &str) -> SecretRef {
     }
 }
 
-fn admin(org: OrgId, user: UserId) -> Principal {
+pub(crate) fn admin(org: OrgId, user: UserId) -> Principal {
     let via = Via::Local { uid: 0 };
     Principal::recognised(org, user, Role::Admin, via, Arc::new(Scopes::all()))
 }
