@@ -1,6 +1,7 @@
 //! Connected apps: accounts that people authorise through OAuth.
 //!
-//! So far the first part: [`provider`], which reads what is known of those who issue tokens. Nothing
-//! serves connections yet.
+//! So far: [`provider`], which reads what is known of those who issue tokens, and [`client`], as whom
+//! the broker speaks to them. Nothing serves connections yet.
 
+pub mod client;
 pub mod provider;

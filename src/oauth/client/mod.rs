@@ -1,0 +1,69 @@
+//! OAuth clients: as whom the broker speaks to a provider.
+//!
+//! An organisation may bring a client of its own for a provider; where it has none, the
+//! installation's is used, which the operator set. Both are sealed like any secret. A connection
+//! remembers which client made it, because only that client can refresh it: so the credentials of a
+//! client that was replaced stay until the last connection that it made is gone.
+
+mod shelf;
+#[cfg(test)]
+mod tests;
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+use crate::name::ProviderId;
+use crate::secret::Secret;
+
+pub use shelf::{ClientError, ClientShelf, NewClient, NewSecret, chosen, reopen};
+
+/// Whose a client is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientOwner {
+    /// The organisation brought it.
+    Organization,
+    /// It is the installation's, for every organisation without one of its own.
+    Instance,
+}
+
+/// Which client: whose, and its id at the provider. The id is no secret, and stands on disk sealed.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClientRef {
+    /// Whose it is.
+    pub owner: ClientOwner,
+    /// The provider's name for it.
+    pub client_id: String,
+}
+
+/// A client that is ready to be used.
+#[derive(Debug)]
+pub struct Client {
+    /// Which one.
+    pub reference: ClientRef,
+    /// Its secret; `None` for a public client.
+    pub secret: Option<Secret>,
+}
+
+/// What an organisation, or the operator, said of a client.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClientInfo {
+    /// The provider.
+    pub provider: ProviderId,
+    /// The provider's name for the client.
+    pub client_id: String,
+    /// The scopes that flows ask for when nothing else is said; none for the provider's own.
+    #[serde(default)]
+    pub scopes: Vec<String>,
+    /// Whether it has a secret.
+    pub confidential: bool,
+    /// When it was first set.
+    pub created: Timestamp,
+    /// When it was last set.
+    pub updated: Timestamp,
+}
+
+/// The longest client id, in characters.
+pub const MAX_CLIENT_ID: usize = 512;
