@@ -20,9 +20,15 @@
 pub mod api;
 pub mod broker;
 pub mod canary;
+pub mod chromium;
 pub mod client;
 pub mod crm;
+pub mod fault_provider;
+pub mod jar;
 pub mod memory;
+pub mod oidc;
+pub mod oidc_client;
+pub mod oidc_log;
 pub mod program;
 pub mod slow;
 pub mod upstream;
