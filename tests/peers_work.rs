@@ -9,6 +9,8 @@ mod browser;
 mod faults;
 #[path = "peers_work/files.rs"]
 mod files;
+#[path = "peers_work/jar.rs"]
+mod jar;
 #[path = "peers_work/server.rs"]
 mod server;
 

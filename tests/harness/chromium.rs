@@ -98,7 +98,7 @@ impl Chromium {
             profile,
         };
         let made = reply.expect(200);
-        browser.session = made["value"]["sessionId"].as_str().unwrap().to_owned();
+        browser.session = text(&made["value"]["sessionId"]);
         browser.screen(Screen::Desktop);
         browser
     }

@@ -293,7 +293,7 @@ impl Counted<'_> {
             self.head(200, &[kind])?;
         }
         self.put(start)?;
-        let (piece, mut left) = ([b'a'; 1 << 16], SIZE - start.len() as u64);
+        let (piece, mut left) = (vec![b'a'; 1 << 16], SIZE - start.len() as u64);
         while left > 0 {
             let now = usize::try_from(left.min(1 << 16)).unwrap();
             self.put(&piece[..now])?;

@@ -103,15 +103,18 @@ pub fn challenge(verifier: &str) -> String {
 
 pub(super) fn clients() -> Vec<PeerClient> {
     let mut canaries = Canaries::new();
-    let mut client = |id: &str, auth, secret: bool| PeerClient {
+    let mut client = |id: &str, auth| PeerClient {
         id: id.to_owned(),
-        secret: secret.then(|| canaries.value()).unwrap_or_default(),
+        secret: match auth {
+            "none" => String::new(),
+            _ => canaries.value(),
+        },
         auth,
     };
     vec![
-        client("peer-basic", "basic", true),
-        client("peer-post", "post", true),
-        client("peer-native", "none", false),
+        client("peer-basic", "basic"),
+        client("peer-post", "post"),
+        client("peer-native", "none"),
     ]
 }
 

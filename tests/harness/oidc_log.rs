@@ -14,7 +14,7 @@ pub struct Asked {
     pub form: Vec<(String, String)>,
     /// How its sender proved itself: `none`, `basic`, `post`, `bearer`, or several joined by `+`.
     pub auth: String,
-    /// The status that the server came to; none when it never worked on it.
+    /// The status that the server came to; none when it never finished it.
     pub processed: Option<u16>,
     /// The status that was sent; none when nothing was.
     pub status: Option<u16>,
