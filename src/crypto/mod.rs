@@ -6,19 +6,26 @@
 //! which is compared in constant time before anything is decrypted. A box that was flipped, moved,
 //! swapped or opened with another key fails there, and every failure is the same error.
 //!
+//! What others signed is verified by [`Jws`] with their published [`Jwks`].
+//!
 //! aes-gcm seals, because with `zeroize` it leaves no key in freed memory; ring supplies randomness
 //! and Ed25519, and the provider of rustls.
 
 mod context;
 mod error;
 mod hash;
+mod jwks;
+mod jws;
 mod key;
 mod obx1;
 mod pad;
 mod random;
 mod sealed;
 mod sign;
+mod strict_json;
 
+#[cfg(test)]
+mod tests_jws;
 #[cfg(test)]
 mod tests_properties;
 #[cfg(test)]
@@ -31,9 +38,12 @@ pub use error::CryptoError;
 pub use hash::{
     Digest, MacKey, MultisetDigest, digests_match, hmac_of, hmac_of_digest, sha256, sha256_parts,
 };
+pub use jwks::Jwks;
+pub use jws::{Jws, JwsAlg, JwsError};
 pub use key::{Commitment, Key, KeyRef};
 pub use obx1::{open, open_padded, seal, seal_padded};
 pub use pad::padded_len;
 pub use random::{Random, SystemRandom};
 pub use sealed::{OVERHEAD, Purpose, Record, RecordReader, Sealed};
 pub use sign::{PublicKey, Signature, SigningKey};
+pub use strict_json::unambiguous_json;
