@@ -1,7 +1,9 @@
 //! Connected apps: accounts that people authorise through OAuth.
 //!
-//! So far: [`provider`], which reads what is known of those who issue tokens, and [`client`], as whom
-//! the broker speaks to them. Nothing serves connections yet.
+//! So far parts: [`provider`], which reads what is known of those who issue tokens; [`client`], as whom
+//! the broker speaks to them; [`token`], which writes requests to them and reads their answers. Nothing
+//! serves connections yet.
 
 pub mod client;
 pub mod provider;
+pub mod token;

@@ -120,6 +120,8 @@ pub(super) const EXPOSERS: &[(&str, usize)] = &[
     ("src/http/api_keys.rs", 1),
     ("src/http/secrets.rs", 1),
     ("src/oauth/provider/template_place.rs", 1),
+    ("src/oauth/token/members.rs", 1),
+    ("src/oauth/token/request.rs", 1),
     ("src/store/state.rs", 1),
     ("src/vault/keyring.rs", 4),
     ("src/vault/metadata.rs", 2),

@@ -12,7 +12,7 @@ use super::spec::{Authorize, Map, RedirectUriStyle, ResponseMode};
 use super::template::{Place, QuerySecrets, Template, TemplateError};
 use super::template_place::encode;
 use super::vars::Vars;
-use crate::egress::MAX_URL_BYTES;
+use crate::egress::{MAX_URL_BYTES, Url};
 
 /// What one flow asks for.
 #[derive(Clone, Copy, Debug)]
@@ -101,8 +101,41 @@ pub fn authorize_url(
     ask: &AuthorizeAsk<'_>,
 ) -> Result<String, AuthorizeFault> {
     let file = provider.spec().authorize.as_ref();
+    let page = file.and_then(|file| file.url.as_ref());
+    let page = page.ok_or(AuthorizeFault::NoEndpoint)?;
+    let vars = vars(bound, ask);
+    let page = page.render_url(&vars, QuerySecrets::Refused)?;
+    begin(provider, &vars, ask, page.to_string())
+}
+
+/// The same at the page that discovery found, for a file that says none.
+///
+/// # Errors
+/// [`AuthorizeFault`].
+pub fn authorize_url_at(
+    provider: &Provider,
+    bound: &Bound,
+    ask: &AuthorizeAsk<'_>,
+    page: &Url,
+) -> Result<String, AuthorizeFault> {
+    let page = format!("{}{}", page.origin(), page.path_and_query());
+    begin(provider, &vars(bound, ask), ask, page)
+}
+
+fn vars<'a>(bound: &'a Bound, ask: &AuthorizeAsk<'a>) -> Vars<'a> {
+    Vars::of(bound)
+        .text("client_id", ask.client_id)
+        .text("redirect_uri", ask.redirect_uri)
+}
+
+fn begin(
+    provider: &Provider,
+    vars: &Vars<'_>,
+    ask: &AuthorizeAsk<'_>,
+    mut url: String,
+) -> Result<String, AuthorizeFault> {
+    let file = provider.spec().authorize.as_ref();
     let file = file.ok_or(AuthorizeFault::NoEndpoint)?;
-    let endpoint = file.url.as_ref().ok_or(AuthorizeFault::NoEndpoint)?;
     if provider.uses_pkce() != ask.challenge.is_some() {
         return Err(AuthorizeFault::Pkce);
     }
@@ -110,15 +143,9 @@ pub fn authorize_url(
         return Err(AuthorizeFault::Nonce);
     }
     check_redirect_uri(file.redirect_uri_style, ask.redirect_uri)?;
-    let vars = Vars::of(bound)
-        .text("client_id", ask.client_id)
-        .text("redirect_uri", ask.redirect_uri);
-    let mut url = endpoint
-        .render_url(&vars, QuerySecrets::Refused)?
-        .to_string();
     let mut members = standard(file, ask);
     members.extend(scope_lists(file, ask)?);
-    members.extend(extras(file, ask.purpose, &vars)?);
+    members.extend(extras(file, ask.purpose, vars)?);
     for (name, value) in members {
         url.push(if url.contains('?') { '&' } else { '?' });
         url.push_str(&format!("{}={value}", encode(&name)));

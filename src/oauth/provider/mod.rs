@@ -56,7 +56,7 @@ mod tests_signature;
 mod uses;
 mod vars;
 
-pub use authorize::{AuthorizeAsk, AuthorizeFault, Purpose, authorize_url};
+pub use authorize::{AuthorizeAsk, AuthorizeFault, Purpose, authorize_url, authorize_url_at};
 pub use bound::Bound;
 pub use capture::CaptureFault;
 pub use catalog::Catalog;
@@ -69,4 +69,5 @@ pub use pointer_text::PointerText;
 pub use scopes::{Beyond, ScopeFault};
 pub use signature::{SignatureFault, check_signature};
 pub use template::{Place, QuerySecrets, Template, TemplateError};
+pub(super) use template_place::encode;
 pub use vars::Vars;

@@ -183,6 +183,6 @@ pub(super) fn is_loopback(host: &Host) -> bool {
 }
 
 /// Percent-encodes all that is not unreserved.
-pub(super) fn encode(text: &str) -> PercentEncode<'_> {
+pub(in crate::oauth) fn encode(text: &str) -> PercentEncode<'_> {
     utf8_percent_encode(text, ENCODED)
 }

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::tests_samples::{GOOGLE, HOSTED, SHOPIFY, SLACK, edited, load};
-use super::{AuthorizeAsk, AuthorizeFault, Bound, Provider, Purpose, authorize_url};
+use super::{
+    AuthorizeAsk, AuthorizeFault, Bound, Provider, Purpose, authorize_url, authorize_url_at,
+};
+use crate::egress::Url;
 
 const REDIRECT: &str = "https://broker.test/v1/oauth/callback/x";
 
@@ -234,5 +237,20 @@ fn a_redirect_uri_is_of_the_providers_style() {
     assert_eq!(
         authorize_url(&google, &Bound::default(), &long),
         Err(AuthorizeFault::Long)
+    );
+}
+
+#[test]
+fn a_page_that_was_discovered_gets_the_same_members() {
+    let google = load(GOOGLE).unwrap();
+    let (wanted, none) = (scopes(&["openid"]), BTreeMap::new());
+    let ask = ask(&wanted, &none);
+    let written = authorize_url(&google, &Bound::default(), &ask).unwrap();
+    let page = Url::parse("https://login.example.com/a?tenant=1").unwrap();
+    let found = authorize_url_at(&google, &Bound::default(), &ask, &page).unwrap();
+    let (_, members) = written.split_once('?').unwrap();
+    assert_eq!(
+        found,
+        format!("https://login.example.com/a?tenant=1&{members}")
     );
 }

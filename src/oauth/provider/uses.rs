@@ -1,6 +1,6 @@
 //! Every template of a file: where it stands, and what it may name there.
 
-use super::spec::{Body, ClientAuth, Map, Method, RevokeAuth, Spec, Token};
+use super::spec::{Body, Map, Method, RevokeAuth, Spec, Token};
 use super::template::{Place, QuerySecrets, Template};
 
 /// One template.
@@ -229,7 +229,8 @@ pub(super) fn secrets_in_queries(spec: &Spec) -> Vec<String> {
         }
     };
     if let Some(token) = &spec.token {
-        let exposed = token.body == Body::Query && token.client_auth == ClientAuth::Post;
+        // A code is one too, however the client proves itself.
+        let exposed = token.body == Body::Query;
         add(exposed, token.query_secrets_ok, "token".to_owned());
         let refreshes = spec.refresh.mode != super::spec::RefreshMode::None;
         let exposed = refreshes && refresh_body(spec, token) == Body::Query;

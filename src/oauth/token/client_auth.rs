@@ -1,0 +1,84 @@
+//! How the client proves itself: in exactly one way (T1).
+
+use data_encoding::BASE64;
+use zeroize::Zeroizing;
+
+use super::request::{Draft, RequestError};
+use super::via::Via;
+use crate::oauth::provider::spec::{BasicEncoding, ClientAuth, Token};
+use crate::oauth::provider::{Place, Template, encode};
+
+/// Proves the client. One without a secret only says who it is, however others do it.
+pub(super) fn authenticate(
+    draft: &mut Draft,
+    via: &Via<'_>,
+    file: &Token,
+    way: ClientAuth,
+) -> Result<(), RequestError> {
+    let own = file.basic_username.is_some() || file.basic_password.is_some();
+    match (way, via.client.secret) {
+        (ClientAuth::Basic, secret) if secret.is_some() || own => {
+            let header = basic(via, file)?;
+            draft.authorize(&header)?;
+            if file.send_client_id {
+                say_id(draft, via, file);
+            }
+        }
+        (ClientAuth::Post, Some(secret)) => {
+            say_id(draft, via, file);
+            if let Some(name) = name_of(file, "client_secret") {
+                draft.members.secret(name, secret)?;
+            }
+        }
+        (ClientAuth::Basic | ClientAuth::Post | ClientAuth::None, _) => say_id(draft, via, file),
+    }
+    Ok(())
+}
+
+fn say_id(draft: &mut Draft, via: &Via<'_>, file: &Token) {
+    if let Some(name) = name_of(file, "client_id") {
+        draft.members.text(name, via.client.id);
+    }
+}
+
+/// What the provider calls a standard parameter; nothing when the file leaves it out.
+pub(super) fn name_of<'f>(file: &'f Token, standard: &'f str) -> Option<&'f str> {
+    let omitted = file.omit.iter().any(|omitted| omitted == standard);
+    let renamed = file.rename.get(standard);
+    (!omitted).then(|| renamed.map_or(standard, String::as_str))
+}
+
+/// RFC 6749, 2.3.1: both halves are form-encoded before they are joined (T2); some servers do not
+/// decode them, and get them as they are.
+fn basic(via: &Via<'_>, file: &Token) -> Result<Zeroizing<String>, RequestError> {
+    let half = |template: Option<&Template>, otherwise: &str| {
+        let template = template
+            .cloned()
+            .map_or_else(|| Template::parse(otherwise), Ok)?;
+        let half = template.render(&via.vars(), Place::Body)?;
+        Ok::<_, RequestError>(match file.basic_encoding {
+            BasicEncoding::Raw => half,
+            BasicEncoding::Rfc6749 => {
+                let mut out = Zeroizing::new(String::with_capacity(half.len().saturating_mul(3)));
+                out.extend(encode(&half));
+                out
+            }
+        })
+    };
+    let user = half(file.basic_username.as_ref(), "{client_id}")?;
+    let password = half(file.basic_password.as_ref(), "{client_secret}")?;
+    // RFC 7617: whoever reads it cuts at the first colon.
+    if user.contains(':') {
+        return Err(RequestError::Header);
+    }
+    let room = user.len().saturating_add(password.len()).saturating_add(1);
+    let mut joined = Zeroizing::new(String::with_capacity(room));
+    joined.push_str(&user);
+    joined.push(':');
+    joined.push_str(&password);
+    let encoded = Zeroizing::new(BASE64.encode(joined.as_bytes()));
+    let mut header = Zeroizing::new(String::with_capacity(encoded.len().saturating_add(6)));
+    header.push_str("Basic ");
+    header.push_str(&encoded);
+    Ok(header)
+}

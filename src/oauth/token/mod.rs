@@ -1,0 +1,28 @@
+//! The token layer: what is said to a provider, and what its answers mean.
+//!
+//! It is pure. A [`TokenRequest`] is a value that somebody else sends, a [`Reply`] one that somebody
+//! else received, and time is an argument. So each rule can be shown without a network, and those
+//! who hold the network decide nothing about tokens.
+
+mod client_auth;
+mod members;
+mod metadata;
+mod request;
+mod requests;
+#[cfg(test)]
+mod tests_metadata;
+#[cfg(test)]
+mod tests_requests;
+#[cfg(test)]
+mod tests_rig;
+mod via;
+
+pub use metadata::{
+    Endpoints, MAX_METADATA, MetadataError, issuer_of, metadata_url, read_metadata,
+};
+pub use request::{Accepts, RequestError, TokenRequest};
+pub use requests::{
+    CodeGrant, code_request, exchange_hops, exchange_request, identity_request, refresh_request,
+    resources_request,
+};
+pub use via::{Client, Held, Via};
