@@ -1,0 +1,312 @@
+//! The book of flows, as a callback sees it. In this order, and each for the reason that stands there:
+//!
+//! 1. The state is found by its hash, in constant time (B1). Whatever is wrong with it looks the same.
+//! 2. The browser shows the flow's cookie, or nothing is touched (B3, B15): a prefetch, a link
+//!    scanner and somebody else's browser leave the flow to the one that left.
+//! 3. The flow is consumed (B2), whatever the answer is.
+//! 4. Path and issuer say who answered (A5, B5), before a code of theirs goes anywhere.
+//! 5. Captures and signature are checked (B16); only then the answer is worth redeeming.
+
+use zeroize::Zeroizing;
+
+use super::ask::FlowFacts;
+use super::book::{FlowBook, Inner};
+use super::cookies::FlowCookies;
+use super::outcome::{Failure, Outcome};
+use super::pending::{PendingFlow, SignedFlow};
+use super::query::CallbackQuery;
+use super::record::{Flow, Held, LIFE, Sent, Stage};
+use super::shelf::Kept;
+use super::text::one_line;
+use super::unguessable::{What, digest, ticket};
+use super::{FlowKey, PublicUrl, Tell};
+use crate::clock::Timestamp;
+use crate::crypto::{digests_match, sha256_parts};
+use crate::name::ProviderId;
+use crate::oauth::provider::spec::{Iss, Kind};
+use crate::oauth::provider::{Place, Provider, Vars, check_signature};
+use crate::secret::Secret;
+
+/// The longest code, and the longest text of a provider's that is shown.
+const MAX_CODE: usize = 4 * 1024;
+const MAX_SAID: usize = 200;
+/// How long a signed answer without a time of its own is remembered, in seconds.
+const REMEMBERED_S: i64 = 3_600;
+
+/// What became of a callback.
+#[derive(Debug)]
+pub enum Taken {
+    /// It is of no flow that is under way. Nothing was touched.
+    Unknown,
+    /// It is of a flow that another browser began. Nothing was touched.
+    WrongBrowser,
+    /// It is of a flow with another provider, which ended for it. The browser is told what it is told
+    /// of an unknown one (B1).
+    OtherProvider(FlowFacts),
+    /// The flow ended.
+    Failed {
+        /// The flow.
+        facts: FlowFacts,
+        /// Why.
+        failure: Failure,
+        /// Where the browser goes.
+        onward: String,
+    },
+    /// The flow has its answer.
+    Pending(PendingFlow),
+    /// The flow has an answer that is to be checked with [`FlowBook::check`].
+    Signed(SignedFlow),
+}
+
+/// What is done with an answer.
+#[derive(Debug)]
+pub enum Arrival {
+    /// It waits for whoever began; the browser goes there with a ticket.
+    Onward(String),
+    /// It is redeemed now, because the browser has shown the code from the terminal.
+    Redeem(PendingFlow),
+}
+
+impl FlowBook {
+    /// Takes a callback that came by the path of `provider`.
+    pub fn take(
+        &self,
+        provider: &ProviderId,
+        query: CallbackQuery,
+        cookies: &FlowCookies,
+        now: Timestamp,
+    ) -> Taken {
+        self.with(now, |inner| {
+            let Some(key) = inner.find(provider, &query, cookies, now) else {
+                return Taken::Unknown;
+            };
+            let Some(flow) = inner.flows.get_mut(&key.0) else {
+                return Taken::Unknown;
+            };
+            let same = flow.ask.provider.id() == provider;
+            if !flow.is_browser(cookies) {
+                return if same {
+                    Taken::WrongBrowser
+                } else {
+                    Taken::Unknown
+                };
+            }
+            let Stage::Away(sent) = flow.work(now) else {
+                return Taken::Unknown;
+            };
+            if let Some(state) = &sent.state {
+                inner.states.remove(state);
+            }
+            if !same {
+                flow.fail(Failure::OtherProvider, now);
+                return Taken::OtherProvider(flow.ask.facts(flow.id));
+            }
+            let held = cookies.of(&flow.id).unwrap_or_default();
+            let ticket = ticket(&flow.id, held);
+            match answer(&self.url, flow, sent, &query, ticket, now) {
+                Err(failure) => {
+                    let said = query.get("error_description");
+                    let said = said.map(|said| one_line(said, MAX_SAID));
+                    self.failed(flow, failure, said, now)
+                }
+                Ok(pending) if flow.ask.provider.spec().callback.signature.is_some() => {
+                    Taken::Signed(SignedFlow { pending, query })
+                }
+                Ok(pending) => Taken::Pending(pending),
+            }
+        })
+    }
+
+    /// Checks the signature of an answer with the client's secret (B16), once.
+    pub fn check(&self, signed: SignedFlow, secret: &Secret, now: Timestamp) -> Taken {
+        let SignedFlow { mut pending, query } = signed;
+        let provider = pending.provider().clone();
+        let sound = query.raw(|raw| check_signature(&provider, raw, secret, now));
+        let rule = provider.spec().callback.signature.as_ref();
+        let Some(rule) = rule.filter(|_| sound.is_ok()) else {
+            return self.refuse(&pending, Failure::Signature, now);
+        };
+        let signature = query.get(&rule.param).unwrap_or_default();
+        let seen = sha256_parts(&[
+            provider.id().as_str().as_bytes(),
+            b"\0",
+            signature.as_bytes(),
+        ]);
+        let seconds = rule.max_age_s.map_or(REMEMBERED_S, i64::from);
+        // Its time may be said to begin a minute from now.
+        let until = now.plus_seconds(seconds.saturating_add(120));
+        if !self.with(now, |inner| inner.replays.note(seen, until, now)) {
+            return self.refuse(&pending, Failure::Replayed, now);
+        }
+        if provider.spec().kind == Kind::SignedPayload {
+            let members = query.pairs().filter(|(name, _)| *name != rule.param);
+            let members = members.map(|(name, value)| (name.to_owned(), value.to_owned()));
+            pending.payload = Some(members.collect());
+        }
+        Taken::Pending(pending)
+    }
+
+    /// Ends a flow whose answer could not be checked.
+    pub fn abandon(&self, signed: &SignedFlow, failure: Failure, now: Timestamp) -> Taken {
+        self.refuse(&signed.pending, failure, now)
+    }
+
+    /// What is done with an answer: it waits for whoever began, or is redeemed.
+    #[must_use]
+    pub fn arrive(&self, pending: PendingFlow, now: Timestamp) -> Arrival {
+        if matches!(pending.tell(), Tell::Code) {
+            return Arrival::Redeem(pending);
+        }
+        self.with(now, |inner| {
+            let (flow, key) = (pending.flow, pending.key());
+            let members = [
+                ("flow", &*flow.to_string()),
+                ("ticket", pending.ticket.as_str()),
+            ];
+            let onward = onward(&self.url, &flow, pending.tell(), &members);
+            let ticket = digest(What::Ticket, &pending.ticket);
+            let found = inner.flows.get_mut(&key.0);
+            if let Some(found) = found.filter(|found| matches!(found.stage, Stage::Working)) {
+                found.until = pending.deadline.min(now.plus_millis(LIFE));
+                found.stage = Stage::Held(Box::new(Held { pending, ticket }));
+            }
+            Arrival::Onward(onward)
+        })
+    }
+
+    fn refuse(&self, pending: &PendingFlow, failure: Failure, now: Timestamp) -> Taken {
+        self.with(now, |inner| match inner.flows.get_mut(&pending.key().0) {
+            Some(flow) => self.failed(flow, failure, None, now),
+            None => Taken::Unknown,
+        })
+    }
+
+    fn failed(
+        &self,
+        flow: &mut Flow,
+        failure: Failure,
+        said: Option<String>,
+        now: Timestamp,
+    ) -> Taken {
+        flow.end(Outcome::Failed(failure), said, now);
+        let id = flow.id.to_string();
+        let members = [("flow", id.as_str()), ("error", failure.code())];
+        Taken::Failed {
+            facts: flow.ask.facts(flow.id),
+            failure,
+            onward: onward(&self.url, &flow.id, &flow.ask.tell, &members),
+        }
+    }
+}
+
+/// Where the browser goes: to the program or dashboard that waits, or to our own page. A window of
+/// its own stays, and tells the one that opened it.
+fn onward(url: &PublicUrl, flow: &super::FlowId, tell: &Tell, members: &[(&str, &str)]) -> String {
+    let elsewhere = tell.onward(members).filter(|_| !tell.is_popup());
+    elsewhere.unwrap_or_else(|| url.result(flow))
+}
+
+impl Inner {
+    /// The flow that a callback is of, when that is under way.
+    fn find(
+        &self,
+        provider: &ProviderId,
+        query: &CallbackQuery,
+        cookies: &FlowCookies,
+        now: Timestamp,
+    ) -> Option<FlowKey> {
+        let Some(state) = query.get("state") else {
+            return self.find_by_cookie(provider, cookies, now);
+        };
+        let state = digest(What::State, state);
+        let key = self.states.get(&state)?;
+        let flow = self.flows.get(&key.0).filter(|flow| !flow.is_over(now))?;
+        let Stage::Away(sent) = &flow.stage else {
+            return None;
+        };
+        let known = sent.state.as_ref()?;
+        digests_match(known, &state).then_some(*key)
+    }
+
+    /// A signed payload carries no state: it is of the flow that this browser left with last.
+    fn find_by_cookie(
+        &self,
+        provider: &ProviderId,
+        cookies: &FlowCookies,
+        now: Timestamp,
+    ) -> Option<FlowKey> {
+        let flows = cookies.flows().filter_map(|id| self.flows.get(&id.key().0));
+        let mine = flows.filter(|flow| flow.is_browser(cookies) && !flow.is_over(now));
+        let left = mine.filter_map(|flow| match &flow.stage {
+            Stage::Away(sent) if sent.state.is_none() => Some((sent.at, flow)),
+            _ => None,
+        });
+        let here = left.filter(|(_, flow)| flow.ask.provider.id() == provider);
+        here.max_by_key(|(at, _)| *at).map(|(_, flow)| flow.key())
+    }
+}
+
+/// What the answer is worth.
+fn answer(
+    url: &PublicUrl,
+    flow: &Flow,
+    sent: Sent,
+    query: &CallbackQuery,
+    ticket: Zeroizing<String>,
+    now: Timestamp,
+) -> Result<PendingFlow, Failure> {
+    let (ask, provider) = (&flow.ask, &*flow.ask.provider);
+    let issuer = issuer(provider, flow, query)?;
+    let rule = &provider.spec().callback;
+    let code = query.get(&rule.code_param);
+    if let Some(error) = query.get("error") {
+        // An answer says one of both (RFC 6749 section 4.1.2).
+        let failure = Failure::of_error(error);
+        return Err(code.map_or(failure, |_| Failure::Answer));
+    }
+    let code = match provider.spec().kind {
+        Kind::SignedPayload => None,
+        Kind::Oauth2 | Kind::Device => Some(read_code(code)?),
+    };
+    let bound = ask.bound.capture_callback(provider, query.pairs());
+    Ok(PendingFlow {
+        flow: flow.id,
+        ask: ask.clone(),
+        bound: bound.map_err(|_| Failure::Answer)?,
+        redirect_uri: url.redirect_uri(provider.id()),
+        code,
+        verifier: sent.verifier,
+        nonce: sent.nonce,
+        issuer,
+        payload: None,
+        deadline: now.plus_seconds(i64::from(rule.max_code_age_s)),
+        ticket,
+    })
+}
+
+/// RFC 6749, appendix A.11: visible ASCII and spaces.
+fn read_code(code: Option<&str>) -> Result<Secret, Failure> {
+    let plain = |code: &&str| code.bytes().all(|b| matches!(b, b' '..=b'~'));
+    let code = code.filter(|code| (1..=MAX_CODE).contains(&code.len()));
+    let code = code.filter(plain).ok_or(Failure::Answer)?;
+    Ok(Secret::copy_of(code.as_bytes()))
+}
+
+/// RFC 9207 section 2.4: compared as text, on errors too. A file without an issuer expects none.
+fn issuer(
+    provider: &Provider,
+    flow: &Flow,
+    query: &CallbackQuery,
+) -> Result<Option<String>, Failure> {
+    let rule = provider.spec().callback.iss;
+    let said = match (rule, query.get("iss")) {
+        (Iss::Off, _) | (Iss::IfPresent, None) => return Ok(None),
+        (Iss::Required, None) => return Err(Failure::Issuer),
+        (Iss::Required | Iss::IfPresent, Some(said)) => said,
+    };
+    let file = provider.spec().issuer.as_ref().ok_or(Failure::Issuer)?;
+    let expected = file.render(&Vars::of(&flow.ask.bound), Place::Body);
+    let expected = expected.map_err(|_| Failure::Issuer)?;
+    let same = *expected == said;
+    same.then(|| Some(said.to_owned())).ok_or(Failure::Issuer)
+}
