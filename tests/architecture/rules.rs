@@ -121,6 +121,7 @@ pub(super) const EXPOSERS: &[(&str, usize)] = &[
     ("src/http/secrets.rs", 1),
     ("src/oauth/provider/template_place.rs", 1),
     ("src/oauth/token/members.rs", 1),
+    ("src/oauth/token/reply.rs", 1),
     ("src/oauth/token/request.rs", 1),
     ("src/store/state.rs", 1),
     ("src/vault/keyring.rs", 4),

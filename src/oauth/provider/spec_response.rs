@@ -22,6 +22,8 @@ pub struct Response {
     pub scope: Pointer,
     /// The type of the token.
     pub token_type: Pointer,
+    /// What it may say, in any letter case, to mean a bearer token.
+    pub token_types: Vec<String>,
     /// How scopes are written.
     pub scope_form: ScopeForm,
     /// What stands between scopes, where it is not a space or a comma.
@@ -139,6 +141,7 @@ impl Default for Response {
             id_token: Pointer::member("id_token"),
             scope: Pointer::member("scope"),
             token_type: Pointer::member("token_type"),
+            token_types: vec!["bearer".to_owned()],
             scope_form: ScopeForm::Either,
             scope_separator: None,
             expires: vec![seconds("expires_in")],
@@ -149,6 +152,9 @@ impl Default for Response {
                 seconds("refresh_token_expires_in"),
                 seconds("x_refresh_token_expires_in"),
                 seconds("refresh_expires_in"),
+                // draft-ietf-oauth-refresh-token-expiration
+                seconds("refresh_token_timeout"),
+                seconds("authorization_expires_in"),
             ],
             not_before_refresh: None,
             success: None,

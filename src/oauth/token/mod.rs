@@ -4,25 +4,44 @@
 //! else received, and time is an argument. So each rule can be shown without a network, and those
 //! who hold the network decide nothing about tokens.
 
+mod classify;
 mod client_auth;
+mod code;
+mod granted;
+mod lifetime;
 mod members;
 mod metadata;
+mod replies;
+mod reply;
 mod request;
 mod requests;
+mod retry_after;
+#[cfg(test)]
+mod tests_classify;
+#[cfg(test)]
+mod tests_fixtures;
 #[cfg(test)]
 mod tests_metadata;
+#[cfg(test)]
+mod tests_replies;
 #[cfg(test)]
 mod tests_requests;
 #[cfg(test)]
 mod tests_rig;
 mod via;
 
+pub use classify::{Class, NoReply, Told, Verdict, classify};
+pub use code::Code;
+pub use granted::missing_scopes;
 pub use metadata::{
     Endpoints, MAX_METADATA, MetadataError, issuer_of, metadata_url, read_metadata,
 };
+pub use replies::{ReplyError, TokenReply, Tokens, read_tokens};
+pub use reply::{Document, Reply, Subject};
 pub use request::{Accepts, RequestError, TokenRequest};
 pub use requests::{
     CodeGrant, code_request, exchange_hops, exchange_request, identity_request, refresh_request,
     resources_request,
 };
+pub use retry_after::read_retry_after;
 pub use via::{Client, Held, Via};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use data_encoding::BASE64;
 use http::header::AUTHORIZATION;
@@ -13,6 +13,8 @@ use super::{Client, Endpoints, Held, TokenRequest, Via};
 use crate::name::HostPattern;
 use crate::oauth::provider::{Bound, Catalog, Loopback, Provider};
 use crate::secret::Secret;
+
+static CATALOG: LazyLock<Catalog> = LazyLock::new(|| Catalog::shipped().unwrap());
 
 /// The moment of the recorded answers.
 pub(super) const NOW_S: i64 = 1_795_426_200;
@@ -59,8 +61,7 @@ impl Rig {
 
     /// A shipped provider, with the connection of its recorded answers.
     pub(super) fn shipped(id: &str) -> Self {
-        let catalog = Catalog::shipped().unwrap();
-        let provider = catalog.get(&id.parse_id()).unwrap().clone();
+        let provider = CATALOG.get(&id.parse_id()).unwrap().clone();
         let bound = bound(&provider, &fixture(&provider), true);
         Self::of(provider, bound)
     }
@@ -151,7 +152,7 @@ pub(super) fn bound(provider: &Provider, fixture: &Value, whole: bool) -> Bound 
 
 /// Every shipped provider with its recorded answers.
 pub(super) fn each(mut check: impl FnMut(&Rig, &Value)) {
-    for provider in Catalog::shipped().unwrap().iter() {
+    for provider in CATALOG.iter() {
         let fixture = fixture(provider);
         let bound = bound(provider, &fixture, true);
         check(&Rig::of(provider.clone(), bound), &fixture);
@@ -257,4 +258,27 @@ fn basic(request: &TokenRequest) -> Option<(String, String)> {
             .into_owned()
     };
     Some((decode(user), decode(password)))
+}
+
+/// An answer as a fixture records it: `{status, type, body}`.
+pub(super) fn recorded(answer: &Value) -> super::Reply {
+    let body = match &answer["body"] {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let kind = answer["type"].as_str().unwrap();
+    let status = u16::try_from(answer["status"].as_u64().unwrap()).unwrap();
+    reply(status, kind, &body)
+}
+
+pub(super) fn reply(status: u16, kind: &str, body: &str) -> super::Reply {
+    let mut headers = http::HeaderMap::new();
+    if !kind.is_empty() {
+        headers.insert(http::header::CONTENT_TYPE, kind.parse().unwrap());
+    }
+    super::Reply::new(status, &headers, body.as_bytes().to_vec())
+}
+
+pub(super) fn json(status: u16, body: &Value) -> super::Reply {
+    reply(status, "application/json; charset=utf-8", &body.to_string())
 }
