@@ -7,6 +7,7 @@
 
 mod api_keys;
 mod audit;
+mod oauth;
 mod organizations;
 mod secrets;
 mod system;
@@ -14,6 +15,7 @@ mod tools;
 
 pub use api_keys::*;
 pub use audit::*;
+pub use oauth::*;
 pub use organizations::*;
 pub use secrets::*;
 pub use system::*;
