@@ -69,5 +69,5 @@ pub use pointer_text::PointerText;
 pub use scopes::{Beyond, ScopeFault};
 pub use signature::{SignatureFault, check_signature};
 pub use template::{Place, QuerySecrets, Template, TemplateError};
-pub(super) use template_place::encode;
+pub(super) use template_place::{encode, is_loopback};
 pub use vars::Vars;

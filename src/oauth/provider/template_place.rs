@@ -175,7 +175,7 @@ pub(super) fn is_origin(text: &str) -> bool {
 }
 
 /// Whether a host is this machine by its very spelling.
-pub(super) fn is_loopback(host: &Host) -> bool {
+pub(in crate::oauth) fn is_loopback(host: &Host) -> bool {
     match host {
         Host::Name(name) => **name == *"localhost" || name.ends_with(".localhost"),
         Host::Address(address) => address.is_loopback(),

@@ -35,6 +35,20 @@ pub(super) fn authenticate(
     Ok(())
 }
 
+/// Proves the client by Basic and nothing else, where the request already says what it is about.
+pub(super) fn prove_basic(
+    draft: &mut Draft,
+    via: &Via<'_>,
+    file: &Token,
+) -> Result<(), RequestError> {
+    if via.client.secret.is_none() && file.basic_username.is_none() {
+        say_id(draft, via, file);
+        return Ok(());
+    }
+    let header = basic(via, file)?;
+    draft.authorize(&header)
+}
+
 fn say_id(draft: &mut Draft, via: &Via<'_>, file: &Token) {
     if let Some(name) = name_of(file, "client_id") {
         draft.members.text(name, via.client.id);

@@ -92,7 +92,7 @@ fn number(value: &Value) -> Option<f64> {
 
 /// The whole number below, by way of a text: there is no other way between the two types that cannot
 /// wrap.
-fn whole(number: f64) -> Option<i64> {
+pub(super) fn whole(number: f64) -> Option<i64> {
     let cut = number.clamp(-MAX_NUMBER, MAX_NUMBER).floor();
     format!("{cut:.0}").parse().ok()
 }

@@ -7,7 +7,11 @@
 mod classify;
 mod client_auth;
 mod code;
+mod device;
+mod device_poll;
 mod granted;
+mod id_token;
+mod identity;
 mod lifetime;
 mod members;
 mod metadata;
@@ -16,6 +20,7 @@ mod reply;
 mod request;
 mod requests;
 mod retry_after;
+mod revoke;
 #[cfg(test)]
 mod tests_classify;
 #[cfg(test)]
@@ -32,7 +37,11 @@ mod via;
 
 pub use classify::{Class, NoReply, Told, Verdict, classify};
 pub use code::Code;
+pub use device::{DeviceError, DeviceStart, device_request, read_device_start};
+pub use device_poll::{HandOff, Pace, Poll, poll_request, read_poll};
 pub use granted::missing_scopes;
+pub use id_token::{Expected, IdClaims, IdTokenError, Proof, check_id_token};
+pub use identity::{Account, IdentityError, Resource, read_account, read_identity, read_resources};
 pub use metadata::{
     Endpoints, MAX_METADATA, MetadataError, issuer_of, metadata_url, read_metadata,
 };
@@ -44,4 +53,5 @@ pub use requests::{
     resources_request,
 };
 pub use retry_after::read_retry_after;
+pub use revoke::{Revocation, RevokeRequest, Standing, read_revocation, revoke_requests};
 pub use via::{Client, Held, Via};
