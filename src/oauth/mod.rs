@@ -1,10 +1,41 @@
 //! Connected apps: accounts that people authorise through OAuth.
 //!
-//! So far parts: [`provider`], which reads what is known of those who issue tokens; [`client`], as whom
-//! the broker speaks to them; [`token`], which writes requests to them and reads their answers;
-//! [`flow`], which takes a person there and back. Nothing serves connections yet.
+//! ```text
+//! provider   who issues tokens, as data: one file each
+//! flow       there and back: from a click to an answer that may be redeemed
+//! client     as whom we ask: an organisation's own client, or the installation's
+//! token      what is said to a token endpoint, and what its answer means; no network in it
+//! connection what is kept of an account, all of it in memory but the tokens
+//! refresh    how tokens are kept alive, and lent
+//! outbox     tokens that are still to be revoked upstream
+//! ```
+//!
+//! [`Accounts`] is all of this together. Everything that leaves goes through [`Outbound`].
 
+mod accounts;
+mod adopt;
+mod choose;
 pub mod client;
+pub mod connection;
+mod discovery;
 pub mod flow;
+mod identify;
+mod outbound;
+mod outbox;
 pub mod provider;
+mod redeem;
+mod refresh;
+#[cfg(test)]
+mod tests_adopt;
+#[cfg(test)]
+mod tests_rig;
 pub mod token;
+mod tokens;
+
+pub use accounts::{Accounts, AccountsParts, Meter, Point, Stops};
+pub use adopt::{AdoptFault, Adopted, Grant};
+pub use choose::{Pick, Seen, Standing};
+pub use discovery::DiscoveryFault;
+pub use outbound::{DEADLINE, Outbound, Silence};
+pub use outbox::{Revocation, Upstream};
+pub use refresh::{AccessFault, Lent, Pass};

@@ -1,0 +1,201 @@
+//! Everything about connected accounts that outlives a request.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::OnceCell;
+
+use super::connection::{Connection, Kept, Roster, TokenState, places};
+use super::discovery::Discovered;
+use super::outbound::Outbound;
+use super::provider::{Catalog, Provider};
+use super::refresh::{Flights, Paces};
+use crate::audit::Recorded;
+use crate::crypto::Owner;
+use crate::id::ConnectionId;
+use crate::name::{HostPattern, ProviderId};
+use crate::store::{Batch, Expect};
+use crate::vault::{OrgKeys, Unsealed, VaultError};
+
+/// Hears what happens to connections, for metrics. Nothing that is told names a person or an account.
+pub trait Meter: Send + Sync + fmt::Debug {
+    /// A refresh ended: `success`, or the class of its failure.
+    fn refreshed(&self, provider: &ProviderId, class: &'static str, took: Duration);
+    /// How long the access token still had when it was refreshed.
+    fn refreshed_with_left(&self, left: Duration);
+    /// A caller waited so long for a refresh.
+    fn waited(&self, took: Duration);
+    /// A refresh token was spent and its successor never arrived.
+    fn rotation_lost(&self);
+    /// A step of a flow, or a revocation, ended so.
+    fn flow(&self, step: &'static str, outcome: &'static str);
+}
+
+/// Where tests stop the engine, in the order of a refresh. Names as in the manual.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Point {
+    /// Before the attempt is written.
+    P1,
+    /// After it was.
+    P2,
+    /// Before the request is sent.
+    P3,
+    /// After the answer arrived.
+    P4,
+    /// Before the new tokens are committed.
+    P5,
+    /// After they were.
+    P6,
+    /// Before callers are told.
+    P7,
+}
+
+/// Told at each [`Point`]. One that never returns is a crash at that place.
+pub trait Stops: Send + Sync + fmt::Debug {
+    /// The refresh of `connection` is at `point`.
+    fn at(
+        &self,
+        point: Point,
+        connection: ConnectionId,
+    ) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send + '_>>;
+}
+
+/// What an [`Accounts`] is made of.
+#[derive(Debug)]
+pub struct AccountsParts {
+    /// The providers.
+    pub catalog: Catalog,
+    /// The way to them.
+    pub outbound: Outbound,
+    /// Hosts of the operator's own whose issuers may name cleartext endpoints.
+    pub cleartext_hosts: Vec<HostPattern>,
+    /// Who counts.
+    pub meter: Arc<dyn Meter>,
+    /// Where tests stop it; `None` outside of tests.
+    pub stops: Option<Arc<dyn Stops>>,
+}
+
+/// The connected accounts of everybody, and what keeps them alive.
+#[derive(Debug)]
+pub struct Accounts {
+    pub(super) catalog: Catalog,
+    pub(super) outbound: Outbound,
+    pub(super) cleartext_hosts: Vec<HostPattern>,
+    pub(super) meter: Arc<dyn Meter>,
+    pub(super) flights: Flights,
+    pub(super) paces: Paces,
+    pub(super) discovered: Discovered,
+    /// Changes that look before they write: adopting, forgetting, choosing.
+    pub(super) changes: tokio::sync::Mutex<()>,
+    stops: Option<Arc<dyn Stops>>,
+    roster: ArcSwap<OnceCell<Arc<Roster>>>,
+}
+
+impl Accounts {
+    /// Puts the parts together.
+    #[must_use]
+    pub fn new(parts: AccountsParts) -> Self {
+        Self {
+            catalog: parts.catalog,
+            outbound: parts.outbound,
+            cleartext_hosts: parts.cleartext_hosts,
+            meter: parts.meter,
+            flights: Flights::default(),
+            paces: Paces::default(),
+            discovered: Discovered::default(),
+            changes: tokio::sync::Mutex::default(),
+            stops: parts.stops,
+            roster: ArcSwap::default(),
+        }
+    }
+
+    /// The providers.
+    #[must_use]
+    pub const fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    /// Every connection in memory; read from the store when this is the first to ask since unsealing.
+    ///
+    /// # Errors
+    /// When a record was altered, or the store fails.
+    pub async fn roster(&self, vault: &Unsealed) -> Result<Arc<Roster>, VaultError> {
+        let cell = self.roster.load_full();
+        let roster = cell
+            .get_or_try_init(|| async { Roster::load(vault).await.map(Arc::new) })
+            .await?;
+        Ok(Arc::clone(roster))
+    }
+
+    /// Forgets what is in memory, at sealing.
+    pub fn forget(&self) {
+        self.roster.store(Arc::default());
+        self.discovered.forget();
+    }
+
+    /// The provider of a connection.
+    pub(super) fn provider(&self, id: &ProviderId) -> Option<Arc<Provider>> {
+        self.catalog.get(id).cloned()
+    }
+
+    pub(super) async fn stop_at(&self, point: Point, connection: ConnectionId) {
+        if let Some(stops) = &self.stops {
+            stops.at(point, connection).await;
+        }
+    }
+}
+
+/// Puts a state into `batch`, in place of the one that was read; what the roster is told once that is
+/// committed.
+pub(super) fn put_state(
+    vault: &Unsealed,
+    org: &OrgKeys,
+    batch: &mut Batch,
+    (new, old): (TokenState, Option<&Kept<TokenState>>),
+) -> Result<Kept<TokenState>, VaultError> {
+    let place = places::state(org, new.connection, &new.set);
+    let record = vault.seal_state(org.kek(), org.id(), Owner::SYSTEM, &place, &new)?;
+    let expected = old.map_or(Expect::Absent, |old| Expect::Exactly(old.record));
+    batch.expect(place.clone(), expected);
+    let kept = Kept::of(new, &record);
+    batch.put(place, record);
+    Ok(kept)
+}
+
+/// Puts a connection into `batch`, as [`put_state`] does.
+pub(super) fn put_connection(
+    vault: &Unsealed,
+    org: &OrgKeys,
+    batch: &mut Batch,
+    (new, old): (Connection, Option<&Kept<Connection>>),
+) -> Result<Kept<Connection>, VaultError> {
+    let place = places::connection(org, new.id);
+    let record = vault.seal_state(org.kek(), org.id(), Owner::SYSTEM, &place, &new)?;
+    let expected = old.map_or(Expect::Absent, |old| Expect::Exactly(old.record));
+    batch.expect(place.clone(), expected);
+    let kept = Kept::of(new, &record);
+    batch.put(place, record);
+    Ok(kept)
+}
+
+/// Writes a new state alone. The roster knows it afterwards.
+///
+/// # Errors
+/// [`crate::store::StoreError::Precondition`] inside when somebody else was faster.
+pub(super) async fn write_state(
+    vault: &Unsealed,
+    roster: &Roster,
+    (new, old): (TokenState, &Kept<TokenState>),
+    recorded: &Recorded,
+) -> Result<Kept<TokenState>, VaultError> {
+    let connection = roster.connection(new.connection);
+    let connection = connection.ok_or(VaultError::NotFound)?;
+    let org = vault.org(connection.value.org)?;
+    let mut batch = Batch::new();
+    let kept = put_state(vault, &org, &mut batch, (new, Some(old)))?;
+    vault.commit(batch, recorded).await?;
+    roster.put_state(kept.clone());
+    Ok(kept)
+}

@@ -1,0 +1,314 @@
+//! Every connection in memory, without its tokens.
+//!
+//! One process owns the store, so what was read once and is kept in step with each commit stays true.
+//! It is read when it is first needed after unsealing, and forgotten at sealing. Looking for a
+//! member's account, or for what is due, touches no disk; only tokens are read from it each time.
+//!
+//! Beside each record stands its digest: a write expects exactly that record, so whoever decided on an
+//! older one changes nothing.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::places;
+use super::record::{Connection, TokenState};
+use crate::crypto::{Digest, Owner, Record, sha256};
+use crate::id::{ConnectionId, OrgId, UserId};
+use crate::name::ProviderId;
+use crate::oauth::client::ClientRef;
+use crate::oauth::outbox::Revocation;
+use crate::store::StoreKey;
+use crate::vault::{OrgKeys, Unsealed, VaultError};
+
+/// A token set, by its connection and name.
+pub type SetKey = (ConnectionId, String);
+
+/// A record in memory, and the digest of the record that it came from.
+#[derive(Clone, Debug)]
+pub struct Kept<T> {
+    /// What it says.
+    pub value: Arc<T>,
+    /// The digest of its record.
+    pub record: Digest,
+}
+
+impl<T> Kept<T> {
+    /// What stands in `record`.
+    pub(in crate::oauth) fn of(value: T, record: &Record) -> Self {
+        Self {
+            value: Arc::new(value),
+            record: sha256(record.as_bytes()),
+        }
+    }
+}
+
+/// A member's accounts at a provider.
+type Holder = (OrgId, UserId, ProviderId);
+
+#[derive(Debug, Default)]
+struct Tables {
+    connections: HashMap<ConnectionId, Kept<Connection>>,
+    states: HashMap<SetKey, Kept<TokenState>>,
+    held: BTreeMap<Holder, Vec<ConnectionId>>,
+    defaults: HashMap<Holder, ConnectionId>,
+    revocations: HashMap<ConnectionId, Kept<Revocation>>,
+}
+
+/// Every connection of every organisation.
+#[derive(Debug, Default)]
+pub struct Roster(Mutex<Tables>);
+
+impl Roster {
+    /// Reads everything there is.
+    ///
+    /// # Errors
+    /// When a record was altered, or the store fails.
+    pub async fn load(vault: &Unsealed) -> Result<Self, VaultError> {
+        let roster = Self::default();
+        for id in vault.org_ids() {
+            roster.load_org(vault, &*vault.org(id)?).await?;
+        }
+        Ok(roster)
+    }
+
+    async fn load_org(&self, vault: &Unsealed, org: &OrgKeys) -> Result<(), VaultError> {
+        for (place, record) in pages(vault, &places::connections(org)).await? {
+            let value = open(vault, org, &place, &record)?;
+            self.put_connection(Kept::of(value, &record));
+        }
+        for (place, record) in pages(vault, &places::states(org)).await? {
+            let value = open(vault, org, &place, &record)?;
+            self.put_state(Kept::of(value, &record));
+        }
+        for (place, record) in pages(vault, &places::defaults(org)).await? {
+            let chosen: ConnectionId = open(vault, org, &place, &record)?;
+            self.note_default(chosen);
+        }
+        for (place, record) in pages(vault, &places::revocations(org)).await? {
+            let value = open(vault, org, &place, &record)?;
+            self.put_revocation(Kept::of(value, &record));
+        }
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Tables> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A connection.
+    #[must_use]
+    pub fn connection(&self, id: ConnectionId) -> Option<Kept<Connection>> {
+        self.lock().connections.get(&id).cloned()
+    }
+
+    /// The state of a token set.
+    #[must_use]
+    pub fn state(&self, key: &SetKey) -> Option<Kept<TokenState>> {
+        self.lock().states.get(key).cloned()
+    }
+
+    /// Every token set, with its connection.
+    #[must_use]
+    pub fn sets(&self) -> Vec<(Kept<Connection>, Kept<TokenState>)> {
+        let tables = self.lock();
+        let sets = tables.states.values().filter_map(|state| {
+            let connection = tables.connections.get(&state.value.connection)?;
+            Some((connection.clone(), state.clone()))
+        });
+        sets.collect()
+    }
+
+    /// The states of a connection's token sets, the main one first.
+    #[must_use]
+    pub fn states_of(&self, connection: &Connection) -> Vec<Kept<TokenState>> {
+        let tables = self.lock();
+        let sets = connection.sets.iter();
+        sets.filter_map(|set| tables.states.get(&(connection.id, set.clone())).cloned())
+            .collect()
+    }
+
+    /// A member's connections; with a provider, only those to it. The oldest first.
+    #[must_use]
+    pub fn of_member(
+        &self,
+        org: OrgId,
+        user: UserId,
+        provider: Option<&ProviderId>,
+    ) -> Vec<Arc<Connection>> {
+        let tables = self.lock();
+        let wanted = |holder: &Holder| {
+            holder.0 == org && holder.1 == user && provider.is_none_or(|id| *id == holder.2)
+        };
+        let ids = tables.held.iter().filter(|(holder, _)| wanted(holder));
+        let ids = ids.flat_map(|(_, ids)| ids);
+        let found = ids.filter_map(|id| tables.connections.get(id));
+        oldest_first(found.map(|kept| Arc::clone(&kept.value)).collect())
+    }
+
+    /// Every connection of an organisation. The oldest first.
+    #[must_use]
+    pub fn of_org(&self, org: OrgId) -> Vec<Arc<Connection>> {
+        let tables = self.lock();
+        let all = tables.connections.values();
+        let found = all.filter(|kept| kept.value.org == org);
+        oldest_first(found.map(|kept| Arc::clone(&kept.value)).collect())
+    }
+
+    /// The connection of a member to one account, if there is one.
+    #[must_use]
+    pub fn of_account(
+        &self,
+        (org, user, provider): (OrgId, UserId, &ProviderId),
+        account: &str,
+    ) -> Option<Kept<Connection>> {
+        let tables = self.lock();
+        let ids = tables.held.get(&(org, user, provider.clone()))?;
+        let mut found = ids.iter().filter_map(|id| tables.connections.get(id));
+        found.find(|kept| kept.value.account.id == account).cloned()
+    }
+
+    /// The member's default connection to a provider.
+    #[must_use]
+    pub fn default_of(
+        &self,
+        org: OrgId,
+        user: UserId,
+        provider: &ProviderId,
+    ) -> Option<ConnectionId> {
+        let holder = (org, user, provider.clone());
+        self.lock().defaults.get(&holder).copied()
+    }
+
+    /// Whether another connection, or a revocation, needs this client of an organisation; those of the
+    /// installation are looked at in all of them.
+    #[must_use]
+    pub fn needs_client(
+        &self,
+        org: Option<OrgId>,
+        (provider, client): (&ProviderId, &ClientRef),
+        but: Option<ConnectionId>,
+    ) -> bool {
+        let tables = self.lock();
+        let by = |connection: &Connection| {
+            Some(connection.id) != but
+                && org.is_none_or(|org| connection.org == org)
+                && connection.provider == *provider
+                && connection.client == *client
+        };
+        let held = tables.connections.values().any(|kept| by(&kept.value));
+        held || tables
+            .revocations
+            .values()
+            .any(|kept| by(&kept.value.connection))
+    }
+
+    /// Whether another connection, of anybody, is to this account by this client.
+    #[must_use]
+    pub fn shares_grant(&self, connection: &Connection) -> bool {
+        let tables = self.lock();
+        tables.connections.values().any(|kept| {
+            let other = &kept.value;
+            other.id != connection.id
+                && other.provider == connection.provider
+                && other.client == connection.client
+                && other.account.id == connection.account.id
+                && (other.org == connection.org
+                    || connection.client.owner == crate::oauth::client::ClientOwner::Instance)
+        })
+    }
+
+    /// Tokens that are still to be revoked.
+    #[must_use]
+    pub fn revocations(&self) -> Vec<Kept<Revocation>> {
+        self.lock().revocations.values().cloned().collect()
+    }
+
+    /// One of them.
+    #[must_use]
+    pub fn revocation(&self, id: ConnectionId) -> Option<Kept<Revocation>> {
+        self.lock().revocations.get(&id).cloned()
+    }
+
+    pub(in crate::oauth) fn put_connection(&self, kept: Kept<Connection>) {
+        let mut tables = self.lock();
+        let connection = &kept.value;
+        let holder = (connection.org, connection.user, connection.provider.clone());
+        let ids = tables.held.entry(holder).or_default();
+        if !ids.contains(&kept.value.id) {
+            ids.push(kept.value.id);
+        }
+        tables.connections.insert(kept.value.id, kept);
+    }
+
+    pub(in crate::oauth) fn put_state(&self, kept: Kept<TokenState>) {
+        let key = (kept.value.connection, kept.value.set.clone());
+        self.lock().states.insert(key, kept);
+    }
+
+    pub(in crate::oauth) fn put_revocation(&self, kept: Kept<Revocation>) {
+        let mut tables = self.lock();
+        tables.revocations.insert(kept.value.id, kept);
+    }
+
+    pub(in crate::oauth) fn drop_revocation(&self, id: ConnectionId) {
+        self.lock().revocations.remove(&id);
+    }
+
+    /// Makes `id` the default of whom it belongs to.
+    pub(in crate::oauth) fn note_default(&self, id: ConnectionId) {
+        let mut tables = self.lock();
+        if let Some(kept) = tables.connections.get(&id) {
+            let (org, user) = (kept.value.org, kept.value.user);
+            let holder = (org, user, kept.value.provider.clone());
+            tables.defaults.insert(holder, id);
+        }
+    }
+
+    /// Forgets a connection and everything of it.
+    pub(in crate::oauth) fn drop_connection(&self, id: ConnectionId) {
+        let mut tables = self.lock();
+        let Some(kept) = tables.connections.remove(&id) else {
+            return;
+        };
+        for set in &kept.value.sets {
+            tables.states.remove(&(id, set.clone()));
+        }
+        let (org, user) = (kept.value.org, kept.value.user);
+        let holder = (org, user, kept.value.provider.clone());
+        if tables.defaults.get(&holder) == Some(&id) {
+            tables.defaults.remove(&holder);
+        }
+        if let Some(ids) = tables.held.get_mut(&holder) {
+            ids.retain(|other| *other != id);
+            if ids.is_empty() {
+                tables.held.remove(&holder);
+            }
+        }
+    }
+}
+
+fn oldest_first(mut found: Vec<Arc<Connection>>) -> Vec<Arc<Connection>> {
+    found.sort_by_key(|connection| (connection.created, connection.id));
+    found
+}
+
+fn open<T: serde::de::DeserializeOwned>(
+    vault: &Unsealed,
+    org: &OrgKeys,
+    place: &StoreKey,
+    record: &Record,
+) -> Result<T, VaultError> {
+    vault.open_state(org.kek(), org.id(), Owner::SYSTEM, place, record)
+}
+
+async fn pages(vault: &Unsealed, prefix: &StoreKey) -> Result<Vec<(StoreKey, Record)>, VaultError> {
+    let (mut all, mut after) = (Vec::new(), None);
+    loop {
+        let page = vault.store().scan(prefix, after.as_ref(), 256).await?;
+        let Some((last, _)) = page.last() else {
+            return Ok(all);
+        };
+        after = Some(last.clone());
+        all.extend(page);
+    }
+}

@@ -1,0 +1,401 @@
+//! Tokens that are still to be revoked upstream (V1, V2).
+//!
+//! A connection is forgotten here at once; its tokens stay, sealed, only to be revoked. They are
+//! tried at once, and again for a day while the provider cannot be reached; then they are wiped,
+//! whatever came of it. Tokens that we got and did not keep (a connection was forgotten while it was
+//! being refreshed, R17; an account could not be told, B14) go the same way.
+
+use serde::{Deserialize, Serialize};
+
+use super::accounts::Accounts;
+use super::client;
+use super::connection::{Connection, Kept, Roster, TokenInfo, places};
+use super::outbound::Silence;
+use super::refresh::NoTurn;
+use super::token::{
+    Client, Revocation as Answer, RevokeRequest, Standing, Told, Via, read_revocation,
+    revoke_requests,
+};
+use super::tokens::{self, TokenSet};
+use crate::audit::{Action, Actor, Event, Outcome, Recorded, Target, TargetKind};
+use crate::clock::Timestamp;
+use crate::crypto::Owner;
+use crate::id::ConnectionId;
+use crate::store::Batch;
+use crate::vault::{OrgKeys, Unsealed, VaultError};
+
+/// For how long a revocation is tried, in milliseconds.
+const TRIED: i64 = 24 * 60 * 60_000;
+
+/// The first wait between two tries, in milliseconds; it doubles.
+const WAIT: i64 = 60_000;
+
+/// Tokens that are to be revoked: those that stand at the places of a connection that is gone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Revocation {
+    /// The connection's id, which is this one's as well.
+    pub id: ConnectionId,
+    /// What the connection was.
+    pub connection: Connection,
+    /// Whether it was the last of its account by this client.
+    pub last: bool,
+    /// When it was forgotten.
+    pub created: Timestamp,
+    /// How often it was tried.
+    pub tries: u32,
+    /// Not before.
+    pub next: Timestamp,
+}
+
+/// What became of a revocation upstream (V3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Upstream {
+    /// The provider says that the tokens are dead.
+    Revoked,
+    /// It offers no way to revoke them.
+    Unsupported,
+    /// It could not be reached, and is tried again for a day.
+    Pending,
+    /// It refused.
+    Failed,
+}
+
+impl Upstream {
+    /// A stable word.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Revoked => "revoked",
+            Self::Unsupported => "unsupported",
+            Self::Pending => "pending",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// How one round of requests ended.
+enum Round {
+    Ended(Upstream),
+    Again { after: Option<i64> },
+}
+
+impl Accounts {
+    /// Puts a revocation of `connection` into `batch`; its tokens stay where they are.
+    pub(super) fn put_revocation(
+        &self,
+        vault: &Unsealed,
+        (org, roster): (&OrgKeys, &Roster),
+        batch: &mut Batch,
+        connection: &Connection,
+    ) -> Result<Kept<Revocation>, VaultError> {
+        let now = vault.now();
+        let revocation = Revocation {
+            id: connection.id,
+            connection: connection.clone(),
+            last: !roster.shares_grant(connection),
+            created: now,
+            tries: 0,
+            next: now,
+        };
+        seal(vault, org, batch, revocation)
+    }
+
+    /// Keeps `sets` only to have them revoked: tokens that belong to no connection.
+    ///
+    /// # Errors
+    /// When the store fails: then they are lost, and live on upstream until they end.
+    pub(super) async fn discard(
+        &self,
+        vault: &Unsealed,
+        connection: Connection,
+        sets: &[(String, TokenSet)],
+        recorded: &Recorded,
+    ) -> Result<(), VaultError> {
+        let roster = self.roster(vault).await?;
+        let org = vault.org(connection.org)?;
+        let id = ConnectionId::from_random(vault.random().bytes()?);
+        let connection = Connection {
+            id,
+            sets: sets.iter().map(|(name, _)| name.clone()).collect(),
+            ..connection
+        };
+        let mut batch = Batch::new();
+        for (set, tokens) in sets {
+            let info = TokenInfo {
+                connection: id,
+                set: set.clone(),
+                version: 0,
+            };
+            let owner = Owner::user(connection.user);
+            tokens
+                .put(vault, (&org, owner), &mut batch, &info, recorded)
+                .await?;
+        }
+        let kept = self.put_revocation(vault, (&org, &roster), &mut batch, &connection)?;
+        vault.commit(batch, recorded).await?;
+        roster.put_revocation(kept);
+        Ok(())
+    }
+
+    /// Tries to revoke what waits under `id`. `None` when nothing does.
+    ///
+    /// # Errors
+    /// When the journal or the store fails.
+    pub async fn revoke(
+        &self,
+        vault: &Unsealed,
+        id: ConnectionId,
+    ) -> Result<Option<Upstream>, VaultError> {
+        let roster = self.roster(vault).await?;
+        let Some(kept) = roster.revocation(id) else {
+            return Ok(None);
+        };
+        let connection = &kept.value.connection;
+        let target = Target::new(TargetKind::Connection)
+            .id(id.bytes())
+            .name(&connection.provider);
+        let event = Event::new(Action::OauthRevoke, Actor::System)
+            .org(connection.org)
+            .on_behalf_of(connection.user)
+            .target(target)
+            .store_generation(vault.store().generation());
+        let recorded = vault.journal().record(event).await?;
+        let round = self.call_revoke(vault, &kept.value, &recorded).await?;
+        let ended = self
+            .settle(vault, &roster, (&kept, round), &recorded)
+            .await?;
+        self.meter.flow("revoke", ended.code());
+        recorded.outcome(match ended {
+            Upstream::Revoked => Outcome::success(),
+            other => Outcome::failed(other.code()),
+        });
+        Ok(Some(ended))
+    }
+
+    /// Those whose time has come.
+    pub(super) fn due_revocations(roster: &Roster, now: Timestamp) -> Vec<ConnectionId> {
+        let all = roster.revocations();
+        let due = all
+            .into_iter()
+            .filter(|kept| now.millis_since(kept.value.next) >= 0);
+        due.map(|kept| kept.value.id).collect()
+    }
+
+    async fn call_revoke(
+        &self,
+        vault: &Unsealed,
+        revocation: &Revocation,
+        recorded: &Recorded,
+    ) -> Result<Round, VaultError> {
+        let connection = &revocation.connection;
+        let org = vault.org(connection.org)?;
+        let Some(provider) = self.provider(&connection.provider) else {
+            return Ok(Round::Ended(Upstream::Failed));
+        };
+        let by = client::reopen(vault, &org, provider.id(), &connection.client, recorded).await;
+        let by = match by {
+            Ok(by) => by,
+            Err(client::ClientError::Vault(error)) => return Err(error),
+            Err(_) => return Ok(Round::Ended(Upstream::Failed)),
+        };
+        let now = vault.now();
+        let bound = &connection.bound;
+        let found = self
+            .endpoints(connection.org, (&provider, bound), now)
+            .await;
+        let Ok(endpoints) = found else {
+            return Ok(Round::Again { after: None });
+        };
+        let via = Via {
+            provider: &provider,
+            bound,
+            client: Client {
+                id: &by.reference.client_id,
+                secret: by.secret.as_ref(),
+            },
+            redirect_uri: None,
+            endpoints: endpoints.as_deref(),
+        };
+        let standing = if revocation.last {
+            Standing::Last
+        } else {
+            Standing::OneOfSeveral
+        };
+        let mut upstream = None;
+        for set in &connection.sets {
+            let owner = Owner::user(connection.user);
+            let Some(sealed) = tokens::find(vault, (&org, owner), connection.id, set).await? else {
+                continue;
+            };
+            let tokens = sealed.open(recorded)?;
+            let Ok(requests) = revoke_requests(&via, &tokens.held(), standing) else {
+                upstream = Some(Upstream::Failed);
+                continue;
+            };
+            match self.send_all(connection, &via, requests, vault).await {
+                Round::Ended(end) => upstream = Some(worse(upstream, end)),
+                again @ Round::Again { .. } => return Ok(again),
+            }
+        }
+        Ok(Round::Ended(upstream.unwrap_or(Upstream::Unsupported)))
+    }
+
+    /// Sends a set's requests in their order.
+    async fn send_all(
+        &self,
+        connection: &Connection,
+        via: &Via<'_>,
+        requests: Vec<RevokeRequest>,
+        vault: &Unsealed,
+    ) -> Round {
+        if requests.is_empty() {
+            return Round::Ended(Upstream::Unsupported);
+        }
+        let (mut upstream, mut try_other) = (None, false);
+        for request in requests {
+            if request.fallback && !try_other {
+                continue;
+            }
+            let host = request.prepared.url.authority();
+            let now = vault.now();
+            let turn = match self.paces.enter(&host, None, now) {
+                Ok(turn) => turn,
+                Err(NoTurn::Busy) => return Round::Again { after: None },
+                Err(NoTurn::Resting(until)) => {
+                    let after = Some(until.millis_since(now));
+                    return Round::Again { after };
+                }
+            };
+            let sent = self.outbound.send(connection.org, request.prepared).await;
+            let now = vault.now();
+            let told = match &sent {
+                Ok(reply) => {
+                    turn.answered();
+                    Told::Reply {
+                        reply,
+                        subject: super::token::Subject::Token,
+                    }
+                }
+                Err(Silence::Unsent(kind) | Silence::Unknown(kind)) => {
+                    turn.failed(now);
+                    Told::NoReply(*kind)
+                }
+            };
+            try_other = false;
+            match read_revocation(via.provider, request.step, told, now) {
+                Answer::Revoked => upstream = Some(worse(upstream, Upstream::Revoked)),
+                Answer::Unsupported => upstream = Some(worse(upstream, Upstream::Unsupported)),
+                Answer::Failed { .. } => upstream = Some(worse(upstream, Upstream::Failed)),
+                Answer::TryOther => try_other = true,
+                Answer::Retry { after } => {
+                    let after = after.and_then(|after| i64::try_from(after.as_millis()).ok());
+                    return Round::Again { after };
+                }
+            }
+        }
+        let nothing = if try_other {
+            Upstream::Failed
+        } else {
+            Upstream::Unsupported
+        };
+        Round::Ended(upstream.unwrap_or(nothing))
+    }
+
+    /// Writes down what came of a round: it is over, or goes on later.
+    async fn settle(
+        &self,
+        vault: &Unsealed,
+        roster: &Roster,
+        (kept, round): (&Kept<Revocation>, Round),
+        recorded: &Recorded,
+    ) -> Result<Upstream, VaultError> {
+        let old = &*kept.value;
+        let org = vault.org(old.connection.org)?;
+        let now = vault.now();
+        let mut batch = Batch::new();
+        let ended = match round {
+            Round::Ended(upstream) => upstream,
+            Round::Again { .. } if now.millis_since(old.created) >= TRIED => Upstream::Failed,
+            Round::Again { after } => {
+                let wait = WAIT << old.tries.min(5);
+                let next = now.plus_millis(after.unwrap_or(0).max(wait));
+                let tries = old.tries.saturating_add(1);
+                let new = Revocation {
+                    tries,
+                    next,
+                    ..old.clone()
+                };
+                let kept = seal(vault, &org, &mut batch, new)?;
+                vault.commit(batch, recorded).await?;
+                roster.put_revocation(kept);
+                return Ok(Upstream::Pending);
+            }
+        };
+        batch.delete(places::revocation(&org, old.id));
+        for set in &old.connection.sets {
+            batch.delete(places::value(&org, old.id, set));
+        }
+        roster.drop_revocation(old.id);
+        let swept = self
+            .sweep_client(vault, (&org, roster), &mut batch, &old.connection)
+            .await;
+        let committed = match swept {
+            Ok(()) => vault.commit(batch, recorded).await,
+            Err(error) => Err(error),
+        };
+        if committed.is_err() {
+            roster.put_revocation(kept.clone());
+        }
+        committed.map(|()| ended)
+    }
+
+    /// Puts into `batch` that the client's credentials go when nothing needs them any more.
+    pub(super) async fn sweep_client(
+        &self,
+        vault: &Unsealed,
+        (org, roster): (&OrgKeys, &Roster),
+        batch: &mut Batch,
+        gone: &Connection,
+    ) -> Result<(), VaultError> {
+        let (shelf, whose) = match gone.client.owner {
+            client::ClientOwner::Organization => {
+                (client::ClientShelf::of_org(vault, org), Some(org.id()))
+            }
+            client::ClientOwner::Instance => (client::ClientShelf::of_installation(vault), None),
+        };
+        if roster.needs_client(whose, (&gone.provider, &gone.client), Some(gone.id)) {
+            return Ok(());
+        }
+        let swept = shelf.sweep(batch, &gone.provider, &gone.client.client_id);
+        match swept.await {
+            Ok(()) => Ok(()),
+            Err(client::ClientError::Vault(error)) => Err(error),
+            Err(_) => Err(VaultError::Form),
+        }
+    }
+}
+
+fn seal(
+    vault: &Unsealed,
+    org: &OrgKeys,
+    batch: &mut Batch,
+    revocation: Revocation,
+) -> Result<Kept<Revocation>, VaultError> {
+    let place = places::revocation(org, revocation.id);
+    let record = vault.seal_state(org.kek(), org.id(), Owner::SYSTEM, &place, &revocation)?;
+    let kept = Kept::of(revocation, &record);
+    batch.put(place, record);
+    Ok(kept)
+}
+
+/// Of several answers, the one that a person must know of.
+fn worse(one: Option<Upstream>, other: Upstream) -> Upstream {
+    let rank = |upstream: Upstream| match upstream {
+        Upstream::Revoked => 0,
+        Upstream::Unsupported => 1,
+        Upstream::Pending => 2,
+        Upstream::Failed => 3,
+    };
+    one.filter(|one| rank(*one) > rank(other)).unwrap_or(other)
+}

@@ -1,0 +1,193 @@
+//! Lending an access token: fresh enough, or an honest reason why not.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::audit::Recorded;
+use crate::clock::Timestamp;
+use crate::crypto::Digest;
+use crate::id::ConnectionId;
+use crate::oauth::accounts::{Accounts, write_state};
+use crate::oauth::connection::{Connection, Health, Kept, Revoked, Roster, SetKey, TokenState};
+use crate::oauth::tokens::SealedTokens;
+use crate::secret::Secret;
+use crate::vault::{Unsealed, VaultError};
+
+use super::plan::{Plan, plan};
+
+/// How long a caller waits for a refresh.
+const PATIENCE: Duration = Duration::from_secs(25);
+
+/// Why there is no access token.
+#[derive(Debug, thiserror::Error)]
+pub enum AccessFault {
+    /// The connection is gone.
+    #[error("there is no such connection")]
+    Gone,
+    /// The grant is over.
+    #[error("the grant is over: {}", .0.code())]
+    Reauth(Revoked),
+    /// Its access token ended, and nothing refreshes it.
+    #[error("the access token has ended, and the provider gave nothing to refresh it with")]
+    Ended,
+    /// The client that made it does not work any more.
+    #[error("the client that made the connection is refused by the provider")]
+    Client,
+    /// The provider could not be reached, or refuses for now.
+    #[error("the token could not be refreshed for now")]
+    Unavailable {
+        /// When it is tried again.
+        again: Option<Timestamp>,
+    },
+    /// The vault failed.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+}
+
+impl AccessFault {
+    /// A stable word.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Gone => "connection_gone",
+            Self::Reauth(why) => why.code(),
+            Self::Ended => "expired",
+            Self::Client => "client_config",
+            Self::Unavailable { .. } => "token_unavailable",
+            Self::Vault(_) => "vault",
+        }
+    }
+}
+
+/// An access token that may be lent, still sealed.
+#[derive(Debug)]
+pub struct Lent {
+    /// Whose connection it is of.
+    pub connection: Arc<Connection>,
+    sealed: SealedTokens,
+    state: Digest,
+}
+
+impl Lent {
+    /// Opens it. That it is used is in the journal.
+    ///
+    /// # Errors
+    /// When the record was altered.
+    pub fn open(&self, recorded: &Recorded) -> Result<Secret, VaultError> {
+        Ok(self.sealed.open(recorded)?.access)
+    }
+
+    /// What changes with the tokens: the digest of the state that they belong to.
+    #[must_use]
+    pub const fn identity(&self) -> Digest {
+        self.state
+    }
+}
+
+impl Accounts {
+    /// The access token of a connection's set, refreshed first where it must be.
+    ///
+    /// # Errors
+    /// [`AccessFault`]: which of "again later", "an admin must act" and "connect again" it is.
+    pub async fn lend(
+        self: &Arc<Self>,
+        vault: &Unsealed,
+        id: ConnectionId,
+        set: &str,
+    ) -> Result<Lent, AccessFault> {
+        let roster = self.roster(vault).await?;
+        let key: SetKey = (id, set.to_owned());
+        let (connection, state) = both(&roster, &key)?;
+        let provider = self.provider(&connection.provider);
+        let provider = provider.ok_or(AccessFault::Client)?;
+        let file = &provider.spec().refresh;
+        match plan(&state.value, file, vault.now()) {
+            Plan::Use => return lent(vault, connection, &state).await,
+            Plan::UseAndRefresh => {
+                // Nobody waits for its end.
+                drop(self.start(vault, &key));
+                return lent(vault, connection, &state).await;
+            }
+            Plan::Refresh => {
+                let began = Instant::now();
+                self.start(vault, &key).ended(PATIENCE).await;
+                self.meter.waited(began.elapsed());
+            }
+            Plan::Wait(_) | Plan::Over => {}
+        }
+        let (connection, state) = both(&roster, &key)?;
+        match plan(&state.value, file, vault.now()) {
+            Plan::Use | Plan::UseAndRefresh => lent(vault, connection, &state).await,
+            Plan::Refresh => Err(AccessFault::Unavailable { again: None }),
+            Plan::Wait(again) => Err(ended(&state.value, Some(again))),
+            Plan::Over => Err(ended(&state.value, None)),
+        }
+    }
+
+    /// Starts a refresh of a set, or joins the one that is under way.
+    pub(super) fn start(
+        self: &Arc<Self>,
+        vault: &Unsealed,
+        key: &SetKey,
+    ) -> super::flight::Waiting {
+        self.flights
+            .join_or(key, || Arc::clone(self).refresh(vault.clone(), key.clone()))
+    }
+
+    /// The API refused the access token before its time (401): it is refreshed before it is lent again.
+    /// Only what `lent` was lent from is meant; newer tokens are not touched.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn access_refused(
+        &self,
+        vault: &Unsealed,
+        lent: &Lent,
+        set: &str,
+        recorded: &Recorded,
+    ) -> Result<(), VaultError> {
+        let roster = self.roster(vault).await?;
+        let Some(state) = roster.state(&(lent.connection.id, set.to_owned())) else {
+            return Ok(());
+        };
+        if state.record != lent.state || state.value.access_refused || !state.value.refreshable {
+            return Ok(());
+        }
+        let new = TokenState {
+            access_refused: true,
+            ..(*state.value).clone()
+        };
+        match write_state(vault, &roster, (new, &state), recorded).await {
+            Ok(_) | Err(VaultError::Store(crate::store::StoreError::Precondition)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn both(roster: &Roster, key: &SetKey) -> Result<(Arc<Connection>, Kept<TokenState>), AccessFault> {
+    let connection = roster.connection(key.0).ok_or(AccessFault::Gone)?;
+    let state = roster.state(key).ok_or(AccessFault::Gone)?;
+    Ok((connection.value, state))
+}
+
+async fn lent(
+    vault: &Unsealed,
+    connection: Arc<Connection>,
+    state: &Kept<TokenState>,
+) -> Result<Lent, AccessFault> {
+    let sealed = SealedTokens::find(vault, &connection, &state.value).await?;
+    Ok(Lent {
+        connection,
+        sealed,
+        state: state.record,
+    })
+}
+
+fn ended(state: &TokenState, again: Option<Timestamp>) -> AccessFault {
+    match state.health {
+        Health::Revoked(why) => AccessFault::Reauth(why),
+        Health::ConfigError => AccessFault::Client,
+        Health::Active | Health::Degraded if again.is_none() => AccessFault::Ended,
+        Health::Active | Health::Degraded => AccessFault::Unavailable { again },
+    }
+}

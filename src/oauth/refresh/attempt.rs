@@ -1,0 +1,449 @@
+//! One refresh, from the look at what stands there to the commit of what came back.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::audit::{Action, Actor, Event, Outcome, Recorded, Target, TargetKind};
+use crate::clock::Timestamp;
+use crate::crypto::Owner;
+use crate::oauth::accounts::{Accounts, Point, put_connection, put_state, write_state};
+use crate::oauth::client::{self, ClientError};
+use crate::oauth::connection::{
+    Attempt, Connection, Health, Kept, MAIN, Roster, SetKey, TokenState,
+};
+use crate::oauth::outbound::Silence;
+use crate::oauth::provider::Provider;
+use crate::oauth::token::{
+    Class, Client, NoReply, Reply, Subject, TokenReply, Tokens, Told, Verdict, Via, classify,
+    missing_scopes, read_tokens, refresh_request,
+};
+use crate::oauth::tokens::{SealedTokens, TokenSet, info};
+use crate::store::{Batch, StoreError};
+use crate::vault::{Unsealed, VaultError};
+
+use super::ending::Ended;
+use super::pace::Turn;
+use super::plan;
+
+/// How long new tokens that the store refuses are offered to it again, in all and each time.
+const OFFERED: std::time::Duration = std::time::Duration::from_secs(40);
+const OFFER_EVERY: std::time::Duration = std::time::Duration::from_millis(500);
+
+/// Everything that one refresh is about.
+pub(super) struct Subjects<'a> {
+    pub(super) vault: &'a Unsealed,
+    pub(super) roster: &'a Roster,
+    pub(super) provider: &'a Provider,
+    pub(super) connection: Kept<Connection>,
+    pub(super) recorded: &'a Recorded,
+}
+
+/// What was sent, and what was known then.
+pub(super) struct Sent {
+    /// The state with the attempt in it.
+    pub(super) state: Kept<TokenState>,
+    /// The tokens that were sent.
+    pub(super) old: TokenSet,
+    /// When.
+    pub(super) at: Timestamp,
+    /// Whether an attempt before this one was never seen to end.
+    pub(super) lost: bool,
+}
+
+/// How the exchange went.
+pub(super) enum Exchange {
+    Granted(Box<TokenReply>),
+    /// `unseen`: the provider may have acted on the request, and nobody saw its answer.
+    Failed {
+        verdict: Verdict,
+        unseen: bool,
+    },
+    /// Nothing was sent, for the client's sake or the file's.
+    NotSent(&'static str),
+}
+
+impl Accounts {
+    /// Refreshes a token set, if that is due or wanted and may be. What came of it is in the roster.
+    pub(super) async fn refresh(self: Arc<Self>, vault: Unsealed, key: SetKey) {
+        let started = Instant::now();
+        match self.try_refresh(&vault, &key).await {
+            Ok(None) => {}
+            Ok(Some((provider, class))) => {
+                self.meter.refreshed(&provider, class, started.elapsed());
+            }
+            Err(error) => tracing::warn!(%error, "a refresh could not be recorded or stored"),
+        }
+    }
+
+    async fn try_refresh(
+        &self,
+        vault: &Unsealed,
+        key: &SetKey,
+    ) -> Result<Option<(crate::name::ProviderId, &'static str)>, VaultError> {
+        let roster = self.roster(vault).await?;
+        let (Some(connection), Some(state)) = (roster.connection(key.0), roster.state(key)) else {
+            return Ok(None);
+        };
+        let id = connection.value.provider.clone();
+        let Some(provider) = self.provider(&id) else {
+            return Ok(None);
+        };
+        let now = vault.now();
+        let file = &provider.spec().refresh;
+        let blocked = plan::not_before(&state.value, file, now);
+        let blocked = blocked.is_some_and(|until| until.millis_since(now) > 0);
+        if blocked || !plan::can_refresh(&state.value, file) {
+            return Ok(None);
+        }
+        let most = provider.spec().limits.concurrency;
+        let host = token_host(&provider, &connection.value);
+        let Ok(turn) = self.paces.enter(&host, most, now) else {
+            return Ok(None);
+        };
+        let left = state.value.left(now).unwrap_or(0).max(0);
+        self.meter
+            .refreshed_with_left(std::time::Duration::from_millis(left.unsigned_abs()));
+        let recorded = vault
+            .journal()
+            .record(event(vault, &connection.value))
+            .await?;
+        let subjects = Subjects {
+            vault,
+            roster: &roster,
+            provider: &provider,
+            connection,
+            recorded: &recorded,
+        };
+        let ended = self.run(&subjects, state, &turn).await;
+        drop(turn);
+        let class = match &ended {
+            Ok(Ended::Renewed) => "success",
+            Ok(Ended::Superseded) => "superseded",
+            Ok(Ended::Failed { class, .. }) => class,
+            Err(_) => "not_stored",
+        };
+        recorded.outcome(match &ended {
+            Ok(Ended::Renewed) => Outcome::success(),
+            Ok(Ended::Superseded) | Err(_) => Outcome::failed(class),
+            Ok(Ended::Failed { code, .. }) => Outcome::failed(code.clone()),
+        });
+        ended.map(|_| Some((id, class)))
+    }
+
+    async fn run(
+        &self,
+        about: &Subjects<'_>,
+        state: Kept<TokenState>,
+        turn: &Turn,
+    ) -> Result<Ended, VaultError> {
+        let id = about.connection.value.id;
+        self.stop_at(Point::P1, id).await;
+        let old = SealedTokens::find(about.vault, &about.connection.value, &state.value).await?;
+        let sent = about.vault.now();
+        let lost = state.value.lost || state.value.attempt.is_some();
+        let fence = state.value.fence.saturating_add(1);
+        let marked = TokenState {
+            fence,
+            attempt: Some(Attempt { fence, sent }),
+            lost,
+            ..(*state.value).clone()
+        };
+        let written = write_state(about.vault, about.roster, (marked, &state), about.recorded);
+        let state = match written.await {
+            Ok(state) => state,
+            // Forgotten or renewed in between: there is nothing left to refresh.
+            Err(VaultError::Store(StoreError::Precondition) | VaultError::NotFound) => {
+                return Ok(Ended::Superseded);
+            }
+            Err(error) => return Err(error),
+        };
+        self.stop_at(Point::P2, id).await;
+        let sent = Sent {
+            state,
+            old: old.open(about.recorded)?,
+            at: sent,
+            lost,
+        };
+        let exchange = self.exchange(about, &sent, turn).await?;
+        self.stop_at(Point::P4, id).await;
+        match exchange {
+            Exchange::Granted(reply) => self.keep(about, sent, *reply).await,
+            failed => self.write_failure(about, sent, failed).await,
+        }
+    }
+
+    async fn exchange(
+        &self,
+        about: &Subjects<'_>,
+        sent: &Sent,
+        turn: &Turn,
+    ) -> Result<Exchange, VaultError> {
+        let connection = &about.connection.value;
+        let org = vault_org(about)?;
+        let provider = about.provider;
+        let by = client::reopen(
+            about.vault,
+            &org,
+            provider.id(),
+            &connection.client,
+            about.recorded,
+        );
+        let by = match by.await {
+            Ok(by) => by,
+            Err(ClientError::Vault(error)) => return Err(error),
+            Err(_) => return Ok(Exchange::NotSent("client_gone")),
+        };
+        let bound = &connection.bound;
+        let found = self.endpoints(connection.org, (provider, bound), sent.at);
+        let Ok(endpoints) = found.await else {
+            turn.failed(about.vault.now());
+            return Ok(Exchange::Failed {
+                verdict: classify(provider, Told::NoReply(NoReply::Connect), sent.at),
+                unseen: false,
+            });
+        };
+        let via = Via {
+            provider,
+            bound,
+            client: Client {
+                id: &by.reference.client_id,
+                secret: by.secret.as_ref(),
+            },
+            redirect_uri: None,
+            endpoints: endpoints.as_deref(),
+        };
+        let held = sent.held(sent.at);
+        let Ok(request) = refresh_request(&via, &held, &connection.asked) else {
+            return Ok(Exchange::NotSent("request_not_made"));
+        };
+        self.stop_at(Point::P3, connection.id).await;
+        let answered = self.outbound.send(connection.org, request).await;
+        let now = about.vault.now();
+        Ok(match answered {
+            Ok(reply) => read(about, &reply, (sent, turn), now),
+            Err(silence) => {
+                turn.failed(now);
+                Exchange::Failed {
+                    verdict: classify(provider, Told::NoReply(silence.kind()), now),
+                    unseen: matches!(silence, Silence::Unknown(_)),
+                }
+            }
+        })
+    }
+
+    /// Keeps new tokens, or what can be kept of them.
+    async fn keep(
+        &self,
+        about: &Subjects<'_>,
+        sent: Sent,
+        reply: TokenReply,
+    ) -> Result<Ended, VaultError> {
+        let id = about.connection.value.id;
+        let (old_state, at) = (sent.state, sent.at);
+        let new = renewed_state(about.provider, &old_state.value, &reply.main, at);
+        let changed = changed_connection(about.provider, &about.connection.value, &new.set, &reply);
+        let keep_previous = new.previous_until.is_some();
+        let tokens = TokenSet::renewed(reply.main, Some(sent.old), keep_previous);
+        self.stop_at(Point::P5, id).await;
+        let began = Instant::now();
+        loop {
+            let change = (&new, &old_state, changed.as_ref());
+            match self.commit(about, change, &tokens).await {
+                Ok(()) => break,
+                Err(VaultError::Store(StoreError::Precondition)) => {
+                    let connection = (*about.connection.value).clone();
+                    let sets = [(new.set.clone(), tokens)];
+                    self.discard(about.vault, connection, &sets, about.recorded)
+                        .await?;
+                    return Ok(Ended::Superseded);
+                }
+                Err(error) if began.elapsed() >= OFFERED => return Err(error),
+                Err(error) => {
+                    tracing::warn!(%error, "new tokens could not be stored; trying again");
+                    tokio::time::sleep(OFFER_EVERY).await;
+                }
+            }
+        }
+        self.stop_at(Point::P6, id).await;
+        self.stop_at(Point::P7, id).await;
+        Ok(Ended::Renewed)
+    }
+
+    async fn commit(
+        &self,
+        about: &Subjects<'_>,
+        (new, old, changed): (&TokenState, &Kept<TokenState>, Option<&Connection>),
+        tokens: &TokenSet,
+    ) -> Result<(), VaultError> {
+        let org = vault_org(about)?;
+        let mut batch = Batch::new();
+        let kept = put_state(about.vault, &org, &mut batch, (new.clone(), Some(old)))?;
+        let connection = changed.map(|changed| {
+            let change = (changed.clone(), Some(&about.connection));
+            put_connection(about.vault, &org, &mut batch, change)
+        });
+        let connection = connection.transpose()?;
+        let owner = Owner::user(about.connection.value.user);
+        tokens
+            .put(
+                about.vault,
+                (&org, owner),
+                &mut batch,
+                &info(new),
+                about.recorded,
+            )
+            .await?;
+        about.vault.commit(batch, about.recorded).await?;
+        about.roster.put_state(kept);
+        if let Some(connection) = connection {
+            about.roster.put_connection(connection);
+        }
+        Ok(())
+    }
+}
+
+/// What the answer changes of the connection itself: captured values, and the scopes that are left.
+fn changed_connection(
+    provider: &Provider,
+    old: &Connection,
+    set: &str,
+    reply: &TokenReply,
+) -> Option<Connection> {
+    let mut new = Connection {
+        bound: reply.bound.clone(),
+        ..old.clone()
+    };
+    if let Some(scopes) = reply.main.scopes.as_ref().filter(|_| set == MAIN) {
+        new.scopes.clone_from(scopes);
+        new.missing = missing_scopes(provider, &reply.main);
+    }
+    (new != *old).then_some(new)
+}
+
+impl Sent {
+    /// The tokens to send. When the provider said that the new refresh token is no good, and the one
+    /// before it still has its grace, that one is tried: perhaps the new one never counted.
+    fn held(&self, now: Timestamp) -> crate::oauth::token::Held<'_> {
+        let graced = self
+            .state
+            .value
+            .previous_until
+            .is_some_and(|until| until.millis_since(now) > 0);
+        let doubted = self.state.value.doubted.is_some();
+        match &self.old.previous {
+            Some(previous) if graced && doubted => crate::oauth::token::Held {
+                refresh: Some(previous),
+                ..self.old.held()
+            },
+            _ => self.old.held(),
+        }
+    }
+}
+
+fn vault_org(about: &Subjects<'_>) -> Result<Arc<crate::vault::OrgKeys>, VaultError> {
+    about.vault.org(about.connection.value.org)
+}
+
+fn read(
+    about: &Subjects<'_>,
+    reply: &Reply,
+    (sent, turn): (&Sent, &Turn),
+    now: Timestamp,
+) -> Exchange {
+    let (provider, bound) = (about.provider, &about.connection.value.bound);
+    let told = Told::Reply {
+        reply,
+        subject: Subject::Refresh,
+    };
+    match read_tokens(provider, bound, reply, Subject::Refresh, sent.at) {
+        Ok(read) if continues(about, &read, sent.at) => {
+            turn.answered();
+            Exchange::Granted(Box::new(read))
+        }
+        Ok(_) => Exchange::NotSent("other_subject"),
+        Err(_) => {
+            let verdict = classify(provider, told, now);
+            if verdict.class == Class::Transient {
+                turn.failed(now);
+            } else {
+                turn.answered();
+            }
+            if verdict.rate_limited {
+                let wait = verdict.retry_after.map_or(60_000, |wait| {
+                    i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)
+                });
+                turn.asked_to_wait(now, wait);
+            }
+            Exchange::Failed {
+                verdict,
+                unseen: false,
+            }
+        }
+    }
+}
+
+/// Whether an ID token that came along is of the same issuer and subject as before (R13).
+fn continues(about: &Subjects<'_>, reply: &TokenReply, now: Timestamp) -> bool {
+    use crate::oauth::token::{Expected, Proof, check_id_token};
+    let connection = &about.connection.value;
+    let (Some(subject), Some(id_token)) = (&connection.subject, &reply.main.id_token) else {
+        return true;
+    };
+    let expected = Expected {
+        issuer: &subject.issuer,
+        client_id: &connection.client.client_id,
+        nonce: None,
+        access_token: None,
+        now,
+    };
+    check_id_token(id_token, Proof::Direct, &expected)
+        .and_then(|claims| claims.continue_for(&subject.issuer, &subject.subject))
+        .is_ok()
+}
+
+fn renewed_state(
+    provider: &Provider,
+    old: &TokenState,
+    new: &Tokens,
+    sent: Timestamp,
+) -> TokenState {
+    let grace = i64::from(provider.spec().refresh.reuse_grace_s);
+    let rotated = new.refresh.is_some() && grace > 0;
+    TokenState {
+        version: old.version.saturating_add(1),
+        health: Health::Active,
+        obtained: sent,
+        expires: new.expires_at,
+        refresh_expires: new.refresh_expires_at.or(old.refresh_expires),
+        refreshable: old.refreshable || new.refresh.is_some(),
+        previous_until: rotated.then(|| sent.plus_seconds(grace)),
+        failures: 0,
+        suspicious: 0,
+        suspicious_since: None,
+        doubted: None,
+        next_attempt: new.not_before_refresh,
+        failure: None,
+        attempt: None,
+        lost: false,
+        access_refused: false,
+        ..old.clone()
+    }
+}
+
+/// The host that a connection's tokens come from, for its pace.
+pub(super) fn token_host(provider: &Provider, connection: &Connection) -> String {
+    let hosts = provider.token_hosts(&connection.bound).unwrap_or_default();
+    let host = hosts.first().map(ToString::to_string);
+    host.unwrap_or_else(|| provider.id().to_string())
+}
+
+fn event(vault: &Unsealed, connection: &Connection) -> Event {
+    let target = Target::new(TargetKind::Connection)
+        .id(connection.id.bytes())
+        .name(&connection.provider);
+    Event::new(Action::OauthRefresh, Actor::System)
+        .org(connection.org)
+        .on_behalf_of(connection.user)
+        .target(target)
+        .store_generation(vault.store().generation())
+}

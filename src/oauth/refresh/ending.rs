@@ -1,0 +1,221 @@
+//! How a refresh that brought no tokens ends: counters and times change, and no token does.
+
+use crate::clock::Timestamp;
+use crate::oauth::accounts::{Accounts, write_state};
+use crate::oauth::connection::{Failure, Health, Revoked, TokenState};
+use crate::oauth::provider::spec::Refresh;
+use crate::oauth::token::{Class, Verdict};
+use crate::store::StoreError;
+use crate::vault::VaultError;
+
+use super::attempt::{Exchange, Sent, Subjects};
+use super::plan::backoff;
+
+/// Failures in a row after which people are told that refreshing fails.
+const DEGRADED_AFTER: u32 = 3;
+
+/// Suspicious answers in a row, over so many milliseconds, after which they are told, too.
+const SUSPICIOUS_AFTER: u32 = 5;
+const SUSPICIOUS_OVER: i64 = 6 * 60 * 60_000;
+
+/// How long after the provider first said that a grant is over it is asked again, in milliseconds.
+const ASK_AGAIN: i64 = 60_000;
+
+/// How a refresh ended.
+#[derive(Debug)]
+pub(super) enum Ended {
+    /// With new tokens, durably kept.
+    Renewed,
+    /// Somebody forgot or renewed the connection meanwhile.
+    Superseded,
+    /// Without tokens.
+    Failed {
+        class: &'static str,
+        code: crate::audit::Code,
+    },
+}
+
+/// A failure as the state takes it in.
+struct Told<'a> {
+    class: &'a str,
+    code: &'a str,
+    /// Milliseconds that the provider asked us to wait.
+    asked: Option<i64>,
+    /// Whether the provider may have acted on the request, and nobody saw.
+    unseen: bool,
+}
+
+impl Accounts {
+    /// Writes down that, and how, a refresh failed.
+    pub(super) async fn write_failure(
+        &self,
+        about: &Subjects<'_>,
+        sent: Sent,
+        exchange: Exchange,
+    ) -> Result<Ended, VaultError> {
+        let now = about.vault.now();
+        let chance = u32::from_be_bytes(about.vault.random().bytes()?);
+        let file = &about.provider.spec().refresh;
+        let old = &*sent.state.value;
+        let (new, class, code) = match exchange {
+            Exchange::NotSent(code) => {
+                let told = Told {
+                    class: Class::Client.as_str(),
+                    code,
+                    asked: None,
+                    unseen: false,
+                };
+                let mut new = failed(old, &told, now, chance);
+                new.health = Health::ConfigError;
+                (new, Class::Client.as_str(), code.to_owned())
+            }
+            Exchange::Failed { verdict, unseen } => {
+                let code = verdict.code.as_ref();
+                let code = code.map_or_else(|| "no_code".to_owned(), |code| code.to_string());
+                let asked = verdict.retry_after;
+                let told = Told {
+                    class: verdict.class.as_str(),
+                    code: &code,
+                    asked: asked.and_then(|wait| i64::try_from(wait.as_millis()).ok()),
+                    unseen,
+                };
+                let new = failed(old, &told, now, chance);
+                let new = judged(new, file, (&verdict, &code), sent.lost, now);
+                (new, verdict.class.as_str(), code)
+            }
+            Exchange::Granted(_) => return Ok(Ended::Superseded),
+        };
+        let lost = new.health == Health::Revoked(Revoked::RotationLost);
+        let written = write_state(
+            about.vault,
+            about.roster,
+            (new, &sent.state),
+            about.recorded,
+        );
+        match written.await {
+            Ok(_) => {}
+            Err(VaultError::Store(StoreError::Precondition) | VaultError::NotFound) => {
+                return Ok(Ended::Superseded);
+            }
+            Err(error) => return Err(error),
+        }
+        if lost {
+            self.meter.rotation_lost();
+        }
+        let code = crate::audit::Code::parse(&code).unwrap_or_else(|| "no_code".into());
+        Ok(Ended::Failed { class, code })
+    }
+}
+
+fn failed(old: &TokenState, told: &Told<'_>, now: Timestamp, chance: u32) -> TokenState {
+    let failures = old.failures.saturating_add(1);
+    let wait = backoff(failures, told.asked, chance);
+    TokenState {
+        failures,
+        next_attempt: Some(now.plus_millis(wait)),
+        failure: Some(Failure {
+            class: told.class.to_owned(),
+            code: told.code.to_owned(),
+            at: now,
+        }),
+        // An answer ends the attempt. Without one it stays, and decides what is done next.
+        attempt: old.attempt.clone().filter(|_| told.unseen),
+        health: match old.health {
+            Health::Active if failures >= DEGRADED_AFTER => Health::Degraded,
+            other => other,
+        },
+        ..old.clone()
+    }
+}
+
+/// What the class of a failure means for the set.
+fn judged(
+    new: TokenState,
+    file: &Refresh,
+    (verdict, code): (&Verdict, &str),
+    lost: bool,
+    now: Timestamp,
+) -> TokenState {
+    match verdict.class {
+        Class::Transient => TokenState {
+            suspicious: 0,
+            suspicious_since: None,
+            ..new
+        },
+        Class::Suspicious => {
+            let since = new.suspicious_since.unwrap_or(now);
+            let suspicious = new.suspicious.saturating_add(1);
+            let long = now.millis_since(since) >= SUSPICIOUS_OVER;
+            let degraded = suspicious >= SUSPICIOUS_AFTER && long;
+            if degraded && new.health != Health::Degraded {
+                tracing::warn!(
+                    code,
+                    "a provider's answers to refreshes make no sense, for hours: is its file still right?"
+                );
+            }
+            TokenState {
+                suspicious,
+                suspicious_since: Some(since),
+                health: if degraded {
+                    Health::Degraded
+                } else {
+                    new.health
+                },
+                ..new
+            }
+        }
+        Class::Client => TokenState {
+            health: Health::ConfigError,
+            ..new
+        },
+        Class::RevokedCandidate => candidate(new, file, code, lost, now),
+    }
+}
+
+/// The provider says that the grant is over. It is believed when it says so twice, or when we know why.
+fn candidate(
+    new: TokenState,
+    file: &Refresh,
+    code: &str,
+    lost: bool,
+    now: Timestamp,
+) -> TokenState {
+    let over = |why: Revoked| TokenState {
+        health: Health::Revoked(why),
+        next_attempt: None,
+        attempt: None,
+        ..new.clone()
+    };
+    if lost {
+        return over(Revoked::RotationLost);
+    }
+    let again = new
+        .doubted
+        .is_some_and(|first| now.millis_since(first) >= ASK_AGAIN);
+    if again || !file.confirm_invalid_grant {
+        return over(reason(code, &new, now));
+    }
+    let first = new.doubted.unwrap_or(now);
+    TokenState {
+        doubted: Some(first),
+        next_attempt: Some(first.plus_millis(ASK_AGAIN).max(now)),
+        ..new
+    }
+}
+
+/// Why a grant is over, as far as the provider's code and our own clock tell.
+fn reason(code: &str, state: &TokenState, now: Timestamp) -> Revoked {
+    let ended = state
+        .refresh_expires
+        .is_some_and(|end| now.millis_since(end) >= 0);
+    let says = |words: &[&str]| words.iter().any(|word| code.contains(word));
+    if says(&["reused", "reuse"]) {
+        Revoked::ReuseDetected
+    } else if says(&["expired"]) || ended {
+        Revoked::Expired
+    } else if says(&["revoked", "invalidated", "50173"]) {
+        Revoked::UserRevoked
+    } else {
+        Revoked::ProviderSaid
+    }
+}

@@ -1,0 +1,158 @@
+//! The pass that keeps tokens alive while nobody uses them.
+
+use std::sync::Arc;
+
+use crate::audit::Recorded;
+use crate::clock::Timestamp;
+use crate::crypto::Random;
+use crate::id::OrgId;
+use crate::name::ProviderId;
+use crate::oauth::accounts::{Accounts, write_state};
+use crate::oauth::client::ClientRef;
+use crate::oauth::connection::{Health, SetKey, TokenState};
+use crate::vault::{Unsealed, VaultError};
+
+use super::attempt::token_host;
+use super::pace::{OVERALL, PER_HOST};
+use super::plan::due;
+
+/// The time between two passes, in milliseconds, give or take a fifth.
+const EVERY: i64 = 5 * 60_000;
+
+/// A pass that found more than it could start comes again after so many milliseconds.
+const SOON: i64 = 1_000;
+
+/// Over which time the refreshes after a change of client are spread, in milliseconds.
+const SPREAD: i64 = 60 * 60_000;
+
+/// What a pass did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pass {
+    /// Refreshes that it started.
+    pub refreshed: usize,
+    /// Revocations that it tried.
+    pub revoked: usize,
+    /// Milliseconds until the next.
+    pub next: i64,
+}
+
+impl Accounts {
+    /// Looks for what is due, and starts as much of it as hosts may be asked at a time: what ends first
+    /// comes first. Revocations that wait are tried.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn pass(self: &Arc<Self>, vault: &Unsealed) -> Result<Pass, VaultError> {
+        let now = vault.now();
+        let (keys, soonest) = self.due_now(vault, now).await?;
+        let refreshed = keys.len();
+        for key in keys {
+            drop(self.start(vault, &key));
+        }
+        let roster = self.roster(vault).await?;
+        let revocations = Self::due_revocations(&roster, now);
+        let revoked = revocations.len();
+        for id in revocations {
+            self.revoke(vault, id).await?;
+        }
+        let regular = regular(vault.random())?;
+        let next = soonest.map_or(regular, |at| at.millis_since(now).clamp(SOON, regular));
+        Ok(Pass {
+            refreshed,
+            revoked,
+            next,
+        })
+    }
+
+    /// The sets that a pass refreshes now, and when the next one is due after these.
+    pub(super) async fn due_now(
+        &self,
+        vault: &Unsealed,
+        now: Timestamp,
+    ) -> Result<(Vec<SetKey>, Option<Timestamp>), VaultError> {
+        let roster = self.roster(vault).await?;
+        let mut ready = Vec::new();
+        let mut later = Vec::new();
+        for (connection, state) in roster.sets() {
+            let Some(provider) = self.provider(&connection.value.provider) else {
+                continue;
+            };
+            let Some(at) = due(&state.value, &provider.spec().refresh, now) else {
+                continue;
+            };
+            if now.millis_since(at) < 0 {
+                later.push(at);
+                continue;
+            }
+            let host = token_host(&provider, &connection.value);
+            let left = state.value.left(now).unwrap_or(i64::MAX);
+            let key = (state.value.connection, state.value.set.clone());
+            ready.push((left, host, key));
+        }
+        ready.sort();
+        let mut by_host: std::collections::HashMap<String, u32> = std::collections::HashMap::new();
+        let mut keys = Vec::new();
+        for (_, host, key) in ready {
+            if let Some(until) = self.paces.resting(&host, now) {
+                later.push(until);
+                continue;
+            }
+            let started = by_host.entry(host).or_default();
+            let room = keys.len() < usize::try_from(OVERALL).unwrap_or(usize::MAX);
+            if self.flights.has(&key) || *started >= PER_HOST || !room {
+                later.push(now.plus_millis(SOON));
+                continue;
+            }
+            *started = started.saturating_add(1);
+            keys.push(key);
+        }
+        Ok((keys, later.into_iter().min()))
+    }
+
+    /// A client was set anew: what failed for its sake is tried again, spread over an hour (R11).
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn client_changed(
+        &self,
+        vault: &Unsealed,
+        (org, provider, client): (Option<OrgId>, &ProviderId, &ClientRef),
+        recorded: &Recorded,
+    ) -> Result<(), VaultError> {
+        let roster = self.roster(vault).await?;
+        let now = vault.now();
+        for (connection, state) in roster.sets() {
+            let connection = &connection.value;
+            let concerned = connection.provider == *provider
+                && connection.client == *client
+                && org.is_none_or(|org| connection.org == org)
+                && state.value.health == Health::ConfigError;
+            if !concerned {
+                continue;
+            }
+            let chance = u32::from_be_bytes(vault.random().bytes()?);
+            let wait = i64::from(chance).saturating_mul(SPREAD) / i64::from(u32::MAX);
+            // One whose access token is over cannot wait for its turn.
+            let usable = state.value.left(now).is_none_or(|left| left > SPREAD);
+            let new = TokenState {
+                health: Health::Active,
+                failures: 0,
+                failure: None,
+                next_attempt: usable.then(|| now.plus_millis(wait)),
+                ..(*state.value).clone()
+            };
+            match write_state(vault, &roster, (new, &state), recorded).await {
+                Ok(_) | Err(VaultError::Store(crate::store::StoreError::Precondition)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Five minutes, give or take a fifth, so that brokers that started together do not ask together.
+fn regular(random: &dyn Random) -> Result<i64, VaultError> {
+    let chance = i64::from(u16::from_be_bytes(random.bytes()?));
+    let spread = EVERY * 2 / 5;
+    Ok(EVERY - spread / 2 + spread * chance / i64::from(u16::MAX))
+}
