@@ -5,8 +5,8 @@
 //! A module imports only what stands to its left:
 //!
 //! ```text
-//! secret name id clock wire │ crypto custody store audit egress policy │ vault directory oauth tools broker │ http client config telemetry hardening daemon │ bin
-//!           words           │               machines                   │              journeys              │                   surface                     │
+//! secret name id clock wire │ crypto custody store audit egress policy │ vault directory oauth tools broker │ http pages client config telemetry hardening daemon │ bin
+//!           words           │               machines                   │              journeys              │                      surface                      │
 //! ```
 //!
 //! The life of a call, in five links:
@@ -60,6 +60,7 @@ pub mod config;
 pub mod daemon;
 pub mod hardening;
 pub mod http;
+pub mod pages;
 pub mod telemetry;
 
 pub mod manual;

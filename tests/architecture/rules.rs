@@ -3,7 +3,7 @@
 use super::source::{Source, line_of, words};
 
 /// A module may import what stands to its left.
-const LINE: [&str; 23] = [
+const LINE: [&str; 24] = [
     // words
     "secret",
     "name",
@@ -25,6 +25,7 @@ const LINE: [&str; 23] = [
     "broker", //
     // surface
     "http",
+    "pages",
     "client",
     "config",
     "telemetry",
@@ -49,7 +50,7 @@ const CLI: [&str; 10] = [
 ];
 
 /// Dependencies and powers, and the one place where each is used.
-pub(super) const DOORS: [(&str, &[&str]); 33] = [
+pub(super) const DOORS: [(&str, &[&str]); 35] = [
     ("aes_gcm::", &["src/crypto/"]),
     ("hkdf::", &["src/crypto/"]),
     ("hmac::", &["src/crypto/"]),
@@ -71,7 +72,9 @@ pub(super) const DOORS: [(&str, &[&str]); 33] = [
     ("TlsConnector", &["src/egress/"]),
     ("webpki_roots::", &["src/egress/"]),
     ("hyper::client", &["src/egress/"]),
-    ("axum::", &["src/http/", "src/daemon/"]),
+    ("oauth2::", &["src/oauth/"]),
+    ("axum::", &["src/http/", "src/pages/", "src/daemon/"]),
+    ("maud::", &["src/pages/"]),
     ("clap::", &["src/bin/"]),
     ("clap_complete::", &["src/bin/"]),
     ("clap_mangen::", &["src/bin/"]),
@@ -119,6 +122,7 @@ pub(super) const EXPOSERS: &[(&str, usize)] = &[
     ("src/egress/endpoint.rs", 1),
     ("src/http/api_keys.rs", 1),
     ("src/http/secrets.rs", 1),
+    ("src/oauth/flow/query.rs", 1),
     ("src/oauth/provider/template_place.rs", 1),
     ("src/oauth/token/members.rs", 1),
     ("src/oauth/token/reply.rs", 1),

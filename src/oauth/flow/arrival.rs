@@ -299,10 +299,13 @@ fn issuer(
     query: &CallbackQuery,
 ) -> Result<Option<String>, Failure> {
     let rule = provider.spec().callback.iss;
+    let found = flow.ask.found.as_ref();
+    let must = rule == Iss::Required || found.is_some_and(|found| found.names_itself);
     let said = match (rule, query.get("iss")) {
-        (Iss::Off, _) | (Iss::IfPresent, None) => return Ok(None),
-        (Iss::Required, None) => return Err(Failure::Issuer),
-        (Iss::Required | Iss::IfPresent, Some(said)) => said,
+        (Iss::Off, _) => return Ok(None),
+        (_, None) if must => return Err(Failure::Issuer),
+        (_, None) => return Ok(None),
+        (_, Some(said)) => said,
     };
     let file = provider.spec().issuer.as_ref().ok_or(Failure::Issuer)?;
     let expected = file.render(&Vars::of(&flow.ask.bound), Place::Body);

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use super::{FlowId, Tell};
 use crate::clock::Timestamp;
 use crate::crypto::CryptoError;
+use crate::egress::Url;
 use crate::id::{ConnectionId, OrgId, UserId};
 use crate::name::ProviderId;
 use crate::oauth::client::ClientRef;
 use crate::oauth::provider::{
-    AuthorizeAsk, AuthorizeFault, Bound, Provider, Purpose, authorize_url,
+    AuthorizeAsk, AuthorizeFault, Bound, Provider, Purpose, authorize_url, authorize_url_at,
 };
 
 /// Who connects what to which organisation. All of it was checked: parameters by
@@ -34,6 +35,8 @@ pub struct FlowAsk {
     pub scopes: Vec<String>,
     /// Scopes of the provider's further lists, by list.
     pub extra_scopes: BTreeMap<String, Vec<String>>,
+    /// What discovery found, for a provider whose file leaves it to that.
+    pub found: Option<Found>,
     /// The client that asks.
     pub client: ClientRef,
     /// What for.
@@ -42,6 +45,15 @@ pub struct FlowAsk {
     pub login_hint: Option<String>,
     /// How the answer is told.
     pub tell: Tell,
+}
+
+/// What an issuer says of itself.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// Its authorization endpoint.
+    pub page: Url,
+    /// Whether its answers name it (`authorization_response_iss_parameter_supported`, RFC 9207).
+    pub names_itself: bool,
 }
 
 /// What a flow is for.
@@ -130,7 +142,10 @@ impl FlowAsk {
             },
             login_hint: self.login_hint.as_deref(),
         };
-        authorize_url(&self.provider, &self.bound, &ask)
+        match &self.found {
+            Some(found) => authorize_url_at(&self.provider, &self.bound, &ask, &found.page),
+            None => authorize_url(&self.provider, &self.bound, &ask),
+        }
     }
 
     /// The connection that is to be made anew.

@@ -17,7 +17,6 @@ use crate::clock::Timestamp;
 use crate::crypto::{Digest, Random, digests_match};
 use crate::id::{OrgId, UserId};
 use crate::oauth::provider::AuthorizeFault;
-use crate::oauth::provider::spec::Kind;
 
 /// The flows that are under way, in memory only: a restart ends them.
 #[derive(Debug)]
@@ -136,10 +135,8 @@ impl FlowBook {
         let provider = &ask.provider;
         let file = provider.spec().authorize.as_ref();
         let file = file.ok_or(AuthorizeFault::NoEndpoint)?;
-        let omitted = file.omit.iter().any(|name| name == "state");
-        let signed = provider.spec().kind == Kind::SignedPayload;
-        // Without a state of ours, only what the provider signed may come back.
-        if file.rename.contains_key("state") || (omitted && !signed) {
+        // A state is looked for by its own name, before it is known whose it is.
+        if file.rename.contains_key("state") {
             return Err(FlowFault::NoState);
         }
         let blank = "-".repeat(43);

@@ -18,6 +18,7 @@ use super::{FlowId, Tell};
 use crate::clock::Timestamp;
 use crate::crypto::{CryptoError, Random};
 use crate::oauth::provider::AuthorizeFault;
+use crate::oauth::provider::spec::Kind;
 
 /// The way to the provider.
 pub struct Departure {
@@ -42,9 +43,12 @@ pub enum ConfirmFault {
     /// The code is another one.
     #[error("the code is another one")]
     WrongCode {
-        /// How many more tries there are; at none the flow is over.
+        /// How many more tries there are.
         left: u8,
     },
+    /// The code was wrong once too often, and the flow is over.
+    #[error("the code was wrong too often")]
+    TooManyTries(Box<FlowFacts>),
     /// The provider does not take what would be sent.
     #[error(transparent)]
     Authorize(#[from] AuthorizeFault),
@@ -159,9 +163,9 @@ impl FlowBook {
                 challenge: proof.as_ref().map(|(_, challenge)| challenge.as_str()),
                 nonce: nonce.as_deref(),
             })?;
-            let file = provider.spec().authorize.as_ref();
-            let silent = file.is_some_and(|file| file.omit.iter().any(|name| name == "state"));
-            let digest = (!silent).then(|| state.digest(What::State));
+            // In a signed payload a state would break the signature: the cookie has to do.
+            let signed = provider.spec().kind == Kind::SignedPayload;
+            let digest = (!signed).then(|| state.digest(What::State));
             let sent = Sent {
                 at: now,
                 state: digest,
@@ -267,6 +271,8 @@ impl Inner {
             if let Try::Wrong(left) = check.attempt(typed.unwrap_or_default()) {
                 if left == 0 {
                     flow.fail(Failure::Tries, now);
+                    let facts = flow.ask.facts(flow.id);
+                    return Err(ConfirmFault::TooManyTries(Box::new(facts)));
                 }
                 return Err(ConfirmFault::WrongCode { left });
             }

@@ -32,12 +32,20 @@ mod return_to;
 mod service;
 mod shelf;
 mod tell;
+#[cfg(test)]
+mod tests_arrival;
+#[cfg(test)]
+mod tests_begin;
+#[cfg(test)]
+pub(crate) mod tests_rig;
+#[cfg(test)]
+mod tests_signed;
 mod text;
 mod unguessable;
 mod view;
 
 pub use arrival::{Arrival, Taken};
-pub use ask::{FlowAsk, FlowFacts, FlowFault, FlowPurpose, Started};
+pub use ask::{FlowAsk, FlowFacts, FlowFault, FlowPurpose, Found, Started};
 pub use book::{FinishFault, FlowBook};
 pub use browser::{ConfirmFault, Departure, Home, ResultView, Standing};
 pub use cookies::{FlowCookies, prefix as cookie_prefix, set_cookie};

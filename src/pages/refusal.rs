@@ -1,0 +1,145 @@
+//! Pages that say no: what happened, why, and what to do next.
+
+use axum::response::Response;
+use http::StatusCode;
+use maud::{Markup, html};
+
+use super::frame::Frame;
+use super::pictures;
+use super::respond::{Leave, page};
+use crate::oauth::flow::PublicUrl;
+
+/// Why a browser is shown no other page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// There is no such flow for this browser: never was, over, used, somebody else's, another
+    /// provider's. One page for all of them (B1, X1).
+    Unknown,
+    /// The answer came to another browser than the one that left (X4).
+    WrongBrowser,
+    /// The form was not sent by our page, or the page is too old.
+    Form,
+    /// The answer breaks a rule before anything is looked up (B6, A7).
+    Callback,
+    /// The request only looks whether there is something.
+    Method,
+    /// The browser only loads ahead.
+    Ahead,
+    /// The vault is sealed.
+    Sealed,
+    /// Our fault.
+    Internal,
+}
+
+/// A refusal in words.
+struct Words {
+    status: StatusCode,
+    code: &'static str,
+    title: &'static str,
+    why: &'static str,
+    next: &'static str,
+}
+
+impl Refusal {
+    fn words(self) -> Words {
+        let (status, code, title, why, next) = match self {
+            Self::Unknown => (
+                StatusCode::NOT_FOUND,
+                "flow_unknown",
+                "This link does not work any more",
+                "A link to connect an account works once, for ten minutes, in the browser that \
+                 opened it first. This one was used, has run out, or never existed.",
+                "Start again where you came from: in the terminal with runtools oauth connect, or \
+                 in your dashboard.",
+            ),
+            Self::WrongBrowser => (
+                StatusCode::FORBIDDEN,
+                "wrong_browser",
+                "Open it in the browser where you started",
+                "The account's provider answered, but this browser did not ask. So that nobody can \
+                 attach an account for you, the answer counts only in the browser that agreed.",
+                "Go back to that browser and finish there. If you did not start this, close this \
+                 page: nothing has been connected.",
+            ),
+            Self::Form => (
+                StatusCode::FORBIDDEN,
+                "form_expired",
+                "This page was open too long",
+                "The form did not come from a page that this broker showed to this browser just \
+                 now. Cookies may be switched off.",
+                "Open the link again, and continue from there.",
+            ),
+            Self::Callback => (
+                StatusCode::BAD_REQUEST,
+                "bad_callback",
+                "The answer cannot be read",
+                "What came back from the provider is too long, says something twice, or carries \
+                 what was not asked for. It was not used.",
+                "Open the link again, or start anew. If it stays so, tell whoever runs this broker.",
+            ),
+            Self::Method => (
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method_not_allowed",
+                "This address is opened by a browser",
+                "It takes a provider's answer, and nothing else.",
+                "Start in the terminal with runtools oauth connect, or in your dashboard.",
+            ),
+            Self::Ahead => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "loaded_ahead",
+                "This page is not loaded ahead",
+                "The browser asked for it before you did, and an answer counts once.",
+                "Reload the page.",
+            ),
+            Self::Sealed => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "sealed",
+                "The vault is sealed",
+                "Nothing can be stored until the operator opens it.",
+                "Ask whoever runs this broker to unseal it, then continue on this page.",
+            ),
+            Self::Internal => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "internal_error",
+                "The broker could not go on",
+                "Something failed on our side. Nothing has been connected.",
+                "Try again; if it stays so, tell whoever runs this broker.",
+            ),
+        };
+        Words {
+            status,
+            code,
+            title,
+            why,
+            next,
+        }
+    }
+
+    /// The page.
+    pub(super) fn page(self, url: &PublicUrl) -> Response {
+        let words = self.words();
+        let frame = Frame {
+            title: words.title,
+            place: url.as_str(),
+            again: false,
+        };
+        let inside = html! {
+            div class="badge warn" { (pictures::attention()) }
+            h1 { (words.title) }
+            p class="lead" { (words.why) }
+            (next(words.next))
+            (small(words.code))
+        };
+        page(words.status, frame.around(&inside), &Leave::default())
+    }
+}
+
+/// What to do next.
+pub(super) fn next(text: &str) -> Markup {
+    html! { section class="next" { h2 { "What to do" } p class="hint" { (text) } } }
+}
+
+/// The stable code, in small print.
+pub(super) fn small(code: &str) -> Markup {
+    html! { p class="small" { "Code: " code { (code) } } }
+}
