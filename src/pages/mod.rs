@@ -21,6 +21,14 @@ mod refusal;
 mod respond;
 mod result;
 mod result_page;
+#[cfg(test)]
+mod tests_callback;
+#[cfg(test)]
+mod tests_connect;
+#[cfg(test)]
+mod tests_gallery;
+#[cfg(test)]
+mod tests_rig;
 mod words;
 
 use std::sync::Arc;
