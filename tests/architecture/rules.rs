@@ -124,6 +124,7 @@ pub(super) const EXPOSERS: &[(&str, usize)] = &[
     ("src/http/secrets.rs", 1),
     ("src/oauth/flow/query.rs", 1),
     ("src/oauth/provider/template_place.rs", 1),
+    ("src/oauth/token/id_token.rs", 2),
     ("src/oauth/token/members.rs", 1),
     ("src/oauth/token/reply.rs", 1),
     ("src/oauth/token/request.rs", 1),

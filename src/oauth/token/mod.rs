@@ -24,13 +24,21 @@ mod revoke;
 #[cfg(test)]
 mod tests_classify;
 #[cfg(test)]
+mod tests_device;
+#[cfg(test)]
 mod tests_fixtures;
+#[cfg(test)]
+mod tests_id_token;
+#[cfg(test)]
+mod tests_identity;
 #[cfg(test)]
 mod tests_metadata;
 #[cfg(test)]
 mod tests_replies;
 #[cfg(test)]
 mod tests_requests;
+#[cfg(test)]
+mod tests_revoke;
 #[cfg(test)]
 mod tests_rig;
 mod via;

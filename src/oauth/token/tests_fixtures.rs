@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::tests_rig::{bound, each, now, recorded, shown};
-use super::{Class, Subject, TokenReply, Tokens, Told, classify, read_tokens};
+use super::tests_rig::{bound, each, json as json_reply, now, recorded, shown};
+use super::{
+    Class, Subject, TokenReply, Tokens, Told, classify, read_account, read_identity, read_tokens,
+};
 use crate::oauth::provider::Bound;
+use crate::oauth::provider::spec::IdentitySource;
 
 /// A set of tokens in the words of a fixture.
 fn told(tokens: &Tokens) -> Map<String, Value> {
@@ -110,4 +113,30 @@ fn every_recorded_error_means_what_it_says() {
         }
     });
     assert!(read > 200, "only {read} errors were read");
+}
+
+#[test]
+fn every_recorded_account_is_the_one_that_it_says() {
+    each(|rig, fixture| {
+        let id = rig.provider.id();
+        let source = rig.provider.spec().identity.as_ref().unwrap().source;
+        let account = match source {
+            IdentitySource::Request => {
+                let reply = json_reply(200, &fixture["identity"]["body"]);
+                read_identity(&rig.provider, &reply).map(|(account, _)| account)
+            }
+            IdentitySource::IdToken => {
+                read_account(&rig.provider, &fixture["identity"]["id_token"])
+            }
+            IdentitySource::TokenResponse => {
+                let (provider, reply) = (&rig.provider, recorded(&fixture["token"]));
+                let tokens = read_tokens(provider, &rig.bound, &reply, Subject::Token, now());
+                read_account(provider, tokens.unwrap().document.value())
+            }
+            IdentitySource::Callback => read_account(&rig.provider, &fixture["callback"]),
+        };
+        let account = account.unwrap_or_else(|error| panic!("{id}: {error}"));
+        let words = json!({"id": account.id, "name": account.name, "email": account.email});
+        assert_eq!(words, fixture["identity"]["expect"], "{id}");
+    });
 }

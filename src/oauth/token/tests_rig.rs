@@ -23,6 +23,8 @@ pub(super) const ID: &str = "client-0001";
 /// Characters that need care in every encoding.
 pub(super) const SECRET: &str = "s3:cr%et+ \u{e9}/&=";
 
+pub(super) const PLAIN: &str = "s3:cr%et+ /&=";
+
 pub(super) fn now() -> crate::clock::Timestamp {
     crate::clock::Timestamp::default().plus_seconds(NOW_S)
 }
@@ -70,6 +72,12 @@ impl Rig {
     pub(super) fn written(text: &str) -> Self {
         let provider = Provider::read("sample.toml", text, Loopback::Refused);
         Self::of(Arc::new(provider.unwrap()), Bound::default())
+    }
+
+    /// With a secret that can stand in a header as it is.
+    pub(super) fn plain(mut self) -> Self {
+        self.secret = Some(secret(PLAIN));
+        self
     }
 
     pub(super) fn public(mut self) -> Self {
