@@ -7,7 +7,8 @@ use crate::clock::Timestamp;
 use crate::crypto::Owner;
 use crate::id::{ApiKeyId, OrgId, UserId};
 use crate::policy::{
-    CreateApiKey, ListApiKeys, Permit, ReadApiKey, RevokeApiKey, RotateApiKey, Scopes, UpdateApiKey,
+    Action, CreateApiKey, ListApiKeys, Permit, ReadApiKey, RevokeApiKey, RotateApiKey, Scopes,
+    UpdateApiKey,
 };
 use crate::secret::Secret;
 use crate::store::{Batch, Expect};
@@ -62,6 +63,7 @@ impl Directory {
             Some(text) => parse_expiry(text, now)?,
             None => None,
         };
+        let _turn = self.turn(vault, permit).await?;
         let parent = self.end_of(vault, permit.principal()).await?;
         let wanted = Wanted {
             id,
@@ -95,6 +97,7 @@ impl Directory {
         (org, user): (OrgId, UserId),
         recorded: &Recorded,
     ) -> Result<MadeKey, DirectoryError> {
+        let _turn = self.turn(vault, permit).await?;
         let parent = self.end_of(vault, permit.principal()).await?;
         let wanted = Wanted {
             id,
@@ -221,24 +224,17 @@ impl Directory {
         }
         check_project(change.project_id.as_ref().and_then(Option::as_deref))?;
         let (owner, scopes) = permit.object();
-        self.change_key(
-            vault,
-            permit.principal().org(),
-            *owner,
-            id,
-            recorded,
-            |record| {
-                if let Some(name) = &change.name {
-                    record.name.clone_from(name);
-                }
-                if let Some(project) = &change.project_id {
-                    record.project.clone_from(project);
-                }
-                if let Some(scopes) = scopes {
-                    record.scopes.clone_from(scopes);
-                }
-            },
-        )
+        self.change_key(vault, permit, *owner, id, recorded, |record| {
+            if let Some(name) = &change.name {
+                record.name.clone_from(name);
+            }
+            if let Some(project) = &change.project_id {
+                record.project.clone_from(project);
+            }
+            if let Some(scopes) = scopes {
+                record.scopes.clone_from(scopes);
+            }
+        })
         .await
     }
 
@@ -255,16 +251,9 @@ impl Directory {
     ) -> Result<wire::ApiKey, DirectoryError> {
         let now = vault.now();
         let owner = *permit.object();
-        self.change_key(
-            vault,
-            permit.principal().org(),
-            owner,
-            id,
-            recorded,
-            |record| {
-                record.revoked = Some(record.revoked.map_or(now, |end| end.min(now)));
-            },
-        )
+        self.change_key(vault, permit, owner, id, recorded, |record| {
+            record.revoked = Some(record.revoked.map_or(now, |end| end.min(now)));
+        })
         .await
     }
 
@@ -290,7 +279,7 @@ impl Directory {
         if let Some(name) = &request.name {
             check_name(name)?;
         }
-        let _turn = self.changes.lock().await;
+        let _turn = self.turn(vault, permit).await?;
         let org = vault.org(permit.principal().org())?;
         let (mut old, digest) = read_key(vault, &org, id).await?;
         let now = vault.now();
@@ -323,17 +312,17 @@ impl Directory {
             .await
     }
 
-    async fn change_key(
+    async fn change_key<A: Action>(
         &self,
         vault: &Unsealed,
-        org: OrgId,
+        permit: &Permit<A>,
         owner: UserId,
         id: ApiKeyId,
         recorded: &Recorded,
         change: impl FnOnce(&mut KeyRecord),
     ) -> Result<wire::ApiKey, DirectoryError> {
-        let _turn = self.changes.lock().await;
-        let org = vault.org(org)?;
+        let _turn = self.turn(vault, permit).await?;
+        let org = vault.org(permit.principal().org())?;
         let (mut record, digest) = read_key(vault, &org, id).await?;
         if record.user != owner || ended(&record, vault.now()) == ApiKeyStatus::Revoked {
             return Err(DirectoryError::NotFound);

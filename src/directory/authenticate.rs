@@ -14,6 +14,7 @@ use crate::vault::{Unsealed, VaultError};
 use crate::wire::{MemberStatus, OrgSettings};
 
 use super::place::{KeyIndex, KeyRecord, LocalIndex, key_place, local_place, token_place};
+use super::standing::Recognised;
 use super::{DirectoryError, Token};
 
 /// The most callers kept in memory; above it all are forgotten and recognised again.
@@ -74,18 +75,21 @@ struct Seen {
 }
 
 #[derive(Default)]
-struct Cache {
+pub(super) struct Cache {
     /// Counts the directory's changes: what was read before one is not kept after it.
-    epoch: u64,
+    pub(super) epoch: u64,
     /// How many changes are being committed: meanwhile only the store is asked.
-    changing: usize,
+    pub(super) changing: usize,
     seen: HashMap<Digest, Seen>,
 }
+
+/// A key as its records describe it: who bears it, and when that ends.
+pub(super) type Bearer = (Principal, Option<Timestamp>);
 
 /// The directory: recognition's memory, and the turn-taking of changes. Its data is in the vault.
 #[derive(Default)]
 pub struct Directory {
-    cache: RwLock<Cache>,
+    pub(super) cache: RwLock<Cache>,
     used: Mutex<HashMap<(OrgId, ApiKeyId), Arc<AtomicI64>>>,
     /// Each organisation's policy, beside the digest of the record that says it.
     policies: RwLock<HashMap<OrgId, (Digest, OrgSettings)>>,
@@ -163,7 +167,7 @@ impl Directory {
         &self,
         vault: &Unsealed,
         text: &[u8],
-    ) -> Result<Result<Principal, Refused>, DirectoryError> {
+    ) -> Result<Result<Recognised, Refused>, DirectoryError> {
         let Some(token) = Token::parse(text) else {
             return Ok(Err(Rejected::Malformed.into()));
         };
@@ -176,30 +180,39 @@ impl Directory {
                 && seen.ends.is_none_or(|end| end > now)
             {
                 seen.used.store(now.millis(), Ordering::Relaxed);
-                return Ok(Ok(seen.principal.clone()));
+                let principal = seen.principal.clone();
+                return Ok(Ok(Recognised::at(cache.epoch, (principal, seen.ends))));
             }
             cache.epoch
         };
-        let found = self.look_up(vault, &hash, now).await?;
-        Ok(found.map(|(principal, ends, used)| {
-            used.store(now.millis(), Ordering::Relaxed);
-            let mut cache = self.cache.write().unwrap_or_else(PoisonError::into_inner);
-            if cache.epoch == epoch {
-                if cache.seen.len() >= CACHED {
-                    cache.seen.clear();
-                }
-                let principal = principal.clone();
-                cache.seen.insert(
-                    hash,
-                    Seen {
-                        principal,
-                        ends,
-                        used,
-                    },
-                );
+        let (principal, ends) = match self.look_up(vault, &hash, now).await? {
+            Ok(bearer) => bearer,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        let used = self.used_by(&principal);
+        used.store(now.millis(), Ordering::Relaxed);
+        let mut cache = self.cache.write().unwrap_or_else(PoisonError::into_inner);
+        if cache.epoch == epoch {
+            if cache.seen.len() >= CACHED {
+                cache.seen.clear();
             }
-            principal
-        }))
+            let seen = Seen {
+                principal: principal.clone(),
+                ends,
+                used,
+            };
+            cache.seen.insert(hash, seen);
+        }
+        Ok(Ok(Recognised::at(epoch, (principal, ends))))
+    }
+
+    /// Where it is counted when the principal's key was last used.
+    fn used_by(&self, principal: &Principal) -> Arc<AtomicI64> {
+        let Via::ApiKey(id) = principal.via() else {
+            return Arc::default();
+        };
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(used.entry((principal.org(), id)).or_default())
     }
 
     async fn look_up(
@@ -207,8 +220,7 @@ impl Directory {
         vault: &Unsealed,
         hash: &Digest,
         now: Timestamp,
-    ) -> Result<Result<(Principal, Option<Timestamp>, Arc<AtomicI64>), Refused>, DirectoryError>
-    {
+    ) -> Result<Result<Bearer, Refused>, DirectoryError> {
         let place = token_place(hash);
         let Some(record) = vault.store().get(&place).await? else {
             return Ok(Err(Rejected::Unknown.into()));
@@ -216,8 +228,18 @@ impl Directory {
         let none = OrgId::from_bytes([0; 16]);
         let index: KeyIndex =
             vault.open_state(vault.system_key(), none, Owner::SYSTEM, &place, &record)?;
-        let org = vault.org(index.org)?;
-        let place = key_place(&org, index.id);
+        self.bearer_of(vault, (index.org, index.id), now).await
+    }
+
+    /// Who bears the key of this id, as the store says now.
+    pub(super) async fn bearer_of(
+        &self,
+        vault: &Unsealed,
+        (org, id): (OrgId, ApiKeyId),
+        now: Timestamp,
+    ) -> Result<Result<Bearer, Refused>, DirectoryError> {
+        let org = vault.org(org)?;
+        let place = key_place(&org, id);
         let record = vault.store().get(&place).await?.ok_or(VaultError::Form)?;
         let key: KeyRecord =
             vault.open_state(org.kek(), org.id(), Owner::SYSTEM, &place, &record)?;
@@ -243,9 +265,7 @@ impl Directory {
             Via::ApiKey(key.id),
             Arc::new(key.scopes),
         );
-        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        let used = Arc::clone(used.entry((org.id(), key.id)).or_default());
-        Ok(Ok((principal, ends, used)))
+        Ok(Ok((principal, ends)))
     }
 
     /// Recognises a user of the machine, over the Unix socket. `operator` is the user id that the
@@ -258,7 +278,8 @@ impl Directory {
         vault: &Unsealed,
         uid: u32,
         operator: u32,
-    ) -> Result<Result<Principal, Rejected>, DirectoryError> {
+    ) -> Result<Result<Recognised, Rejected>, DirectoryError> {
+        let epoch = self.epoch();
         let runs_this = uid == operator || uid == 0;
         // Root acts as the broker's own user does, unless it is somebody else by name.
         let candidates = [uid, if runs_this { operator } else { uid }];
@@ -278,7 +299,8 @@ impl Directory {
             let scopes = Arc::new(Scopes::all());
             let via = Via::Local { uid };
             let found = Principal::recognised(index.org, index.user, member.0.role, via, scopes);
-            return Ok(Ok(if runs_this { found.operating() } else { found }));
+            let found = if runs_this { found.operating() } else { found };
+            return Ok(Ok(Recognised::at(epoch, (found, None))));
         }
         Ok(Err(Rejected::UnknownUid))
     }

@@ -15,6 +15,9 @@ pub enum DirectoryError {
     /// The organisation would have no admin left.
     #[error("an organisation needs at least one admin, and this is the last one")]
     LastAdmin,
+    /// The caller is not recognised any more: their key or their membership ended meanwhile.
+    #[error("the caller is not recognised any more")]
+    Unrecognised,
     /// An input breaks a rule; the text states the rule, never the input.
     #[error("{0}")]
     Rule(&'static str),

@@ -164,6 +164,7 @@ impl Directory {
         if let Some(email) = &request.email {
             check_email(email)?;
         }
+        let _turn = self.turn(vault, permit).await?;
         let org = vault.org(permit.principal().org())?;
         let member = MemberRecord {
             id,
@@ -248,7 +249,7 @@ impl Directory {
         change: impl FnOnce(&mut MemberRecord),
     ) -> Result<MemberEntry, DirectoryError> {
         let org = vault.org(permit.principal().org())?;
-        let _turn = self.changes.lock().await;
+        let _turn = self.turn(vault, permit).await?;
         let members = self.all_members(vault, &org).await?;
         let counts = |member: &MemberRecord| {
             member.role == Role::Admin && member.status == MemberStatus::Active

@@ -3,7 +3,8 @@
 //! A caller is recognised by an API key, or over the Unix socket by the user id of the machine. Either
 //! way the membership behind it is looked at on every request: a key dies with its owner's membership,
 //! in the very request after the removal. What recognition found is kept in memory, keyed by a keyed
-//! hash of the key's text, and forgotten at any change of the directory.
+//! hash of the key's text, and forgotten at any change of the directory. A caller whose request took its
+//! time is recognised again before anything is decided, and once more in the turn of a change.
 
 mod api_keys;
 mod authenticate;
@@ -13,6 +14,9 @@ mod last_used;
 mod members;
 mod organizations;
 mod place;
+mod standing;
+#[cfg(test)]
+mod tests_standing;
 mod token;
 
 pub use api_keys::MadeKey;
@@ -20,4 +24,5 @@ pub use authenticate::{Directory, Refused, Rejected};
 pub use error::DirectoryError;
 pub use members::MemberEntry;
 pub use organizations::OrgEntry;
+pub use standing::Recognised;
 pub use token::Token;

@@ -149,6 +149,7 @@ impl Directory {
         OrgSlug::parse(&slug).map_err(|_| {
             DirectoryError::Rule("a slug is 1 to 64 lower-case letters, digits and hyphens")
         })?;
+        let _turn = self.turn(vault, permit).await?;
         let own = self
             .member(vault, permit.principal().org(), permit.principal().user())
             .await?;
@@ -310,6 +311,7 @@ impl Directory {
         if let Some(name) = &change.name {
             check_name(name)?;
         }
+        let _turn = self.turn(vault, permit).await?;
         let keys: Arc<OrgKeys> = vault.org(permit.principal().org())?;
         let place = org_place(&keys);
         let old = vault

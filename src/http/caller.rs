@@ -2,22 +2,22 @@
 
 use axum::extract::FromRequestParts;
 use http::request::Parts;
-use http::{HeaderMap, header};
 
-use crate::audit::{Action as Recordable, Actor, Event, Outcome, Recorded, Target, TargetKind};
-use crate::directory::Rejected;
+use crate::audit::{Action as Recordable, Event, Outcome, Recorded};
 use crate::policy::{self, Action, Denied, Permit, Principal, RevealSecret, SecretRef};
 use crate::vault::Unsealed;
 
-use super::serve::Peer;
+use super::recognition::Came;
 use super::{ApiError, App, request};
 
-/// A recognised caller, with the unsealed vault the request works on.
+/// A recognised caller, with the unsealed vault the request works on. What they are is as it was when the
+/// request began: each decision asks who they are by now.
 #[derive(Clone, Debug)]
 pub(super) struct Caller {
     pub(super) principal: Principal,
     pub(super) vault: Unsealed,
     pub(super) app: App,
+    came: Came,
 }
 
 impl FromRequestParts<App> for Caller {
@@ -29,12 +29,8 @@ impl FromRequestParts<App> for Caller {
             return Ok(caller);
         }
         let vault = app.lifecycle.gate().unsealed()?;
-        let peer = parts.extensions.get::<Peer>().copied();
-        let principal = match (credential(&parts.headers)?, peer) {
-            (Some(text), peer) => by_key(app, &vault, text, peer).await?,
-            (None, Some(Peer::Unix { uid, .. })) => by_uid(app, &vault, uid, peer).await?,
-            (None, _) => return Err(ApiError::unauthorized()),
-        };
+        let came = Came::recognised(parts, app, &vault).await?;
+        let principal = came.seen.principal().clone();
         app.rates
             .principal(principal.user())
             .inspect_err(|_| app.meter.rate_limited("principal"))?;
@@ -42,100 +38,9 @@ impl FromRequestParts<App> for Caller {
             principal,
             vault,
             app: app.clone(),
+            came,
         })
     }
-}
-
-/// The key's text: `X-API-Key`, or `Authorization: Bearer`. Two that differ are refused.
-fn credential(headers: &HeaderMap) -> Result<Option<&[u8]>, ApiError> {
-    let ambiguous = || ApiError::bad_request("The request carries more than one credential.");
-    let mut found: Option<&[u8]> = None;
-    let keys = headers
-        .get_all("x-api-key")
-        .iter()
-        .map(|value| Some(value.as_bytes()));
-    let bearers = headers.get_all(header::AUTHORIZATION).iter().map(|value| {
-        let (scheme, text) = value.as_bytes().split_at_checked(7)?;
-        scheme.eq_ignore_ascii_case(b"bearer ").then_some(text)
-    });
-    for text in keys.chain(bearers) {
-        let text = text.ok_or_else(ApiError::unauthorized)?;
-        if found.is_some_and(|other| other != text) {
-            return Err(ambiguous());
-        }
-        found = Some(text);
-    }
-    Ok(found)
-}
-
-async fn by_key(
-    app: &App,
-    vault: &Unsealed,
-    text: &[u8],
-    peer: Option<Peer>,
-) -> Result<Principal, ApiError> {
-    app.lockout.check(text, peer, vault.now())?;
-    match app.directory.by_key(vault, text).await? {
-        Ok(principal) => {
-            app.lockout.succeeded(text, peer);
-            Ok(principal)
-        }
-        Err(refused) => {
-            app.meter.auth_failed("api_key", refused.why.code());
-            app.rates
-                .failure(peer)
-                .inspect_err(|_| app.meter.rate_limited("failure"))?;
-            let locked = app.lockout.failed(text, peer, vault.now());
-            if locked {
-                app.meter.locked_out();
-            }
-            // What cannot be a key is counted and fills no journal, but for a lock once in a while.
-            if refused.why == Rejected::Malformed && !(locked && app.rates.guess(peer)) {
-                return Err(ApiError::unauthorized());
-            }
-            let mut event = rejection(Actor::Unknown, refused.why, locked);
-            if let Some((org, key)) = refused.key {
-                let target = Target::new(TargetKind::ApiKey).id(key.bytes());
-                event = event.org(org).target(target);
-            }
-            vault.journal().note(event).await?;
-            Err(ApiError::unauthorized())
-        }
-    }
-}
-
-async fn by_uid(
-    app: &App,
-    vault: &Unsealed,
-    uid: u32,
-    peer: Option<Peer>,
-) -> Result<Principal, ApiError> {
-    match app.directory.by_uid(vault, uid, app.operator_uid).await? {
-        Ok(principal) => Ok(principal),
-        Err(rejected) => {
-            app.meter.auth_failed("local", rejected.code());
-            app.rates
-                .failure(peer)
-                .inspect_err(|_| app.meter.rate_limited("failure"))?;
-            let event = rejection(Actor::Local { uid }, rejected, false);
-            vault.journal().note(event).await?;
-            Err(ApiError::new(
-                http::StatusCode::UNAUTHORIZED,
-                "unknown_local_user",
-                "This user of the machine is no member of an organisation here.",
-                "The operator adds you: runtools-broker member add NAME --uid UID. Or send an API key.",
-            ))
-        }
-    }
-}
-
-fn rejection(actor: Actor, rejected: Rejected, locked: bool) -> Event {
-    let action = if locked {
-        Recordable::AuthLockout
-    } else {
-        Recordable::AuthFailed
-    };
-    stamp(Event::new(action, actor)).denied(rejected.code())
 }
 
 /// The event with the request's id, and the address that it came from.
@@ -150,10 +55,24 @@ pub(super) fn stamp(mut event: Event) -> Event {
 }
 
 impl Caller {
+    /// Who the caller is now. The request may have arrived slowly, and they may have lost meanwhile what
+    /// they had when it began: then they are refused as if they had come now.
+    pub(super) async fn by_now(&self) -> Result<Principal, ApiError> {
+        match self
+            .app
+            .directory
+            .again(&self.vault, &self.came.seen)
+            .await?
+        {
+            Ok(principal) => Ok(principal),
+            Err(refused) => Err(self.came.refuse(&self.app, &self.vault, refused).await?),
+        }
+    }
+
     /// Asks for the scope of `A` before its object is looked for: a key without it must not learn
     /// whether the object exists.
     pub(super) async fn scoped<A: Action>(&self) -> Result<(), ApiError> {
-        match policy::check_scope::<A>(&self.principal) {
+        match policy::check_scope::<A>(&self.by_now().await?) {
             Ok(()) => Ok(()),
             Err(denied) => Err(self.denied(A::NAME, denied).await?),
         }
@@ -161,7 +80,7 @@ impl Caller {
 
     /// Decides. A refusal is in the journal before it is answered.
     pub(super) async fn may<A: Action>(&self, object: A::Object) -> Result<Permit<A>, ApiError> {
-        match policy::check::<A>(&self.principal, object) {
+        match policy::check::<A>(&self.by_now().await?, object) {
             Ok(permit) => Ok(permit),
             Err(denied) => Err(self.denied(A::NAME, denied).await?),
         }
@@ -175,7 +94,7 @@ impl Caller {
         let directory = &self.app.directory;
         let settings = directory.settings(&self.vault, &self.principal).await?;
         let object = (secret.clone(), settings);
-        Ok(policy::check::<RevealSecret>(&self.principal, object))
+        Ok(policy::check::<RevealSecret>(&self.by_now().await?, object))
     }
 
     async fn denied(&self, action: &'static str, denied: Denied) -> Result<ApiError, ApiError> {

@@ -302,6 +302,7 @@ impl From<DirectoryError> for ApiError {
                 capital(&error.to_string()),
                 "Make somebody else an admin first.",
             ),
+            DirectoryError::Unrecognised => Self::unauthorized(),
             DirectoryError::Rule(rule) => Self::bad_request(capital(rule)),
             DirectoryError::Denied(denied) => denied.into(),
             DirectoryError::Vault(error) => error.into(),

@@ -103,13 +103,15 @@ async fn once(app: &App, request: Request, next: Next) -> Result<Response, ApiEr
     })?;
     let caller = Caller::from_request_parts(&mut parts, app).await?;
     let body = body::read(body, body::MAX_SPEC).await?;
+    // Nobody hears an answer again that they would be refused by now.
+    let principal = caller.by_now().await?;
     let target = parts
         .uri
         .path_and_query()
         .map_or("", |target| target.as_str());
     let fingerprint = fingerprint(&parts.method, target, &body);
     let org = caller.vault.org(caller.principal.org())?;
-    let place = place(&org, &caller.principal, &text);
+    let place = place(&org, &principal, &text);
     let Some(_turn) = app.in_flight.take(&place) else {
         return Err(ApiError::new(
             StatusCode::CONFLICT,

@@ -172,9 +172,37 @@ impl Rates {
     }
 }
 
-/// One credential from one source. Keys of which the first twelve characters are the same count as
-/// one: that is how much of a key is no secret.
-type Tried = (Option<IpAddr>, Option<u32>, Vec<u8>);
+/// How many characters of a key are no secret.
+const PREFIX: usize = 12;
+
+/// One credential from one source. Keys that begin alike count as one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Tried {
+    address: Option<IpAddr>,
+    uid: Option<u32>,
+    /// Filled up with zeros, which no header holds.
+    begins: [u8; PREFIX],
+}
+
+impl Tried {
+    pub(super) fn new(text: &[u8], peer: Option<Peer>) -> Self {
+        let mut begins = [0; PREFIX];
+        begins
+            .iter_mut()
+            .zip(text)
+            .for_each(|(to, from)| *to = *from);
+        let (address, uid) = match peer {
+            Some(Peer::Tcp { addr, .. }) => (Some(addr.ip().to_canonical()), None),
+            Some(Peer::Unix { uid, .. }) => (None, Some(uid)),
+            None => (None, None),
+        };
+        Self {
+            address,
+            uid,
+            begins,
+        }
+    }
+}
 
 #[derive(Clone, Copy, Debug)]
 struct Failures {
@@ -194,19 +222,10 @@ pub(super) struct Lockout {
 /// first, and then the oldest locks, a tenth at a time.
 const REMEMBERED: usize = 20_000;
 
-fn tried(text: &[u8], peer: Option<Peer>) -> Tried {
-    let prefix = text.get(..12).unwrap_or(text).to_vec();
-    match peer {
-        Some(Peer::Tcp { addr, .. }) => (Some(addr.ip().to_canonical()), None, prefix),
-        Some(Peer::Unix { uid, .. }) => (None, Some(uid), prefix),
-        None => (None, None, prefix),
-    }
-}
-
 fn make_room(failures: &mut HashMap<Tried, Failures>, limit: u32) {
     let mut order: Vec<(bool, Timestamp, Tried)> = failures
         .iter()
-        .map(|(tried, seen)| (seen.count >= limit, seen.last, tried.clone()))
+        .map(|(tried, seen)| (seen.count >= limit, seen.last, *tried))
         .collect();
     order.sort_by_key(|(locked, last, _)| (*locked, *last));
     for (_, _, tried) in order.iter().take(REMEMBERED / 10) {
@@ -224,19 +243,12 @@ impl Lockout {
     }
 
     /// Refuses a credential that is locked, whether or not it is right.
-    pub(super) fn check(
-        &self,
-        text: &[u8],
-        peer: Option<Peer>,
-        now: Timestamp,
-    ) -> Result<(), ApiError> {
+    pub(super) fn check(&self, tried: &Tried, now: Timestamp) -> Result<(), ApiError> {
         let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         if failures.is_empty() {
             return Ok(());
         }
-        let locked = failures
-            .get(&tried(text, peer))
-            .filter(|seen| seen.count >= self.limit);
+        let locked = failures.get(tried).filter(|seen| seen.count >= self.limit);
         let Some(seen) = locked else { return Ok(()) };
         let left = self.millis - now.millis_since(seen.last);
         if left <= 0 {
@@ -252,7 +264,7 @@ impl Lockout {
     }
 
     /// Counts a failure; true when it is the one that locks.
-    pub(super) fn failed(&self, text: &[u8], peer: Option<Peer>, now: Timestamp) -> bool {
+    pub(super) fn failed(&self, tried: &Tried, now: Timestamp) -> bool {
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         if failures.len() >= REMEMBERED {
             make_room(&mut failures, self.limit);
@@ -261,7 +273,7 @@ impl Lockout {
             count: 0,
             last: now,
         };
-        let seen = failures.entry(tried(text, peer)).or_insert(none);
+        let seen = failures.entry(*tried).or_insert(none);
         if now.millis_since(seen.last) >= self.millis {
             *seen = none;
         }
@@ -271,17 +283,17 @@ impl Lockout {
     }
 
     /// Forgets the failures of a credential that was right.
-    pub(super) fn succeeded(&self, text: &[u8], peer: Option<Peer>) {
+    pub(super) fn succeeded(&self, tried: &Tried) {
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         if !failures.is_empty() {
-            failures.remove(&tried(text, peer));
+            failures.remove(tried);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{FAILURES, Lockout, REMEMBERED, Rate, RateRules, Rates};
+    use super::{FAILURES, Lockout, REMEMBERED, Rate, RateRules, Rates, Tried};
     use crate::clock::Timestamp;
     use crate::http::serve::Peer;
 
@@ -327,13 +339,15 @@ mod tests {
         let lockout = Lockout::new(&RULES);
         let here = Some(at("192.0.2.1:9"));
         let now = Timestamp::from_millis(1_000_000);
+        let locked = Tried::new(b"rt_live_lock", here);
         for _ in 0..5 {
-            lockout.failed(b"rt_live_lock", here, now);
+            lockout.failed(&locked, now);
         }
         for n in 0..REMEMBERED * 2 {
-            lockout.failed(format!("rt{n:010}").as_bytes(), here, now.plus_millis(1));
+            let other = Tried::new(format!("rt{n:010}").as_bytes(), here);
+            lockout.failed(&other, now.plus_millis(1));
         }
-        assert!(lockout.check(b"rt_live_lock", here, now).is_err());
+        assert!(lockout.check(&locked, now).is_err());
         assert!(lockout.failures.lock().unwrap().len() <= REMEMBERED);
     }
 
@@ -342,18 +356,19 @@ mod tests {
         let lockout = Lockout::new(&RULES);
         let (here, there) = (Some(at("192.0.2.1:9")), Some(at("192.0.2.2:9")));
         let now = Timestamp::from_millis(1_000_000);
-        let key = b"rt_live_abcdWRONG";
-        let locked: Vec<bool> = (0..6).map(|_| lockout.failed(key, here, now)).collect();
+        let wrong = Tried::new(b"rt_live_abcdWRONG", here);
+        let right = Tried::new(b"rt_live_abcdRIGHT", here);
+        let locked: Vec<bool> = (0..6).map(|_| lockout.failed(&wrong, now)).collect();
         assert_eq!(locked, [false, false, false, false, true, false]);
-        assert!(lockout.check(b"rt_live_abcdRIGHT", here, now).is_err());
-        assert!(lockout.check(b"rt_live_abcdRIGHT", there, now).is_ok());
-        assert!(lockout.check(b"rt_live_zzzzRIGHT", here, now).is_ok());
-        assert!(
-            lockout
-                .check(b"rt_live_abcdRIGHT", here, now.plus_millis(900_000))
-                .is_ok()
-        );
-        lockout.succeeded(b"rt_live_abcdRIGHT", here);
-        assert!(lockout.check(b"rt_live_abcdRIGHT", here, now).is_ok());
+        assert!(lockout.check(&right, now).is_err());
+        for free in [
+            Tried::new(b"rt_live_abcdRIGHT", there),
+            Tried::new(b"rt_live_zzzzRIGHT", here),
+        ] {
+            assert!(lockout.check(&free, now).is_ok(), "{free:?}");
+        }
+        assert!(lockout.check(&right, now.plus_millis(900_000)).is_ok());
+        lockout.succeeded(&right);
+        assert!(lockout.check(&right, now).is_ok());
     }
 }

@@ -26,6 +26,7 @@ mod openapi;
 mod operator;
 mod organizations;
 mod path;
+mod recognition;
 mod reply;
 mod request;
 mod routes;

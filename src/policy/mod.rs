@@ -73,6 +73,15 @@ impl<A: Action> Permit<A> {
     pub const fn object(&self) -> &A::Object {
         &self.object
     }
+
+    /// Decides again, upon the same object, for the same caller as they are recognised `now`.
+    ///
+    /// # Errors
+    /// Why the action is not allowed any more.
+    pub fn still_holds(&self, now: &Principal) -> Result<(), Denied> {
+        check_scope::<A>(now)?;
+        A::rule(now, &self.object)
+    }
 }
 
 /// Asks for the scope alone, before the object is looked for.

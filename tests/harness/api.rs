@@ -45,6 +45,49 @@ pub fn raw(broker: &Broker, head: &str, body: &[u8]) -> Reply {
     parse(&answer)
 }
 
+/// A request of which the second half of the body is still to come.
+pub struct Half {
+    stream: TcpStream,
+    rest: Vec<u8>,
+}
+
+impl Half {
+    /// Sends `head` and the first half of `body` over TCP; the broker has both, and waits for the rest.
+    pub fn send(broker: &Broker, head: &str, body: &Value) -> Self {
+        let host = broker.origin().strip_prefix("http://").unwrap();
+        let mut stream = TcpStream::connect(host).unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(20)))
+            .unwrap();
+        let body = body.to_string().into_bytes();
+        let (first, rest) = body.split_at(body.len() / 2);
+        let length = body.len();
+        let head = format!(
+            "{head}\r\nHost: {host}\r\nConnection: close\r\nContent-Type: application/json\r\n\
+             Content-Length: {length}\r\nExpect: 100-continue\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        // Asked for when the body is read: by then the caller is recognised.
+        let mut go_on = [0; 25];
+        stream.read_exact(&mut go_on).unwrap();
+        assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
+        stream.write_all(first).unwrap();
+        Self {
+            stream,
+            rest: rest.to_vec(),
+        }
+    }
+
+    /// Sends the rest, and reads the answer.
+    pub fn finish(mut self) -> Reply {
+        self.stream.write_all(&self.rest).unwrap();
+        let mut answer = Vec::new();
+        drop(self.stream.read_to_end(&mut answer));
+        parse(&answer)
+    }
+}
+
 fn parse(answer: &[u8]) -> Reply {
     let end = answer
         .windows(4)

@@ -1,0 +1,152 @@
+//! How a caller came, and how one who is not recognised is refused.
+
+use http::request::Parts;
+use http::{HeaderMap, header};
+
+use crate::audit::{Action, Actor, Event, Target, TargetKind};
+use crate::directory::{Recognised, Refused, Rejected};
+use crate::vault::Unsealed;
+
+use super::caller::stamp;
+use super::limits::Tried;
+use super::serve::Peer;
+use super::{ApiError, App};
+
+/// By what a caller asks to be recognised.
+#[derive(Clone, Copy, Debug)]
+enum By {
+    Key(Tried),
+    Uid(u32),
+}
+
+/// Who came, and how.
+#[derive(Clone, Debug)]
+pub(super) struct Came {
+    pub(super) seen: Recognised,
+    by: By,
+    peer: Option<Peer>,
+}
+
+impl Came {
+    /// Recognises who sends the request with this head.
+    pub(super) async fn recognised(
+        parts: &Parts,
+        app: &App,
+        vault: &Unsealed,
+    ) -> Result<Self, ApiError> {
+        let peer = parts.extensions.get::<Peer>().copied();
+        let (by, found) = match (credential(&parts.headers)?, peer) {
+            (Some(text), peer) => {
+                let tried = Tried::new(text, peer);
+                app.lockout.check(&tried, vault.now())?;
+                let found = app.directory.by_key(vault, text).await?;
+                if found.is_ok() {
+                    app.lockout.succeeded(&tried);
+                }
+                (By::Key(tried), found)
+            }
+            (None, Some(Peer::Unix { uid, .. })) => {
+                let found = app.directory.by_uid(vault, uid, app.operator_uid).await?;
+                (By::Uid(uid), found.map_err(Refused::from))
+            }
+            (None, _) => return Err(ApiError::unauthorized()),
+        };
+        match found {
+            Ok(seen) => Ok(Self { seen, by, peer }),
+            Err(refused) => Err(refuse(app, vault, (by, peer), refused).await?),
+        }
+    }
+
+    /// Counts and records that who came is refused by now. Answers what they hear.
+    pub(super) async fn refuse(
+        &self,
+        app: &App,
+        vault: &Unsealed,
+        refused: Refused,
+    ) -> Result<ApiError, ApiError> {
+        refuse(app, vault, (self.by, self.peer), refused).await
+    }
+}
+
+/// The key's text: `X-API-Key`, or `Authorization: Bearer`. Two that differ are refused.
+fn credential(headers: &HeaderMap) -> Result<Option<&[u8]>, ApiError> {
+    let ambiguous = || ApiError::bad_request("The request carries more than one credential.");
+    let mut found: Option<&[u8]> = None;
+    let keys = headers
+        .get_all("x-api-key")
+        .iter()
+        .map(|value| Some(value.as_bytes()));
+    let bearers = headers.get_all(header::AUTHORIZATION).iter().map(|value| {
+        let (scheme, text) = value.as_bytes().split_at_checked(7)?;
+        scheme.eq_ignore_ascii_case(b"bearer ").then_some(text)
+    });
+    for text in keys.chain(bearers) {
+        let text = text.ok_or_else(ApiError::unauthorized)?;
+        if found.is_some_and(|other| other != text) {
+            return Err(ambiguous());
+        }
+        found = Some(text);
+    }
+    Ok(found)
+}
+
+async fn refuse(
+    app: &App,
+    vault: &Unsealed,
+    (by, peer): (By, Option<Peer>),
+    refused: Refused,
+) -> Result<ApiError, ApiError> {
+    let way = match by {
+        By::Key(_) => "api_key",
+        By::Uid(_) => "local",
+    };
+    app.meter.auth_failed(way, refused.why.code());
+    app.rates
+        .failure(peer)
+        .inspect_err(|_| app.meter.rate_limited("failure"))?;
+    match by {
+        By::Key(tried) => refuse_key(app, vault, (tried, peer), refused).await,
+        By::Uid(uid) => {
+            let event = rejection(Actor::Local { uid }, refused.why, false);
+            vault.journal().note(event).await?;
+            Ok(ApiError::new(
+                http::StatusCode::UNAUTHORIZED,
+                "unknown_local_user",
+                "This user of the machine is no member of an organisation here.",
+                "The operator adds you: runtools-broker member add NAME --uid UID. Or send an API key.",
+            ))
+        }
+    }
+}
+
+async fn refuse_key(
+    app: &App,
+    vault: &Unsealed,
+    (tried, peer): (Tried, Option<Peer>),
+    refused: Refused,
+) -> Result<ApiError, ApiError> {
+    let locked = app.lockout.failed(&tried, vault.now());
+    if locked {
+        app.meter.locked_out();
+    }
+    // What cannot be a key is counted and fills no journal, but for a lock once in a while.
+    if refused.why == Rejected::Malformed && !(locked && app.rates.guess(peer)) {
+        return Ok(ApiError::unauthorized());
+    }
+    let mut event = rejection(Actor::Unknown, refused.why, locked);
+    if let Some((org, key)) = refused.key {
+        let target = Target::new(TargetKind::ApiKey).id(key.bytes());
+        event = event.org(org).target(target);
+    }
+    vault.journal().note(event).await?;
+    Ok(ApiError::unauthorized())
+}
+
+fn rejection(actor: Actor, rejected: Rejected, locked: bool) -> Event {
+    let action = if locked {
+        Action::AuthLockout
+    } else {
+        Action::AuthFailed
+    };
+    stamp(Event::new(action, actor)).denied(rejected.code())
+}
