@@ -1,16 +1,21 @@
 //! `Idempotency-Key`: a change that is sent twice happens once.
 //!
+//! ```text
+//! key unknown ─▶ "begun", on disk ─▶ act ─▶ the answer in its place       a kill in between leaves "begun"
+//! ```
+//!
 //! What was answered is kept sealed for a day, under a keyed hash of organisation, caller and key. The
 //! caller is the credential with the role and the scopes that it has now: nobody hears an answer
 //! again that they would be refused today. The same key with another request is refused; two at
 //! once, one is refused. An answer that showed a new API key is not kept: the repetition says so
-//! instead of showing it again.
+//! instead of showing it again. Of a request that was begun and never answered, nobody knows what it
+//! did: the repetition says that too, and does nothing.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
 use axum::body::{Body, Bytes};
-use axum::extract::{FromRequestParts, Request};
+use axum::extract::{FromRequestParts, MatchedPath, Request};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use data_encoding::BASE64;
@@ -62,7 +67,8 @@ impl Drop for Turn<'_> {
 struct Kept {
     at: Timestamp,
     fingerprint: String,
-    status: u16,
+    /// `None` while it is begun and not answered.
+    status: Option<u16>,
     etag: Option<String>,
     /// `None` when it held something that is shown once.
     body: Option<String>,
@@ -81,6 +87,8 @@ pub(super) async fn apply(app: &App, request: Request, next: Next) -> Response {
     let path = request.uri().path();
     // A value is never kept for a repetition, and operators' routes work while the vault is sealed.
     let exempt = path.ends_with("/reveal") || path.starts_with("/v1/operator/");
+    // What has no route has no effect.
+    let exempt = exempt || request.extensions().get::<MatchedPath>().is_none();
     if !changing || exempt || !request.headers().contains_key("idempotency-key") {
         return next.run(request).await;
     }
@@ -123,10 +131,29 @@ async fn once(app: &App, request: Request, next: Next) -> Result<Response, ApiEr
     if let Some(kept) = read(&caller, &place).await? {
         return replay(kept, &fingerprint);
     }
+    let begun = Kept {
+        at: caller.vault.now(),
+        fingerprint,
+        status: None,
+        etag: None,
+        body: None,
+    };
+    write(&caller, &place, &begun).await?;
     let body = Body::from(Bytes::copy_from_slice(&body));
     parts.extensions.insert(caller.clone());
     let response = next.run(Request::from_parts(parts, body)).await;
-    keep(&caller, &place, fingerprint, response).await
+    if did_nothing(response.status()) {
+        return Ok(forget(&caller, place, response).await);
+    }
+    keep(&caller, &place, begun, response).await
+}
+
+/// Whether an answer of this status says that nothing was done, and that it may be tried again.
+fn did_nothing(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::METHOD_NOT_ALLOWED
+    )
 }
 
 /// What an organisation's callers did once stands together, so that it can be forgotten.
@@ -224,6 +251,14 @@ fn replay(kept: Kept, fingerprint: &str) -> Result<Response, ApiError> {
             "Use a new key for a new request.",
         ));
     }
+    let Some(status) = kept.status else {
+        return Err(ApiError::new(
+            StatusCode::CONFLICT,
+            "in_doubt",
+            "A request with this Idempotency-Key was begun, and how it ended is not known.",
+            "Look whether what it asked for has happened; to try again, use another key.",
+        ));
+    };
     let Some(body) = kept.body else {
         return Err(ApiError::new(
             StatusCode::CONFLICT,
@@ -232,7 +267,7 @@ fn replay(kept: Kept, fingerprint: &str) -> Result<Response, ApiError> {
             "If the answer was lost, revoke what it made and make another.",
         ));
     };
-    let status = StatusCode::from_u16(kept.status).map_err(|_| ApiError::internal())?;
+    let status = StatusCode::from_u16(status).map_err(|_| ApiError::internal())?;
     let mut response = (status, body).into_response();
     let headers = response.headers_mut();
     headers.insert(
@@ -246,14 +281,33 @@ fn replay(kept: Kept, fingerprint: &str) -> Result<Response, ApiError> {
     Ok(response)
 }
 
-/// Keeps the answer. Failures of ours are not kept: they may be tried again.
+async fn write(caller: &Caller, place: &StoreKey, kept: &Kept) -> Result<(), ApiError> {
+    let vault = &caller.vault;
+    let org = vault.org(caller.principal.org())?;
+    let record = vault.seal_state(org.kek(), org.id(), Owner::SYSTEM, place, kept)?;
+    let mut batch = Batch::new();
+    batch.put(place.clone(), record);
+    Ok(vault.commit_bookkeeping(batch).await?)
+}
+
+/// Forgets that a request was begun which did nothing. If that fails, a repetition is refused, no more.
+async fn forget(caller: &Caller, place: StoreKey, response: Response) -> Response {
+    let mut batch = Batch::new();
+    batch.delete(place);
+    if let Err(error) = caller.vault.commit_bookkeeping(batch).await {
+        tracing::warn!(error = %error, "a request stays in doubt that did nothing");
+    }
+    response
+}
+
+/// Keeps the answer. A failure of ours is not one: what the request did by then is not known.
 async fn keep(
     caller: &Caller,
     place: &StoreKey,
-    fingerprint: String,
+    begun: Kept,
     response: Response,
 ) -> Result<Response, ApiError> {
-    if response.status().is_server_error() || response.status() == StatusCode::TOO_MANY_REQUESTS {
+    if response.status().is_server_error() {
         return Ok(response);
     }
     let once = response.extensions().get::<ShownOnce>().is_some();
@@ -270,16 +324,11 @@ async fn keep(
         .and_then(|etag| etag.to_str().ok());
     let kept = Kept {
         at: caller.vault.now(),
-        fingerprint,
-        status: parts.status.as_u16(),
+        status: Some(parts.status.as_u16()),
         etag: etag.map(str::to_owned),
         body: text.filter(|text| !once && text.len() <= LONGEST),
+        ..begun
     };
-    let vault = &caller.vault;
-    let org = vault.org(caller.principal.org())?;
-    let record = vault.seal_state(org.kek(), org.id(), Owner::SYSTEM, place, &kept)?;
-    let mut batch = Batch::new();
-    batch.put(place.clone(), record);
-    vault.commit_bookkeeping(batch).await?;
+    write(caller, place, &kept).await?;
     Ok(Response::from_parts(parts, Body::from(bytes)))
 }

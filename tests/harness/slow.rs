@@ -48,17 +48,19 @@ impl Slow {
         self.port
     }
 
+    /// How many requests have arrived.
+    pub fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
+    }
+
     /// Waits until `count` requests have arrived.
     pub fn wait_for(&self, count: usize) {
         for _ in 0..1000 {
-            if self.asked.load(Ordering::SeqCst) >= count {
+            if self.asked() >= count {
                 return;
             }
             std::thread::sleep(Duration::from_millis(10));
         }
-        panic!(
-            "only {} requests arrived",
-            self.asked.load(Ordering::SeqCst)
-        );
+        panic!("only {} requests arrived", self.asked());
     }
 }

@@ -1,9 +1,12 @@
 //! Idempotency keys and rates: what is sent twice, and too often.
 
 use std::sync::Barrier;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::harness::crm::{crm_call, install_crm};
+use crate::harness::slow::Slow;
 use crate::harness::{Broker, Client, Reply, Setup};
 use crate::refusal;
 
@@ -87,6 +90,55 @@ fn a_change_that_is_sent_twice_happens_once() {
 }
 
 #[test]
+fn a_change_that_a_kill_cut_off_is_in_doubt_and_does_not_happen_twice() {
+    let slow = Slow::start(Duration::from_secs(5));
+    let mut broker = Broker::start();
+    let operator = broker.operator();
+    install_crm(&operator, slow.port(), "crm-value-0123456789-abcdefghij");
+    let call = crm_call("person@example.com", "CRM_KEY").to_string();
+    let path = "/v1/tools/custom-crm/execute";
+    let running = std::thread::spawn({
+        let (once, call) = (operator.header("idempotency-key", "pay"), call.clone());
+        move || once.try_send("POST", path, Some(("application/json", call.as_bytes())))
+    });
+    slow.wait_for(1);
+    broker.kill();
+    running.join().unwrap().unwrap_err();
+    broker.restart();
+    let once = broker.operator().header("idempotency-key", "pay");
+    let body = Some(("application/json", call.as_bytes()));
+    for _ in 0..2 {
+        let again = once.send("POST", path, body);
+        refusal(&again, 409, "in_doubt");
+        let hint = again.value()["error"]["hint"].to_string();
+        assert!(hint.contains("another key"), "{hint}");
+    }
+    assert_eq!(slow.asked(), 1, "it was done again");
+    let other = crm_call("someone.else@example.com", "CRM_KEY");
+    refusal(&once.post(path, &other), 422, "idempotency_mismatch");
+    let another = broker.operator().header("idempotency-key", "pay again");
+    another.send("POST", path, body).expect(200);
+    assert_eq!(slow.asked(), 2);
+}
+
+#[test]
+fn what_has_no_route_and_what_did_nothing_is_not_kept() {
+    let broker = Broker::start();
+    let once = broker.operator().header("idempotency-key", "nowhere");
+    for _ in 0..2 {
+        let lost = once.post("/v1/nowhere", &json!({}));
+        refusal(&lost, 404, "no_such_route");
+        let wrong = once.json("PUT", "/v1/secrets", &json!({}));
+        refusal(&wrong, 405, "method_not_allowed");
+        for reply in [lost, wrong] {
+            assert!(!reply.headers.contains_key("idempotency-replayed"));
+        }
+    }
+    let body = json!({"name": "KEY", "value": "v"});
+    once.post("/v1/secrets", &body).expect(201);
+}
+
+#[test]
 fn of_many_with_one_idempotency_key_one_acts() {
     let broker = Broker::start();
     let operator = broker.operator();
@@ -147,10 +199,10 @@ fn a_caller_hears_how_much_is_left_and_then_to_wait() {
     // Others are not held up; the same person by another way is the same caller.
     let ann = Client::key(&broker.anonymous(), "rt_live_unknown");
     assert_eq!(ann.get("/v1/me").status, 401);
-    std::thread::sleep(std::time::Duration::from_millis(1_600));
+    std::thread::sleep(Duration::from_millis(1_600));
     client.get("/v1/me").expect(200);
     // A repetition's check and the request itself count once.
-    std::thread::sleep(std::time::Duration::from_millis(2_600));
+    std::thread::sleep(Duration::from_millis(2_600));
     let body = json!({"name": "KEY", "value": "v"});
     let one = client
         .header("idempotency-key", "k")
