@@ -3,12 +3,15 @@
 
 mod harness;
 
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use harness::crm::{crm_call, install_crm};
+use harness::api::Half;
+use harness::crm::{crm_call, crm_named, install_crm};
 use harness::memory::occurrences;
 use harness::slow::Slow;
-use harness::{Broker, Client, Reply};
+use harness::{Broker, Client, Reply, Upstream};
 use runtools_broker::custody::{Provider, Ring};
 use serde_json::{Value, json};
 
@@ -186,18 +189,38 @@ fn wrong_words_are_slowed_down(operator: &Client) {
     );
 }
 
+/// How many connections to a port of this machine are open.
+fn connections(port: u16) -> usize {
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let there = format!("0100007F:{port:04X}");
+    let open = table.lines().filter(|line| {
+        let words: Vec<_> = line.split_whitespace().collect();
+        words.get(2) == Some(&there.as_str()) && words.get(3) == Some(&"01")
+    });
+    open.count()
+}
+
 #[test]
-fn sealing_waits_for_those_inside_and_wipes_the_keys() {
-    let slow = Slow::start(Duration::from_millis(1500));
+fn sealing_cuts_off_those_inside_and_wipes_the_keys() {
+    const VALUE: &str = "crm-value-0123456789-abcdefghij";
+    let slow = Slow::start(Duration::from_secs(30));
+    let quick = Upstream::echo();
     let broker = Broker::start();
     let operator = broker.operator();
-    install_crm(&operator, slow.port(), "crm-value-0123456789-abcdefghij");
+    install_crm(&operator, slow.port(), VALUE);
+    let tool = crm_named("quick-crm", quick.port());
+    operator.post("/v1/tools/custom", &tool).expect(201);
+    let quick_call = crm_call("quick@example.com", "CRM_KEY");
+    let run_quick = || operator.post("/v1/tools/quick-crm/execute", &quick_call);
+    run_quick().expect(200);
+    let key = operator.make_key(&[]);
     let root = root_key(&broker);
     only_a_passphrase(&operator);
     assert!(
         occurrences(broker.pid(), &root) > 0,
         "the control run finds nothing"
     );
+    assert_eq!(connections(quick.port()), 1, "none waits to be used again");
 
     std::thread::scope(|scope| {
         let calls: Vec<_> = (0..20)
@@ -210,32 +233,38 @@ fn sealing_waits_for_those_inside_and_wipes_the_keys() {
             })
             .collect();
         slow.wait_for(20);
-        let sealing = scope.spawn(|| seal(&operator));
-        std::thread::sleep(Duration::from_millis(200));
-        // The door is closed at once, though twenty are still inside.
-        assert_eq!(operator.get("/v1/secrets").refused(503), "sealed");
+        let head = format!("POST /v1/secrets HTTP/1.1\r\nX-API-Key: {key}");
+        let body = json!({"name": "LATE", "value": "a value that comes late"});
+        let late = Half::send(&broker, &head, &body);
+        let begun = Instant::now();
+        let sealed = seal(&operator);
+        assert_eq!(sealed["data"], json!({"success": true, "emptied": true}));
+        assert!(begun.elapsed() < Duration::from_secs(4), "{sealed}");
         for call in calls {
-            let answer = call.join().unwrap().expect(200);
-            assert_eq!(answer["data"]["result"]["slow"], true);
+            let answer = call.join().unwrap();
+            assert_eq!(answer.refused(503), "sealed");
+            let hint = answer.value()["error"]["hint"].to_string();
+            assert!(hint.contains("whether the upstream did"), "{hint}");
         }
-        sealing.join().unwrap();
+        assert_eq!(late.finish().refused(503), "sealed");
+        assert!(begun.elapsed() < Duration::from_secs(5));
     });
+    assert_eq!(operator.get("/v1/secrets").refused(503), "sealed");
     assert_eq!(
         operator.get("/readyz").expect(503)["reasons"],
         json!(["sealed"])
     );
+    assert_eq!(connections(slow.port()) + connections(quick.port()), 0);
     assert_eq!(
         occurrences(broker.pid(), &root),
         0,
         "the root key is still in memory"
     );
-    assert_eq!(
-        occurrences(broker.pid(), b"crm-value-0123456789-abcdefghij"),
-        0
-    );
+    assert_eq!(occurrences(broker.pid(), VALUE.as_bytes()), 0);
 
     unseal(&operator, WORDS).expect(200);
     assert!(occurrences(broker.pid(), &root) > 0);
+    run_quick().expect(200);
     seal(&operator);
     assert_eq!(
         occurrences(broker.pid(), &root),
@@ -251,15 +280,46 @@ fn sealing_waits_for_those_inside_and_wipes_the_keys() {
     // The twenty that were inside are in the journal, each with its end.
     unseal(&operator, WORDS).expect(200);
     let found = operator
-        .get("/v1/audit?action=tool.execute&limit=100")
+        .get("/v1/audit?action=tool.execute&tool=custom-crm&limit=100")
         .expect(200);
     let done = found["data"].as_array().unwrap();
     assert_eq!(done.len(), 20);
     assert!(
         done.iter()
-            .all(|entry| entry["outcome"]["status"] == "success"),
+            .all(|entry| entry["outcome"]["code"] == "sealed"),
         "{found}"
     );
     let verified = operator.send("POST", "/v1/audit/verify", None).expect(200);
     assert_eq!(verified["data"]["state"], "intact");
+}
+
+#[test]
+fn who_reads_an_export_without_haste_does_not_keep_the_vault_open() {
+    let broker = Broker::start();
+    let operator = broker.operator();
+    std::thread::scope(|scope| {
+        for at in 0..8 {
+            let operator = &operator;
+            scope.spawn(move || {
+                for n in 0..300 {
+                    let body = json!({"name": format!("SECRET_{at}_{n}"), "value": "v"});
+                    operator.post("/v1/secrets", &body).expect(201);
+                }
+            });
+        }
+    });
+    let mut reader = UnixStream::connect(broker.socket()).unwrap();
+    reader
+        .write_all(b"GET /v1/audit/export HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        .unwrap();
+    let mut first = [0; 12];
+    reader.read_exact(&mut first).unwrap();
+    assert_eq!(&first, b"HTTP/1.1 200");
+    std::thread::sleep(Duration::from_millis(300));
+    only_a_passphrase(&operator);
+    assert_eq!(seal(&operator)["data"]["emptied"], true);
+    // What it has read is not all, and it is told so by the missing end.
+    let mut rest = Vec::new();
+    drop(reader.read_to_end(&mut rest));
+    assert!(!rest.ends_with(b"0\r\n\r\n"));
 }

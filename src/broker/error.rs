@@ -1,4 +1,4 @@
-//! Why a call was refused before it was sent.
+//! Why a call was refused before it was sent, or cut off.
 
 use crate::egress::EgressError;
 use crate::name::FieldName;
@@ -7,7 +7,7 @@ use crate::vault::VaultError;
 
 use super::scrub::ScrubError;
 
-/// A refusal: nothing was sent. What goes wrong after sending is part of the call's result.
+/// A refusal: nothing was sent, but for [`BrokerError::Sealed`]. What goes wrong after sending is part of the call's result.
 #[derive(Debug, thiserror::Error)]
 pub enum BrokerError {
     /// The request names a field that the tool does not have.
@@ -45,6 +45,9 @@ pub enum BrokerError {
     /// The tool hub failed.
     #[error(transparent)]
     Hub(#[from] HubError),
+    /// The vault was sealed while the call ran. It may have been sent.
+    #[error("the vault was sealed while the call ran")]
+    Sealed,
     /// The vault refused or failed.
     #[error(transparent)]
     Vault(#[from] VaultError),
@@ -77,6 +80,7 @@ impl BrokerError {
             Self::Placement(_) => "placement_refused",
             Self::Tool(_) => "bad_params",
             Self::Hub(_) => "tool_unavailable",
+            Self::Sealed => "sealed",
             Self::Vault(_) => "vault_refused",
             Self::Egress(error) => error.code(),
             Self::Scrub(_) => "unscrubbable",
@@ -102,6 +106,7 @@ impl BrokerError {
             }
             Self::Placement(_) => "Correct the tool's spec, or the parameters.".to_owned(),
             Self::Tool(error) => error.hint().to_owned(),
+            Self::Sealed => "Look whether the upstream did what was asked. The operator unseals with runtools-broker unseal.".to_owned(),
             Self::Hub(_) | Self::Vault(_) => "Try again.".to_owned(),
             Self::Egress(error) => error.hint().to_owned(),
             Self::Scrub(_) => "Use a longer credential.".to_owned(),

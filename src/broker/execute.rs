@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
+use tokio::time::error::Elapsed;
 
 use crate::audit::{Event, Outcome, Recorded, Target, TargetKind};
 use crate::clock::Clock;
@@ -119,7 +120,8 @@ impl Broker {
             Err(_) => event,
         };
         let mut host = None;
-        let ready = self.ready(vault, call, &mut host).await;
+        let ready = vault.while_open(self.ready(vault, call, &mut host)).await;
+        let ready = ready.unwrap_or(Err(Unready::Refused(BrokerError::Sealed)));
         let event = match host {
             Some(host) => event.host(host),
             None => event,
@@ -154,7 +156,7 @@ impl Broker {
             .record(event)
             .await
             .map_err(crate::vault::VaultError::from)?;
-        self.use_it(ready, recorded, started).await
+        self.use_it(vault, ready, recorded, started).await
     }
 
     /// Everything that comes before the intent is recorded. `host` is where the call would go, as
@@ -214,6 +216,7 @@ impl Broker {
     /// Opens, places, sends, searches. The intent is on disk.
     async fn use_it(
         &self,
+        vault: &Unsealed,
         ready: Ready<'_>,
         recorded: Recorded,
         started: Instant,
@@ -247,12 +250,16 @@ impl Broker {
             let incoming = peer.send(outgoing).await?;
             answer::read(incoming, &patterns).await
         };
-        let answered = tokio::time::timeout(self.total, exchange).await;
-        let answered =
-            answered.unwrap_or_else(|_| Err(EgressError::Timeout { phase: Phase::Body }.into()));
-        let answer = match answered {
-            Ok(answer) => answer,
-            Err(error) => {
+        // Sealing drops the exchange, and its connection with it: no value outlives the keys.
+        let answered = vault.while_open(tokio::time::timeout(self.total, exchange));
+        let answer = match answered.await.map(out_of_time) {
+            Ok(Ok(answer)) => answer,
+            Err(_) => {
+                let error = BrokerError::Sealed;
+                recorded.outcome(Outcome::failed(error.code()).duration_ms(millis(started)));
+                return Err(error);
+            }
+            Ok(Err(error)) => {
                 let error = error.to_error();
                 let code = crate::audit::Code::parse(&error.code);
                 recorded.outcome(
@@ -276,6 +283,11 @@ impl Broker {
             error: answer.error(),
         })
     }
+}
+
+/// What came in time, or that nothing did.
+fn out_of_time<T>(answered: Result<Result<T, NoAnswer>, Elapsed>) -> Result<T, NoAnswer> {
+    answered.unwrap_or_else(|_| Err(EgressError::Timeout { phase: Phase::Body }.into()))
 }
 
 /// Refusals are the caller's; a target that is away is the call's result.

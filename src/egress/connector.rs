@@ -112,7 +112,8 @@ impl Egress {
         }
     }
 
-    /// Closes every connection that waits to be used again, whoever dialled it.
+    /// Closes every connection that waits to be used again, whoever dialled it; those in use are not used
+    /// again.
     pub fn close_idle(&self) {
         self.engine.pool.clear();
     }

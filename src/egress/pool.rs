@@ -38,9 +38,16 @@ struct Idle {
     since: Instant,
 }
 
-/// Waiting connections by key, newest last.
+/// Waiting connections by key, newest last, and how often all of them were closed.
+#[derive(Default)]
+struct Shelf {
+    idle: HashMap<PoolKey, Vec<Idle>>,
+    closed: u64,
+}
+
+/// Waiting connections.
 pub(super) struct Pool {
-    idle: Mutex<HashMap<PoolKey, Vec<Idle>>>,
+    shelf: Mutex<Shelf>,
     idle_for: Duration,
     per_key: usize,
     sweeping: AtomicBool,
@@ -49,7 +56,7 @@ pub(super) struct Pool {
 impl Pool {
     pub(super) fn new(idle_for: Duration, per_key: usize) -> Self {
         Self {
-            idle: Mutex::default(),
+            shelf: Mutex::default(),
             idle_for,
             per_key,
             sweeping: AtomicBool::new(false),
@@ -58,7 +65,7 @@ impl Pool {
 
     /// The connection of `key` that was used last, if any is alive.
     pub(super) fn take(&self, key: &PoolKey) -> Option<Link> {
-        let mut idle = self.lock();
+        let idle = &mut self.lock().idle;
         let waiting = idle.get_mut(key)?;
         while let Some(found) = waiting.pop() {
             if found.since.elapsed() < self.idle_for && found.link.is_ready() {
@@ -69,16 +76,17 @@ impl Pool {
         None
     }
 
-    /// Keeps a connection whose exchange was read to its end, once it has wound up.
-    pub(super) fn give_back(self: &Arc<Self>, key: PoolKey, mut link: Link) {
+    /// Keeps a connection whose exchange was read to its end, once it has wound up. One that was in use
+    /// since before all were closed does not come back: its buffer may hold what was to be forgotten.
+    fn give_back(self: &Arc<Self>, home: Home, mut link: Link) {
         if link.is_ready() {
-            return self.put(key, link);
+            return self.put(home, link);
         }
         if let Ok(runtime) = Handle::try_current() {
             let pool = Arc::clone(self);
             runtime.spawn(async move {
                 if link.settle(SETTLE).await {
-                    pool.put(key, link);
+                    pool.put(home, link);
                 }
             });
         }
@@ -86,7 +94,7 @@ impl Pool {
 
     /// Closes the connection that has waited longest; false when none waits.
     pub(super) fn make_room(&self) -> bool {
-        let mut idle = self.lock();
+        let idle = &mut self.lock().idle;
         let since = |waiting: &Vec<Idle>| waiting.first().map(|oldest| oldest.since);
         let oldest = idle.values_mut().filter(|waiting| !waiting.is_empty());
         match oldest.min_by_key(|waiting| since(waiting)) {
@@ -98,17 +106,19 @@ impl Pool {
         }
     }
 
-    /// Closes all that wait.
+    /// Closes all that wait, and each that is in use once it is given back.
     pub(super) fn clear(&self) {
-        self.lock().clear();
+        let mut shelf = self.lock();
+        shelf.idle.clear();
+        shelf.closed += 1;
     }
 
-    fn put(self: &Arc<Self>, key: PoolKey, link: Link) {
-        if self.per_key == 0 {
+    fn put(self: &Arc<Self>, home: Home, link: Link) {
+        let mut shelf = self.lock();
+        if self.per_key == 0 || shelf.closed != home.closed {
             return;
         }
-        let mut idle = self.lock();
-        let waiting = idle.entry(key).or_default();
+        let waiting = shelf.idle.entry(home.key).or_default();
         if waiting.len() >= self.per_key {
             drop(waiting.remove(0));
         }
@@ -116,7 +126,7 @@ impl Pool {
             link,
             since: Instant::now(),
         });
-        drop(idle);
+        drop(shelf);
         self.start_sweeping();
     }
 
@@ -142,7 +152,7 @@ impl Pool {
 
     /// False when nothing is left; the next connection that comes starts another sweep.
     fn sweep(&self) -> bool {
-        let mut idle = self.lock();
+        let idle = &mut self.lock().idle;
         idle.retain(|_, waiting| {
             waiting.retain(|w| w.since.elapsed() < self.idle_for && w.link.is_ready());
             !waiting.is_empty()
@@ -153,9 +163,9 @@ impl Pool {
         !idle.is_empty()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<PoolKey, Vec<Idle>>> {
-        // Nothing in here can leave the map half changed.
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Shelf> {
+        // Nothing in here can leave the shelf half changed.
+        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -169,16 +179,15 @@ impl fmt::Debug for Pool {
 #[derive(Debug)]
 pub(super) struct Unused {
     link: Option<Link>,
-    key: PoolKey,
-    pool: Arc<Pool>,
+    home: Home,
 }
 
 impl Unused {
     pub(super) fn new(link: Link, key: PoolKey, pool: Arc<Pool>) -> Self {
+        let closed = pool.lock().closed;
         Self {
             link: Some(link),
-            key,
-            pool,
+            home: Home { key, pool, closed },
         }
     }
 
@@ -194,31 +203,30 @@ impl Unused {
 
     /// Takes the connection for an exchange; from here on it is closed unless given back.
     pub(super) fn take(mut self) -> Option<(Link, Home)> {
-        let home = Home {
-            key: self.key.clone(),
-            pool: Arc::clone(&self.pool),
-        };
-        Some((self.link.take()?, home))
+        Some((self.link.take()?, self.home.clone()))
     }
 }
 
 impl Drop for Unused {
     fn drop(&mut self) {
         if let Some(link) = self.link.take() {
-            self.pool.give_back(self.key.clone(), link);
+            self.home.clone().welcome(link);
         }
     }
 }
 
 /// Where a connection goes when its exchange is over.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Home {
     key: PoolKey,
     pool: Arc<Pool>,
+    /// How often all had been closed when it was taken.
+    closed: u64,
 }
 
 impl Home {
     pub(super) fn welcome(self, link: Link) {
-        self.pool.give_back(self.key, link);
+        let pool = Arc::clone(&self.pool);
+        pool.give_back(self, link);
     }
 }

@@ -197,6 +197,37 @@ async fn waiting_connections_are_few_and_do_not_wait_for_ever() {
 }
 
 #[tokio::test]
+async fn what_was_in_use_when_all_were_closed_is_not_used_again() {
+    let slow = |_| {
+        [
+            send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\no"),
+            vec![Step::Wait(30)],
+            send("k"),
+        ]
+        .concat()
+    };
+    let origin = Origin::start(None, slow).await;
+    let egress = plain(Limits::default());
+    let url = || origin.url("http", "api.test");
+    let in_use = fetch(&egress, url()).await.unwrap();
+    egress.close_idle();
+    assert_eq!(text(in_use).await.unwrap(), "ok");
+    settle().await;
+    for _ in 0..2 {
+        assert_eq!(
+            text(fetch(&egress, url()).await.unwrap()).await.unwrap(),
+            "ok"
+        );
+        settle().await;
+    }
+    assert_eq!(
+        origin.accepts(),
+        2,
+        "the one from before is closed, the next is kept"
+    );
+}
+
+#[tokio::test]
 async fn an_operator_may_have_no_connection_wait_at_all() {
     let origin = Origin::start(None, |_| answer("ok")).await;
     let egress = plain(Limits {

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http::{HeaderValue, header};
 use serde::Deserialize;
 use serde_json::Value;
+use tokio::runtime::Handle;
 use utoipa::IntoParams;
 
 use crate::audit::{Action, Filter, Scope, SecretFilter, Verdict};
@@ -17,6 +18,7 @@ use crate::clock::Timestamp;
 use crate::id::{ObjectId, UserId};
 use crate::name::ToolSlug;
 use crate::policy::{ReadAudit, ReadWholeAudit};
+use crate::vault::Closing;
 use crate::wire;
 
 use super::body::QueryString;
@@ -207,9 +209,16 @@ pub(super) async fn export(caller: Caller, State(_app): State<App>) -> Result<Re
     caller.vault.journal().note(event).await?;
     let (sender, receiver) = tokio::sync::mpsc::channel::<std::io::Result<Bytes>>(16);
     let vault = caller.vault.clone();
+    let pieces = Pieces {
+        sender: sender.clone(),
+        closing: vault.closing(),
+        runtime: Handle::current(),
+    };
     tokio::task::spawn_blocking(move || {
-        let mut out = std::io::BufWriter::with_capacity(64 * 1024, Pieces(sender.clone()));
+        let mut out = std::io::BufWriter::with_capacity(64 * 1024, pieces);
         let exported = vault.journal().export(1, &mut out).is_ok();
+        // Who does not read on must not keep the vault open.
+        drop(vault);
         if !(exported && out.flush().is_ok()) {
             tracing::warn!("an audit export was broken off");
             // The body must not end as if this were all: the connection is cut instead.
@@ -228,14 +237,28 @@ pub(super) async fn export(caller: Caller, State(_app): State<App>) -> Result<Re
     Ok(response)
 }
 
-/// Hands what is written to the response, piece by piece: memory stays flat.
-struct Pieces(tokio::sync::mpsc::Sender<std::io::Result<Bytes>>);
+/// Hands what is written to the response, piece by piece: memory stays flat. Ends when the vault is sealed.
+struct Pieces {
+    sender: tokio::sync::mpsc::Sender<std::io::Result<Bytes>>,
+    closing: Closing,
+    runtime: Handle,
+}
 
 impl Write for Pieces {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let sent = self.0.blocking_send(Ok(Bytes::copy_from_slice(bytes)));
-        sent.map_err(|_| std::io::ErrorKind::BrokenPipe)?;
-        Ok(bytes.len())
+        let piece = Ok(Bytes::copy_from_slice(bytes));
+        let sent = self.runtime.block_on(async {
+            tokio::select! {
+                biased;
+                () = self.closing.clone().called() => false,
+                sent = self.sender.send(piece) => sent.is_ok(),
+            }
+        });
+        if sent {
+            Ok(bytes.len())
+        } else {
+            Err(std::io::ErrorKind::BrokenPipe.into())
+        }
     }
 
     fn flush(&mut self) -> std::io::Result<()> {

@@ -10,6 +10,8 @@ use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 use zeroize::{Zeroize, Zeroizing};
 
+use crate::vault::Closing;
+
 use super::ApiError;
 use super::error::capital;
 use super::serve::BodyError;
@@ -39,9 +41,9 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Input<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         json_only(&parts.headers)?;
-        let bytes = read(body, MAX_BODY).await?;
+        let bytes = read(body, MAX_BODY, parts.extensions.remove()).await?;
         parse(&bytes).map(Self)
     }
 }
@@ -50,8 +52,8 @@ impl<S: Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalInput<T>
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
-        let (parts, body) = request.into_parts();
-        let bytes = read(body, MAX_BODY).await?;
+        let (mut parts, body) = request.into_parts();
+        let bytes = read(body, MAX_BODY, parts.extensions.remove()).await?;
         if bytes.is_empty() {
             return Ok(Self(T::default()));
         }
@@ -93,8 +95,24 @@ pub(super) fn json_only(headers: &HeaderMap) -> Result<(), ApiError> {
     ))
 }
 
-/// Reads the body into a buffer of its announced size, which wipes itself.
-pub(super) async fn read(mut body: Body, limit: usize) -> Result<Zeroizing<Vec<u8>>, ApiError> {
+/// Reads the body into a buffer of its announced size, which wipes itself. With `closing`, a caller who
+/// is inside the vault while the body arrives leaves when it is sealed.
+pub(super) async fn read(
+    body: Body,
+    limit: usize,
+    closing: Option<Closing>,
+) -> Result<Zeroizing<Vec<u8>>, ApiError> {
+    let Some(closing) = closing else {
+        return read_all(body, limit).await;
+    };
+    tokio::select! {
+        biased;
+        () = closing.called() => Err(ApiError::sealed()),
+        bytes = read_all(body, limit) => bytes,
+    }
+}
+
+async fn read_all(mut body: Body, limit: usize) -> Result<Zeroizing<Vec<u8>>, ApiError> {
     let too_large = || {
         ApiError::new(
             StatusCode::PAYLOAD_TOO_LARGE,

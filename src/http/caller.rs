@@ -34,6 +34,7 @@ impl FromRequestParts<App> for Caller {
         app.rates
             .principal(principal.user())
             .inspect_err(|_| app.meter.rate_limited("principal"))?;
+        parts.extensions.insert(vault.closing());
         Ok(Self {
             principal,
             vault,

@@ -66,15 +66,16 @@ pub(super) async fn write_custom(
 }
 
 async fn spec_of(request: axum::extract::Request) -> Result<ToolSpec, ApiError> {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
+    let closing = parts.extensions.remove();
     let spec = if is_toml(&parts.headers) {
-        let bytes = body::read(body, body::MAX_SPEC).await?;
+        let bytes = body::read(body, body::MAX_SPEC, closing).await?;
         let text = std::str::from_utf8(&bytes)
             .map_err(|_| ApiError::bad_request("The body is not UTF-8."))?;
         ToolSpec::from_toml(text)
     } else {
         body::json_only(&parts.headers)?;
-        let bytes = body::read(body, body::MAX_SPEC).await?;
+        let bytes = body::read(body, body::MAX_SPEC, closing).await?;
         ToolSpec::from_custom_json(body::parse(&bytes)?)
     };
     Ok(spec.map_err(crate::tools::HubError::from)?)

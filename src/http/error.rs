@@ -227,6 +227,7 @@ impl From<BrokerError> for ApiError {
         let status = match error {
             BrokerError::Vault(error) => return error.into(),
             BrokerError::Hub(error) => return error.into(),
+            BrokerError::Sealed => StatusCode::SERVICE_UNAVAILABLE,
             BrokerError::UnknownField | BrokerError::Tool(_) => StatusCode::BAD_REQUEST,
             BrokerError::OverrideUnavailable { .. } => StatusCode::NOT_FOUND,
             BrokerError::OverrideUnusable { .. }

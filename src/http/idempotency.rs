@@ -110,7 +110,7 @@ async fn once(app: &App, request: Request, next: Next) -> Result<Response, ApiEr
         ApiError::bad_request("One Idempotency-Key is sent, of 1 to 128 characters.")
     })?;
     let caller = Caller::from_request_parts(&mut parts, app).await?;
-    let body = body::read(body, body::MAX_SPEC).await?;
+    let body = body::read(body, body::MAX_SPEC, parts.extensions.remove()).await?;
     // Nobody hears an answer again that they would be refused by now.
     let principal = caller.by_now().await?;
     let target = parts

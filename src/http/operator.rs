@@ -17,8 +17,9 @@ use super::caller::{Caller, stamp};
 use super::serve::Peer;
 use super::{ApiError, App, reply};
 
-/// How long those inside have to leave when the vault is sealed.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long those inside have to leave when the vault is sealed: they are called out, and what they still
+/// do is to write down how it ended.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The operator, recognised while nobody else can be: the directory is sealed too.
 fn operator(app: &App, peer: Option<Extension<Peer>>) -> Result<u32, ApiError> {
@@ -66,9 +67,9 @@ pub(super) async fn unseal(
     }
 }
 
-/// Seals the vault: keys are wiped from memory.
+/// Seals the vault: running calls are cut off, and keys are wiped from memory.
 #[utoipa::path(post, path = "/v1/operator/seal", tag = "operator",
-    responses((status = 200, description = "Sealed", body = wire::Answer<wire::Done>)))]
+    responses((status = 200, description = "Sealed", body = wire::Answer<wire::VaultSealed>)))]
 pub(super) async fn seal(caller: Caller, State(app): State<App>) -> Result<Response, ApiError> {
     caller.may::<OperateVault>(()).await?;
     let event = caller.event(Action::VaultSeal);
@@ -76,7 +77,10 @@ pub(super) async fn seal(caller: Caller, State(app): State<App>) -> Result<Respo
     drop(caller);
     let emptied = app.seal(PATIENCE).await;
     tracing::info!(emptied, "the vault was sealed");
-    Ok(reply::data(wire::Done::OK))
+    Ok(reply::data(wire::VaultSealed {
+        success: true,
+        emptied,
+    }))
 }
 
 /// Lists the ring's slots.

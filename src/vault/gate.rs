@@ -4,6 +4,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
+use tokio::sync::watch;
 
 use super::{Vault, VaultError};
 
@@ -11,7 +12,8 @@ use super::{Vault, VaultError};
 #[derive(Debug, Default)]
 pub struct Gate(ArcSwapOption<Vault>);
 
-/// A vault that is unsealed, for as long as this lives: sealing waits for it.
+/// A vault that is unsealed, for as long as this lives. Sealing waits for it, shortly: whoever may take
+/// long waits through [`Unsealed::while_open`].
 #[derive(Clone, Debug)]
 pub struct Unsealed(Arc<Vault>);
 
@@ -37,9 +39,43 @@ impl Gate {
         Unsealed(vault)
     }
 
-    /// Closes the door. Whoever holds the returned vault last wipes its keys.
+    /// Closes the door, and calls those inside out. Whoever holds the returned vault last wipes its keys.
     pub(super) fn close(&self) -> Option<Arc<Vault>> {
-        self.0.swap(None)
+        let vault = self.0.swap(None)?;
+        vault.closing.send_replace(true);
+        Some(vault)
+    }
+}
+
+impl Unsealed {
+    /// Does `work` for as long as the vault is open; what is not done by then is dropped.
+    ///
+    /// # Errors
+    /// [`VaultError::Sealed`] when the vault was sealed before the work was done.
+    pub async fn while_open<F: Future>(&self, work: F) -> Result<F::Output, VaultError> {
+        tokio::select! {
+            biased;
+            () = self.closing().called() => Err(VaultError::Sealed),
+            done = work => Ok(done),
+        }
+    }
+
+    /// What tells that the vault is being sealed, without keeping it open.
+    #[must_use]
+    pub fn closing(&self) -> Closing {
+        Closing(self.closing.subscribe())
+    }
+}
+
+/// The call to leave the vault.
+#[derive(Clone, Debug)]
+pub struct Closing(watch::Receiver<bool>);
+
+impl Closing {
+    /// Waits until the vault is being sealed.
+    pub async fn called(mut self) {
+        // A vault that is gone was left by everybody.
+        drop(self.0.wait_for(|closing| *closing).await);
     }
 }
 

@@ -3,7 +3,7 @@
 //! ```text
 //! first start   ring + key file ─▶ system keys ─▶ journal ─▶ store          (a marker file says: not done yet)
 //! later starts  ring ─slot─▶ root key ─▶ system keys ─▶ store ─▶ the journal it knows? ─▶ unsealed
-//! sealing       close the gate ─▶ wait for those inside ─▶ close journal and store ─▶ keys are wiped
+//! sealing       close the gate ─▶ call those inside out ─▶ close journal and store ─▶ keys are wiped
 //! ```
 //!
 //! The engine stays open while the vault is sealed: it holds sealed records only, and the lock.
@@ -198,6 +198,7 @@ impl Lifecycle {
             journal,
             keyring: Keyring::new(root, keys.state, MacKey::new(&keys.index)?),
             memo: Memo::default(),
+            closing: tokio::sync::watch::Sender::new(false),
             clock: Arc::clone(&self.clock),
             random: Arc::clone(&self.random),
             retention_days: self.retention_days,
@@ -259,8 +260,9 @@ impl Lifecycle {
         })
     }
 
-    /// Seals: nobody new gets in, those inside have `patience` to leave, then journal and store are
-    /// closed and the keys are wiped. Answers whether everybody had left.
+    /// Seals: nobody new gets in, those inside are called out and have `patience` to leave, then journal and
+    /// store are closed and the keys are wiped. Answers whether everybody had left: if not, the keys are
+    /// wiped when the last one does.
     pub async fn seal(&self, patience: Duration) -> bool {
         let Some(mut vault) = self.gate.close() else {
             return true;

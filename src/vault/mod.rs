@@ -39,7 +39,7 @@ pub(crate) mod tests_rig;
 
 pub use draft::Condition;
 pub use error::VaultError;
-pub use gate::{Gate, Unsealed};
+pub use gate::{Closing, Gate, Unsealed};
 pub use keyring::OrgKeys;
 pub use lifecycle::{Lifecycle, Opener, Probes};
 pub use metadata::{SecretInfo, check_description, check_value, parse_expiry};
@@ -69,6 +69,8 @@ pub struct Vault {
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     retention_days: i64,
+    /// Whether those inside are to leave.
+    closing: tokio::sync::watch::Sender<bool>,
 }
 
 impl Vault {

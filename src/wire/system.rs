@@ -73,6 +73,15 @@ pub struct Unseal {
     pub passphrase: Secret,
 }
 
+/// The vault was sealed.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+pub struct VaultSealed {
+    /// Always true: nobody gets in.
+    pub success: bool,
+    /// Whether everybody had left, so that the keys are wiped. If not, they are when the last one leaves.
+    pub emptied: bool,
+}
+
 /// A slot of the key ring.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]

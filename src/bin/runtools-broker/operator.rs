@@ -7,7 +7,7 @@ use runtools_broker::client::{
     ClientError, Exit, Outcome, Route, Session, read_stdin, stdin_is_piped,
 };
 use runtools_broker::secret::Secret;
-use runtools_broker::wire::Status;
+use runtools_broker::wire::{Status, VaultSealed};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -58,8 +58,13 @@ pub(crate) async fn seal(args: SealArgs, session: &Session) -> Outcome {
         session.prompts.confirm(warning, "seal", "pass --yes")?;
     }
     let route = Route::new("/v1/operator/seal");
-    let done: Value = client.call(Method::POST, &route, None).await?;
-    session.out.done(&done, "the vault is sealed")?;
+    let done: VaultSealed = client.call(Method::POST, &route, None).await?;
+    let said = if done.emptied {
+        "the vault is sealed"
+    } else {
+        "the vault is sealed; a request that has not ended yet keeps the keys in memory until it does"
+    };
+    session.out.done(&done, said)?;
     Ok(Exit::Ok)
 }
 
