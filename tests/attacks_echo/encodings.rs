@@ -249,22 +249,96 @@ fn ex_5_mixed_json_escapes_in_a_json_answer_are_masked() {
             .header("authorization")
             .trim_start_matches("Bearer ")
             .to_owned();
-        let mixed: String = value
-            .bytes()
-            .enumerate()
-            .map(|(at, b)| match at % 3 {
-                0 => char::from(b).to_string(),
-                1 => format!("\\u{b:04x}"),
-                _ => format!("\\u{b:04X}"),
-            })
-            .collect();
+        let mixed = some_units(&value);
         Response::builder()
             .header("content-type", "application/json")
             .body(Bytes::from(format!("{{\"a\":\"{mixed}\"}}")))
             .unwrap()
     });
-    let (stage, _) = stage(upstream.port());
+    let (stage, value) = stage(upstream.port());
     let done = execution(&run(&stage));
-    assert_eq!(done["result"]["a"], MASK, "{done}");
+    // Masked before it was parsed, escape by escape.
+    let mask = "*".repeat(some_units(&value).len());
+    assert_eq!(done["result"]["a"], mask, "{done}");
     stage.finish();
+}
+
+/// A value as a writer of JSON spells it who escapes some characters at will.
+fn some_units(value: &str) -> String {
+    let unit = |(at, b): (usize, u8)| match at % 3 {
+        0 => char::from(b).to_string(),
+        1 => format!("\\u{b:04x}"),
+        _ => format!("\\u{b:04X}"),
+    };
+    value.bytes().enumerate().map(unit).collect()
+}
+
+#[test]
+fn ex_5_escapes_in_answers_that_are_not_parsed_are_masked() {
+    let utf_16 =
+        |text: &str| -> Vec<u8> { text.encode_utf16().flat_map(u16::to_le_bytes).collect() };
+    // What stands before the value, how it is wrapped, what stands after it.
+    let shapes: [(&str, String, usize, &str); 8] = [
+        ("text/json", "{\"a\":\"".into(), 0, "\"}"),
+        (
+            "application/x-ndjson",
+            "{\"n\":1}\n{\"a\":\"".into(),
+            0,
+            "\"}\n",
+        ),
+        ("text/event-stream", "data: {\"a\":\"".into(), 0, "\"}\n\n"),
+        ("application/json", "\u{feff}{\"a\":\"".into(), 0, "\"}"),
+        ("application/json", "{\"a\":\"".into(), 0, "\", \"cut"),
+        (
+            "application/json",
+            format!("{}\"", "[".repeat(200)),
+            0,
+            "\"",
+        ),
+        (
+            "application/json",
+            format!("[{}\"", "1,".repeat(200_001)),
+            0,
+            "\"]",
+        ),
+        ("text/plain", "log: \"{\\\"a\\\":\\\"".into(), 2, "\\\"}\""),
+    ];
+    for (kind, before, levels, after) in shapes {
+        for wide in [false, true] {
+            let head = before.clone();
+            let upstream = Upstream::plain(move |seen| {
+                let value = seen.header("authorization");
+                let mut spelt = some_units(value.trim_start_matches("Bearer "));
+                for _ in 0..levels {
+                    spelt = spelt.replace('\\', "\\\\");
+                }
+                let text = format!("{head}{spelt}{after}");
+                let body = if wide {
+                    utf_16(&text)
+                } else {
+                    text.into_bytes()
+                };
+                Response::builder()
+                    .header("content-type", kind)
+                    .body(Bytes::from(body))
+                    .unwrap()
+            });
+            let (stage, value) = stage(upstream.port());
+            let done = execution(&run(&stage));
+            let spelt = some_units(&value).len();
+            let result = &done["result"];
+            let shown = match result["text"].as_str() {
+                Some(text) => text.replace('\0', ""),
+                None => {
+                    let bytes = STANDARD.decode(result["base64"].as_str().unwrap()).unwrap();
+                    String::from_utf8_lossy(&bytes).replace('\0', "")
+                }
+            };
+            assert!(shown.contains(&"*".repeat(spelt)), "{kind}: {shown}");
+            assert!(shown.ends_with(after) || wide, "{kind}: {shown}");
+            assert!(!shown.contains("\\u"), "{kind}: {shown}");
+            assert_eq!(hits(&stage), 1, "{kind} {wide}");
+            stage.finish();
+        }
+    }
 }

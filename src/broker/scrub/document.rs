@@ -68,7 +68,7 @@ fn mask(text: &mut String, patterns: &Patterns, hits: &Hits) -> bool {
 
 fn masks_of(text: &str, patterns: &Patterns, hits: Option<&Hits>) -> Masks {
     let mut masks = Masks::default();
-    patterns.text().scan(text.as_bytes(), true, |found| {
+    patterns.search(text.as_bytes(), true, |found| {
         if let Some(hits) = hits {
             hits.count(found.value);
         }

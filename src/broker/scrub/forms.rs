@@ -11,6 +11,7 @@ use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use zeroize::Zeroizing;
 
 use super::escapes::{self, Html, Json, Keep};
+use super::plain::Plain;
 
 /// One spelling of a value, with the places where a hex digit may be of either case.
 #[derive(Default)]
@@ -41,14 +42,25 @@ impl Form {
         self.soft.resize(self.bytes.len(), true);
     }
 
-    fn of(bytes: &[u8]) -> Self {
+    pub(super) fn of(bytes: &[u8]) -> Self {
         let mut form = Self::with_room(bytes.len());
         form.exact(bytes);
         form
     }
+
+    /// The same without its escapes, as it stands in a text from which they were taken off.
+    pub(super) fn plain(self) -> Self {
+        let Some(plain) = Plain::of(&self.bytes, true) else {
+            return self;
+        };
+        let soft = |at| self.soft.get(plain.begins(at)).is_some_and(|soft| *soft);
+        let soft = (0..plain.bytes.len()).map(soft).collect();
+        let bytes = plain.bytes;
+        Self { bytes, soft }
+    }
 }
 
-/// Every spelling of `value`; some may be equal.
+/// Every spelling of `value` but for those with escapes; some may be equal.
 pub(super) fn of_value(value: &[u8]) -> Vec<Form> {
     let mut forms = vec![Form::of(value), hex(value)];
     for keep in [
@@ -61,19 +73,25 @@ pub(super) fn of_value(value: &[u8]) -> Vec<Form> {
     ] {
         forms.push(escapes::percent(value, keep));
     }
-    for json in Json::ALL {
-        forms.push(escapes::json(value, json));
-    }
-    let once = escapes::json(value, Json::Plain);
-    forms.push(escapes::json(&once.bytes, Json::Plain));
-    for keep in [Keep::Printable, Keep::Letters, Keep::Nothing] {
-        forms.push(escapes::script(value, keep));
-    }
     for html in Html::ALL {
         forms.push(escapes::html(value, html));
     }
     for before in 0..3 {
         base64_at(value, before, &mut forms);
+    }
+    forms
+}
+
+/// The usual spellings of `value` with escapes, for a value that is too short without its own.
+pub(super) fn with_escapes(value: &[u8]) -> Vec<Form> {
+    let mut forms: Vec<_> = Json::ALL
+        .into_iter()
+        .map(|json| escapes::json(value, json))
+        .collect();
+    let once = escapes::json(value, Json::Plain);
+    forms.push(escapes::json(&once.bytes, Json::Plain));
+    for keep in [Keep::Printable, Keep::Letters, Keep::Nothing] {
+        forms.push(escapes::script(value, keep));
     }
     forms
 }
@@ -112,11 +130,10 @@ fn base64_at(value: &[u8], before: usize, forms: &mut Vec<Form>) {
     }
 }
 
-/// Base64 as it is, in a query, and in JSON written by those who escape the slash.
+/// Base64 as it is, and in a query.
 fn base64_spellings(blob: &[u8], forms: &mut Vec<Form>) {
     forms.push(Form::of(blob));
     forms.push(escapes::percent(blob, Keep::Unreserved));
-    forms.push(escapes::json(blob, Json::Slash));
 }
 
 fn hex(value: &[u8]) -> Form {

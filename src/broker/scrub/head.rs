@@ -118,7 +118,7 @@ fn scrub_map(mut headers: HeaderMap, patterns: &Patterns, hits: &Hits) -> Header
 /// The value masked, if there is anything in it.
 fn masked_value(value: &HeaderValue, patterns: &Patterns, hits: &Hits) -> Option<HeaderValue> {
     let mut masks = Masks::default();
-    patterns.text().scan(value.as_bytes(), true, |found| {
+    patterns.search(value.as_bytes(), true, |found| {
         hits.count(found.value);
         masks.add(found.at);
     });

@@ -3,7 +3,8 @@
 //! An upstream can echo what it was sent: in an error text, a debug page, a header, a redirect. So
 //! every byte of its answer is searched for the lent values before it is handed on, and found ones
 //! are masked with `*`, byte for byte. [`Patterns`] is what to look for: each value in every
-//! spelling in which usual software would return it. It is built once and kept with the lease.
+//! spelling in which usual software would return it, and with any mix of escapes, in JSON within JSON
+//! and in UTF-16 too. It is built once and kept with the lease.
 //!
 //! Per exchange there are three doors: [`scrub_headers`] for the head, [`scrub_body`] for the body
 //! with its trailers, [`scrub_bytes`] and [`scrub_text`] for a reason phrase, a frame or whatever
@@ -31,6 +32,7 @@ mod head;
 mod hits;
 mod inflate;
 mod patterns;
+mod plain;
 mod stream;
 #[cfg(test)]
 mod tests_bodies;

@@ -5,6 +5,9 @@
 //! whole values), lets spellings that begin alike share one anchor, and allows hex digits of
 //! either case at the price of a few more anchors. Spellings longer than [`WINDOW`] are searched
 //! for in pieces of that size, so no more than that is ever held back, or compared at one place.
+//!
+//! Spellings with escapes are not listed, since a writer may escape any character or none: a text in
+//! which there are any is searched a second time without them ([`Plain`]).
 
 use std::fmt;
 use std::ops::Range;
@@ -12,8 +15,9 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use super::anchors::{ANCHOR, Anchors};
+use super::anchors::{ANCHOR, Anchors, Found};
 use super::forms::{self, Form};
+use super::plain::{self, Plain};
 use super::{Hits, ScrubError};
 use crate::secret::Secret;
 
@@ -26,6 +30,9 @@ pub const MIN_VALUE_BYTES: usize = 6;
 
 /// Longer spellings are searched for in pieces of this many bytes.
 pub(super) const WINDOW: usize = 4096;
+
+/// The same without escapes: with them it is six times as long, and may be thirteen times.
+const PLAIN_WINDOW: usize = 512;
 
 /// A letter of an anchor that may be of either case doubles the number of anchors; beyond this
 /// many such letters only all-upper and all-lower are searched for.
@@ -45,6 +52,8 @@ pub struct Patterns(Arc<Inner>);
 
 struct Inner {
     text: Anchors,
+    /// For a text without its escapes.
+    plain: Anchors,
     names: Anchors,
     values: usize,
 }
@@ -69,11 +78,12 @@ impl Patterns {
             value.expose(|bytes| all.add_basic(user, bytes))?;
         }
         let values = all.values;
-        let text = all.distinct();
+        let (text, plain) = (distinct(all.text), distinct(all.plain));
         let tokens = text.iter().filter(|pattern| pattern.is_token());
         Ok(Self(Arc::new(Inner {
             names: Anchors::build(tokens.map(Pattern::folded).collect())?,
             text: Anchors::build(text)?,
+            plain: Anchors::build(plain)?,
             values,
         })))
     }
@@ -84,7 +94,8 @@ impl Patterns {
         self.0.text.is_empty()
     }
 
-    /// How many different spellings are searched for: some twenty for each value.
+    /// How many different spellings are searched for, besides all those with escapes: a dozen or two for
+    /// each value.
     #[must_use]
     pub fn spellings(&self) -> usize {
         self.0.text.count()
@@ -96,8 +107,41 @@ impl Patterns {
         Hits::new(self.0.values)
     }
 
-    pub(super) fn text(&self) -> &Anchors {
-        &self.0.text
+    /// Reports every occurrence in `hay` that is decided, in order of its beginning: as it stands there,
+    /// and in any spelling with escapes. Returns where the bytes begin that more input could turn into
+    /// one, or the end of `hay` when it is the `last` or when there are none.
+    pub(super) fn search(&self, hay: &[u8], last: bool, mut report: impl FnMut(Found)) -> usize {
+        let (text, unescaped) = (&self.0.text, &self.0.plain);
+        let plain = if self.is_empty() {
+            None
+        } else {
+            Plain::of(hay, last)
+        };
+        let Some(plain) = plain else {
+            return text.scan(hay, last, report);
+        };
+        let mut all = Vec::new();
+        let mut held = text.scan(hay, last, |found| all.push((found, false)));
+        let undecided = unescaped.scan(&plain.bytes, last, |found| {
+            if let Some(at) = plain.wrapped(&found.at) {
+                let value = found.value;
+                all.push((Found { at, value }, true));
+            }
+        });
+        held = held.min(plain.begins(undecided));
+        // What begins in the bytes that are held back is found again when they are decided.
+        all.retain(|(found, _)| found.at.start < held);
+        all.sort_by_key(|(found, _)| (found.at.start, std::cmp::Reverse(found.at.end)));
+        let mut covered = 0;
+        for (found, unescaped) in all {
+            // The same one, found a second time.
+            if unescaped && found.at.end <= covered {
+                continue;
+            }
+            covered = covered.max(found.at.end);
+            report(found);
+        }
+        held
     }
 
     /// For header names, which the HTTP library hands over in lower case.
@@ -193,56 +237,81 @@ fn cased(first: [u8; ANCHOR], letters: [bool; ANCHOR], mut choice: u32) -> [u8; 
 /// The pieces of every spelling of the values added so far.
 #[derive(Default)]
 struct Pieces {
-    found: Vec<Pattern>,
+    text: Vec<Pattern>,
+    plain: Vec<Pattern>,
     values: usize,
 }
 
 impl Pieces {
     fn add_value(&mut self, value: &[u8]) -> Result<(), ScrubError> {
         let value = long_enough(value)?;
-        self.add_all(forms::of_value(value));
+        if Plain::of(value, true).is_some_and(|plain| plain.bytes.len() < MIN_VALUE_BYTES) {
+            self.add_text(forms::with_escapes(value));
+        }
+        self.add_all(|| forms::of_value(value));
+        if let Some(bare) = plain::bare(value) {
+            self.add_plain(&Form::of(&bare));
+        }
         self.values += 1;
         Ok(())
     }
 
     fn add_basic(&mut self, user: &[u8], value: &[u8]) -> Result<(), ScrubError> {
         let trimmed = long_enough(value)?;
-        self.add_all(forms::of_basic(user, value));
-        self.add_all(forms::of_basic(user, trimmed));
+        self.add_all(|| forms::of_basic(user, value));
+        self.add_all(|| forms::of_basic(user, trimmed));
         self.values += 1;
         Ok(())
     }
 
-    fn add_all(&mut self, forms: Vec<Form>) {
-        for form in forms {
-            for piece in pieces(&form.bytes) {
-                let bytes = form.bytes.get(piece.clone()).unwrap_or_default();
-                let soft = form.soft.get(piece).unwrap_or_default();
-                self.found.push(Pattern {
-                    bytes: Zeroizing::new(Box::from(bytes)),
-                    soft: soft.to_vec(),
-                    loose: soft.contains(&true),
-                    value: self.values,
-                });
-            }
+    fn add_all(&mut self, forms: impl Fn() -> Vec<Form>) {
+        self.add_text(forms());
+        for form in forms().into_iter().map(Form::plain) {
+            self.add_plain(&form);
         }
     }
 
-    /// The pieces without duplicates. Of equal ones the first value's stays, soft where any is.
-    fn distinct(mut self) -> Vec<Pattern> {
-        self.found.sort_by(|a, b| a.bytes.cmp(&b.bytes));
-        self.found.dedup_by(|gone, kept| {
-            let same = gone.bytes == kept.bytes;
-            if same {
-                kept.loose |= gone.loose;
-                for (kept, gone) in kept.soft.iter_mut().zip(&gone.soft) {
-                    *kept |= *gone;
-                }
-            }
-            same
-        });
-        self.found
+    fn add_plain(&mut self, form: &Form) {
+        if form.bytes.len() >= MIN_VALUE_BYTES {
+            add(&mut self.plain, form, PLAIN_WINDOW, self.values);
+        }
     }
+
+    fn add_text(&mut self, forms: Vec<Form>) {
+        for form in forms {
+            add(&mut self.text, &form, WINDOW, self.values);
+        }
+    }
+}
+
+/// Adds the pieces of one spelling.
+fn add(to: &mut Vec<Pattern>, form: &Form, window: usize, value: usize) {
+    for piece in pieces(&form.bytes, window) {
+        let bytes = form.bytes.get(piece.clone()).unwrap_or_default();
+        let soft = form.soft.get(piece).unwrap_or_default();
+        to.push(Pattern {
+            bytes: Zeroizing::new(Box::from(bytes)),
+            soft: soft.to_vec(),
+            loose: soft.contains(&true),
+            value,
+        });
+    }
+}
+
+/// The pieces without duplicates. Of equal ones the first value's stays, soft where any is.
+fn distinct(mut found: Vec<Pattern>) -> Vec<Pattern> {
+    found.sort_by(|a, b| a.bytes.cmp(&b.bytes));
+    found.dedup_by(|gone, kept| {
+        let same = gone.bytes == kept.bytes;
+        if same {
+            kept.loose |= gone.loose;
+            for (kept, gone) in kept.soft.iter_mut().zip(&gone.soft) {
+                *kept |= *gone;
+            }
+        }
+        same
+    });
+    found
 }
 
 fn long_enough(value: &[u8]) -> Result<&[u8], ScrubError> {
@@ -255,16 +324,16 @@ fn long_enough(value: &[u8]) -> Result<&[u8], ScrubError> {
     Ok(value)
 }
 
-/// Cuts a long spelling into pieces of [`WINDOW`] bytes that cover it; the last ones overlap. A
+/// Cuts a long spelling into pieces of `window` bytes that cover it; the last ones overlap. A
 /// piece does not begin with a line end if that can be helped: it would hold back the line end
 /// that finishes a server-sent event. The last piece may be longer by as much.
-fn pieces(bytes: &[u8]) -> Vec<Range<usize>> {
+fn pieces(bytes: &[u8], window: usize) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let mut start = 0;
-    while bytes.len() - start > WINDOW + LINE_END_STEPS {
-        found.push(start..start + WINDOW);
+    while bytes.len() - start > window + LINE_END_STEPS {
+        found.push(start..start + window);
         let earliest = start + 1;
-        start = (start + WINDOW).min(bytes.len() - WINDOW);
+        start = (start + window).min(bytes.len() - window);
         for _ in 0..LINE_END_STEPS {
             let line_end = matches!(bytes.get(start), Some(b'\n' | b'\r'));
             if line_end && start > earliest {

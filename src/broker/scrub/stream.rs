@@ -36,7 +36,8 @@ impl AsRef<[u8]> for Scrubbed {
 
 /// The state of one stream of upstream bytes.
 ///
-/// Holds back less than four kibibytes.
+/// Holds back less than four kibibytes; of a text that wraps each letter into as many escapes and zeros
+/// as are taken off, ten times as much.
 pub struct Scrubber {
     patterns: Patterns,
     hits: Hits,
@@ -90,7 +91,7 @@ impl Scrubber {
     fn advance(&mut self, chunk: Bytes, last: bool, out: &mut impl FnMut(Scrubbed)) {
         let mut work = self.join(chunk);
         let mut masks = Masks::starting_with(self.masked);
-        let held = self.patterns.text().scan(&work, last, |found| {
+        let held = self.patterns.search(&work, last, |found| {
             self.hits.count(found.value);
             masks.add(found.at);
         });
@@ -135,7 +136,7 @@ pub fn scrub_bytes(patterns: &Patterns, bytes: Bytes) -> (Scrubbed, u64) {
 #[must_use]
 pub fn scrub_counting(patterns: &Patterns, bytes: Bytes, hits: &Hits) -> Scrubbed {
     let mut masks = Masks::default();
-    patterns.text().scan(&bytes, true, |found| {
+    patterns.search(&bytes, true, |found| {
         hits.count(found.value);
         masks.add(found.at);
     });

@@ -36,8 +36,19 @@ pub(super) fn leak(output: &[u8], value: &[u8]) -> Option<&'static str> {
     if shows(&percent_decoded(output)) {
         return Some("percent");
     }
-    if shows(&json_decoded(output)) {
+    let mut json = json_decoded(output);
+    if shows(&json) {
         return Some("json");
+    }
+    for _ in 0..3 {
+        json = json_decoded(&json);
+        if shows(&json) {
+            return Some("json in json");
+        }
+    }
+    let narrow: Vec<u8> = output.iter().copied().filter(|byte| *byte != 0).collect();
+    if narrow.len() < output.len() && leak(&narrow, value).is_some() {
+        return Some("utf-16");
     }
     if shows(&script_decoded(output)) {
         return Some("script");
@@ -184,6 +195,11 @@ fn the_second_scanner_sees_what_it_should() {
         ("raw", "x s3cr3t x".to_owned()),
         ("percent", "a%733%63r3%74%2fb".to_owned()),
         ("json", r"a\u0073\u0033cr\u0033t\/b".to_owned()),
+        ("json in json", r"a\\u0073\\u0033cr\\u0033t\\/b".to_owned()),
+        (
+            "utf-16",
+            "s\x003\0c\0r\0\\\0u\x000\x000\x003\x003\0t\0".to_owned(),
+        ),
         ("script", r"a\x73\x33cr\x33t/b".to_owned()),
         ("html", "a&#x73;3c&#114;3t/".to_owned()),
         ("html", "a&#x0073;3c&#0114;3t/".to_owned()),

@@ -45,14 +45,53 @@ fn entities(value: &str, spell: impl Fn(u32) -> String) -> String {
     value.chars().map(|c| spell(u32::from(c))).collect()
 }
 
+/// Inside a JSON string, as `serde_json` writes it.
+pub(super) fn in_json(text: &str) -> String {
+    let json = serde_json::to_string(text).unwrap();
+    json.strip_prefix('"')
+        .and_then(|json| json.strip_suffix('"'))
+        .unwrap()
+        .to_owned()
+}
+
+/// Inside a JSON string, as System.Text.Json writes it.
+fn dotnet(value: &str) -> String {
+    let mut text = String::new();
+    for c in value.chars() {
+        match c {
+            '\\' => text.push_str("\\\\"),
+            '\t' => text.push_str("\\t"),
+            '"' | '&' | '\'' | '+' | '<' | '>' | '`' | '\x7f'.. => {
+                text.push_str(&units(&c.to_string(), |u| format!("\\u{u:04X}")));
+            }
+            c => text.push(c),
+        }
+    }
+    text
+}
+
+/// Inside a JSON string, with every second character as a unit, its digits of either case.
+fn some_units(value: &str) -> String {
+    let unit = |(at, c): (usize, char)| match at % 4 {
+        1 => units(&c.to_string(), |u| format!("\\u{u:04x}")),
+        3 => units(&c.to_string(), |u| format!("\\u{u:04X}")),
+        _ => in_json(&c.to_string()),
+    };
+    value.chars().enumerate().map(unit).collect()
+}
+
+/// With a backslash before all punctuation, as for a regular expression.
+fn quoted(value: &str) -> String {
+    let quote = |c: char| match c {
+        c if c.is_ascii_punctuation() || c == ' ' => format!("\\{c}"),
+        c => c.to_string(),
+    };
+    value.chars().map(quote).collect()
+}
+
 /// Spellings written by other hands than those under test.
 pub(super) fn spellings(value: &str) -> Vec<(&'static str, String)> {
-    let json = serde_json::to_string(value).unwrap();
-    let json = json
-        .trim_start_matches('"')
-        .strip_suffix('"')
-        .unwrap()
-        .to_owned();
+    let json = in_json(value);
     let component =
         percent_encoding::utf8_percent_encode(value, percent_encoding::NON_ALPHANUMERIC);
     let hex = HEXLOWER.encode(value.as_bytes());
@@ -101,6 +140,35 @@ pub(super) fn spellings(value: &str) -> Vec<(&'static str, String)> {
         ("html hex", entities(value, |code| format!("&#x{code:x};"))),
         ("base64", BASE64_NOPAD.encode(value.as_bytes())),
         ("base64url", BASE64URL_NOPAD.encode(value.as_bytes())),
+        ("json some units", some_units(value)),
+        ("json dotnet", dotnet(value)),
+        ("json quoted", quoted(value)),
+        ("json in json", in_json(&json)),
+        ("json slash in json", in_json(&json.replace('/', "\\/"))),
+        ("json dotnet in json", in_json(&dotnet(value))),
+        ("json some units in json", in_json(&some_units(value))),
+    ]
+}
+
+/// The same, two levels deeper.
+pub(super) fn deep_spellings(value: &str) -> Vec<(&'static str, String)> {
+    let deep = |text: String| in_json(&in_json(&text));
+    vec![
+        ("json deep", deep(in_json(value))),
+        ("json dotnet deep", deep(dotnet(value))),
+        ("json some units deep", deep(some_units(value))),
+        (
+            "json units deep",
+            deep(units(value, |u| format!("\\u{u:04X}"))),
+        ),
+    ]
+}
+
+/// UTF-16, little end first, and big end first.
+pub(super) fn utf_16(text: &str) -> [Vec<u8>; 2] {
+    [
+        text.encode_utf16().flat_map(u16::to_le_bytes).collect(),
+        text.encode_utf16().flat_map(u16::to_be_bytes).collect(),
     ]
 }
 
@@ -108,12 +176,108 @@ pub(super) fn spellings(value: &str) -> Vec<(&'static str, String)> {
 fn every_spelling_is_masked_byte_for_byte_and_its_surroundings_stay() {
     for value in [AWKWARD, TOKEN].into_iter().chain(SHORT) {
         let patterns = patterns(value);
-        for (kind, spelling) in spellings(value) {
+        let all = spellings(value).into_iter().chain(deep_spellings(value));
+        for (kind, spelling) in all {
             let text = format!("<{spelling}|");
             let (out, hits) = scrub_bytes(&patterns, Bytes::from(text));
             let expected = format!("<{}|", "*".repeat(spelling.len()));
             assert_eq!(out.into_bytes(), expected.as_bytes(), "{kind} of {value}");
             assert_eq!(hits, 1, "{kind}");
+        }
+    }
+}
+
+#[test]
+fn every_spelling_is_masked_in_utf_16_and_utf_32_too() {
+    for value in [TOKEN].into_iter().chain(SHORT).filter(|v| v.is_ascii()) {
+        let patterns = patterns(value);
+        for (kind, spelling) in spellings(value).into_iter().chain(deep_spellings(value)) {
+            let text = format!("<{spelling}|");
+            let [little, big] = utf_16(&text);
+            let wide: Vec<u8> = text
+                .chars()
+                .flat_map(|c| u32::from(c).to_le_bytes())
+                .collect();
+            for (bytes, size) in [(little, 2), (big, 2), (wide, 4)] {
+                let before = if bytes[0] == 0 { size } else { size - 1 };
+                let (out, hits) = scrub_bytes(&patterns, Bytes::copy_from_slice(&bytes));
+                let mut expected = bytes.clone();
+                let first = size + (before + 1) % size;
+                let masked = first..=first + (spelling.len() - 1) * size;
+                expected[masked].fill(b'*');
+                assert_eq!(out.into_bytes(), expected, "{kind} of {value}");
+                assert_eq!(hits, 1, "{kind} of {value}");
+            }
+        }
+    }
+}
+
+#[test]
+fn any_mix_of_escapes_is_found_in_a_text_that_nobody_parses() {
+    const VALUE: &str = "crm+yyy-se\\";
+    let patterns = patterns(VALUE);
+    for which in 0..3_u32.pow(11) {
+        let mut rest = which;
+        let mut text = String::from("data: {\"x\":\"");
+        for c in VALUE.chars() {
+            match rest % 3 {
+                0 => text.push_str(&in_json(&c.to_string())),
+                1 => text.push_str(&format!("\\u{:04x}", u32::from(c))),
+                _ => text.push_str(&format!("\\\\u{:04X}", u32::from(c))),
+            }
+            rest /= 3;
+        }
+        let spelt = text.len() - 12;
+        text.push_str("\"}");
+        let (out, hits) = scrub_bytes(&patterns, Bytes::from(text.clone()));
+        let out = String::from_utf8(out.into_bytes().to_vec()).unwrap();
+        // The last of it, a backslash, is no more than what stands before a quote.
+        assert!(
+            out[12..].starts_with(&"*".repeat(spelt - 7)),
+            "{text}: {out}"
+        );
+        assert!(
+            out.starts_with("data: {\"x\":\"") && out.ends_with("\"}"),
+            "{out}"
+        );
+        assert_eq!(hits, 1, "{text}");
+    }
+}
+
+#[test]
+fn escapes_and_zeros_around_a_value_stay_and_so_does_what_is_none() {
+    const MASKED: &str = "****************";
+    let patterns = patterns(TOKEN);
+    for (text, shown) in [
+        (r#"{"a":"\\"}{"b":"\u00e9\n\x"}"#, None),
+        ("C:\\ghp\\0\0\0\0\0\0", None),
+        ("\\\\\\ghp_Zq9nKo0/x+j~\\", Some("\\\\\\#\\")),
+        ("\\nghp_Zq9nKo0/x+j~\\u00", Some("\\n#\\u00")),
+        ("\\ud83dghp_Zq9nKo0/x\\u002bj~", Some("\\ud83d*****#")),
+        ("\0ghp_Zq9nKo0/x+j~\0\0", Some("\0#\0\0")),
+    ] {
+        let (out, _) = scrub_bytes(&patterns, Bytes::from(text));
+        let out = String::from_utf8(out.into_bytes().to_vec()).unwrap();
+        assert_eq!(out, shown.unwrap_or(text).replace('#', MASKED));
+    }
+    // More zeros or backslashes than any writer writes hold nothing back.
+    for many in ["\0".repeat(9_000), "\\".repeat(9_000)] {
+        let text = format!("ghp_Zq{many}");
+        let mut scrubber = super::Scrubber::new(&patterns);
+        scrubber.push(Bytes::from(text), &mut |_| {});
+        assert!(scrubber.held() < 100, "{}", scrubber.held());
+    }
+}
+
+#[test]
+fn a_value_of_nearly_nothing_but_backslashes_is_found_as_it_is_usually_written() {
+    for value in [r"\\\\\\\\", r"\a\b\c\d", r"C:\\n\n\n"] {
+        let patterns = patterns(value);
+        for spelling in [value.to_owned(), in_json(value), in_json(&in_json(value))] {
+            let (out, hits) = scrub_bytes(&patterns, Bytes::from(format!("<{spelling}|")));
+            let expected = format!("<{}|", "*".repeat(spelling.len()));
+            assert_eq!(out.into_bytes(), expected.as_bytes(), "{spelling}");
+            assert!(hits >= 1);
         }
     }
 }
@@ -135,6 +299,11 @@ fn base64_is_found_at_every_alignment_and_with_padding() {
                     BASE64URL.encode(&all),
                     BASE64.encode(&all).replace('/', "\\/"),
                     BASE64.encode(&all).replace('+', "%2b").replace('/', "%2F"),
+                    BASE64.encode(&all).replace('+', "\\u002B"),
+                    BASE64
+                        .encode(&all)
+                        .replace('/', "\\\\/")
+                        .replace('+', "\\\\u002b"),
                 ] {
                     let text = Bytes::from(format!("x:{encoded};"));
                     let (out, hits) = scrub_bytes(&patterns, text);

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::patterns::WINDOW;
 use super::tests_oracle::{leak, scrub_chunks};
-use super::tests_spellings::{SHORT, TOKEN, patterns, spellings};
+use super::tests_spellings::{SHORT, TOKEN, deep_spellings, patterns, spellings, utf_16};
 use super::{Patterns, Scrubber, scrub_bytes};
 use crate::secret::Secret;
 
@@ -38,6 +38,32 @@ fn every_cut_into_two_and_three_chunks_gives_the_same() {
                     assert_eq!(out, expected.as_bytes(), "{cut}");
                     assert_eq!(hits, 2, "{cut}");
                 }
+            }
+        }
+    }
+}
+
+#[test]
+fn every_cut_of_a_text_that_is_wrapped_several_times_gives_the_same() {
+    for value in ["k9/Z+x =\"&7'"].into_iter().chain(SHORT) {
+        let patterns = patterns(value);
+        for (kind, spelling) in spellings(value).into_iter().chain(deep_spellings(value)) {
+            let text = format!("<{spelling}{spelling}|");
+            let [little, big] = utf_16(&text);
+            for text in [text.into_bytes(), little, big] {
+                if !value.is_ascii() && text[..2].contains(&0) {
+                    continue;
+                }
+                let whole = scrub_bytes(&patterns, Bytes::copy_from_slice(&text));
+                assert_eq!(leak(whole.0.as_ref(), value.as_bytes()), None, "{kind}");
+                for cut in 0..=text.len() {
+                    let chunks = [&text[..cut], &text[cut..]];
+                    let (out, hits) = scrub_chunks(&patterns, chunks);
+                    let cut = format!("{kind} of {value} cut at {cut}");
+                    assert_eq!((out.as_slice(), hits), (whole.0.as_ref(), whole.1), "{cut}");
+                }
+                let (out, hits) = scrub_chunks(&patterns, text.chunks(1));
+                assert_eq!((out.as_slice(), hits), (whole.0.as_ref(), 2), "{kind}");
             }
         }
     }
