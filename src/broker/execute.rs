@@ -55,6 +55,24 @@ struct Ready<'a> {
     pick: Option<String>,
 }
 
+/// Where a call would go, as far as the journal may say. A host that is not declared comes from the
+/// caller, who may have put anything there, also a value.
+enum Aim {
+    Nowhere,
+    Undeclared,
+    At(Host),
+}
+
+impl Aim {
+    fn of(host: &Host, declared: bool) -> Self {
+        if declared {
+            Self::At(host.clone())
+        } else {
+            Self::Undeclared
+        }
+    }
+}
+
 /// Either refused, or tried without success before anything was sent.
 enum Unready {
     Refused(BrokerError),
@@ -119,12 +137,13 @@ impl Broker {
             Ok(_) => event.tool_action(call.action.clone()),
             Err(_) => event,
         };
-        let mut host = None;
-        let ready = vault.while_open(self.ready(vault, call, &mut host)).await;
+        let mut aim = Aim::Nowhere;
+        let ready = vault.while_open(self.ready(vault, call, &mut aim)).await;
         let ready = ready.unwrap_or(Err(Unready::Refused(BrokerError::Sealed)));
-        let event = match host {
-            Some(host) => event.host(host),
-            None => event,
+        let event = match aim {
+            Aim::Nowhere => event,
+            Aim::Undeclared => event.code("another_host"),
+            Aim::At(host) => event.host(host),
         };
         let ready = match ready {
             Ok(ready) => ready,
@@ -159,13 +178,13 @@ impl Broker {
         self.use_it(vault, ready, recorded, started).await
     }
 
-    /// Everything that comes before the intent is recorded. `host` is where the call would go, as
+    /// Everything that comes before the intent is recorded. `aim` is where the call would go, as
     /// soon as that is known.
     async fn ready<'a>(
         &self,
         vault: &Unsealed,
         call: Call<'a>,
-        host: &mut Option<Host>,
+        aim: &mut Aim,
     ) -> Result<Ready<'a>, Unready> {
         let Call {
             permit,
@@ -176,7 +195,7 @@ impl Broker {
         } = call;
         let action = tool.spec.action(action)?;
         let rendered = action.render(&Value::Object(params))?;
-        *host = Some(rendered.host.clone());
+        *aim = Aim::of(&rendered.host, tool.spec.declares(&rendered.host));
         check_method(&rendered.method).map_err(BrokerError::Egress)?;
         let resolution = resolve(vault, &self.hub, permit, tool, ask).await?;
         let filled = resolution.complete()?;
@@ -186,6 +205,7 @@ impl Broker {
         let hosts = hosts.collect();
         let binding = tool.spec.binding_for(&rendered.destination(), &hosts);
         let binding = binding.ok_or(BrokerError::Unbound)?;
+        *aim = Aim::of(&rendered.host, true);
         // Only what the binding places is lent: a value without a slot here stays closed.
         let filled: BTreeMap<_, _> = filled
             .into_iter()

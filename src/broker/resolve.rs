@@ -192,7 +192,8 @@ impl Search<'_> {
                 source: FieldSource::Override,
             });
         }
-        self.note(FieldSource::Override, Some(name), "absent");
+        // What names no secret may be a value in the wrong place: it is not repeated.
+        self.note(FieldSource::Override, None, "absent");
         Err(BrokerError::OverrideUnavailable {
             field: self.field.clone(),
         })

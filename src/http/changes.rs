@@ -5,19 +5,23 @@ use crate::crypto::Owner;
 use crate::policy::SecretRef;
 use crate::wire;
 
+use super::ApiError;
 use super::caller::Caller;
 
 impl Caller {
     /// The event of a change of metadata: the code says which, the second target whose secret it is.
-    pub(super) fn update_event(&self, secret: &SecretRef, body: &wire::UpdateSecret) -> Event {
+    pub(super) async fn update_event(
+        &self,
+        secret: &SecretRef,
+        body: &wire::UpdateSecret,
+    ) -> Result<Event, ApiError> {
         let owner = if secret.owner == Owner::ORG_SHARED {
             Target::new(TargetKind::Org).id(self.principal.org().bytes())
         } else {
             Target::new(TargetKind::User).id(&secret.owner.id)
         };
-        self.secret_event(Action::SecretUpdate, secret)
-            .target(owner)
-            .code(of_secret(body))
+        let event = self.secret_event(Action::SecretUpdate, secret).await?;
+        Ok(event.target(owner).code(of_secret(body)))
     }
 }
 

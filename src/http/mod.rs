@@ -31,6 +31,7 @@ mod reply;
 mod request;
 mod routes;
 mod running;
+mod secret_names;
 mod secret_versions;
 mod secrets;
 pub mod serve;

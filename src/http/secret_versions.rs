@@ -10,7 +10,8 @@ use crate::wire;
 
 use super::body::QueryString;
 use super::caller::Caller;
-use super::secrets::{Whose, condition, named};
+use super::secret_names::named;
+use super::secrets::{Whose, condition};
 use super::{ApiError, reply};
 
 /// Restores a deleted secret.
@@ -24,7 +25,7 @@ pub(super) async fn restore(
 ) -> Result<Response, ApiError> {
     caller.scoped::<DeleteSecret>().await?;
     let secret = caller.secret(named(&name)?, whose.org_wide);
-    let event = caller.secret_event(Action::SecretRestore, &secret);
+    let event = caller.secret_event(Action::SecretRestore, &secret).await?;
     let permit = caller.may::<DeleteSecret>(secret).await?;
     let found = caller
         .audited(event, async |recorded| {
@@ -67,7 +68,7 @@ pub(super) async fn roll_back(
         .parse()
         .map_err(|_| ApiError::bad_request("A version is a number."))?;
     let secret = caller.secret(named(&name)?, whose.org_wide);
-    let event = caller.secret_event(Action::SecretRollback, &secret);
+    let event = caller.secret_event(Action::SecretRollback, &secret).await?;
     let shown = caller.might_reveal(&secret).await?;
     let permit = caller.may::<UpdateSecret>(secret).await?;
     let condition = condition(&headers)?;

@@ -6,19 +6,17 @@ use http::{HeaderMap, header};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use crate::audit::{Action, Event, Target, TargetKind};
+use crate::audit::Action;
 use crate::crypto::Owner;
-use crate::name::{SecretName, SecretNameError};
 use crate::policy::{
-    DeleteSecret, ListSecrets, Listing, ReadSecret, RevealSecret, SecretRef, SetSecret,
-    UpdateSecret,
+    DeleteSecret, ListSecrets, Listing, ReadSecret, RevealSecret, SetSecret, UpdateSecret,
 };
-use crate::vault::{Change, Condition, Deleted, Found, VaultError, parse_expiry};
+use crate::vault::{Change, Condition, Deleted, Found, VaultError, check_value, parse_expiry};
 use crate::wire;
 
 use super::body::{Input, OptionalInput, QueryString};
 use super::caller::Caller;
-use super::error::capital;
+use super::secret_names::named;
 use super::{ApiError, App, reply};
 
 /// The most secrets of one page.
@@ -58,25 +56,6 @@ pub(super) struct ListQuery {
     limit: Option<usize>,
 }
 
-pub(super) fn named(text: &str) -> Result<SecretName, ApiError> {
-    SecretName::parse(text).map_err(|error| {
-        let nearest = match &error {
-            SecretNameError::Alphabet { nearest } => nearest.as_ref(),
-            SecretNameError::Empty | SecretNameError::TooLong => None,
-        };
-        let hint = nearest.map_or_else(
-            || "Choose a name such as GITHUB_TOKEN.".to_owned(),
-            |name| format!("The nearest legal name is {name}."),
-        );
-        ApiError::new(
-            http::StatusCode::BAD_REQUEST,
-            "bad_name",
-            capital(&error.to_string()),
-            hint,
-        )
-    })
-}
-
 /// `If-Match`, or `If-None-Match: *`; never both.
 pub(super) fn condition(headers: &HeaderMap) -> Result<Condition<'_>, ApiError> {
     // A value that is no text matches nothing.
@@ -92,41 +71,6 @@ pub(super) fn condition(headers: &HeaderMap) -> Result<Condition<'_>, ApiError> 
 }
 
 impl Caller {
-    pub(super) fn secret(&self, name: SecretName, org_wide: Option<bool>) -> SecretRef {
-        let shared = org_wide.unwrap_or(false);
-        SecretRef {
-            owner: if shared {
-                Owner::ORG_SHARED
-            } else {
-                self.principal.owner()
-            },
-            name,
-        }
-    }
-
-    /// For reading: one's own if there is one, else the organisation's.
-    pub(super) async fn secret_to_read(
-        &self,
-        name: SecretName,
-        whose: Whose,
-    ) -> Result<SecretRef, ApiError> {
-        if whose.org_wide.is_none() {
-            let own = self.secret(name.clone(), None);
-            let org = self.vault.org(self.principal.org())?;
-            if !self.vault.has_secret(&org, own.owner, &name).await? {
-                return Ok(self.secret(name, Some(true)));
-            }
-        }
-        Ok(self.secret(name, whose.org_wide))
-    }
-
-    pub(super) fn secret_event(&self, action: Action, secret: &SecretRef) -> Event {
-        let shared = secret.owner == Owner::ORG_SHARED;
-        self.event(action)
-            .target(Target::new(TargetKind::Secret).name(&secret.name))
-            .code(if shared { "org_wide" } else { "private" })
-    }
-
     fn shown(&self, found: &Found) -> wire::SecretMetadata {
         found.to_wire(self.vault.retention_days())
     }
@@ -146,8 +90,10 @@ pub(super) async fn set(
     Input(body): Input<wire::SetSecret>,
 ) -> Result<Response, ApiError> {
     caller.scoped::<SetSecret>().await?;
+    // A new secret's name goes into the journal before the secret is there: it must be able to come.
+    check_value(&body.value)?;
     let secret = caller.secret(named(&body.name)?, body.org_wide);
-    let event = caller.secret_event(Action::SecretSet, &secret);
+    let event = caller.secret_event(Action::SecretSet, &secret).await?;
     let permit = caller.may::<SetSecret>(secret).await?;
     let now = caller.vault.now();
     let change = Change {
@@ -263,7 +209,7 @@ pub(super) async fn update(
 ) -> Result<Response, ApiError> {
     caller.scoped::<UpdateSecret>().await?;
     let secret = caller.secret(named(&name)?, whose.org_wide);
-    let event = caller.update_event(&secret, &body);
+    let event = caller.update_event(&secret, &body).await?;
     let shown = caller.might_reveal(&secret).await?;
     let permit = caller.may::<UpdateSecret>(secret).await?;
     let now = caller.vault.now();
@@ -307,7 +253,7 @@ pub(super) async fn reveal(
         destroy: None,
     };
     let secret = caller.secret_to_read(named(&name)?, whose).await?;
-    let event = caller.secret_event(Action::SecretReveal, &secret);
+    let event = caller.secret_event(Action::SecretReveal, &secret).await?;
     let settings = app
         .directory
         .settings(&caller.vault, &caller.principal)
@@ -344,7 +290,7 @@ pub(super) async fn rotate(
 ) -> Result<Response, ApiError> {
     caller.scoped::<SetSecret>().await?;
     let secret = caller.secret(named(&name)?, whose.org_wide.or(body.org_wide));
-    let event = caller.secret_event(Action::SecretRotate, &secret);
+    let event = caller.secret_event(Action::SecretRotate, &secret).await?;
     let permit = caller.may::<SetSecret>(secret).await?;
     let condition = condition(&headers)?;
     let found = caller
@@ -376,7 +322,7 @@ pub(super) async fn delete(
     } else {
         Action::SecretDelete
     };
-    let event = caller.secret_event(action, &secret);
+    let event = caller.secret_event(action, &secret).await?;
     let permit = caller.may::<DeleteSecret>(secret).await?;
     let condition = condition(&headers)?;
     let deleted = caller

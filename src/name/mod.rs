@@ -5,9 +5,11 @@
 //! a [`SecretName`] and a [`Host`], which is folded here and nowhere else.
 
 mod host;
+mod likeness;
 mod plain;
 mod secret_name;
 
 pub use host::{Host, HostError, HostPattern};
+pub use likeness::is_name_like;
 pub use plain::{ActionName, FieldName, OrgSlug, PlainNameError, ProviderId, ToolSlug};
 pub use secret_name::{SecretName, SecretNameError};

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::likeness::is_name_like;
+
 /// A secret's name: `[A-Z][A-Z0-9_]{0,127}`. Lower case is accepted and folded at the edge.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
@@ -18,7 +20,8 @@ pub enum SecretNameError {
     /// More than 128 characters.
     #[error("a secret's name has at most 128 characters")]
     TooLong,
-    /// A character outside the alphabet. `nearest` is a legal name made of what was legal in it.
+    /// A character outside the alphabet. `nearest` is a legal name made of what was legal in it, when that
+    /// looks like a name: else it may be a value in the wrong place, which is not repeated.
     #[error("a secret's name is a letter followed by letters, digits and underscores")]
     Alphabet {
         /// A legal name close to what was written, when there is one.
@@ -41,7 +44,9 @@ impl SecretName {
         let starts_well = text.starts_with(|c: char| c.is_ascii_alphabetic());
         if !starts_well || !text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
             return Err(SecretNameError::Alphabet {
-                nearest: Self::nearest(text),
+                nearest: Some(text.trim())
+                    .filter(|text| is_name_like(text))
+                    .and_then(Self::nearest),
             });
         }
         if text.len() > Self::MAX {
@@ -132,8 +137,23 @@ mod tests {
             _ => None,
         };
         assert_eq!(nearest("my-key").as_deref(), Some("MY_KEY"));
-        assert_eq!(nearest("  2nd key!"), Some("ND_KEY".into()));
+        assert_eq!(nearest("  2nd key "), Some("ND_KEY".into()));
         assert_eq!(nearest("ключ"), None);
+    }
+
+    #[test]
+    fn what_may_be_a_value_is_not_repeated() {
+        for value in [
+            "sk-proj-9f8e7d6c5b",
+            "2nd key!",
+            "ghp_0123/4567",
+            "q-xQzWpLrTvN",
+        ] {
+            assert_eq!(
+                SecretName::parse(value),
+                Err(SecretNameError::Alphabet { nearest: None })
+            );
+        }
     }
 
     proptest! {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::error::Rule;
 use super::path::{PathPattern, segments};
 use super::slot::{BasicOther, PlaceName, Slot};
-use crate::name::{FieldName, Host, HostPattern};
+use crate::name::{FieldName, Host, HostPattern, is_name_like};
 
 /// The scheme of a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -140,6 +140,21 @@ impl Binding {
                 narrowed && !lent.is_empty() && lent.iter().all(|own| !own.is_empty())
             }
         }
+    }
+
+    /// Whether the binding names `host`, or a pattern for it and what stands in its place looks like a name.
+    pub(super) fn declares(&self, host: &Host) -> bool {
+        let HostSource::Listed(hosts) = &self.hosts else {
+            return false;
+        };
+        let label = match host {
+            Host::Name(name) => name.split('.').next().unwrap_or_default(),
+            Host::Address(_) => "",
+        };
+        hosts
+            .iter()
+            .filter(|pattern| pattern.matches(host))
+            .any(|pattern| matches!(pattern, HostPattern::Exact(_)) || is_name_like(label))
     }
 
     /// The slot in which the broker itself places `field`.

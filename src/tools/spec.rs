@@ -12,7 +12,7 @@ use super::parameters::Parameters;
 use super::slot::{BasicOther, Slot};
 use super::template::HttpTemplate;
 use super::template_render::RenderedRequest;
-use crate::name::{ActionName, FieldName, HostPattern, ProviderId, SecretName, ToolSlug};
+use crate::name::{ActionName, FieldName, Host, HostPattern, ProviderId, SecretName, ToolSlug};
 
 /// A tool's spec, checked as a whole: what exists is consistent.
 #[derive(Clone, Debug, PartialEq)]
@@ -172,6 +172,12 @@ impl ToolSpec {
             let lent: Vec<&[HostPattern]> = own.map(|(_, hosts)| hosts.as_slice()).collect();
             (used.is_empty() || !lent.is_empty()) && binding.admits(to, &lent)
         })
+    }
+
+    /// Whether a binding names `host`, or a pattern for it and what stands in its place looks like a name.
+    #[must_use]
+    pub fn declares(&self, host: &Host) -> bool {
+        self.bindings.iter().any(|binding| binding.declares(host))
     }
 
     /// How the tool gets its credentials.

@@ -205,6 +205,19 @@ impl Vault {
         Ok(read.is_some_and(|read| read.pointer.deleted.is_none()))
     }
 
+    /// Whether there is a secret of this name, or was one whose record is still kept.
+    ///
+    /// # Errors
+    /// When a record was altered, or the store fails.
+    pub async fn knows_secret(
+        &self,
+        org: &OrgKeys,
+        owner: Owner,
+        name: &SecretName,
+    ) -> Result<bool, VaultError> {
+        Ok(self.read_pointer(org, owner, name).await?.is_some())
+    }
+
     pub(super) async fn open_current(
         &self,
         org: &OrgKeys,
