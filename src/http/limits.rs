@@ -1,7 +1,6 @@
 //! Rates and lockouts.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::{Mutex, PoisonError};
 
@@ -89,7 +88,7 @@ const FAILURES: Rate = Rate {
 #[derive(Debug)]
 pub(super) struct Rates {
     principals: Limiter<UserId>,
-    sources: Limiter<IpAddr>,
+    sources: Limiter<Source>,
     failures: Limiter<Option<Source>>,
     guesses: Limiter<Option<Source>>,
     clock: DefaultClock,
@@ -130,10 +129,10 @@ impl Rates {
     }
 
     pub(super) fn source(&self, peer: Option<Peer>) -> Result<(), ApiError> {
-        let Some(Peer::Tcp { addr, .. }) = peer else {
-            return Ok(());
-        };
-        self.noted(self.sources.check_key(&addr.ip().to_canonical()))
+        match source(peer) {
+            Some(network @ Source::Network(_)) => self.noted(self.sources.check_key(&network)),
+            Some(Source::User(_)) | None => Ok(()),
+        }
     }
 
     /// Counts a credential that failed; refuses when too many did at this source.
@@ -178,8 +177,7 @@ const PREFIX: usize = 12;
 /// One credential from one source. Keys that begin alike count as one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Tried {
-    address: Option<IpAddr>,
-    uid: Option<u32>,
+    source: Option<Source>,
     /// Filled up with zeros, which no header holds.
     begins: [u8; PREFIX],
 }
@@ -191,16 +189,8 @@ impl Tried {
             .iter_mut()
             .zip(text)
             .for_each(|(to, from)| *to = *from);
-        let (address, uid) = match peer {
-            Some(Peer::Tcp { addr, .. }) => (Some(addr.ip().to_canonical()), None),
-            Some(Peer::Unix { uid, .. }) => (None, Some(uid)),
-            None => (None, None),
-        };
-        Self {
-            address,
-            uid,
-            begins,
-        }
+        let source = source(peer);
+        Self { source, begins }
     }
 }
 
@@ -332,6 +322,38 @@ mod tests {
         );
         assert!(rates.failure(Some(at("[2001:db8:0:1::1]:9"))).is_ok());
         assert!(rates.failure(Some(at("192.0.2.1:9"))).is_ok());
+    }
+
+    #[test]
+    fn requests_and_locks_are_counted_by_source_however_its_address_is_written() {
+        let rates = Rates::new(&RULES);
+        let lockout = Lockout::new(&RULES);
+        let now = Timestamp::from_millis(1_000_000);
+        for (one, same, other) in [
+            (
+                "[2001:db8::1]:9",
+                "[2001:db8::ffff:2]:9",
+                "[2001:db8:0:1::1]:9",
+            ),
+            (
+                "192.0.2.1:9",
+                "[::ffff:192.0.2.1]:9",
+                "[::ffff:192.0.2.2]:9",
+            ),
+        ] {
+            let [one, same, other] = [one, same, other].map(|addr| Some(at(addr)));
+            rates.source(one).unwrap();
+            assert_eq!(rates.source(same).unwrap_err().code(), "rate_limited");
+            rates.source(other).unwrap();
+            for n in 0..5 {
+                let from = if n % 2 == 0 { one } else { same };
+                lockout.failed(&Tried::new(b"rt_live_lock", from), now);
+            }
+            for (from, locked) in [(one, true), (same, true), (other, false)] {
+                let tried = Tried::new(b"rt_live_lock", from);
+                assert_eq!(lockout.check(&tried, now).is_err(), locked, "{from:?}");
+            }
+        }
     }
 
     #[test]

@@ -101,11 +101,24 @@ async fn refuse(
         By::Uid(_) => "local",
     };
     app.meter.auth_failed(way, refused.why.code());
-    app.rates
-        .failure(peer)
-        .inspect_err(|_| app.meter.rate_limited("failure"))?;
+    // Counted before anything else is asked: who fails often enough to be limited is locked out all the same.
+    let locked = match by {
+        By::Key(tried) => app.lockout.failed(&tried, vault.now()),
+        By::Uid(_) => false,
+    };
+    if locked {
+        app.meter.locked_out();
+    }
+    if let Err(limited) = app.rates.failure(peer) {
+        app.meter.rate_limited("failure");
+        // The journal must not be filled, and still tell of locks: of one a minute.
+        if locked && app.rates.guess(peer) {
+            vault.journal().note(key_rejection(refused, locked)).await?;
+        }
+        return Err(limited);
+    }
     match by {
-        By::Key(tried) => refuse_key(app, vault, (tried, peer), refused).await,
+        By::Key(_) => refuse_key(app, vault, (locked, peer), refused).await,
         By::Uid(uid) => {
             let event = rejection(Actor::Local { uid }, refused.why, false);
             vault.journal().note(event).await?;
@@ -122,24 +135,26 @@ async fn refuse(
 async fn refuse_key(
     app: &App,
     vault: &Unsealed,
-    (tried, peer): (Tried, Option<Peer>),
+    (locked, peer): (bool, Option<Peer>),
     refused: Refused,
 ) -> Result<ApiError, ApiError> {
-    let locked = app.lockout.failed(&tried, vault.now());
-    if locked {
-        app.meter.locked_out();
-    }
     // What cannot be a key is counted and fills no journal, but for a lock once in a while.
     if refused.why == Rejected::Malformed && !(locked && app.rates.guess(peer)) {
         return Ok(ApiError::unauthorized());
     }
-    let mut event = rejection(Actor::Unknown, refused.why, locked);
-    if let Some((org, key)) = refused.key {
-        let target = Target::new(TargetKind::ApiKey).id(key.bytes());
-        event = event.org(org).target(target);
-    }
-    vault.journal().note(event).await?;
+    vault.journal().note(key_rejection(refused, locked)).await?;
     Ok(ApiError::unauthorized())
+}
+
+fn key_rejection(refused: Refused, locked: bool) -> Event {
+    let event = rejection(Actor::Unknown, refused.why, locked);
+    match refused.key {
+        Some((org, key)) => {
+            let target = Target::new(TargetKind::ApiKey).id(key.bytes());
+            event.org(org).target(target)
+        }
+        None => event,
+    }
 }
 
 fn rejection(actor: Actor, rejected: Rejected, locked: bool) -> Event {

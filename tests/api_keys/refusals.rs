@@ -154,6 +154,34 @@ fn a_flood_of_bad_keys_is_slowed_down_and_does_not_fill_the_journal() {
 }
 
 #[test]
+fn who_fails_too_often_to_be_answered_is_locked_out_all_the_same() {
+    let broker = Broker::start();
+    let operator = broker.operator();
+    let good = operator.make_key(&[]);
+    let random = runtools_broker::crypto::SystemRandom;
+    let flood = || {
+        let token = runtools_broker::directory::Token::generate(false, &random).unwrap();
+        let text = token.into_secret().expose(<[u8]>::to_vec);
+        let key = String::from_utf8(text).unwrap();
+        broker.anonymous().key(&key).get("/v1/me").status
+    };
+    let guess = format!("{}{}", &good[..12], "x".repeat(34));
+    let mut limited = 0;
+    for _ in 0..5 {
+        while flood() != 429 {}
+        let reply = broker.anonymous().key(&guess).get("/v1/me");
+        limited += u32::from(reply.status == 429);
+    }
+    assert!(limited > 0, "no guess was limited");
+    let locked = broker.anonymous().key(&good).get("/v1/me");
+    assert_eq!(locked.refused(429), "locked_out");
+    let found = operator
+        .get("/v1/audit?all=true&action=auth.lockout")
+        .expect(200);
+    assert_eq!(found["data"].as_array().unwrap().len(), 1, "{found}");
+}
+
+#[test]
 fn five_failures_lock_a_credential_at_its_source_and_nothing_else() {
     let broker = Broker::start();
     let operator = broker.operator();
