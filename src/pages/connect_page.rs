@@ -18,14 +18,20 @@ pub(super) struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    /// The page's title.
+    /// What the page is about.
     pub(super) fn title(&self) -> String {
-        let again = if self.invitation.is_reconnect() {
-            " again"
+        let what = self.invitation;
+        let verb = if what.is_reconnect() {
+            "Reconnect"
         } else {
-            ""
+            "Connect"
         };
-        format!("Connect {}{again}", self.invitation.provider)
+        // A long name stands below in any case.
+        if what.org.chars().count() <= 24 {
+            format!("{verb} {} to {}", what.provider, what.org)
+        } else {
+            format!("{verb} {}", what.provider)
+        }
     }
 }
 
@@ -39,17 +45,20 @@ pub(super) fn connect_page(asked: &Asked<'_>) -> Markup {
             span class="rope" {}
             span class="tile" { (pictures::mark()) }
         }
-        h1 { (asked.title()) " to " (what.org) }
+        h1 { (asked.title()) }
         (lead(what))
         (facts(what))
         @if !what.scopes.is_empty() { (scopes(what)) }
-        (form(asked))
         p class="note" {
             strong { "Did somebody send you this link?" }
-            " Continue only if you are " (what.user) " and started this yourself. Otherwise close \
-              this page: nothing has been connected."
+            " Continue only if you are " (what.user) " and started this yourself. If not, close this \
+              page: nothing has been connected."
         }
-        p class="small" { "The link ends at " (minute(what.expires)) " UTC." }
+        (form(asked))
+        p class="small" {
+            "Tools use the account and never see its tokens. This link ends at "
+            (minute(what.expires)) " UTC."
+        }
     }
 }
 
@@ -57,11 +66,9 @@ fn lead(what: &Invitation) -> Markup {
     html! {
         p class="lead" {
             @if what.is_reconnect() {
-                "Sign in at " (what.provider) " with the same account as before: its connection to "
-                strong { (what.org) } " gets a new grant."
+                "Sign in with the same account as before. It gets a new grant, and stays with:"
             } @else {
-                "The account you sign in with at " (what.provider) " will be attached to the user and \
-                  the organisation below. Tools use it in their name, and never see its tokens."
+                "The " (what.provider) " account you sign in with next will be attached to:"
             }
         }
     }
@@ -93,13 +100,18 @@ fn scope_line(line: &ScopeLine) -> Markup {
     html! {
         li {
             (pictures::check())
-            @if let Some(label) = &line.label { (label) }
-            code { (line.scope) }
+            @if let Some(label) = &line.label {
+                (label) " "
+                code { (line.scope) }
+            } @else {
+                code class="alone" { (line.scope) }
+            }
         }
     }
 }
 
-/// A wrong code is said next to the field, and the field has the focus.
+/// A wrong code is said next to the field, and the field has the focus: not before, because a page that
+/// scrolls to its field does not show who asks.
 fn form(asked: &Asked<'_>) -> Markup {
     let what = asked.invitation;
     let wrong = asked.left.is_some();
@@ -114,7 +126,7 @@ fn form(asked: &Asked<'_>) -> Markup {
                         "That is another code. " (tries(left))
                     }
                 }
-                input type="text" id="code" name="code" required autofocus autocapitalize="characters"
+                input type="text" id="code" name="code" required autofocus[wrong] autocapitalize="characters"
                     autocomplete="one-time-code" spellcheck="false" maxlength="20" placeholder="XXXX-XXXX"
                     aria-describedby=(if wrong { "code-hint code-wrong" } else { "code-hint" })
                     aria-invalid=[wrong.then_some("true")];

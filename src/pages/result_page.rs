@@ -99,8 +99,8 @@ fn connected(
         }
         @if limited {
             h2 id="missing" { "Not allowed" }
-            ul class="scopes" aria-labelledby="missing" {
-                @for scope in missing { li { (pictures::cross()) code { (scope) } } }
+            ul class="scopes missing" aria-labelledby="missing" {
+                @for scope in missing { li { (pictures::cross()) code class="alone" { (scope) } } }
             }
             (next("Connect the account again and allow everything, if tools need it."))
         } @else if view.home.is_none() {
