@@ -1,7 +1,7 @@
 //! Why a call was refused before it was sent, or cut off.
 
 use crate::egress::EgressError;
-use crate::name::FieldName;
+use crate::name::{FieldName, ProviderId};
 use crate::tools::{HubError, ToolError};
 use crate::vault::VaultError;
 
@@ -32,6 +32,48 @@ pub enum BrokerError {
     Missing {
         /// The fields.
         fields: Vec<FieldName>,
+    },
+    /// No account of the provider is connected.
+    #[error("no account of the provider {provider} is connected")]
+    NeedsConnect {
+        /// The provider.
+        provider: ProviderId,
+    },
+    /// The account that the request names is not there.
+    #[error("no account of the provider {provider} by that name is connected")]
+    AccountUnavailable {
+        /// The provider.
+        provider: ProviderId,
+    },
+    /// An account must be connected again.
+    #[error("the connection to {provider} is over ({why}): it must be made again")]
+    NeedsReauth {
+        /// The provider.
+        provider: ProviderId,
+        /// Why, in a word.
+        why: &'static str,
+    },
+    /// Several accounts, and none is the default.
+    #[error("several accounts of the provider {provider} are connected, and none is the default")]
+    AmbiguousAccount {
+        /// The provider.
+        provider: ProviderId,
+    },
+    /// The account was connected with fewer rights than the tool needs.
+    #[error("the connection to {provider} lacks scopes that the tool needs: {}", .missing.join(", "))]
+    MissingScopes {
+        /// The provider.
+        provider: ProviderId,
+        /// What is missing.
+        missing: Vec<String>,
+    },
+    /// A token is not to be had for now.
+    #[error("the connection to {provider} cannot be used for now ({why})")]
+    TokenUnavailable {
+        /// The provider.
+        provider: ProviderId,
+        /// Why, in a word.
+        why: &'static str,
     },
     /// No binding lets these credentials go to this target.
     #[error("no binding of the tool lets these credentials go to this target")]
@@ -76,6 +118,12 @@ impl BrokerError {
             Self::OverrideUnavailable { .. } => "override_unavailable",
             Self::OverrideUnusable { .. } => "override_unusable",
             Self::Missing { .. } => "missing_credentials",
+            Self::NeedsConnect { .. } => "needs_connect",
+            Self::AccountUnavailable { .. } => "account_unavailable",
+            Self::NeedsReauth { .. } => "needs_reauth",
+            Self::AmbiguousAccount { .. } => "ambiguous_account",
+            Self::MissingScopes { .. } => "missing_scopes",
+            Self::TokenUnavailable { .. } => "token_unavailable",
             Self::Unbound => "binding_refused",
             Self::Placement(_) => "placement_refused",
             Self::Tool(_) => "bad_params",
@@ -104,6 +152,21 @@ impl BrokerError {
             Self::Missing { .. } => {
                 "See what was looked for: runtools tool explain SLUG. Then set the secret, or store the credential.".to_owned()
             }
+            Self::NeedsConnect { provider } | Self::NeedsReauth { provider, .. } => format!(
+                "Connect it: runtools oauth connect {provider}, or GET /v1/oauth/start/{provider} for the page to open."
+            ),
+            Self::AccountUnavailable { .. } => "Look up what your accounts are called: runtools oauth status.".to_owned(),
+            Self::AmbiguousAccount { provider } => format!(
+                "Name one with --account (account in the request), or choose: runtools oauth set-default {provider} ACCOUNT."
+            ),
+            Self::MissingScopes { provider, missing } => format!(
+                "Connect it again with them: runtools oauth connect {provider} --scopes '{}'.",
+                missing.join(" ")
+            ),
+            Self::TokenUnavailable { why: "client_config", .. } => {
+                "An admin looks at the client: runtools oauth configs list; or the operator: runtools-broker oauth-client list.".to_owned()
+            }
+            Self::TokenUnavailable { .. } => "Try again in a minute; runtools oauth status shows more.".to_owned(),
             Self::Placement(_) => "Correct the tool's spec, or the parameters.".to_owned(),
             Self::Tool(error) => error.hint().to_owned(),
             Self::Sealed => "Look whether the upstream did what was asked. The operator unseals with runtools-broker unseal.".to_owned(),

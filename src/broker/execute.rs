@@ -11,8 +11,9 @@ use crate::audit::{Event, Outcome, Recorded, Target, TargetKind};
 use crate::clock::Clock;
 use crate::egress::{Egress, EgressError, Phase, Private, Url, VerifiedPeer, check_method};
 use crate::name::{ActionName, FieldName, Host};
+use crate::oauth::Accounts;
 use crate::policy::{ExecuteTool, Permit};
-use crate::tools::{Binding, Hub, RenderedRequest, Tool};
+use crate::tools::{Binding, Hub, RenderedRequest, Scheme, Tool};
 use crate::vault::Unsealed;
 use crate::wire::{self, Execution, FieldSource};
 
@@ -26,6 +27,7 @@ use super::{Ask, BrokerError, place};
 pub struct Broker {
     egress: Egress,
     hub: Arc<Hub>,
+    accounts: Arc<Accounts>,
     searchers: Searchers,
     clock: Arc<dyn Clock>,
     total: Duration,
@@ -88,10 +90,17 @@ impl<E: Into<BrokerError>> From<E> for Unready {
 impl Broker {
     /// A broker that goes out through `egress`; no exchange takes longer than `total`.
     #[must_use]
-    pub fn new(egress: Egress, hub: Arc<Hub>, clock: Arc<dyn Clock>, total: Duration) -> Self {
+    pub fn new(
+        egress: Egress,
+        hub: Arc<Hub>,
+        accounts: Arc<Accounts>,
+        clock: Arc<dyn Clock>,
+        total: Duration,
+    ) -> Self {
         Self {
             egress,
             hub,
+            accounts,
             searchers: Searchers::default(),
             clock,
             total,
@@ -115,7 +124,7 @@ impl Broker {
         tool: &Tool,
         ask: Ask,
     ) -> Result<Resolution, BrokerError> {
-        resolve(vault, &self.hub, permit, tool, ask).await
+        resolve(vault, (&self.hub, &self.accounts), permit, tool, ask).await
     }
 
     /// Runs an action. `event` is the caller's own: who, in which request.
@@ -197,7 +206,7 @@ impl Broker {
         let rendered = action.render(&Value::Object(params))?;
         *aim = Aim::of(&rendered.host, tool.spec.declares(&rendered.host));
         check_method(&rendered.method).map_err(BrokerError::Egress)?;
-        let resolution = resolve(vault, &self.hub, permit, tool, ask).await?;
+        let resolution = resolve(vault, (&self.hub, &self.accounts), permit, tool, ask).await?;
         let filled = resolution.complete()?;
         let hosts = filled
             .iter()
@@ -211,6 +220,7 @@ impl Broker {
             .into_iter()
             .filter(|(field, _)| placed(binding, field))
             .collect();
+        let filled = self.lend_accounts(vault, binding, filled).await?;
         let private = if tool.vouched() && !binding.private.is_empty() {
             Private::Granted(binding.private.clone())
         } else {
@@ -231,6 +241,30 @@ impl Broker {
             peer,
             pick,
         })
+    }
+
+    /// Connected accounts become tokens that are fresh enough, still sealed. A token goes out in clear to
+    /// nobody.
+    async fn lend_accounts(
+        &self,
+        vault: &Unsealed,
+        binding: &Binding,
+        filled: BTreeMap<FieldName, Filled>,
+    ) -> Result<BTreeMap<FieldName, Filled>, BrokerError> {
+        let mut lent = BTreeMap::new();
+        for (field, Filled { filling, source }) in filled {
+            let filling = match filling {
+                Filling::Account(chosen) => {
+                    if binding.scheme == Scheme::Http && !chosen.allows_cleartext() {
+                        return Err(BrokerError::Unbound);
+                    }
+                    Filling::Token(Box::new(chosen.lend(vault, &self.accounts).await?))
+                }
+                other => other,
+            };
+            lent.insert(field, Filled { filling, source });
+        }
+        Ok(lent)
     }
 
     /// Opens, places, sends, searches. The intent is on disk.
@@ -349,6 +383,12 @@ fn describe(mut event: Event, ready: &Ready<'_>) -> Event {
                 .id(found.id().bytes())
                 .name(&found.info().name)
                 .version(found.version());
+            event = event.target(target);
+        }
+        if let Filling::Token(lent) = &filled.filling {
+            let target = Target::new(TargetKind::Connection)
+                .id(lent.connection.id.bytes())
+                .name(&lent.connection.provider);
             event = event.target(target);
         }
     }

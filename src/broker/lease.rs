@@ -117,6 +117,8 @@ fn identity(filling: &Filling) -> Option<Digest> {
             Some(sha256_parts(&[b"s", found.id().bytes(), &version]))
         }
         Filling::Stored(stored) => Some(stored.1),
+        Filling::Token(lent) => Some(sha256_parts(&[b"t", &lent.identity()])),
+        Filling::Account(_) => None,
     }
 }
 
@@ -143,6 +145,9 @@ pub(super) fn open(
             Filling::Request(value) => value,
             Filling::Secret(found) => found.lend(recorded)?,
             Filling::Stored(stored) => stored.0.open(recorded)?,
+            Filling::Token(lent) => lent.open(recorded)?,
+            // What is not lent by now stays closed.
+            Filling::Account(_) => return Err(BrokerError::Unbound),
         };
         values.insert(field, value);
     }

@@ -15,6 +15,7 @@
 //! | send; search head, body and result | [`scrub`] | an echo comes back masked |
 //! | record the outcome | [`audit`](crate::audit) | |
 
+mod account;
 mod answer;
 mod error;
 mod execute;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use crate::crypto::Owner;
 use crate::name::{FieldName, HostPattern, SecretName};
+use crate::oauth::{Accounts, Lent};
 use crate::policy::{ExecuteTool, Permit};
 use crate::secret::Secret;
 use crate::tools::{Hub, StoredCredential, Tool};
@@ -17,12 +18,14 @@ use crate::vault::{Found, OrgKeys, Unsealed, check_value};
 use crate::wire::{FieldExplanation, FieldSource, Looked, SecretScope};
 
 use super::BrokerError;
+use super::account::{self, Chosen};
 
 /// What a request brings along.
 #[derive(Debug, Default)]
 pub struct Ask {
     credentials: BTreeMap<FieldName, Secret>,
     overrides: BTreeMap<FieldName, SecretName>,
+    account: Option<String>,
 }
 
 impl Ask {
@@ -58,12 +61,23 @@ impl Ask {
     }
 }
 
+impl Ask {
+    /// Names the connected account to use, by its id or by what it is called.
+    #[must_use]
+    pub fn with_account(mut self, account: Option<String>) -> Self {
+        self.account = account;
+        self
+    }
+}
+
 /// What fills a field. No value of the store is open yet.
 #[derive(Debug)]
 pub(super) enum Filling {
     Request(Secret),
     Secret(Box<Found>),
     Stored(Box<StoredCredential>),
+    Account(Box<Chosen>),
+    Token(Box<Lent>),
 }
 
 impl Filling {
@@ -71,7 +85,8 @@ impl Filling {
     pub(super) fn hosts(&self) -> Vec<HostPattern> {
         match self {
             Self::Secret(found) => found.info().hosts.clone(),
-            Self::Request(_) | Self::Stored(_) => Vec::new(),
+            Self::Account(chosen) => chosen.hosts.clone(),
+            Self::Request(_) | Self::Stored(_) | Self::Token(_) => Vec::new(),
         }
     }
 }
@@ -89,6 +104,8 @@ pub struct Resolution {
     pub(super) filled: BTreeMap<FieldName, Filled>,
     fields: Vec<FieldExplanation>,
     refusal: Option<BrokerError>,
+    /// Why the connected account fills nothing: said when nothing else does, either.
+    unfit: Option<BrokerError>,
 }
 
 impl Resolution {
@@ -123,7 +140,7 @@ impl Resolution {
         if fields.is_empty() {
             Ok(self.filled)
         } else {
-            Err(BrokerError::Missing { fields })
+            Err(self.unfit.unwrap_or(BrokerError::Missing { fields }))
         }
     }
 }
@@ -132,11 +149,13 @@ impl Resolution {
 struct Search<'a> {
     vault: &'a Unsealed,
     hub: &'a Hub,
+    accounts: &'a Accounts,
     permit: &'a Permit<ExecuteTool>,
     org: Arc<OrgKeys>,
     tool: &'a Tool,
     field: &'a FieldName,
     looked: Vec<Looked>,
+    unfit: Option<BrokerError>,
 }
 
 impl Search<'_> {
@@ -264,18 +283,45 @@ impl Search<'_> {
                 return Ok(Some(filled));
             }
         }
-        let connected = self.tool.spec.credentials.oauth.as_ref();
-        if connected.is_some_and(|oauth| oauth.credential_mapping.contains_key(self.field)) {
-            self.note(FieldSource::Connection, None, "no_connection");
+        self.connected(ask.account.as_deref()).await
+    }
+
+    /// The caller's connected account, where the tool's spec takes the field from one.
+    async fn connected(&mut self, named: Option<&str>) -> Result<Option<Filled>, BrokerError> {
+        let spec = self.tool.spec.credentials.oauth.as_ref();
+        let member = spec.and_then(|spec| spec.credential_mapping.get(self.field));
+        let Some((spec, member)) = spec.zip(member) else {
+            return Ok(None);
+        };
+        let principal = self.permit.principal();
+        // As with a secret of one's own: who may not see it must not write a tool that shows it.
+        if !self.tool.trusted_by(principal.user()) {
+            self.note(FieldSource::Connection, None, "not_vouched");
+            return Ok(None);
         }
-        Ok(None)
+        let wanted = (spec, member.as_str());
+        let looked = account::look(self.vault, self.accounts, principal, wanted, named).await?;
+        Ok(match looked {
+            Ok(chosen) => {
+                self.note(FieldSource::Connection, None, "found");
+                Some(Filled {
+                    filling: Filling::Account(Box::new(chosen)),
+                    source: FieldSource::Connection,
+                })
+            }
+            Err(unfit) => {
+                self.note(FieldSource::Connection, None, unfit.outcome);
+                self.unfit = Some(unfit.refusal);
+                None
+            }
+        })
     }
 }
 
 /// Finds what fills each field of `tool`. Opens no value.
 pub(super) async fn resolve(
     vault: &Unsealed,
-    hub: &Hub,
+    (hub, accounts): (&Hub, &Accounts),
     permit: &Permit<ExecuteTool>,
     tool: &Tool,
     mut ask: Ask,
@@ -285,17 +331,20 @@ pub(super) async fn resolve(
         filled: BTreeMap::new(),
         fields: Vec::new(),
         refusal: None,
+        unfit: None,
     };
     for (field, spec) in &tool.spec.credentials.fields {
         let org = Arc::clone(&org);
         let mut search = Search {
             vault,
             hub,
+            accounts,
             permit,
             org,
             tool,
             field,
             looked: Vec::new(),
+            unfit: None,
         };
         let filled = match search.fill(&mut ask, spec.secret.as_ref()).await {
             Ok(filled) => filled,
@@ -310,8 +359,15 @@ pub(super) async fn resolve(
         };
         let secret = filled.as_ref().and_then(|filled| match &filled.filling {
             Filling::Secret(found) => Some(found.info().name.to_string()),
-            Filling::Request(_) | Filling::Stored(_) => None,
+            Filling::Request(_) | Filling::Stored(_) | Filling::Account(_) | Filling::Token(_) => {
+                None
+            }
         });
+        if spec.required
+            && let Some(unfit) = search.unfit
+        {
+            resolution.unfit.get_or_insert(unfit);
+        }
         resolution.fields.push(FieldExplanation {
             field: field.to_string(),
             required: spec.required,

@@ -19,11 +19,13 @@ pub(super) fn parse(text: &str) -> Result<Config, ConfigError> {
         &mut config.socket,
         &mut config.tls.cert,
         &mut config.tls.key,
+        &mut config.oauth.providers_dir,
     ];
     for path in optional {
         // The shipped file has to write something for "not set".
         path.take_if(|path| path.as_os_str().is_empty());
     }
+    config.oauth.public_url.take_if(|url| url.is_empty());
     Ok(config)
 }
 
@@ -69,6 +71,7 @@ pub(super) fn anchor(config: &mut Config, text: &str, file: &Path) -> Result<(),
         &mut config.socket,
         &mut config.tls.cert,
         &mut config.tls.key,
+        &mut config.oauth.providers_dir,
     ];
     for path in optional.into_iter().flatten() {
         *path = folder.join(&path);
@@ -127,7 +130,7 @@ fn check(prefix: &str, given: &Value, known: &Value) -> Result<(), ConfigError> 
 fn same_kind(value: &Value, default: &Value) -> bool {
     match default {
         Value::Number(_) => value.is_u64(),
-        // What has no default is a path.
+        // What has no default is a path or an address.
         Value::String(_) | Value::Null => value.is_string(),
         Value::Array(_) => value
             .as_array()
@@ -141,7 +144,7 @@ fn wants(default: &Value) -> &'static str {
     match default {
         Value::Number(_) => "a whole number",
         Value::String(_) => "a text in quotes",
-        Value::Null => "a path in quotes",
+        Value::Null => "a path or an address in quotes",
         Value::Array(_) => "a list of texts, as [\"…\"]",
         Value::Object(_) => "a section of its own",
         Value::Bool(_) => "true or false",
@@ -206,6 +209,10 @@ fn form(text: &str, error: &toml::de::Error) -> ConfigError {
         Some(key @ "listen") => ConfigError::Kind {
             key: key.to_owned(),
             wanted: "addresses with ports, as [\"127.0.0.1:8420\"]",
+        },
+        Some(key @ "oauth.private") => ConfigError::Kind {
+            key: key.to_owned(),
+            wanted: "address ranges, as [\"10.1.0.0/16\"]",
         },
         Some(key @ "log.level") => ConfigError::Kind {
             key: key.to_owned(),

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::log::LogSettings;
@@ -44,6 +45,24 @@ pub struct Config {
     pub rate: RateSettings,
     /// Secrets.
     pub secrets: SecretSettings,
+    /// Connected accounts.
+    pub oauth: OauthSettings,
+}
+
+/// Connected accounts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OauthSettings {
+    /// The origin at which browsers reach the broker. Without it: the first listen address.
+    pub public_url: Option<String>,
+    /// A folder of provider files of the operator's own, besides the shipped ones.
+    pub providers_dir: Option<PathBuf>,
+    /// Private address ranges that such providers may be in, over cleartext too.
+    pub private: Vec<IpNet>,
+    /// Hosts of their own that organisations may name, where a provider lets them choose one.
+    pub hosts: Vec<String>,
+    /// Addresses, besides the broker's own, that a flow may send its browser back to.
+    pub return_to: Vec<String>,
 }
 
 /// The certificate for TCP; both or none.
@@ -258,6 +277,7 @@ impl Default for Config {
             auth: AuthSettings::default(),
             rate: RateSettings::default(),
             secrets: SecretSettings::default(),
+            oauth: OauthSettings::default(),
         }
     }
 }

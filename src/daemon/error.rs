@@ -27,6 +27,20 @@ pub enum DaemonError {
     /// A file of certificate authorities cannot be read.
     #[error("the certificate file {} cannot be read", .0.display())]
     Roots(PathBuf),
+    /// A setting of connected accounts is not what it should be.
+    #[error("`{key}` cannot be used: {why}")]
+    Oauth {
+        /// The setting.
+        key: &'static str,
+        /// What it should be.
+        why: &'static str,
+    },
+    /// A provider file of the operator's cannot be read.
+    #[error("{} cannot be read", .0.display())]
+    Providers(PathBuf),
+    /// A provider file breaks a rule.
+    #[error(transparent)]
+    Provider(#[from] crate::oauth::provider::ProviderError),
     /// The store does not open.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -60,6 +74,9 @@ impl DaemonError {
             }
             Self::FolderOpen(path) => format!("Close it: chmod 700 '{}'", path.display()),
             Self::Roots(_) => "List readable PEM files in egress.extra_roots.".to_owned(),
+            Self::Oauth { key, .. } => format!("Correct {key} in the settings file."),
+            Self::Providers(_) => "Check oauth.providers_dir: a folder of readable .toml files.".to_owned(),
+            Self::Provider(_) => "Correct the provider file; src/manual/providers.md describes the format.".to_owned(),
             Self::Store(error) => error.hint().to_owned(),
             Self::Vault(error) => vault_hint(error),
             Self::Listen(error) => listen_hint(error),

@@ -5,6 +5,7 @@
 //!                                                                                   signal ─▶ drain ─▶ last record ─▶ seal
 //! ```
 
+mod connected;
 pub mod doctor;
 mod error;
 mod folders;

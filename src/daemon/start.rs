@@ -9,6 +9,7 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 
 use super::DaemonError;
+use super::connected::connect;
 use super::folders::private;
 use crate::audit::{Action, Actor, Event, Options, Outcome};
 use crate::broker::Broker;
@@ -19,7 +20,8 @@ use crate::directory::Directory;
 use crate::egress::{self, Egress, EgressOptions, SystemResolver};
 use crate::hardening::Report;
 use crate::http::serve::{Drained, Listener, Shutdown, TlsCertificate, refuse_plain, serve};
-use crate::http::{App, AppParts, Rate, RateRules, router};
+use crate::http::{App, AppParts, Pages, Rate, RateRules, router};
+use crate::pages::{self, PagesState};
 use crate::store::SledEngine;
 use crate::telemetry::Metrics;
 use crate::tools::Hub;
@@ -81,17 +83,34 @@ impl Daemon {
         let hub = Arc::new(Hub::new()?);
         let egress = Egress::new(egress_options(&config, addresses.clone())?)?;
         let total = Duration::from_secs(config.egress.total_seconds);
-        let broker = Broker::new(egress, Arc::clone(&hub), clock, total);
+        let connected = connect(&config, egress.clone(), &addresses, &metrics)?;
+        let accounts = Arc::clone(&connected.accounts);
+        let broker = Broker::new(
+            egress,
+            Arc::clone(&hub),
+            accounts,
+            Arc::clone(&clock),
+            total,
+        );
+        let mut hosts = config.allowed_hosts();
+        if !hosts.contains(&connected.host) {
+            hosts.push(connected.host);
+        }
         let shutdown = Shutdown::new();
         let app = App::new(AppParts {
             lifecycle: Arc::clone(&lifecycle),
             directory,
             hub,
             broker,
+            accounts: connected.accounts,
+            flows: connected.flows,
+            allowed_hosts: connected.allowed_hosts,
+            return_rules: connected.return_rules,
+            clock,
             meter: Arc::<Metrics>::clone(&metrics),
             shutdown: shutdown.clone(),
             operator_uid: uid,
-            hosts: config.allowed_hosts(),
+            hosts,
             rates: rate_rules(&config),
         });
         let welcome = Welcome {
@@ -143,7 +162,9 @@ impl Daemon {
             tokio::spawn(watched.watch(every, self.shutdown.clone(), metrics));
         }
         let limits = self.config.serve_limits();
-        let service = router(self.app.clone());
+        let keeping = self.app.clone();
+        let keeping = tokio::spawn(async move { keeping.keep_accounts().await });
+        let service = router(self.app.clone(), self.pages());
         let metrics = Arc::<Metrics>::clone(&self.metrics);
         let drained = serve(
             self.listeners,
@@ -154,6 +175,7 @@ impl Daemon {
         )
         .await;
         housekeeping.abort();
+        keeping.abort();
         if let Err(error) = self.app.housekeeping().await {
             tracing::warn!(code = error.code(), "the last housekeeping failed");
         }
@@ -166,6 +188,21 @@ impl Daemon {
         let emptied = self.app.seal(Duration::from_secs(2)).await;
         tracing::info!(cut = drained.cut, emptied, "stopped");
         drained
+    }
+}
+
+impl Daemon {
+    fn pages(&self) -> Pages {
+        let state = PagesState {
+            book: self.app.flows(),
+            redeemer: self.app.flow_keeper(),
+            clock: Arc::new(SystemClock),
+            random: Arc::new(SystemRandom),
+        };
+        Pages {
+            router: pages::router(state),
+            templates: pages::TEMPLATES,
+        }
     }
 }
 

@@ -13,6 +13,7 @@ mod key_records;
 mod last_used;
 mod members;
 mod organizations;
+mod people;
 mod place;
 mod standing;
 #[cfg(test)]
@@ -24,5 +25,6 @@ pub use authenticate::{Directory, Refused, Rejected};
 pub use error::DirectoryError;
 pub use members::MemberEntry;
 pub use organizations::OrgEntry;
+pub use people::Names;
 pub use standing::Recognised;
 pub use token::Token;

@@ -6,7 +6,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use crate::broker::Broker;
+use crate::clock::Clock;
 use crate::directory::Directory;
+use crate::name::HostPattern;
+use crate::oauth::Accounts;
+use crate::oauth::flow::{FlowBook, PublicUrl, ReturnRule};
 use crate::tools::Hub;
 use crate::vault::Lifecycle;
 
@@ -15,6 +19,9 @@ use super::limits::{Lockout, RateRules, Rates};
 use super::meter::Meter;
 use super::running::Running;
 use super::serve::Shutdown;
+
+/// Milliseconds between two looks while the vault is sealed, or the store fails.
+const SEALED_PAUSE: i64 = 10_000;
 
 /// Everything that an [`App`] is made of.
 #[derive(Debug)]
@@ -27,6 +34,16 @@ pub struct AppParts {
     pub hub: Arc<Hub>,
     /// The broker.
     pub broker: Broker,
+    /// The connected accounts.
+    pub accounts: Arc<Accounts>,
+    /// The flows that connect more of them.
+    pub flows: Arc<FlowBook>,
+    /// Hosts of their own that organisations may name, where a provider lets them.
+    pub allowed_hosts: Vec<HostPattern>,
+    /// Addresses that a flow may send its browser back to.
+    pub return_rules: Vec<ReturnRule>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
     /// Who counts.
     pub meter: Arc<dyn Meter>,
     /// Ends serving.
@@ -50,6 +67,12 @@ pub struct Inner {
     pub(super) directory: Directory,
     pub(super) hub: Arc<Hub>,
     pub(super) broker: Broker,
+    pub(super) accounts: Arc<Accounts>,
+    pub(super) flows: Arc<FlowBook>,
+    pub(super) public_url: PublicUrl,
+    pub(super) allowed_hosts: Vec<HostPattern>,
+    pub(super) return_rules: Vec<ReturnRule>,
+    pub(super) clock: Arc<dyn Clock>,
     pub(super) meter: Arc<dyn Meter>,
     pub(super) shutdown: Shutdown,
     pub(super) operator_uid: u32,
@@ -61,6 +84,7 @@ pub struct Inner {
     pub(super) unsealing: tokio::sync::Mutex<()>,
     pub(super) unseal_failures: UnsealFailures,
     minutes: AtomicU32,
+    awake: tokio::sync::Notify,
 }
 
 impl Deref for App {
@@ -79,6 +103,8 @@ impl App {
             directory,
             hub,
             broker,
+            accounts,
+            flows,
             meter,
             shutdown,
             ..
@@ -89,6 +115,12 @@ impl App {
             directory,
             hub,
             broker,
+            public_url: flows.public_url().clone(),
+            accounts,
+            flows,
+            allowed_hosts: parts.allowed_hosts,
+            return_rules: parts.return_rules,
+            clock: parts.clock,
             meter,
             shutdown,
             operator_uid: parts.operator_uid,
@@ -104,6 +136,7 @@ impl App {
             unsealing: tokio::sync::Mutex::default(),
             unseal_failures: UnsealFailures::default(),
             minutes: AtomicU32::default(),
+            awake: tokio::sync::Notify::new(),
         }))
     }
 
@@ -113,13 +146,46 @@ impl App {
         &self.directory
     }
 
+    /// The flows under way.
+    #[must_use]
+    pub fn flows(&self) -> Arc<FlowBook> {
+        Arc::clone(&self.flows)
+    }
+
     /// Seals the vault and forgets everything that was kept of it.
     pub async fn seal(&self, patience: Duration) -> bool {
         let emptied = self.lifecycle.seal(patience).await;
         self.directory.forget();
         self.hub.forget();
         self.broker.forget();
+        self.accounts.forget();
+        self.flows.forget();
         emptied
+    }
+
+    /// Looks at once for tokens that are due, and for what waits to be revoked.
+    pub(super) fn wake_accounts(&self) {
+        self.awake.notify_one();
+    }
+
+    /// Keeps tokens alive and has old ones revoked, pass after pass, until serving ends.
+    pub async fn keep_accounts(&self) {
+        loop {
+            let wait = match self.lifecycle.gate().unsealed() {
+                Ok(vault) => self.accounts.pass(&vault).await.map(|pass| pass.next),
+                Err(_) => Ok(SEALED_PAUSE),
+            };
+            let wait = wait.unwrap_or_else(|error| {
+                tracing::warn!(%error, "connected accounts could not be looked after");
+                SEALED_PAUSE
+            });
+            let wait = Duration::from_millis(u64::try_from(wait).unwrap_or_default());
+            tokio::select! {
+                () = self.shutdown.ending() => return,
+                () = self.awake.notified() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
     }
 
     /// Tells the meter what it cannot count.

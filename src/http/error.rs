@@ -233,7 +233,13 @@ impl From<BrokerError> for ApiError {
             BrokerError::OverrideUnusable { .. }
             | BrokerError::Unbound
             | BrokerError::Egress(_) => StatusCode::FORBIDDEN,
-            BrokerError::Missing { .. } => StatusCode::CONFLICT,
+            BrokerError::AccountUnavailable { .. } => StatusCode::NOT_FOUND,
+            BrokerError::TokenUnavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            BrokerError::Missing { .. }
+            | BrokerError::NeedsConnect { .. }
+            | BrokerError::NeedsReauth { .. }
+            | BrokerError::AmbiguousAccount { .. }
+            | BrokerError::MissingScopes { .. } => StatusCode::CONFLICT,
             BrokerError::Placement(_) | BrokerError::Scrub(_) => StatusCode::UNPROCESSABLE_ENTITY,
         };
         Self::new(status, code, message, hint)

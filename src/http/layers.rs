@@ -65,8 +65,8 @@ fn identify(request: &Request) -> Option<RequestId> {
 pub(super) struct Templates(Arc<HashMap<String, &'static str>>);
 
 impl Templates {
-    pub(super) fn of<'a>(paths: impl Iterator<Item = &'a String>) -> Self {
-        let label = |path: &'a String| (path.clone(), &*path.clone().leak());
+    pub(super) fn of<'a>(paths: impl Iterator<Item = &'a str>) -> Self {
+        let label = |path: &'a str| (path.to_owned(), &*path.to_owned().leak());
         Self(Arc::new(paths.map(label).collect()))
     }
 

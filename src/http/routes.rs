@@ -9,8 +9,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{
-    ApiError, App, api_keys, audit, custom_tools, layers, openapi, operator, organizations,
-    secret_versions, secrets, system, tools,
+    ApiError, App, api_keys, audit, custom_tools, layers, oauth_clients, oauth_connections,
+    oauth_flows, openapi, operator, organizations, secret_versions, secrets, system, tools,
 };
 
 fn table() -> OpenApiRouter<App> {
@@ -50,6 +50,21 @@ fn table() -> OpenApiRouter<App> {
         .routes(routes!(custom_tools::write_custom))
         .routes(routes!(custom_tools::delete_custom))
         .routes(routes!(custom_tools::set_visibility))
+        .routes(routes!(oauth_flows::providers))
+        .routes(routes!(oauth_flows::start))
+        .routes(routes!(oauth_flows::flow, oauth_flows::cancel))
+        .routes(routes!(oauth_flows::finish))
+        .routes(routes!(oauth_connections::list))
+        .routes(routes!(oauth_connections::disconnect))
+        .routes(routes!(oauth_connections::set_default))
+        .routes(routes!(oauth_connections::status))
+        .routes(routes!(oauth_clients::set, oauth_clients::list))
+        .routes(routes!(oauth_clients::remove))
+        .routes(routes!(
+            oauth_clients::set_shared,
+            oauth_clients::list_shared
+        ))
+        .routes(routes!(oauth_clients::remove_shared))
         .routes(routes!(audit::list))
         .routes(routes!(audit::head))
         .routes(routes!(audit::verify))
@@ -88,10 +103,20 @@ async fn method_not_allowed() -> ApiError {
     )
 }
 
-/// The whole API as a service.
-pub fn router(app: App) -> Router {
+/// What browsers see: routes that are no part of the API, and stand behind the same questions.
+#[derive(Debug, Default)]
+pub struct Pages {
+    /// The routes.
+    pub router: Router,
+    /// Their templates, for logs and metrics.
+    pub templates: &'static [&'static str],
+}
+
+/// The whole API as a service, with the pages that browsers see.
+pub fn router(app: App, pages: Pages) -> Router {
     let (routes, document) = table().split_for_parts();
-    let known = layers::Templates::of(document.paths.paths.keys());
+    let api = document.paths.paths.keys().map(String::as_str);
+    let known = layers::Templates::of(api.chain(pages.templates.iter().copied()));
     let text = openapi::complete(document).to_pretty_json();
     let text: &'static str = text.unwrap_or_default().leak();
     let document = async move || -> Response {
@@ -99,6 +124,7 @@ pub fn router(app: App) -> Router {
     };
     routes
         .route("/v1/openapi.json", axum::routing::get(document))
+        .merge(pages.router.with_state(()))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn_with_state((app.clone(), known), layers::surround))

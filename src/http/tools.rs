@@ -310,7 +310,8 @@ pub(super) async fn explain(
     caller.scoped::<ExecuteTool>().await?;
     let tool = caller.tool(&slug).await?;
     let permit = caller.may::<ExecuteTool>(tool.as_ref()).await?;
-    let ask = Ask::new(&tool, body.credentials, &body.credential_overrides)?;
+    let ask =
+        Ask::new(&tool, body.credentials, &body.credential_overrides)?.with_account(body.account);
     let resolution = app
         .broker
         .explain(&caller.vault, &permit, &tool, ask)
@@ -342,7 +343,8 @@ pub(super) async fn execute(
     let _turn = app.running.enter(caller.principal.user())?;
     let action = ActionName::parse(&body.action)
         .map_err(|error| ApiError::bad_request(capital(&error.to_string())))?;
-    let ask = Ask::new(&tool, body.credentials, &body.credential_overrides)?;
+    let ask =
+        Ask::new(&tool, body.credentials, &body.credential_overrides)?.with_account(body.account);
     // From here on the limits of the way out count: an upstream may take longer than a client.
     if let Some(axum::Extension(deadline)) = deadline {
         deadline.lift();

@@ -20,6 +20,7 @@ use crate::crypto::Jwks;
 use crate::egress::Url;
 use crate::id::OrgId;
 use crate::secret::Secret;
+use crate::vault::Unsealed;
 
 /// For how long an answer is taken for true, in milliseconds.
 const KEPT: i64 = 60 * 60_000;
@@ -131,6 +132,25 @@ impl Accounts {
         self.discovered
             .with(|tables| tables.endpoints.insert(key, known));
         Ok(Some(what))
+    }
+
+    /// Where a person is sent by a provider whose file leaves that to its issuer, and whether the
+    /// issuer's answers name it; `None` where the file says.
+    ///
+    /// # Errors
+    /// [`DiscoveryFault`].
+    pub async fn authorize_page(
+        &self,
+        vault: &Unsealed,
+        org: OrgId,
+        about: (&Provider, &Bound),
+    ) -> Result<Option<(Url, bool)>, DiscoveryFault> {
+        let Some(endpoints) = self.endpoints(org, about, vault.now()).await? else {
+            return Ok(None);
+        };
+        let page = endpoints.authorization.clone();
+        let page = page.ok_or(DiscoveryFault::Unusable)?;
+        Ok(Some((page, endpoints.iss_parameter_supported)))
     }
 
     /// The keys of an issuer; fetched anew, at most once a minute, when one was `missing` among them.

@@ -59,6 +59,14 @@ impl PagesState {
     }
 }
 
+/// The templates of the pages' routes.
+pub const TEMPLATES: &[&str] = &[
+    "/connect/{flow}",
+    "/connect/{flow}/result",
+    "/v1/oauth/callback/{provider}",
+    "/oauth/callback/{provider}",
+];
+
 /// The pages' routes. They belong behind the same questions as every other route: host, rate, path.
 pub fn router(state: PagesState) -> Router {
     let back = get(callback::arrive).post(callback::bounce);

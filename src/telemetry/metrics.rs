@@ -11,6 +11,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry};
 
+use super::oauth::OauthSeries;
 use crate::http::serve::{Cut, Observer, Rejection};
 
 type Label = (&'static str, &'static str);
@@ -56,6 +57,7 @@ pub struct Metrics {
     hardening: Family<[Label; 1], Gauge>,
     certificate_expiry: Gauge<i64, AtomicI64>,
     certificate_reload_failures: Counter,
+    pub(super) oauth: OauthSeries,
 }
 
 impl Default for Metrics {
@@ -128,6 +130,7 @@ impl Metrics {
                 "tls_certificate_reload_failures",
                 "Changed certificates that were not usable",
             ),
+            oauth: OauthSeries::new(&mut s.0),
             registry: s.0,
         };
         for why in Rejection::ALL {

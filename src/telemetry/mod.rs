@@ -6,6 +6,7 @@
 pub mod logs;
 mod meter;
 mod metrics;
+mod oauth;
 
 pub use logs::LogHandle;
 pub use metrics::Metrics;

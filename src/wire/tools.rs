@@ -120,6 +120,9 @@ pub struct ExecuteTool {
     /// Secrets for this run only: field → secret name.
     #[serde(default)]
     pub credential_overrides: BTreeMap<String, String>,
+    /// Which connected account, where the tool takes one: its id, or what it is called.
+    #[serde(default)]
+    pub account: Option<String>,
 }
 
 /// Asks where a run would take its credentials from.
@@ -133,6 +136,9 @@ pub struct ExplainTool {
     /// Secrets that the request would name.
     #[serde(default)]
     pub credential_overrides: BTreeMap<String, String>,
+    /// The connected account that the request would name.
+    #[serde(default)]
+    pub account: Option<String>,
 }
 
 /// Where a credential field is filled from.

@@ -73,6 +73,11 @@ impl FlowBook {
         Self { url, inner }
     }
 
+    /// Forgets every flow, at sealing: those under way are begun anew.
+    pub fn forget(&self) {
+        *self.inner.lock().unwrap_or_else(PoisonError::into_inner) = Inner::default();
+    }
+
     /// Where browsers reach the broker.
     #[must_use]
     pub const fn public_url(&self) -> &PublicUrl {

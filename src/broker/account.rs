@@ -1,0 +1,141 @@
+//! The last place where a credential is looked for: the caller's connected account.
+//!
+//! Which account is a decision of its caller's: the one that is named, the default, the only one; never
+//! a guess among several. Looking refreshes nothing. The token is lent, fresh, when the call is ready
+//! but for its connection, and goes to the hosts of the provider's API only, over https (T11).
+
+use std::sync::Arc;
+
+use crate::name::HostPattern;
+use crate::oauth::connection::{Connection, MAIN};
+use crate::oauth::provider::{Loopback, Provider};
+use crate::oauth::{AccessFault, Accounts, Lent, Pick, Standing};
+use crate::policy::Principal;
+use crate::tools::OAuthSpec;
+use crate::vault::Unsealed;
+
+use super::BrokerError;
+
+/// An account that can fill a field.
+#[derive(Debug)]
+pub(super) struct Chosen {
+    pub(super) connection: Arc<Connection>,
+    pub(super) set: String,
+    pub(super) hosts: Vec<HostPattern>,
+    provider: Arc<Provider>,
+}
+
+/// Why none can, as a word for an explanation and as what a run is refused with.
+pub(super) struct Unfit {
+    pub(super) outcome: &'static str,
+    pub(super) refusal: BrokerError,
+}
+
+fn unfit(refusal: BrokerError) -> Unfit {
+    Unfit {
+        outcome: refusal.code(),
+        refusal,
+    }
+}
+
+/// Looks for the account that fills a field with `member` of its token answer.
+pub(super) async fn look(
+    vault: &Unsealed,
+    accounts: &Accounts,
+    principal: &Principal,
+    (spec, member): (&OAuthSpec, &str),
+    named: Option<&str>,
+) -> Result<Result<Chosen, Unfit>, BrokerError> {
+    let id = spec.provider.clone();
+    let who = (principal.org(), principal.user());
+    let unavailable = |why| {
+        let provider = spec.provider.clone();
+        Ok(Err(unfit(BrokerError::TokenUnavailable { provider, why })))
+    };
+    let Some(provider) = accounts.catalog().get(&id).cloned() else {
+        return unavailable("no_such_provider");
+    };
+    let connection = match accounts.pick(vault, who, &id, named).await? {
+        Pick::One(connection) => connection,
+        Pick::None if named.is_some() => {
+            let refusal = BrokerError::AccountUnavailable { provider: id };
+            return Ok(Err(unfit(refusal)));
+        }
+        Pick::None => {
+            let refusal = BrokerError::NeedsConnect { provider: id };
+            let outcome = "no_connection";
+            return Ok(Err(Unfit { outcome, refusal }));
+        }
+        Pick::Ambiguous => return Ok(Err(unfit(BrokerError::AmbiguousAccount { provider: id }))),
+    };
+    let seen = accounts.find(vault, principal.org(), connection.id).await?;
+    let over = seen.expires.is_none_or(|end| vault.now() >= end);
+    if let Standing::Revoked(why) = seen.standing
+        && over
+    {
+        let why = why.code();
+        return Ok(Err(unfit(BrokerError::NeedsReauth { provider: id, why })));
+    }
+    let lacks = |scope: &&String| !connection.scopes.contains(scope);
+    let missing: Vec<_> = spec.scopes.iter().filter(lacks).cloned().collect();
+    if !missing.is_empty() {
+        let refusal = BrokerError::MissingScopes {
+            provider: id,
+            missing,
+        };
+        return Ok(Err(unfit(refusal)));
+    }
+    let Some(set) = set_of(&connection, member) else {
+        return unavailable("no_such_token");
+    };
+    let hosts = provider.api_hosts(&connection.bound).unwrap_or_default();
+    if hosts.is_empty() {
+        return unavailable("no_api_host");
+    }
+    Ok(Ok(Chosen {
+        connection,
+        set,
+        hosts,
+        provider,
+    }))
+}
+
+/// `access_token` is the main set's, `user_access_token` that of the set `user`.
+fn set_of(connection: &Connection, member: &str) -> Option<String> {
+    let name = match member.strip_suffix("access_token")? {
+        "" => MAIN,
+        named => named.strip_suffix('_')?,
+    };
+    let found = connection.sets.iter().find(|set| *set == name);
+    found.cloned()
+}
+
+impl Chosen {
+    /// Whether its token may go out in clear: to a provider of this machine's own, in tests.
+    pub(super) fn allows_cleartext(&self) -> bool {
+        self.provider.loopback() == Loopback::Allowed
+    }
+
+    /// The token, refreshed where it must be; still sealed.
+    pub(super) async fn lend(
+        &self,
+        vault: &Unsealed,
+        accounts: &Arc<Accounts>,
+    ) -> Result<Lent, BrokerError> {
+        let lent = accounts.lend(vault, self.connection.id, &self.set).await;
+        lent.map_err(|fault| {
+            let provider = self.provider.id().clone();
+            let why = fault.code();
+            match fault {
+                AccessFault::Vault(error) => error.into(),
+                AccessFault::Gone => BrokerError::NeedsConnect { provider },
+                AccessFault::Reauth(_) | AccessFault::Ended => {
+                    BrokerError::NeedsReauth { provider, why }
+                }
+                AccessFault::Client | AccessFault::Unavailable { .. } => {
+                    BrokerError::TokenUnavailable { provider, why }
+                }
+            }
+        })
+    }
+}

@@ -1,0 +1,132 @@
+//! What connected accounts are made of: provider files, the way to providers, the flows' book.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::DaemonError;
+use crate::config::Config;
+use crate::egress::Egress;
+use crate::name::{Host, HostPattern};
+use crate::oauth::flow::{FlowBook, PublicUrl, ReturnRule};
+use crate::oauth::provider::{Catalog, Loopback};
+use crate::oauth::{Accounts, AccountsParts, Outbound};
+use crate::telemetry::Metrics;
+
+/// The most provider files of an operator's own.
+const MAX_FILES: usize = 500;
+
+/// What the daemon hands on.
+pub(super) struct Connected {
+    pub(super) accounts: Arc<Accounts>,
+    pub(super) flows: Arc<FlowBook>,
+    pub(super) allowed_hosts: Vec<HostPattern>,
+    pub(super) return_rules: Vec<ReturnRule>,
+    /// The host that browsers ask for.
+    pub(super) host: String,
+}
+
+pub(super) fn connect(
+    config: &Config,
+    egress: Egress,
+    addresses: &[SocketAddr],
+    metrics: &Arc<Metrics>,
+) -> Result<Connected, DaemonError> {
+    let settings = &config.oauth;
+    let bad = |key: &'static str, why: &'static str| DaemonError::Oauth { key, why };
+    let url = public_url(config, addresses).ok_or_else(|| {
+        bad(
+            "oauth.public_url",
+            "it is an origin: https://broker.example.com",
+        )
+    })?;
+    let patterns: Result<Vec<_>, _> = settings
+        .hosts
+        .iter()
+        .map(|host| HostPattern::parse(host))
+        .collect();
+    let allowed_hosts =
+        patterns.map_err(|_| bad("oauth.hosts", "each is a host, or *. and a domain"))?;
+    let rules: Result<Vec<_>, _> = settings
+        .return_to
+        .iter()
+        .map(|rule| ReturnRule::parse(rule))
+        .collect();
+    let return_rules =
+        rules.map_err(|_| bad("oauth.return_to", "each is an https address with a path"))?;
+    let accounts = Accounts::new(AccountsParts {
+        catalog: catalog(config)?,
+        outbound: Outbound::new(egress, &settings.private),
+        cleartext_hosts: cleartext_hosts(config),
+        meter: Arc::<Metrics>::clone(metrics),
+        stops: None,
+    });
+    let host = url.origin().host.to_string();
+    Ok(Connected {
+        accounts: Arc::new(accounts),
+        flows: Arc::new(FlowBook::new(url)),
+        allowed_hosts,
+        return_rules,
+        host,
+    })
+}
+
+/// As set; else the first address that it listens on, by the name that its certificate is for.
+fn public_url(config: &Config, addresses: &[SocketAddr]) -> Option<PublicUrl> {
+    if let Some(set) = &config.oauth.public_url {
+        return PublicUrl::parse(set).ok();
+    }
+    let Some(first) = addresses.first() else {
+        return PublicUrl::parse("http://127.0.0.1:8420").ok();
+    };
+    let text = match (config.tls_files(), config.public_hosts.first()) {
+        (Some(_), Some(name)) => format!("https://{name}:{}", first.port()),
+        (Some(_), None) => format!("https://{first}"),
+        (None, _) => format!("http://{first}"),
+    };
+    PublicUrl::parse(&text).ok()
+}
+
+/// The shipped files, and the operator's own. These may be on this machine or in a private range where
+/// one was named.
+fn catalog(config: &Config) -> Result<Catalog, DaemonError> {
+    let mut catalog = Catalog::shipped()?;
+    let Some(folder) = &config.oauth.providers_dir else {
+        return Ok(catalog);
+    };
+    let loopback = if config.oauth.private.is_empty() {
+        Loopback::Refused
+    } else {
+        Loopback::Allowed
+    };
+    let unreadable = |path: &Path| DaemonError::Providers(path.to_owned());
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(|_| unreadable(folder))? {
+        let path = entry.map_err(|_| unreadable(folder))?.path();
+        if path.extension().is_some_and(|kind| kind == "toml") && files.len() < MAX_FILES {
+            files.push(path);
+        }
+    }
+    files.sort();
+    for path in files {
+        let name = path.file_name().and_then(|name| name.to_str());
+        let name = name.ok_or_else(|| unreadable(&path))?;
+        let text = std::fs::read_to_string(&path).map_err(|_| unreadable(&path))?;
+        catalog.add(name, &text, loopback)?;
+    }
+    Ok(catalog)
+}
+
+/// Hosts whose issuers may name cleartext endpoints: this machine, where a range of it was named.
+fn cleartext_hosts(config: &Config) -> Vec<HostPattern> {
+    let named = |address: &str| {
+        let address = address.parse().ok()?;
+        let granted = config
+            .oauth
+            .private
+            .iter()
+            .any(|range| range.contains(&address));
+        granted.then_some(HostPattern::Exact(Host::Address(address)))
+    };
+    ["127.0.0.1", "::1"].into_iter().filter_map(named).collect()
+}

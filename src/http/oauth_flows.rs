@@ -1,0 +1,471 @@
+//! Beginning to connect an account, and hearing how that went. The pages in between are the browser's.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::response::Response;
+use http::StatusCode;
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use crate::audit::{Action, Event, Target, TargetKind};
+use crate::id::ConnectionId;
+use crate::name::ProviderId;
+use crate::oauth::client::{ClientError, ClientInfo, ClientOwner, ClientRef, chosen};
+use crate::oauth::flow::{
+    FinishFault, FlowAsk, FlowFault, FlowId, FlowPurpose, FlowView, Found, ReturnTo, Tell, complete,
+};
+use crate::oauth::provider::spec::{Kind, Status};
+use crate::oauth::provider::{Beyond, Bound, Provider};
+use crate::policy::{Connect, ReadConnections};
+use crate::wire;
+
+use super::body::{Input, QueryString};
+use super::caller::Caller;
+use super::error::capital;
+use super::oauth_keeper::FlowKeeper;
+use super::{ApiError, App, reply};
+
+/// Which providers to list, and how much of each.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct ProviderQuery {
+    /// Everything about each, in place of its id alone.
+    details: Option<bool>,
+    /// Those without a client, too.
+    all: Option<bool>,
+}
+
+/// How to connect.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(super) struct StartQuery {
+    /// Scopes to ask for besides the provider's own: with commas or spaces between.
+    scopes: Option<String>,
+    /// `http://127.0.0.1:PORT/PATH`: the terminal on this machine that waits for the browser.
+    redirect_uri: Option<String>,
+    /// Where a dashboard wants its browser back.
+    #[serde(alias = "returnTo")]
+    return_to: Option<String>,
+    /// The dashboard opened a window for it, which tells its opener and closes.
+    popup: Option<bool>,
+    /// The connection to make anew.
+    #[param(value_type = Option<String>)]
+    reconnect: Option<ConnectionId>,
+    /// One more account: let the person choose which.
+    another: Option<bool>,
+    /// The account to suggest.
+    #[serde(alias = "loginHint")]
+    login_hint: Option<String>,
+    /// What the provider must be told, as a JSON object of texts.
+    params: Option<String>,
+}
+
+fn no_provider() -> ApiError {
+    ApiError::new(
+        StatusCode::NOT_FOUND,
+        "no_such_provider",
+        "There is no provider of that id.",
+        "List them: runtools oauth providers --all.",
+    )
+}
+
+/// Nobody set a client: who can, and how.
+pub(super) fn not_configured(provider: &ProviderId) -> ApiError {
+    ApiError::new(
+        StatusCode::CONFLICT,
+        "provider_not_configured",
+        "Neither your organisation nor this installation has an OAuth client for this provider.",
+        format!(
+            "An admin sets one: runtools oauth configs set {provider} --client-id ID. Or the operator, for everybody: runtools-broker oauth-client set {provider} --client-id ID."
+        ),
+    )
+}
+
+impl App {
+    /// The provider of this id.
+    pub(super) fn provider(&self, id: &str) -> Result<Arc<Provider>, ApiError> {
+        let id = ProviderId::parse(id).map_err(|_| no_provider())?;
+        let found = self.accounts.catalog().get(&id);
+        found.cloned().ok_or_else(no_provider)
+    }
+}
+
+impl Caller {
+    /// The client that new connections of the caller's organisation use.
+    pub(super) async fn client_for(
+        &self,
+        provider: &Provider,
+    ) -> Result<(ClientRef, ClientInfo), ApiError> {
+        let org = self.vault.org(self.principal.org())?;
+        match chosen(&self.vault, &org, provider.id()).await {
+            Ok(found) => Ok(found),
+            Err(ClientError::NotFound) => Err(not_configured(provider.id())),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// What is asked for: the provider's own, the client's or those that were named (A8). More than the
+    /// file lists only with a client of the organisation's own.
+    pub(super) fn scopes_for(
+        provider: &Provider,
+        (client, info): &(ClientRef, ClientInfo),
+        asked: Option<Vec<String>>,
+    ) -> Result<Vec<String>, ApiError> {
+        let asked = asked.unwrap_or_else(|| info.scopes.clone());
+        let beyond = match client.owner {
+            ClientOwner::Organization => Beyond::Allowed,
+            ClientOwner::Instance => Beyond::Refused,
+        };
+        provider.allowed_scopes(&asked, beyond).map_err(|fault| {
+            ApiError::new(
+                StatusCode::BAD_REQUEST,
+                "bad_scope",
+                capital(&fault.to_string()),
+                "See runtools oauth providers --json for the scopes there are; a client of your organisation's own may ask for others.",
+            )
+        })
+    }
+
+    /// Parameters as they were told, checked (A9).
+    pub(super) fn bind(
+        &self,
+        provider: &Provider,
+        told: &BTreeMap<String, String>,
+    ) -> Result<Bound, ApiError> {
+        provider
+            .bind(told, &self.app.allowed_hosts)
+            .map_err(|fault| {
+                ApiError::new(
+                    StatusCode::BAD_REQUEST,
+                    "bad_param",
+                    capital(&fault.to_string()),
+                    "See runtools oauth providers --json for what the provider must be told.",
+                )
+            })
+    }
+
+    /// Only a connection of the caller's own is made anew.
+    pub(super) async fn own_connection(&self, id: ConnectionId) -> Result<(), ApiError> {
+        let principal = &self.principal;
+        let seen = self
+            .app
+            .accounts
+            .find(&self.vault, principal.org(), id)
+            .await?;
+        if seen.connection.user == principal.user() {
+            Ok(())
+        } else {
+            Err(ApiError::not_found())
+        }
+    }
+
+    pub(super) fn provider_event(&self, action: Action, provider: &ProviderId) -> Event {
+        let target = Target::new(TargetKind::Connection).name(provider);
+        self.event(action).target(target)
+    }
+}
+
+/// Lists providers.
+#[utoipa::path(get, path = "/v1/oauth/providers", tag = "oauth", params(ProviderQuery),
+    responses((status = 200, description = "Providers: their ids, or with `details` all about them",
+        body = wire::List<wire::Provider>)))]
+pub(super) async fn providers(
+    caller: Caller,
+    State(app): State<App>,
+    QueryString(query): QueryString<ProviderQuery>,
+) -> Result<Response, ApiError> {
+    caller.may::<ReadConnections>(false).await?;
+    let mut found = Vec::new();
+    for provider in app.accounts.catalog().iter() {
+        let client = match caller.client_for(provider).await {
+            Ok((client, _)) => Some(client.owner),
+            Err(error) if error.code() == "provider_not_configured" => None,
+            Err(error) => return Err(error),
+        };
+        if client.is_some() || query.all == Some(true) {
+            found.push(shown(provider, client));
+        }
+    }
+    if query.details == Some(true) {
+        return Ok(reply::list(found, None));
+    }
+    let ids: Vec<_> = found.into_iter().map(|provider| provider.id).collect();
+    Ok(reply::list(ids, None))
+}
+
+fn shown(provider: &Provider, client: Option<ClientOwner>) -> wire::Provider {
+    let spec = provider.spec();
+    let params = spec.params.iter().map(|(name, param)| wire::ProviderParam {
+        name: name.clone(),
+        label: param.label.clone(),
+        example: param.example.clone(),
+        required: param.required && param.default.is_none(),
+        choices: param.choices.clone(),
+    });
+    let scopes = spec.scopes.available.iter();
+    wire::Provider {
+        id: provider.id().to_string(),
+        display_name: spec.display_name.clone(),
+        configured: client.is_some(),
+        client: client.map(|owner| owner_text(owner).to_owned()),
+        browser: spec.kind != Kind::Device,
+        device: spec.device.is_some(),
+        status: match spec.status {
+            Status::Verified => "verified",
+            Status::Unverified => "unverified",
+            Status::Deprecated => "deprecated",
+        }
+        .to_owned(),
+        default_scopes: spec.scopes.default.clone(),
+        scopes: scopes
+            .map(|available| (available.scope.clone(), available.label.clone()))
+            .collect(),
+        params: params.collect(),
+        docs_url: spec.docs_url.clone(),
+    }
+}
+
+pub(super) const fn owner_text(owner: ClientOwner) -> &'static str {
+    match owner {
+        ClientOwner::Organization => "organization",
+        ClientOwner::Instance => "instance",
+    }
+}
+
+/// Begins to connect an account.
+#[utoipa::path(get, path = "/v1/oauth/start/{provider}", tag = "oauth",
+    params(("provider" = String, Path), StartQuery),
+    responses((status = 200, description = "Open `authUrl` in a browser",
+        body = wire::Answer<wire::StartedFlow>)))]
+pub(super) async fn start(
+    caller: Caller,
+    State(app): State<App>,
+    Path(provider): Path<String>,
+    QueryString(query): QueryString<StartQuery>,
+) -> Result<Response, ApiError> {
+    caller.may::<Connect>(()).await?;
+    let provider = app.provider(&provider)?;
+    let client = caller.client_for(&provider).await?;
+    let tell = tell(&app, &query)?;
+    let purpose = match (query.reconnect, query.another) {
+        (Some(id), _) => {
+            caller.own_connection(id).await?;
+            FlowPurpose::Reconnect(id)
+        }
+        (None, Some(true)) => FlowPurpose::Another,
+        (None, _) => FlowPurpose::Connect,
+    };
+    let asked = query.scopes.map(wire::ScopeList::Text);
+    let asked = asked.map(wire::ScopeList::into_scopes);
+    let scopes = Caller::scopes_for(&provider, &client, asked)?;
+    let bound = caller.bind(&provider, &told(query.params.as_deref())?)?;
+    let names = app
+        .directory
+        .names(&caller.vault, &caller.principal)
+        .await?;
+    let org = caller.principal.org();
+    let found = app
+        .accounts
+        .authorize_page(&caller.vault, org, (&provider, &bound))
+        .await
+        .map_err(|_| issuer_silent())?;
+    let ask = FlowAsk {
+        org,
+        user: caller.principal.user(),
+        user_name: names.user,
+        org_name: names.org,
+        bound,
+        scopes,
+        extra_scopes: BTreeMap::new(),
+        found: found.map(|(page, names_itself)| Found { page, names_itself }),
+        client: client.0,
+        purpose,
+        login_hint: query.login_hint,
+        tell,
+        provider: Arc::clone(&provider),
+    };
+    let event = caller.provider_event(Action::OauthStart, provider.id());
+    let started = caller
+        .audited(event, async |_| {
+            let vault = &caller.vault;
+            app.flows
+                .begin(ask, vault.now(), vault.random())
+                .map_err(ApiError::from)
+        })
+        .await?;
+    Ok(reply::once(reply::data(wire::StartedFlow {
+        auth_url: started.auth_url,
+        flow: started.flow.to_string(),
+        provider: provider.id().to_string(),
+        code: started.code,
+        expires_at: started.expires,
+    })))
+}
+
+fn tell(app: &App, query: &StartQuery) -> Result<Tell, ApiError> {
+    match (&query.redirect_uri, &query.return_to) {
+        (Some(_), Some(_)) => Err(ApiError::bad_request(
+            "A flow goes back to one place: redirect_uri or return_to.",
+        )),
+        (Some(uri), None) => {
+            let bad = || {
+                ApiError::new(
+                    StatusCode::BAD_REQUEST,
+                    "bad_redirect_uri",
+                    "A redirect_uri here is a terminal's own: http://127.0.0.1, a port and a path.",
+                    "A dashboard sends return_to instead.",
+                )
+            };
+            let rest = uri.strip_prefix("http://127.0.0.1:").ok_or_else(bad)?;
+            let (port, path) = rest.split_once('/').ok_or_else(bad)?;
+            let port = port.parse().map_err(|_| bad())?;
+            Tell::loopback(port, &format!("/{path}")).map_err(|_| bad())
+        }
+        (None, Some(back)) => {
+            let judged = ReturnTo::judge(back, &app.public_url, &app.return_rules);
+            let back = judged.map_err(|fault| {
+                ApiError::new(
+                    StatusCode::BAD_REQUEST,
+                    "bad_return_to",
+                    capital(&fault.to_string()),
+                    "The operator lists addresses outside of the broker in oauth.return_to.",
+                )
+            })?;
+            Ok(Tell::Return {
+                to: back,
+                popup: query.popup == Some(true),
+            })
+        }
+        (None, None) => Ok(Tell::Code),
+    }
+}
+
+fn told(params: Option<&str>) -> Result<BTreeMap<String, String>, ApiError> {
+    let Some(text) = params else {
+        return Ok(BTreeMap::new());
+    };
+    serde_json::from_str(text)
+        .map_err(|_| ApiError::bad_request("params is a JSON object of texts."))
+}
+
+pub(super) fn issuer_silent() -> ApiError {
+    ApiError::new(
+        StatusCode::BAD_GATEWAY,
+        "issuer_unavailable",
+        "The provider's own description of itself cannot be read.",
+        "Check the parameters you told, and that the broker reaches the issuer; then try again.",
+    )
+}
+
+/// How far a flow is.
+#[utoipa::path(get, path = "/v1/oauth/flows/{id}", tag = "oauth", params(("id" = String, Path)),
+    responses((status = 200, description = "The flow", body = wire::Answer<wire::Flow>)))]
+pub(super) async fn flow(
+    caller: Caller,
+    State(app): State<App>,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    caller.may::<Connect>(()).await?;
+    Ok(reply::data(view(&caller, &app, &id)?))
+}
+
+fn view(caller: &Caller, app: &App, id: &str) -> Result<wire::Flow, ApiError> {
+    let (org, user) = (caller.principal.org(), caller.principal.user());
+    let id = FlowId::parse(id).ok_or_else(ApiError::not_found)?;
+    let view = app.flows.view(org, user, &id, caller.vault.now());
+    view.map(seen).ok_or_else(ApiError::not_found)
+}
+
+fn seen(view: FlowView) -> wire::Flow {
+    wire::Flow {
+        flow: view.flow.to_string(),
+        provider: view.provider.to_string(),
+        status: view.status.as_str().to_owned(),
+        connection_id: view.connection,
+        account: view.account,
+        missing_scopes: view.missing,
+        error: view.error.map(str::to_owned),
+        expires_at: view.expires,
+    }
+}
+
+/// Finishes a flow with what the browser brought back to where it was begun.
+#[utoipa::path(post, path = "/v1/oauth/flows/{id}/finish", tag = "oauth",
+    params(("id" = String, Path)), request_body = wire::FinishFlow,
+    responses((status = 200, description = "How it ended", body = wire::Answer<wire::Flow>)))]
+pub(super) async fn finish(
+    caller: Caller,
+    State(app): State<App>,
+    Path(id): Path<String>,
+    Input(body): Input<wire::FinishFlow>,
+) -> Result<Response, ApiError> {
+    caller.may::<Connect>(()).await?;
+    let (org, user) = (caller.principal.org(), caller.principal.user());
+    let flow = FlowId::parse(&id).ok_or_else(ApiError::not_found)?;
+    let now = caller.vault.now();
+    let pending = app.flows.finish(org, user, &flow, &body.ticket, now)?;
+    // A code that is sent is spent: that a client goes away stops nothing.
+    let (flows, keeper) = (Arc::clone(&app.flows), FlowKeeper::new(app.clone()));
+    let clock = Arc::clone(&app.clock);
+    let done =
+        super::request::apart(async move { complete(&flows, pending, &keeper, &*clock).await });
+    done.await.map_err(|_| ApiError::internal())?;
+    Ok(reply::once(reply::data(view(&caller, &app, &id)?)))
+}
+
+/// Ends a flow.
+#[utoipa::path(delete, path = "/v1/oauth/flows/{id}", tag = "oauth", params(("id" = String, Path)),
+    responses((status = 200, description = "Ended", body = wire::Answer<wire::Done>)))]
+pub(super) async fn cancel(
+    caller: Caller,
+    State(app): State<App>,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    caller.may::<Connect>(()).await?;
+    let (org, user) = (caller.principal.org(), caller.principal.user());
+    let flow = FlowId::parse(&id).ok_or_else(ApiError::not_found)?;
+    if app.flows.cancel(org, user, &flow, caller.vault.now()) {
+        Ok(reply::data(wire::Done::OK))
+    } else {
+        Err(ApiError::not_found())
+    }
+}
+
+impl From<FlowFault> for ApiError {
+    fn from(fault: FlowFault) -> Self {
+        let message = capital(&fault.to_string());
+        match fault {
+            FlowFault::Full => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "too_many_flows",
+                message,
+                "Try again in a few minutes.",
+            )
+            .retry_after(60),
+            FlowFault::Authorize(_) | FlowFault::NoState => Self::new(
+                StatusCode::CONFLICT,
+                "no_browser_flow",
+                message,
+                "Try runtools oauth connect PROVIDER --device, or look at the provider's file.",
+            ),
+            FlowFault::Crypto(_) => Self::internal(),
+        }
+    }
+}
+
+impl From<FinishFault> for ApiError {
+    fn from(fault: FinishFault) -> Self {
+        let (code, message) = (fault.code(), capital(&fault.to_string()));
+        match fault {
+            FinishFault::NotFound => Self::not_found(),
+            _ => Self::new(
+                StatusCode::CONFLICT,
+                code,
+                message,
+                "Begin again: runtools oauth connect PROVIDER.",
+            ),
+        }
+    }
+}
