@@ -145,15 +145,12 @@ pub fn read_poll(via: &Via<'_>, told: Told<'_>, sent_at: Timestamp) -> Poll {
     if file.pending_statuses.contains(&reply.status) {
         return Poll::Pending;
     }
-    let outcome = match (file.style, &file.handoff) {
-        (DeviceStyle::CodeHandoff, Some(handoff)) => {
-            hand_over(via, reply, handoff).map(Poll::HandOff)
-        }
-        _ => {
-            let (provider, bound) = (via.provider, via.bound);
-            let tokens = read_tokens(provider, bound, reply, Subject::Device, sent_at);
-            tokens.ok().map(|tokens| Poll::Tokens(Box::new(tokens)))
-        }
+    let outcome = if let (DeviceStyle::CodeHandoff, Some(handoff)) = (file.style, &file.handoff) {
+        hand_over(via, reply, handoff).map(Poll::HandOff)
+    } else {
+        let (provider, bound) = (via.provider, via.bound);
+        let tokens = read_tokens(provider, bound, reply, Subject::Device, sent_at);
+        tokens.ok().map(|tokens| Poll::Tokens(Box::new(tokens)))
     };
     outcome.unwrap_or_else(|| refused(via, reply))
 }

@@ -24,6 +24,8 @@ mod revoke;
 #[cfg(test)]
 mod tests_classify;
 #[cfg(test)]
+mod tests_code_requests;
+#[cfg(test)]
 mod tests_device;
 #[cfg(test)]
 mod tests_fixtures;
@@ -32,7 +34,11 @@ mod tests_id_token;
 #[cfg(test)]
 mod tests_identity;
 #[cfg(test)]
+mod tests_lifetime;
+#[cfg(test)]
 mod tests_metadata;
+#[cfg(test)]
+mod tests_properties;
 #[cfg(test)]
 mod tests_replies;
 #[cfg(test)]

@@ -9,6 +9,9 @@ use crate::clock::Timestamp;
 /// The longest that a provider may hold us off.
 const MAX_S: u64 = 15 * 60;
 
+/// `Sun, 06 Nov 1994 08:49:37 GMT` is a date of RFC 2822 too.
+const DATES: DateTimeParser = DateTimeParser::new();
+
 /// How long to wait, fifteen minutes at most: a number of seconds, or a date. What is neither says
 /// nothing.
 #[must_use]
@@ -23,8 +26,7 @@ pub fn read_retry_after(header: &str, now: Timestamp) -> Option<Duration> {
         let seconds = seconds.saturating_add(begun).min(MAX_S);
         return Some(Duration::from_secs(seconds));
     }
-    const PARSER: DateTimeParser = DateTimeParser::new();
-    let date = PARSER.parse_timestamp(header).ok()?;
+    let date = DATES.parse_timestamp(header).ok()?;
     let left = date.as_millisecond().saturating_sub(now.millis());
     let left = Duration::from_millis(u64::try_from(left).unwrap_or_default());
     Some(left.min(Duration::from_secs(MAX_S)))

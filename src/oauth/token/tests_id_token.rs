@@ -82,7 +82,7 @@ fn o1_a_token_that_agrees_with_everything_is_believed() {
         json!({"aud": ["other", "client-0001"], "azp": "client-0001"}),
         json!({"azp": "client-0001"}),
         json!({"exp": NOW_S - 59}),
-        json!({"exp": NOW_S as f64 + 10.5}),
+        json!({"exp": 1_795_426_210.5}),
         json!({"iat": NOW_S + 60}),
         json!({"nbf": NOW_S + 60}),
     ] {

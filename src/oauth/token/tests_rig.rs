@@ -290,3 +290,64 @@ pub(super) fn reply(status: u16, kind: &str, body: &str) -> super::Reply {
 pub(super) fn json(status: u16, body: &Value) -> super::Reply {
     reply(status, "application/json; charset=utf-8", &body.to_string())
 }
+
+/// A file to which the test adds what it is about.
+pub(super) const SAMPLE: &str = r#"schema = 1
+id = "sample"
+display_name = "Sample"
+revoke_reason = "a sample"
+[authorize]
+url = "https://a.example.com/authorize"
+[identity]
+url = "https://a.example.com/me"
+id = "/id"
+[api]
+hosts = ["a.example.com"]
+"#;
+
+pub(super) fn sample(token: &str) -> Rig {
+    Rig::written(&format!("{SAMPLE}{token}"))
+}
+
+fn sorted(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+    let mut owned: Vec<_> = pairs
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
+    owned.sort();
+    owned
+}
+
+/// The request line, and all members wherever they stand.
+pub(super) fn check(received: &Received, line: &str, members: &[(&str, &str)]) {
+    assert_eq!(received.line, line);
+    let mut all = received.members.clone();
+    all.extend(received.query.iter().cloned());
+    all.sort();
+    assert_eq!(all, sorted(members), "{line}");
+}
+
+pub(super) fn read_as(
+    rig: &Rig,
+    reply: &super::Reply,
+) -> Result<super::TokenReply, super::ReplyError> {
+    super::read_tokens(
+        &rig.provider,
+        &rig.bound,
+        reply,
+        super::Subject::Token,
+        now(),
+    )
+}
+
+pub(super) fn read(id: &str, body: &Value) -> Result<super::TokenReply, super::ReplyError> {
+    read_as(&Rig::shipped(id), &json(200, body))
+}
+
+/// The members of an answer, and `access_token` among them.
+pub(super) fn with(more: &Value) -> Value {
+    let mut body = serde_json::json!({"access_token": "t"});
+    let more = more.as_object().unwrap().clone();
+    body.as_object_mut().unwrap().extend(more);
+    body
+}
