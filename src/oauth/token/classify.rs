@@ -9,7 +9,7 @@ use super::code::{CLIENT, Code, GONE, codes_in};
 use super::reply::{Document, Reply, Subject, response_of};
 use super::retry_after::read_retry_after;
 use crate::clock::Timestamp;
-use crate::egress::EgressError;
+use crate::egress::{EgressError, Phase};
 use crate::oauth::provider::Provider;
 use crate::oauth::provider::spec::{self, Map};
 
@@ -43,7 +43,7 @@ pub enum NoReply {
     Connect,
     /// The peer did not prove who it is.
     Tls,
-    /// It took too long.
+    /// The answer took too long.
     Timeout,
     /// The connection ended early.
     Closed,
@@ -128,10 +128,22 @@ impl From<&EgressError> for NoReply {
             | EgressError::Method
             | EgressError::HeaderValue
             | EgressError::Root => Self::Refused,
-            EgressError::NameNotFound => Self::Dns,
-            EgressError::Connect | EgressError::Busy => Self::Connect,
-            EgressError::Tls { .. } => Self::Tls,
-            EgressError::Timeout { .. } => Self::Timeout,
+            EgressError::NameNotFound
+            | EgressError::Timeout {
+                phase: Phase::Resolve,
+            } => Self::Dns,
+            EgressError::Connect
+            | EgressError::Busy
+            | EgressError::Timeout {
+                phase: Phase::Connect,
+            } => Self::Connect,
+            EgressError::Tls { .. }
+            | EgressError::Timeout {
+                phase: Phase::Handshake,
+            } => Self::Tls,
+            EgressError::Timeout {
+                phase: Phase::Head | Phase::Body,
+            } => Self::Timeout,
             EgressError::Upload | EgressError::Closed => Self::Closed,
             EgressError::TooLarge => Self::TooLarge,
             EgressError::UpstreamProtocol => Self::Protocol,

@@ -5,7 +5,7 @@ use zeroize::Zeroizing;
 
 use super::request::{Draft, RequestError};
 use super::via::Via;
-use crate::oauth::provider::spec::{BasicEncoding, ClientAuth, Token};
+use crate::oauth::provider::spec::{BasicEncoding, ClientAuth, Discovery, Token};
 use crate::oauth::provider::{Place, Template, encode};
 
 /// Proves the client. One without a secret only says who it is, however others do it.
@@ -15,6 +15,7 @@ pub(super) fn authenticate(
     file: &Token,
     way: ClientAuth,
 ) -> Result<(), RequestError> {
+    let way = known_there(via, way);
     let own = file.basic_username.is_some() || file.basic_password.is_some();
     match (way, via.client.secret) {
         (ClientAuth::Basic, secret) if secret.is_some() || own => {
@@ -35,6 +36,19 @@ pub(super) fn authenticate(
     Ok(())
 }
 
+/// The file's way, unless the provider was discovered and does not know it.
+fn known_there(via: &Via<'_>, way: ClientAuth) -> ClientAuth {
+    let discovered = via.provider.spec().discovery != Discovery::None;
+    let found = via.endpoints.filter(|_| discovered);
+    let ways = found.map_or(&[][..], |found| &found.client_auth);
+    let otherwise = [ClientAuth::Basic, ClientAuth::Post];
+    let mut otherwise = otherwise.iter().filter(|other| ways.contains(other));
+    if ways.is_empty() || ways.contains(&way) {
+        return way;
+    }
+    otherwise.next().copied().unwrap_or(way)
+}
+
 /// Proves the client by Basic and nothing else, where the request already says what it is about.
 pub(super) fn prove_basic(
     draft: &mut Draft,
@@ -44,6 +58,9 @@ pub(super) fn prove_basic(
     if via.client.secret.is_none() && file.basic_username.is_none() {
         say_id(draft, via, file);
         return Ok(());
+    }
+    if known_there(via, ClientAuth::Basic) == ClientAuth::Post {
+        return authenticate(draft, via, file, ClientAuth::Post);
     }
     let header = basic(via, file)?;
     draft.authorize(&header)

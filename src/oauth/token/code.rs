@@ -14,8 +14,10 @@ use crate::oauth::provider::spec::{Class, Map, Response};
 /// The longest code, in characters.
 const MAX_CODE: usize = 64;
 /// The longest run of letters and the most digits of a code that nobody knows: more look like a value.
-const MAX_RUN: usize = 24;
+const MAX_RUN: usize = 20;
 const MAX_DIGITS: usize = 8;
+/// What stands between words.
+const SEPARATORS: [char; 5] = [' ', '_', '.', ':', '-'];
 /// The longest text that is looked at, in bytes.
 const MAX_TOLD: usize = 4096;
 
@@ -92,7 +94,8 @@ impl Code {
             return Some(Self((*known).into()));
         }
         let word = told.to_ascii_lowercase().replace(' ', "_");
-        is_word(&word).then(|| Self(word.into()))
+        let plain = told.split(SEPARATORS).all(is_evenly_written);
+        (plain && is_word(&word)).then(|| Self(word.into()))
     }
 
     /// The code.
@@ -118,11 +121,19 @@ impl Serialize for Code {
 fn is_word(text: &str) -> bool {
     let known = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_.:-".contains(&b);
     let digits = text.bytes().filter(u8::is_ascii_digit).count();
-    let mut runs = text.split(['_', '.', ':', '-']);
+    let mut runs = text.split(SEPARATORS);
     (1..=MAX_CODE).contains(&text.len())
         && text.bytes().all(known)
         && digits <= MAX_DIGITS
         && runs.all(|run| run.len() <= MAX_RUN && !is_mixed(run))
+}
+
+/// `word`, `WORD` or `Word`, as people write; a value has its capitals anywhere.
+fn is_evenly_written(run: &str) -> bool {
+    let rest = run.get(1..).unwrap_or_default();
+    let small = |text: &str| !text.bytes().any(|b| b.is_ascii_uppercase());
+    let large = |text: &str| !text.bytes().any(|b| b.is_ascii_lowercase());
+    small(rest) || large(run)
 }
 
 /// Letters, digits and letters again: an identifier, and no word.

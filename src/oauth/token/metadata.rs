@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::crypto::unambiguous_json;
 use crate::egress::{Scheme, Url};
 use crate::name::HostPattern;
-use crate::oauth::provider::spec::Discovery;
+use crate::oauth::provider::spec::{ClientAuth, Discovery};
 use crate::oauth::provider::{Bound, Provider, QuerySecrets, TemplateError, Vars};
 
 /// The largest document, in bytes.
@@ -28,6 +28,9 @@ pub struct Endpoints {
     pub jwks_uri: Option<Url>,
     /// Where a device flow begins (RFC 8628).
     pub device_authorization: Option<Url>,
+    /// How clients prove themselves at the token endpoint, as far as we can; empty when it is not
+    /// said, which means by Basic.
+    pub client_auth: Vec<ClientAuth>,
     /// Whether every callback says who answered (RFC 9207), so that one that does not is refused.
     pub iss_parameter_supported: bool,
 }
@@ -114,8 +117,21 @@ pub fn read_metadata(
         userinfo: endpoint("userinfo_endpoint")?,
         jwks_uri: endpoint("jwks_uri")?,
         device_authorization: endpoint("device_authorization_endpoint")?,
+        client_auth: read_ways(&document),
         iss_parameter_supported: supported == Some(&Value::Bool(true)),
     })
+}
+
+fn read_ways(document: &Value) -> Vec<ClientAuth> {
+    let listed = document.get("token_endpoint_auth_methods_supported");
+    let listed = listed.and_then(Value::as_array).into_iter().flatten();
+    let known = listed.filter_map(|way| match way.as_str()? {
+        "client_secret_basic" => Some(ClientAuth::Basic),
+        "client_secret_post" => Some(ClientAuth::Post),
+        "none" => Some(ClientAuth::None),
+        _ => None,
+    });
+    known.collect()
 }
 
 fn read_endpoint(

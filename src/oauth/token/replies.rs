@@ -106,7 +106,7 @@ pub fn read_tokens(
     let under = root.get(whole).ok_or(ReplyError::NoToken)?;
     Ok(TokenReply {
         main: read_set(response, under, sent_at)?,
-        secondary: read_secondary(response, whole, root, sent_at)?,
+        secondary: read_secondary(response, whole, root, subject, sent_at)?,
         bound: bound.capture_token(provider, whole)?,
         kept: keep(response, whole),
         document,
@@ -118,6 +118,7 @@ fn read_secondary(
     response: &Response,
     whole: &Value,
     main: &Pointer,
+    subject: Subject,
     sent_at: Timestamp,
 ) -> Result<Vec<(String, Tokens)>, ReplyError> {
     let mut sets = Vec::new();
@@ -127,7 +128,7 @@ fn read_secondary(
                 sets.push((set.name.clone(), read_set(response, under, sent_at)?));
             }
             // A refresh answers for one set only.
-            _ if set.optional => {}
+            _ if set.optional || subject == Subject::Refresh => {}
             _ => return Err(ReplyError::NoToken),
         }
     }

@@ -196,6 +196,29 @@ fn t2_the_halves_of_basic_are_encoded_or_as_the_file_says_raw() {
 }
 
 #[test]
+fn t1_a_discovered_provider_is_met_in_a_way_that_it_knows() {
+    let ways = |id: &str, ways: &[ClientAuth]| {
+        let mut rig = Rig::shipped(id);
+        rig.endpoints.as_mut().unwrap().client_auth = ways.to_vec();
+        let received = code(&rig);
+        assert_eq!(received.places_of(SECRET), 1, "{id} {ways:?}");
+        received.basic.is_some()
+    };
+    assert!(ways("oidc", &[]));
+    assert!(ways("oidc", &[ClientAuth::Post, ClientAuth::Basic]));
+    assert!(
+        ways("oidc", &[ClientAuth::None]),
+        "a secret is there to be used"
+    );
+    assert!(!ways("oidc", &[ClientAuth::Post]));
+    assert!(!ways("oidc", &[ClientAuth::None, ClientAuth::Post]));
+    assert!(
+        ways("slack", &[ClientAuth::Post]),
+        "a file that is not discovered decides alone"
+    );
+}
+
+#[test]
 fn what_is_missing_is_said_and_nothing_is_sent() {
     let rig = Rig::shipped("google");
     let code = secret("C0DE");

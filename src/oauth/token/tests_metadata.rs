@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::tests_rig::Rig;
 use super::{MAX_METADATA, MetadataError, issuer_of, metadata_url, read_metadata};
 use crate::name::HostPattern;
-use crate::oauth::provider::spec::Discovery;
+use crate::oauth::provider::spec::{ClientAuth, Discovery};
 
 const ISSUER: &str = "https://login.example.com/tenant";
 
@@ -19,6 +19,7 @@ fn document() -> Value {
         "jwks_uri": "https://keys.example.net/keys",
         "device_authorization_endpoint": "https://api.example.com/device",
         "authorization_response_iss_parameter_supported": true,
+        "token_endpoint_auth_methods_supported": ["private_key_jwt", "client_secret_post", "none"],
         "claims_supported": ["sub"]
     })
 }
@@ -94,6 +95,7 @@ fn m1_endpoints_are_read_from_the_issuers_own_document() {
     };
     assert_eq!(found.issuer, ISSUER);
     assert!(found.iss_parameter_supported);
+    assert_eq!(found.client_auth, [ClientAuth::Post, ClientAuth::None]);
     for (url, expected) in [
         (found.authorization, "https://login.example.com/authorize"),
         (found.token, "https://api.example.com/token?tenant=1"),
@@ -106,6 +108,7 @@ fn m1_endpoints_are_read_from_the_issuers_own_document() {
     }
     let bare = read(&json!({"issuer": ISSUER, "userinfo_endpoint": null}), &[]).unwrap();
     assert_eq!((bare.token, bare.userinfo), (None, None));
+    assert!(bare.client_auth.is_empty());
     assert!(!bare.iss_parameter_supported);
 }
 

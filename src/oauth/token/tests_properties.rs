@@ -65,4 +65,13 @@ proptest! {
             prop_assert!(code.is_none_or(|code| code.as_str().len() <= 64));
         }
     }
+
+    #[test]
+    fn t10_no_random_token_is_kept_as_a_code(token in "[A-Za-z0-9_-]{32,80}|[0-9a-f]{32,64}|[A-Z2-7]{26,52}") {
+        let body = serde_json::json!({"error": token});
+        let reply = super::tests_rig::json(400, &body);
+        let told = super::Told::Reply { reply: &reply, subject: Subject::Refresh };
+        let provider = Rig::shipped("google").provider;
+        prop_assert_eq!(super::classify(&provider, told, now()).code, None);
+    }
 }

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::tests_rig::{Rig, json as answer, now, read, read_as, reply, shown, with};
-use super::{Document, ReplyError, missing_scopes};
+use super::tests_rig::{Rig, SAMPLE, json as answer, now, read, read_as, reply, shown, with};
+use super::{Document, ReplyError, Subject, missing_scopes, read_tokens};
 
 #[test]
 fn t6_an_error_pointer_wins_over_a_token() {
@@ -214,6 +214,16 @@ fn several_sets_of_tokens_are_told_apart() {
     assert!(read("slack", &none).unwrap().secondary.is_empty());
     let broken = with(&json!({"ok": true, "authed_user": {"access_token": "a\nb"}}));
     assert_eq!(read("slack", &broken).unwrap_err(), ReplyError::Token);
+}
+
+#[test]
+fn a_refresh_answers_for_one_set_only() {
+    let text = SAMPLE.to_owned()
+        + "[token]\nurl = \"https://a.example.com/token\"\n[token.response]\nsecondary = [{ name = \"user\", root = \"/user\" }]\n";
+    let (rig, reply) = (Rig::written(&text), answer(200, &with(&json!({}))));
+    let read = |subject| read_tokens(&rig.provider, &rig.bound, &reply, subject, now());
+    assert_eq!(read(Subject::Token).unwrap_err(), ReplyError::NoToken);
+    assert!(read(Subject::Refresh).unwrap().secondary.is_empty());
 }
 
 #[test]

@@ -9,6 +9,8 @@ use super::{
     NoReply, Reply, Revocation, Standing, Subject, Told, read_revocation, revoke_requests,
 };
 
+use crate::oauth::provider::spec::ClientAuth;
+
 /// The calls of a provider: step, fallback, and the request.
 fn calls(rig: &Rig, standing: Standing) -> Vec<(usize, bool, Received)> {
     let requests = revoke_requests(&rig.via(), &rig.held(), standing).unwrap();
@@ -67,6 +69,10 @@ fn v1_the_refresh_token_goes_first_and_says_what_it_is() {
     let public = calls(&Rig::shipped("oidc").public(), Standing::Last);
     assert_eq!(public[0].2.member("client_id"), Some(ID));
     assert_eq!(public[0].2.basic, None);
+    let mut posts = Rig::shipped("oidc");
+    posts.endpoints.as_mut().unwrap().client_auth = vec![ClientAuth::Post];
+    let first = calls(&posts, Standing::Last).remove(0).2;
+    assert_eq!((first.basic.is_none(), first.places_of(SECRET)), (true, 1));
     let mut unknown = Rig::shipped("oidc");
     unknown.endpoints.as_mut().unwrap().revocation = None;
     assert!(calls(&unknown, Standing::Last).is_empty());

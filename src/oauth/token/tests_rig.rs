@@ -120,6 +120,7 @@ pub(super) fn found() -> Endpoints {
         userinfo: url("userinfo"),
         jwks_uri: url("jwks"),
         device_authorization: url("device"),
+        client_auth: Vec::new(),
         iss_parameter_supported: true,
     }
 }
