@@ -54,7 +54,7 @@ pub struct TokenReply {
 }
 
 /// Why an answer gives no tokens. What that means for the connection is for
-/// [`classify`](super::classify) to say.
+/// [`classify`](fn@super::classify) to say.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReplyError {
     /// The status is none of success.

@@ -146,6 +146,27 @@ fn parameters_are_renamed_left_out_and_added_as_the_file_says() {
 }
 
 #[test]
+fn what_a_file_writes_stands_in_for_what_is_built_in() {
+    let received = code(&sample(
+        r#"[token]
+url = "https://a.example.com/token?version=2"
+headers = { Accept = "application/vnd.a+json", User-Agent = "other", X-Client = "{client_id}" }
+params = { grant_type = "urn:a:code", audience = "a b&c" }
+"#,
+    ));
+    assert_eq!(received.member("grant_type"), Some("urn:a:code"));
+    assert_eq!(received.member("audience"), Some("a b&c"));
+    assert_eq!(received.query, [("version".to_owned(), "2".to_owned())]);
+    assert_eq!(received.headers["accept"], "application/vnd.a+json");
+    assert_eq!(received.headers["x-client"], ID);
+    let agent = &received.headers["user-agent"];
+    assert!(
+        agent.starts_with("runtools-broker/"),
+        "it is always ours: {agent}"
+    );
+}
+
+#[test]
 fn members_are_written_as_form_object_or_query() {
     redeems(
         "notion",

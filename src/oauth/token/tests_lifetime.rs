@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::tests_rig::{Rig, json as answer, now, read, with};
+use super::tests_rig::{Rig, SAMPLE, json as answer, now, read, read_as, with};
 use super::{Subject, read_tokens};
 
 /// Seconds from the request to the end of the access token.
@@ -87,4 +87,27 @@ fn the_end_of_a_refresh_token_is_read_in_every_spelling() {
     // draft-ietf-oauth-refresh-token-expiration: the timeout never exceeds the authorization.
     let both = json!({"authorization_expires_in": 864_000, "refresh_token_timeout": 604_800});
     assert_eq!(end(both), Some(604_800));
+}
+
+#[test]
+fn r18_every_unit_is_counted_and_a_refresh_may_have_to_wait() {
+    let text = SAMPLE.to_owned()
+        + r#"[token]
+url = "https://a.example.com/token"
+[token.response]
+expires = [{ pointer = "/ms", unit = "ms" }, { pointer = "/epoch", unit = "epoch_ms" }]
+not_before_refresh = { pointer = "/earliest", unit = "epoch_s" }
+"#;
+    let rig = Rig::written(&text);
+    let tokens = |more: Value| read_as(&rig, &answer(200, &with(&more))).unwrap().main;
+    let left = |end: Option<crate::clock::Timestamp>| end.unwrap().millis_since(now());
+    assert_eq!(left(tokens(json!({"ms": 1500})).expires_at), 1500);
+    let epoch = json!({"epoch": 1_795_426_260_500_i64});
+    assert_eq!(left(tokens(epoch).expires_at), 60_500);
+    assert_eq!(tokens(json!({"expires_in": 60})).expires_at, None);
+    let waits = tokens(json!({"earliest": 1_795_426_290}));
+    assert_eq!(left(waits.not_before_refresh), 90_000);
+    let over = tokens(json!({"earliest": 1}));
+    assert_eq!(left(over.not_before_refresh), 0);
+    assert_eq!(tokens(json!({})).not_before_refresh, None);
 }

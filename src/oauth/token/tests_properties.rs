@@ -1,10 +1,11 @@
 //! Whatever a provider answers: nothing panics, and no token could break a header.
 
+use data_encoding::BASE64URL_NOPAD;
 use proptest::prelude::*;
 use serde_json::Value;
 
-use super::tests_rig::{Rig, now, read, read_as, shown};
-use super::{Reply, Subject};
+use super::tests_rig::{Rig, now, read, read_as, secret, shown};
+use super::{Expected, Proof, Reply, Subject, check_id_token};
 
 /// Any JSON, often with the members that matter.
 fn any_json() -> impl Strategy<Value = Value> {
@@ -73,5 +74,30 @@ proptest! {
         let told = super::Told::Reply { reply: &reply, subject: Subject::Refresh };
         let provider = Rig::shipped("google").provider;
         prop_assert_eq!(super::classify(&provider, told, now()).code, None);
+    }
+
+    #[test]
+    fn o1_no_text_panics_as_an_id_token(
+        header in any_json(),
+        claims in any_json(),
+        rest in prop_oneof!["[A-Za-z0-9_-]{0,20}", "\\PC{0,20}"],
+    ) {
+        let encode = |value: &Value| BASE64URL_NOPAD.encode(value.to_string().as_bytes());
+        let good = BASE64URL_NOPAD.encode(br#"{"alg":"ES256"}"#);
+        let expected = Expected {
+            issuer: "https://a.example",
+            client_id: "a",
+            nonce: None,
+            access_token: None,
+            now: now(),
+        };
+        for token in [
+            format!("{}.{}.{rest}", encode(&header), encode(&claims)),
+            format!("{good}.{}.{rest}", encode(&claims)),
+            rest.clone(),
+        ] {
+            let refused = check_id_token(&secret(&token), Proof::Direct, &expected);
+            prop_assert!(refused.is_err());
+        }
     }
 }

@@ -265,6 +265,53 @@ fn b12_scopes_are_read_as_text_or_list_and_what_is_missing_is_no_error() {
 }
 
 #[test]
+fn a_file_says_what_success_is_and_how_scopes_are_written() {
+    let file = |response: &str| {
+        let token = "[token]\nurl = \"https://a.example.com/token\"\n[token.response]\n";
+        Rig::written(&format!("{SAMPLE}{token}{response}\n"))
+    };
+    for (equals, good, bad) in [
+        ("\"ok\"", json!("ok"), json!("OK")),
+        ("1", json!(1), json!(2)),
+        ("0", json!(0), json!(false)),
+        ("false", json!(false), json!(true)),
+    ] {
+        let rig = file(&format!(
+            "success = {{ pointer = \"/s\", equals = {equals} }}"
+        ));
+        assert!(read_as(&rig, &answer(200, &with(&json!({"s": good})))).is_ok());
+        for bad in [bad, json!(null), json!([])] {
+            let error = read_as(&rig, &answer(200, &with(&json!({"s": bad})))).unwrap_err();
+            assert_eq!(error, ReplyError::Failure, "{equals} {bad}");
+        }
+    }
+    for (response, told, expected) in [
+        (
+            "scope_separator = \"|\"",
+            json!("a|b,c"),
+            Some(vec!["a", "b,c"]),
+        ),
+        (
+            "scope_form = \"string\"",
+            json!("a b"),
+            Some(vec!["a", "b"]),
+        ),
+        ("scope_form = \"string\"", json!(["a", "b"]), None),
+        (
+            "scope_form = \"array\"",
+            json!(["a", "b"]),
+            Some(vec!["a", "b"]),
+        ),
+        ("scope_form = \"array\"", json!("a b"), None),
+    ] {
+        let reply = answer(200, &with(&json!({"scope": told})));
+        let scopes = read_as(&file(response), &reply).unwrap().main.scopes;
+        let expected = expected.map(|all| all.into_iter().map(str::to_owned).collect());
+        assert_eq!(scopes, expected, "{response} {told}");
+    }
+}
+
+#[test]
 fn what_the_connection_needs_is_captured_or_the_answer_refused() {
     let salesforce = |url: Value| read("salesforce", &with(&json!({"instance_url": url})));
     let tokens = salesforce(json!("https://b.my.salesforce.com/")).unwrap();
