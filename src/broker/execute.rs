@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Map, Value};
 use tokio::time::error::Elapsed;
 
-use crate::audit::{Event, Outcome, Recorded, Target, TargetKind};
+use crate::audit::{Event, Outcome, Recorded};
 use crate::clock::Clock;
 use crate::egress::{Egress, EgressError, Phase, Private, Url, VerifiedPeer, check_method};
 use crate::name::{ActionName, FieldName, Host};
@@ -15,9 +15,10 @@ use crate::oauth::Accounts;
 use crate::policy::{ExecuteTool, Permit};
 use crate::tools::{Binding, Hub, RenderedRequest, Scheme, Tool};
 use crate::vault::Unsealed;
-use crate::wire::{self, Execution, FieldSource};
+use crate::wire::{self, Execution};
 
 use super::answer::{self, NoAnswer};
+use super::intent::describe;
 use super::lease::{self, Searchers};
 use super::resolve::{Filled, Filling, Resolution, resolve};
 use super::{Ask, BrokerError, place};
@@ -49,10 +50,10 @@ pub struct Call<'a> {
 }
 
 /// A call that was decided on, with a peer that proved itself; no value is open yet.
-struct Ready<'a> {
-    rendered: RenderedRequest,
+pub(super) struct Ready<'a> {
+    pub(super) rendered: RenderedRequest,
     binding: &'a Binding,
-    filled: BTreeMap<FieldName, Filled>,
+    pub(super) filled: BTreeMap<FieldName, Filled>,
     peer: VerifiedPeer,
     pick: Option<String>,
 }
@@ -371,40 +372,6 @@ fn placed(binding: &Binding, field: &FieldName) -> bool {
     use crate::tools::{BasicOther, Slot};
     let as_other = |slot: &Slot| matches!(slot, Slot::Basic { other: BasicOther::Field(other), .. } if other == field);
     binding.slots.contains_key(field) || binding.slots.values().flatten().any(as_other)
-}
-
-fn describe(mut event: Event, ready: &Ready<'_>) -> Event {
-    let rendered = &ready.rendered;
-    event = event.method(rendered.method.as_str()).allowed();
-    for (field, filled) in &ready.filled {
-        event = event.source(field.clone(), source_code(filled.source));
-        if let Filling::Secret(found) = &filled.filling {
-            let target = Target::new(TargetKind::Secret)
-                .id(found.id().bytes())
-                .name(&found.info().name)
-                .version(found.version());
-            event = event.target(target);
-        }
-        if let Filling::Token(lent) = &filled.filling {
-            let target = Target::new(TargetKind::Connection)
-                .id(lent.connection.id.bytes())
-                .name(&lent.connection.provider);
-            event = event.target(target);
-        }
-    }
-    event
-}
-
-const fn source_code(source: FieldSource) -> &'static str {
-    match source {
-        FieldSource::Request => "request",
-        FieldSource::Override => "override",
-        FieldSource::Stored => "stored",
-        FieldSource::UserSecret => "user_secret",
-        FieldSource::OrgSecret => "org_secret",
-        FieldSource::Connection => "connection",
-        FieldSource::Missing => "missing",
-    }
 }
 
 fn millis(started: Instant) -> u64 {

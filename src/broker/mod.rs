@@ -19,6 +19,7 @@ mod account;
 mod answer;
 mod error;
 mod execute;
+mod intent;
 mod lease;
 mod place;
 mod resolve;

@@ -26,6 +26,7 @@ mod oauth_clients;
 mod oauth_connections;
 mod oauth_flows;
 mod oauth_keeper;
+mod oauth_providers;
 mod openapi;
 mod operator;
 mod organizations;

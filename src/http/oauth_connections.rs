@@ -14,7 +14,7 @@ use crate::wire;
 
 use super::body::QueryString;
 use super::caller::Caller;
-use super::oauth_flows::owner_text;
+use super::oauth_providers::owner_text;
 use super::{ApiError, App, reply, request};
 
 /// Which connections.

@@ -10,7 +10,8 @@ use utoipa_axum::routes;
 
 use super::{
     ApiError, App, api_keys, audit, custom_tools, layers, oauth_clients, oauth_connections,
-    oauth_flows, openapi, operator, organizations, secret_versions, secrets, system, tools,
+    oauth_flows, oauth_providers, openapi, operator, organizations, secret_versions, secrets,
+    system, tools,
 };
 
 fn table() -> OpenApiRouter<App> {
@@ -50,7 +51,7 @@ fn table() -> OpenApiRouter<App> {
         .routes(routes!(custom_tools::write_custom))
         .routes(routes!(custom_tools::delete_custom))
         .routes(routes!(custom_tools::set_visibility))
-        .routes(routes!(oauth_flows::providers))
+        .routes(routes!(oauth_providers::providers))
         .routes(routes!(oauth_flows::start))
         .routes(routes!(oauth_flows::flow, oauth_flows::cancel))
         .routes(routes!(oauth_flows::finish))

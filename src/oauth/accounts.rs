@@ -29,6 +29,8 @@ pub trait Meter: Send + Sync + fmt::Debug {
     fn waited(&self, took: Duration);
     /// A refresh token was spent and its successor never arrived.
     fn rotation_lost(&self);
+    /// So many token hosts are left alone now, because they do not answer.
+    fn breakers_open(&self, hosts: usize);
     /// A step of a flow, or a revocation, ended so.
     fn flow(&self, step: &'static str, outcome: &'static str);
 }

@@ -28,6 +28,8 @@ mod refresh;
 #[cfg(test)]
 mod tests_adopt;
 #[cfg(test)]
+mod tests_issuer;
+#[cfg(test)]
 mod tests_rig;
 pub mod token;
 mod tokens;
@@ -35,7 +37,7 @@ mod tokens;
 pub use accounts::{Accounts, AccountsParts, Meter, Point, Stops};
 pub use adopt::{AdoptFault, Adopted, Grant};
 pub use choose::{Pick, Seen, Standing};
+pub use connection::{Revocation, Upstream};
 pub use discovery::DiscoveryFault;
 pub use outbound::{DEADLINE, Outbound, Silence};
-pub use outbox::{Revocation, Upstream};
 pub use refresh::{AccessFault, Lent, Pass};

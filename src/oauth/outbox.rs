@@ -5,11 +5,9 @@
 //! whatever came of it. Tokens that we got and did not keep (a connection was forgotten while it was
 //! being refreshed, R17; an account could not be told, B14) go the same way.
 
-use serde::{Deserialize, Serialize};
-
 use super::accounts::Accounts;
 use super::client;
-use super::connection::{Connection, Kept, Roster, TokenInfo, places};
+use super::connection::{Connection, Kept, Revocation, Roster, TokenInfo, Upstream, places};
 use super::outbound::Silence;
 use super::refresh::NoTurn;
 use super::token::{
@@ -29,50 +27,6 @@ const TRIED: i64 = 24 * 60 * 60_000;
 
 /// The first wait between two tries, in milliseconds; it doubles.
 const WAIT: i64 = 60_000;
-
-/// Tokens that are to be revoked: those that stand at the places of a connection that is gone.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Revocation {
-    /// The connection's id, which is this one's as well.
-    pub id: ConnectionId,
-    /// What the connection was.
-    pub connection: Connection,
-    /// Whether it was the last of its account by this client.
-    pub last: bool,
-    /// When it was forgotten.
-    pub created: Timestamp,
-    /// How often it was tried.
-    pub tries: u32,
-    /// Not before.
-    pub next: Timestamp,
-}
-
-/// What became of a revocation upstream (V3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Upstream {
-    /// The provider says that the tokens are dead.
-    Revoked,
-    /// It offers no way to revoke them.
-    Unsupported,
-    /// It could not be reached, and is tried again for a day.
-    Pending,
-    /// It refused.
-    Failed,
-}
-
-impl Upstream {
-    /// A stable word.
-    #[must_use]
-    pub const fn code(self) -> &'static str {
-        match self {
-            Self::Revoked => "revoked",
-            Self::Unsupported => "unsupported",
-            Self::Pending => "pending",
-            Self::Failed => "failed",
-        }
-    }
-}
 
 /// How one round of requests ended.
 enum Round {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
@@ -24,6 +25,7 @@ pub(super) struct OauthSeries {
     left_seconds: Histogram,
     wait_seconds: Histogram,
     rotation_lost: Counter,
+    breakers_open: Gauge,
     flows: Family<[(&'static str, &'static str); 2], Counter>,
 }
 
@@ -35,6 +37,7 @@ impl OauthSeries {
             left_seconds: Histogram::new(LEFT),
             wait_seconds: Histogram::new(WAITS),
             rotation_lost: Counter::default(),
+            breakers_open: Gauge::default(),
             flows: Family::default(),
         };
         registry.register(
@@ -61,6 +64,11 @@ impl OauthSeries {
             "oauth_rotation_lost",
             "Refresh tokens that were spent without their successor arriving",
             series.rotation_lost.clone(),
+        );
+        registry.register(
+            "oauth_breakers_open",
+            "Token hosts that are left alone, because they do not answer",
+            series.breakers_open.clone(),
         );
         registry.register(
             "oauth_steps",
@@ -91,6 +99,11 @@ impl crate::oauth::Meter for Metrics {
 
     fn rotation_lost(&self) {
         self.oauth.rotation_lost.inc();
+    }
+
+    fn breakers_open(&self, hosts: usize) {
+        let hosts = i64::try_from(hosts).unwrap_or(i64::MAX);
+        self.oauth.breakers_open.set(hosts);
     }
 
     fn flow(&self, step: &'static str, outcome: &'static str) {

@@ -5,6 +5,7 @@
 //! remembers which client made it, because only that client can refresh it: so the credentials of a
 //! client that was replaced stay until the last connection that it made is gone.
 
+mod choice;
 mod shelf;
 #[cfg(test)]
 mod tests;
@@ -15,7 +16,8 @@ use crate::clock::Timestamp;
 use crate::name::ProviderId;
 use crate::secret::Secret;
 
-pub use shelf::{ClientError, ClientShelf, NewClient, NewSecret, chosen, reopen};
+pub use choice::{ClientError, NewClient, NewSecret, chosen, reopen};
+pub use shelf::ClientShelf;
 
 /// Whose a client is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -4,9 +4,11 @@
 
 pub(in crate::oauth) mod places;
 mod record;
+mod revocation;
 mod roster;
 
 pub use record::{
     Account, Attempt, Connection, Failure, Health, MAIN, Revoked, Subject, TokenInfo, TokenState,
 };
+pub use revocation::{Revocation, Upstream};
 pub use roster::{Kept, Roster, SetKey};

@@ -12,11 +12,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::places;
 use super::record::{Connection, TokenState};
+use super::revocation::Revocation;
 use crate::crypto::{Digest, Owner, Record, sha256};
 use crate::id::{ConnectionId, OrgId, UserId};
 use crate::name::ProviderId;
 use crate::oauth::client::ClientRef;
-use crate::oauth::outbox::Revocation;
 use crate::store::StoreKey;
 use crate::vault::{OrgKeys, Unsealed, VaultError};
 

@@ -75,7 +75,7 @@ impl Flights {
     }
 
     /// How many are under way.
-    #[must_use]
+    #[cfg(test)]
     pub(in crate::oauth) fn count(&self) -> usize {
         lock(&self.0).len()
     }

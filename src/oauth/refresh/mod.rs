@@ -30,6 +30,7 @@ mod flight;
 mod pace;
 mod plan;
 mod schedule;
+mod success;
 #[cfg(test)]
 mod tests_crash;
 #[cfg(test)]

@@ -55,6 +55,7 @@ impl Accounts {
         for id in revocations {
             self.revoke(vault, id).await?;
         }
+        self.meter.breakers_open(self.paces.open_breakers(now));
         let regular = regular(vault.random())?;
         let next = soonest.map_or(regular, |at| at.millis_since(now).clamp(SOON, regular));
         Ok(Pass {
