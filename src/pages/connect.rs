@@ -50,7 +50,7 @@ fn ask(
         again: false,
     };
     let leave = Leave {
-        form_to: Some(invitation.origin.clone()),
+        form_to: invitation.ways.clone(),
         script: None,
         opener: invitation.popup,
     };

@@ -13,8 +13,9 @@ use crate::crypto::sha256;
 /// What a page may do besides being read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Leave {
-    /// It may send its form, and be sent on: to https, and to this origin where it is plain http.
-    pub form_to: Option<String>,
+    /// It may send its form, and be sent on: to https, and to those of these origins that are plain
+    /// http. Without any it has no form.
+    pub form_to: Vec<String>,
     /// It may run this script.
     pub script: Option<&'static str>,
     /// It may know the window that opened it.
@@ -36,13 +37,14 @@ fn policy(leave: &Leave) -> String {
     let script = leave
         .script
         .map(|script| format!("script-src {}; ", hash(script)));
-    // Chromium asks the policy about every redirect that follows a form: a provider's own hops
-    // between its hosts are https, and not known beforehand.
-    let form = match &leave.form_to {
-        Some(origin) if origin.starts_with("http:") => format!("'self' https: {origin}"),
-        Some(_) => "'self' https:".to_owned(),
-        None => "'none'".to_owned(),
-    };
+    // Chromium asks the policy about every redirect that follows a form, until somebody clicks: a
+    // provider's own hops between its hosts are https, and not known beforehand; a provider that asks
+    // nothing leads straight on to whoever is told.
+    let mut form = "'none'".to_owned();
+    if !leave.form_to.is_empty() {
+        let plain = leave.form_to.iter().filter(|to| to.starts_with("http:"));
+        form = plain.fold("'self' https:".to_owned(), |all, to| format!("{all} {to}"));
+    }
     format!(
         "default-src 'none'; style-src {}; {}img-src data:; form-action {form}; \
          frame-ancestors 'none'; base-uri 'none'",
@@ -123,15 +125,14 @@ mod tests {
         }
         assert!(!strict.contains("script-src"));
         assert!(!strict.contains("unsafe"));
-        let form = |to: &str| {
+        let form = |to: &[&str]| {
             policy(&Leave {
-                form_to: Some(to.to_owned()),
+                form_to: to.iter().map(|to| (*to).to_owned()).collect(),
                 ..Leave::default()
             })
         };
-        assert!(form("https://a.example").contains("form-action 'self' https:;"));
-        assert!(
-            form("http://127.0.0.1:9").contains("form-action 'self' https: http://127.0.0.1:9;")
-        );
+        assert!(form(&["https://a.example"]).contains("form-action 'self' https:;"));
+        let both = form(&["https://a.example", "http://127.0.0.1:49152"]);
+        assert!(both.contains("form-action 'self' https: http://127.0.0.1:49152;"));
     }
 }

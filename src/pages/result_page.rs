@@ -49,7 +49,7 @@ fn ending(home: Option<&Home>, error: Option<&str>) -> (Markup, Leave) {
         return (html! {}, Leave::default());
     };
     let leave = Leave {
-        form_to: None,
+        form_to: Vec::new(),
         script: home.popup.then_some(TELL),
         opener: home.popup,
     };

@@ -4,7 +4,7 @@ use http::{Method, StatusCode};
 
 use super::tests_rig::{Browser, Rig};
 use crate::oauth::flow::tests_rig::{GIT, MAIL, URL, ask, loopback};
-use crate::oauth::flow::{Failure, PublicUrl, ReturnTo, Tell};
+use crate::oauth::flow::{Failure, FlowId, PublicUrl, ReturnTo, Tell};
 
 #[tokio::test]
 async fn x1_a_link_that_is_none_any_more_looks_like_one_that_never_was() {
@@ -333,6 +333,24 @@ async fn b8_every_page_keeps_to_itself() {
             assert!(!page.body.contains(elsewhere), "{path} {elsewhere}");
         }
     }
+}
+
+/// Chromium asks the form's policy about every hop of a provider that asks nothing.
+#[tokio::test]
+async fn a_page_may_lead_on_to_whoever_is_told_in_the_end() {
+    let rig = Rig::new();
+    let (program, code) = (rig.begin(GIT, loopback()), rig.begin(GIT, Tell::Code));
+    let mut policy = async |flow: FlowId| {
+        let page = rig.browser().get(&format!("/connect/{flow}")).await;
+        page.header("content-security-policy").to_owned()
+    };
+    let program = policy(program.flow).await;
+    assert!(program.contains("form-action 'self' https: http://127.0.0.1:49152;"));
+    assert!(
+        policy(code.flow)
+            .await
+            .contains("form-action 'self' https:;")
+    );
 }
 
 #[tokio::test]

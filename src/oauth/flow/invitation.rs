@@ -16,8 +16,9 @@ pub struct Invitation {
     pub provider: String,
     /// The host of the provider's page.
     pub host: String,
-    /// The origin of the provider's page.
-    pub origin: String,
+    /// The origins that the browser is sent to once somebody agrees: the provider's, and that of
+    /// whoever is told in the end.
+    pub ways: Vec<String>,
     /// What the user is called whom the account will be attached to.
     pub user: String,
     /// What the organisation is called.
@@ -54,7 +55,10 @@ impl Invitation {
         Self {
             provider: one_line(&spec.display_name, NAME),
             host: flow.door.host.clone(),
-            origin: flow.door.origin.clone(),
+            ways: [flow.door.origin.clone()]
+                .into_iter()
+                .chain(ask.tell.origin())
+                .collect(),
             user: one_line(&ask.user_name, NAME),
             org: one_line(&ask.org_name, NAME),
             scopes: scopes.map(|scope| line(&ask.provider, scope)).collect(),

@@ -77,6 +77,15 @@ impl Tell {
         }
     }
 
+    /// The origin where the browser goes, when it goes anywhere.
+    pub(super) fn origin(&self) -> Option<String> {
+        match self {
+            Self::Loopback(LoopbackTarget { port, .. }) => Some(format!("http://127.0.0.1:{port}")),
+            Self::Return { to, .. } => Some(to.origin().to_owned()),
+            Self::Code => None,
+        }
+    }
+
     /// Whether the page is a window that another one opened.
     #[must_use]
     pub const fn is_popup(&self) -> bool {
