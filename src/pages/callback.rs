@@ -36,7 +36,7 @@ pub(super) async fn arrive(
     taken.unwrap_or_else(|refusal| refusal.page(state.book.public_url()))
 }
 
-/// Sends an answer that came as a form of another site's (response mode form_post) once more, as a
+/// Sends an answer that came as a form of another site's (response mode `form_post`) once more, as a
 /// navigation: only those carry our cookies.
 pub(super) async fn bounce(
     State(state): State<PagesState>,
@@ -122,7 +122,7 @@ async fn settle(state: &PagesState, pending: PendingFlow) -> Result<Response, Re
             let result = state.book.public_url().result(pending.flow());
             let state = state.clone();
             let work = tokio::spawn(async move {
-                complete(&state.book, pending, &*state.redeemer, &*state.clock).await
+                complete(&state.book, *pending, &*state.redeemer, &*state.clock).await
             });
             if tokio::time::timeout(PATIENCE, work).await.is_err() {
                 tracing::info!("a browser was sent on before its flow was done");

@@ -42,76 +42,77 @@ struct Words {
 
 impl Refusal {
     fn words(self) -> Words {
-        let (status, code, title, why, next) = match self {
-            Self::Unknown => (
-                StatusCode::NOT_FOUND,
-                "flow_unknown",
-                "This link does not work any more",
-                "A link to connect an account works once, for ten minutes, in the browser that \
-                 opened it first. This one was used, has run out, or never existed.",
-                "Start again where you came from: in the terminal with runtools oauth connect, or \
-                 in your dashboard.",
-            ),
-            Self::WrongBrowser => (
-                StatusCode::FORBIDDEN,
-                "wrong_browser",
-                "Open it in the browser where you started",
-                "The account's provider answered, but this browser did not ask. So that nobody can \
-                 attach an account for you, the answer counts only in the browser that agreed.",
-                "Go back to that browser and finish there. If you did not start this, close this \
-                 page: nothing has been connected.",
-            ),
-            Self::Form => (
-                StatusCode::FORBIDDEN,
-                "form_expired",
-                "This page was open too long",
-                "The form did not come from a page that this broker showed to this browser just \
-                 now. Cookies may be switched off.",
-                "Open the link again, and continue from there.",
-            ),
-            Self::Callback => (
-                StatusCode::BAD_REQUEST,
-                "bad_callback",
-                "The answer cannot be read",
-                "What came back from the provider is too long, says something twice, or carries \
-                 what was not asked for. It was not used.",
-                "Open the link again, or start anew. If it stays so, tell whoever runs this broker.",
-            ),
-            Self::Method => (
-                StatusCode::METHOD_NOT_ALLOWED,
-                "method_not_allowed",
-                "This address is opened by a browser",
-                "It takes a provider's answer, and nothing else.",
-                "Start in the terminal with runtools oauth connect, or in your dashboard.",
-            ),
-            Self::Ahead => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "loaded_ahead",
-                "This page is not loaded ahead",
-                "The browser asked for it before you did, and an answer counts once.",
-                "Reload the page.",
-            ),
-            Self::Sealed => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "sealed",
-                "The vault is sealed",
-                "Nothing can be stored until the operator opens it.",
-                "Ask whoever runs this broker to unseal it, then continue on this page.",
-            ),
-            Self::Internal => (
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "internal_error",
-                "The broker could not go on",
-                "Something failed on our side. Nothing has been connected.",
-                "Try again; if it stays so, tell whoever runs this broker.",
-            ),
-        };
-        Words {
-            status,
-            code,
-            title,
-            why,
-            next,
+        match self {
+            Self::Unknown => Words {
+                status: StatusCode::NOT_FOUND,
+                code: "flow_unknown",
+                title: "This link does not work any more",
+                why: "A link to connect an account works once, for ten minutes, in the browser that \
+                      agreed to it. This one was used, has run out, or never existed.",
+                next: "Start again where you came from: in the terminal with runtools oauth connect, \
+                       or in your dashboard.",
+            },
+            Self::WrongBrowser => Words {
+                status: StatusCode::FORBIDDEN,
+                code: "wrong_browser",
+                title: "Open it in the browser where you started",
+                why: "The account's provider answered, but this browser did not ask. So that nobody \
+                      can attach an account for you, the answer counts only in the browser that agreed.",
+                next: "Go back to that browser and finish there. If you did not start this, close \
+                       this page: nothing has been connected.",
+            },
+            Self::Form => Words {
+                status: StatusCode::FORBIDDEN,
+                code: "form_expired",
+                title: "This page was open too long",
+                why: "The form did not come from a page that this broker showed to this browser just \
+                      now. Cookies may be switched off.",
+                next: "Open the link again, and continue from there.",
+            },
+            Self::Callback => Words {
+                status: StatusCode::BAD_REQUEST,
+                code: "bad_callback",
+                title: "The answer cannot be read",
+                why: "What came back from the provider is too long, says something twice, or carries \
+                      what was not asked for. It was not used.",
+                next: "Open the link again, or start anew. If it stays so, tell whoever runs this \
+                       broker.",
+            },
+            Self::Method | Self::Ahead | Self::Sealed | Self::Internal => self.later_words(),
+        }
+    }
+
+    /// Those that have nothing to do with the person.
+    fn later_words(self) -> Words {
+        match self {
+            Self::Method => Words {
+                status: StatusCode::METHOD_NOT_ALLOWED,
+                code: "method_not_allowed",
+                title: "This address is opened by a browser",
+                why: "It takes a provider's answer, and nothing else.",
+                next: "Start in the terminal with runtools oauth connect, or in your dashboard.",
+            },
+            Self::Ahead => Words {
+                status: StatusCode::SERVICE_UNAVAILABLE,
+                code: "loaded_ahead",
+                title: "This page is not loaded ahead",
+                why: "The browser asked for it before you did, and an answer counts once.",
+                next: "Reload the page.",
+            },
+            Self::Sealed => Words {
+                status: StatusCode::SERVICE_UNAVAILABLE,
+                code: "sealed",
+                title: "The vault is sealed",
+                why: "Nothing can be stored until the operator opens it.",
+                next: "Ask whoever runs this broker to unseal it, then continue on this page.",
+            },
+            _ => Words {
+                status: StatusCode::INTERNAL_SERVER_ERROR,
+                code: "internal_error",
+                title: "The broker could not go on",
+                why: "Something failed on our side. Nothing has been connected.",
+                next: "Try again; if it stays so, tell whoever runs this broker.",
+            },
         }
     }
 

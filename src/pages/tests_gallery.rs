@@ -114,44 +114,20 @@ fn connected(renewed: bool, missing: &[&str]) -> Standing {
     })
 }
 
-async fn all() -> BTreeMap<String, String> {
-    let url = PublicUrl::parse(URL).unwrap();
-    let mut pages = BTreeMap::new();
-    let mut add = |name: &str, html: String| pages.insert(name.to_owned(), html);
+/// Names as long as they get.
+fn long() -> Invitation {
     let mut long = github();
     long.purpose = FlowPurpose::Reconnect(ConnectionId::from_bytes([9; 16]));
-    long.user =
-        "Maximiliane-Alexandra von Hohenstein-Wackernagel (maximiliane@example.com)".to_owned();
+    long.user = "Maximiliane-Alexandra von Hohenstein-Wackernagel (max@example.com)".to_owned();
     long.org = "Gesellschaft für angewandte Verlässlichkeit und Nachtruhe".to_owned();
     long.scopes.push(ScopeLine {
         scope: "https://www.googleapis.com/auth/calendar.events.readonly.and.more".to_owned(),
         label: None,
     });
-    add("connect", question(&github(), None).await);
-    add("connect-again-long", question(&long, None).await);
-    add(
-        "connect-shop",
-        question(&invitation(SHOP, loopback()), None).await,
-    );
-    add(
-        "connect-code",
-        question(&invitation(GIT, Tell::Code), None).await,
-    );
-    add(
-        "connect-code-wrong",
-        question(&invitation(GIT, Tell::Code), Some(1)).await,
-    );
-    let result = async |view: &ResultView| text(result_page(view, &url)).await;
-    add(
-        "result-connected",
-        result(&view(connected(false, &[]))).await,
-    );
-    add(
-        "result-limited",
-        result(&view(connected(true, &["repo", "workflow"]))).await,
-    );
-    add("result-away", result(&view(Standing::Away)).await);
-    add("result-working", result(&view(Standing::Working)).await);
+    long
+}
+
+fn popup() -> ResultView {
     let mut popup = view(connected(false, &[]));
     popup.home = Some(Home {
         origin: URL.to_owned(),
@@ -160,23 +136,51 @@ async fn all() -> BTreeMap<String, String> {
         flow: Rig::new().begin(GIT, loopback()).flow,
         ticket: None,
     });
-    add("result-popup", result(&popup).await);
+    popup
+}
+
+async fn all() -> BTreeMap<String, String> {
+    let url = PublicUrl::parse(URL).unwrap();
+    let mut pages = BTreeMap::new();
+    let mut add = |name: &str, html: String| pages.insert(name.to_owned(), html);
+    let code = invitation(GIT, Tell::Code);
+    let shop = invitation(SHOP, loopback());
+    add("connect", question(&github(), None).await);
+    add("connect-again-long", question(&long(), None).await);
+    add("connect-shop", question(&shop, None).await);
+    add("connect-code", question(&code, None).await);
+    add("connect-code-wrong", question(&code, Some(1)).await);
+    let limited = view(connected(true, &["repo", "workflow"]));
+    for (name, view) in [
+        ("connected", view(connected(false, &[]))),
+        ("limited", limited),
+        ("away", view(Standing::Away)),
+        ("working", view(Standing::Working)),
+        ("popup", popup()),
+    ] {
+        add(
+            &format!("result-{name}"),
+            text(result_page(&view, &url)).await,
+        );
+    }
     for failure in FAILURES {
         let mut view = view(Standing::Over(Outcome::Failed(failure)));
-        view.said =
-            (failure == Failure::Denied).then(|| "The user has denied your request.".to_owned());
-        add(&format!("failed-{}", failure.code()), result(&view).await);
+        let said = "The user has denied your request.".to_owned();
+        view.said = (failure == Failure::Denied).then_some(said);
+        let html = text(result_page(&view, &url)).await;
+        add(&format!("failed-{}", failure.code()), html);
     }
-    for (name, refusal) in [
-        ("unknown", Refusal::Unknown),
-        ("wrong-browser", Refusal::WrongBrowser),
-        ("form", Refusal::Form),
-        ("callback", Refusal::Callback),
-        ("method", Refusal::Method),
-        ("ahead", Refusal::Ahead),
-        ("sealed", Refusal::Sealed),
-        ("internal", Refusal::Internal),
+    for refusal in [
+        Refusal::Unknown,
+        Refusal::WrongBrowser,
+        Refusal::Form,
+        Refusal::Callback,
+        Refusal::Method,
+        Refusal::Ahead,
+        Refusal::Sealed,
+        Refusal::Internal,
     ] {
+        let name = format!("{refusal:?}").to_lowercase();
         add(&format!("refused-{name}"), text(refusal.page(&url)).await);
     }
     pages

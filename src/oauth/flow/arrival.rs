@@ -64,7 +64,7 @@ pub enum Arrival {
     /// It waits for whoever began; the browser goes there with a ticket.
     Onward(String),
     /// It is redeemed now, because the browser has shown the code from the terminal.
-    Redeem(PendingFlow),
+    Redeem(Box<PendingFlow>),
 }
 
 impl FlowBook {
@@ -155,7 +155,7 @@ impl FlowBook {
     #[must_use]
     pub fn arrive(&self, pending: PendingFlow, now: Timestamp) -> Arrival {
         if matches!(pending.tell(), Tell::Code) {
-            return Arrival::Redeem(pending);
+            return Arrival::Redeem(Box::new(pending));
         }
         self.with(now, |inner| {
             let (flow, key) = (pending.flow, pending.key());

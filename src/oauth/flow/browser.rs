@@ -267,16 +267,15 @@ impl Inner {
         let flow = self.open_to(id, cookies, now).ok_or(ConfirmFault::Gone)?;
         // A browser that left once has shown that it knows the code.
         let known = matches!(flow.stage, Stage::Away(_));
-        if let Some(check) = flow.code.as_mut().filter(|_| !known) {
-            if let Try::Wrong(left) = check.attempt(typed.unwrap_or_default()) {
-                if left == 0 {
-                    flow.fail(Failure::Tries, now);
-                    let facts = flow.ask.facts(flow.id);
-                    return Err(ConfirmFault::TooManyTries(Box::new(facts)));
-                }
-                return Err(ConfirmFault::WrongCode { left });
+        let check = flow.code.as_mut().filter(|_| !known);
+        match check.map(|check| check.attempt(typed.unwrap_or_default())) {
+            None | Some(Try::Right) => Ok(flow),
+            Some(Try::Wrong(0)) => {
+                flow.fail(Failure::Tries, now);
+                let facts = flow.ask.facts(flow.id);
+                Err(ConfirmFault::TooManyTries(Box::new(facts)))
             }
+            Some(Try::Wrong(left)) => Err(ConfirmFault::WrongCode { left }),
         }
-        Ok(flow)
     }
 }

@@ -20,6 +20,8 @@ mod book;
 mod browser;
 mod code;
 mod cookies;
+mod device;
+mod device_book;
 mod invitation;
 mod outcome;
 mod pending;
@@ -37,6 +39,8 @@ mod tests_arrival;
 #[cfg(test)]
 mod tests_begin;
 #[cfg(test)]
+mod tests_device;
+#[cfg(test)]
 pub(crate) mod tests_rig;
 #[cfg(test)]
 mod tests_signed;
@@ -49,6 +53,8 @@ pub use ask::{FlowAsk, FlowFacts, FlowFault, FlowPurpose, Found, Started};
 pub use book::{FinishFault, FlowBook};
 pub use browser::{ConfirmFault, Departure, Home, ResultView, Standing};
 pub use cookies::{FlowCookies, prefix as cookie_prefix, set_cookie};
+pub use device::{DeviceAnswer, DeviceAsk, DeviceShown, DeviceStatus, DeviceTurn, DeviceView};
+pub use device_book::{DeviceBook, DeviceFault, Turn};
 pub use invitation::{Invitation, ScopeLine};
 pub use outcome::{Failure, Outcome};
 pub use pending::{PendingFlow, SignedFlow};

@@ -108,7 +108,7 @@ impl Failure {
         }
     }
 
-    /// What an error callback says (RFC 6749 section 4.1.2.1, OpenID Connect Core 3.1.2.6, RFC 8707,
+    /// What an error callback says (RFC 6749 section 4.1.2.1, `OpenID` Connect Core 3.1.2.6, RFC 8707,
     /// and what well-known providers say in their place). The text itself goes nowhere (B7).
     pub(super) fn of_error(error: &str) -> Self {
         match error {

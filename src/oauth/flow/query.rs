@@ -132,7 +132,7 @@ mod tests {
             ),
             (String::new(), None),
         ] {
-            assert_eq!(fault(&raw), expected, "{}", &raw[..raw.len().min(40)]);
+            assert_eq!(fault(&raw), expected, "{raw:.40}");
         }
     }
 

@@ -1,0 +1,209 @@
+//! The book of device attempts.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::FlowKey;
+use super::device::{
+    Asking, Attempt, DeviceAnswer, DeviceAsk, DeviceShown, DeviceStage, DeviceTurn, DeviceView,
+};
+use super::outcome::{Failure, Outcome};
+use super::shelf::{Full, Kept, Shelf};
+use super::unguessable::{Token, What, digest};
+use crate::clock::Timestamp;
+use crate::crypto::{CryptoError, Random};
+use crate::id::{OrgId, UserId};
+
+/// The longest that somebody is waited for, in seconds, where the provider's file does not say less.
+const LONGEST_S: i64 = 1_800;
+
+/// The attempts that are under way. `G` is what the provider gave to ask with: a device code, or
+/// whatever its file calls the handle.
+#[derive(Debug)]
+pub struct DeviceBook<G>(Mutex<Shelf<Attempt<G>>>);
+
+impl<G> Default for DeviceBook<G> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+/// Why no attempt was begun.
+#[derive(Debug, thiserror::Error)]
+pub enum DeviceFault {
+    /// Too many are under way.
+    #[error("too many accounts are being connected at this moment")]
+    Full,
+    /// No random bytes.
+    #[error(transparent)]
+    Crypto(#[from] CryptoError),
+}
+
+/// What an ask for the outcome leads to.
+#[derive(Debug)]
+pub enum Turn<G> {
+    /// The provider may be asked now.
+    Ask(DeviceTurn<G>),
+    /// It may not: this is what is known.
+    Stored(DeviceView),
+}
+
+impl<G> DeviceBook<G> {
+    /// An empty book.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    pub(super) fn with<R>(
+        &self,
+        now: Timestamp,
+        look: impl FnOnce(&mut Shelf<Attempt<G>>) -> R,
+    ) -> R {
+        let mut shelf = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        shelf.sweep(now);
+        look(&mut shelf)
+    }
+
+    /// Begins to wait. Answers the token by which the one who began asks: it is not the provider's
+    /// handle, which leaves this process to the provider only.
+    ///
+    /// # Errors
+    /// [`DeviceFault`].
+    pub fn start(
+        &self,
+        ask: DeviceAsk,
+        mut shown: DeviceShown,
+        grant: G,
+        now: Timestamp,
+        random: &dyn Random,
+    ) -> Result<String, DeviceFault> {
+        let device = ask.provider.spec().device.as_ref();
+        let most = device.and_then(|device| device.max_wait_s).map(i64::from);
+        let most = most.unwrap_or(LONGEST_S).min(LONGEST_S);
+        shown.expires_at = shown.expires_at.min(now.plus_seconds(most));
+        shown.interval_s = shown.interval_s.max(1);
+        let token = Token::new(random)?;
+        let attempt = Attempt {
+            ask: Arc::new(ask),
+            stage: DeviceStage::Asking(Asking::new(grant, &shown, now)),
+            until: shown.expires_at,
+            shown,
+        };
+        let key = token.digest(What::Attempt);
+        let put = self.with(now, |shelf| shelf.put(key, attempt, now));
+        put.map_err(|Full| DeviceFault::Full)?;
+        Ok(token.text().to_owned())
+    }
+
+    /// Where an attempt of this user stands. None when there is none, when it is somebody else's, or
+    /// when the broker was restarted since.
+    #[must_use]
+    pub fn view(
+        &self,
+        org: OrgId,
+        user: UserId,
+        attempt: &str,
+        now: Timestamp,
+    ) -> Option<DeviceView> {
+        let key = digest(What::Attempt, attempt);
+        self.with(now, |shelf| {
+            let found = shelf.get(&key)?;
+            is_of(found, org, user).then(|| found.view(now))
+        })
+    }
+
+    /// The right to ask for this user's attempt, or what is known when it was asked a moment ago:
+    /// whoever asks us more often than the provider allows is heard by us alone (D1).
+    #[must_use]
+    pub fn turn(&self, org: OrgId, user: UserId, attempt: &str, now: Timestamp) -> Option<Turn<G>> {
+        let key = digest(What::Attempt, attempt);
+        self.with(now, |shelf| {
+            let found = shelf.get_mut(&key)?;
+            if !is_of(found, org, user) {
+                return None;
+            }
+            let turn = found.take_turn(FlowKey(key), now).map(Turn::Ask);
+            Some(turn.unwrap_or_else(|| Turn::Stored(found.view(now))))
+        })
+    }
+
+    /// The rights to ask for all attempts whose time has come, the longest due first.
+    pub fn due(&self, most: usize, now: Timestamp) -> Vec<DeviceTurn<G>> {
+        self.with(now, |shelf| {
+            let all = shelf.iter_mut();
+            let mut due: Vec<_> = all
+                .filter_map(|(key, attempt)| Some((attempt.due_at(now)?, *key)))
+                .collect();
+            due.sort_unstable();
+            let due = due.into_iter().take(most);
+            due.filter_map(|(_, key)| shelf.get_mut(&key)?.take_turn(FlowKey(key), now))
+                .collect()
+        })
+    }
+
+    /// Notes what the provider answered, other than yes. None when the attempt is forgotten.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a right to ask is used up by the answer"
+    )]
+    pub fn answered(
+        &self,
+        turn: DeviceTurn<G>,
+        answer: DeviceAnswer,
+        now: Timestamp,
+    ) -> Option<DeviceView> {
+        self.with(now, |shelf| {
+            let found = shelf.get_mut(&turn.key.0)?;
+            found.note(turn.number, answer, now);
+            Some(found.view(now))
+        })
+    }
+
+    /// Notes that the provider said yes: what it gave may be redeemed and adopted, once (D5). False
+    /// when the attempt ended meanwhile; what was given is then to be given back.
+    #[must_use]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a right to ask is used up by the answer"
+    )]
+    pub fn approved(&self, turn: DeviceTurn<G>, now: Timestamp) -> bool {
+        self.with(now, |shelf| match shelf.get_mut(&turn.key.0) {
+            Some(found) if matches!(found.stage, DeviceStage::Asking(_)) => {
+                found.stage = DeviceStage::Working;
+                true
+            }
+            _ => false,
+        })
+    }
+
+    /// Notes how an attempt ended that was approved.
+    pub fn settle(&self, key: FlowKey, outcome: Outcome, now: Timestamp) {
+        self.with(now, |shelf| {
+            let found = shelf.get_mut(&key.0);
+            let working = |found: &&mut Attempt<G>| matches!(found.stage, DeviceStage::Working);
+            if let Some(found) = found.filter(working) {
+                found.end(outcome, now);
+            }
+        });
+    }
+
+    /// Ends an attempt of this user that was not approved yet. Whether there was one.
+    pub fn cancel(&self, org: OrgId, user: UserId, attempt: &str, now: Timestamp) -> bool {
+        let key = digest(What::Attempt, attempt);
+        self.with(now, |shelf| match shelf.get_mut(&key) {
+            Some(found)
+                if is_of(found, org, user)
+                    && !found.is_over(now)
+                    && matches!(found.stage, DeviceStage::Asking(_)) =>
+            {
+                found.end(Outcome::Failed(Failure::Cancelled), now);
+                true
+            }
+            _ => false,
+        })
+    }
+}
+
+fn is_of<G>(attempt: &Attempt<G>, org: OrgId, user: UserId) -> bool {
+    attempt.ask.org == org && attempt.ask.user == user
+}

@@ -1,0 +1,276 @@
+//! Device attempts: when is asked, and when it ends.
+
+use super::tests_rig::{at, org, read, user};
+use super::{
+    DeviceAnswer, DeviceAsk, DeviceBook, DeviceShown, DeviceStatus, DeviceTurn, Failure, Outcome,
+    Turn,
+};
+use crate::clock::Timestamp;
+use crate::crypto::SystemRandom;
+use crate::id::{ConnectionId, OrgId};
+use crate::oauth::client::{ClientOwner, ClientRef};
+use crate::oauth::provider::Bound;
+use crate::secret::Secret;
+
+const CHAT: &str = r#"
+schema = 1
+id = "acme-device"
+display_name = "Acme Device"
+kind = "device"
+revoke_reason = "a sample"
+[device]
+url = "https://device.example/start"
+max_wait_s = 900
+[token]
+url = "https://device.example/token"
+[identity]
+url = "https://device.example/user"
+id = "/id"
+[api]
+hosts = ["device.example"]
+"#;
+
+type Book = DeviceBook<Secret>;
+
+fn start(book: &Book, number: u8, interval_s: u32, expires_s: i64) -> String {
+    let ask = DeviceAsk {
+        org: org(),
+        user: user(number),
+        provider: read(CHAT),
+        bound: Bound::default(),
+        scopes: Vec::new(),
+        client: ClientRef {
+            owner: ClientOwner::Instance,
+            client_id: "client-1".to_owned(),
+        },
+        replaces: None,
+    };
+    let shown = DeviceShown {
+        user_code: "BCDF-GHJK".to_owned(),
+        verification_uri: "https://device.example/go".to_owned(),
+        verification_uri_complete: None,
+        interval_s,
+        expires_at: at(expires_s * 1_000),
+    };
+    let grant = Secret::copy_of(b"device-code");
+    book.start(ask, shown, grant, at(0), &SystemRandom).unwrap()
+}
+
+fn seconds(seconds: i64) -> Timestamp {
+    at(seconds * 1_000)
+}
+
+fn asks(book: &Book, attempt: &str, now: i64) -> Option<DeviceTurn<Secret>> {
+    match book.turn(org(), user(1), attempt, seconds(now)).unwrap() {
+        Turn::Ask(turn) => Some(turn),
+        Turn::Stored(_) => None,
+    }
+}
+
+fn status(book: &Book, attempt: &str, now: i64) -> (DeviceStatus, Option<&'static str>) {
+    let view = book.view(org(), user(1), attempt, seconds(now)).unwrap();
+    (view.status, view.error)
+}
+
+#[test]
+fn d1_whoever_asks_more_often_hears_what_is_known() {
+    let book = Book::new();
+    let attempt = start(&book, 1, 5, 600);
+    assert!(asks(&book, &attempt, 0).is_none());
+    assert!(asks(&book, &attempt, 4).is_none());
+    let turn = asks(&book, &attempt, 5).unwrap();
+    assert!(turn.grant().same_as(&Secret::copy_of(b"device-code")));
+    assert!(
+        asks(&book, &attempt, 6).is_none(),
+        "the question is under way"
+    );
+    book.answered(turn, DeviceAnswer::Pending, seconds(7))
+        .unwrap();
+    assert!(asks(&book, &attempt, 11).is_none());
+    assert!(asks(&book, &attempt, 12).is_some());
+}
+
+#[test]
+fn d1_slow_down_is_for_good_and_no_answer_doubles_until_there_is_one() {
+    let book = Book::new();
+    let attempt = start(&book, 1, 5, 900);
+    let mut now = 5;
+    let mut waits = Vec::new();
+    for answer in [
+        DeviceAnswer::SlowDown,
+        DeviceAnswer::Pending,
+        DeviceAnswer::NoAnswer,
+        DeviceAnswer::NoAnswer,
+        DeviceAnswer::NoAnswer,
+        DeviceAnswer::NoAnswer,
+        DeviceAnswer::Pending,
+        DeviceAnswer::SlowDown,
+    ] {
+        let turn = asks(&book, &attempt, now).unwrap();
+        book.answered(turn, answer, seconds(now)).unwrap();
+        let wait = (1..200)
+            .find(|wait| book_is_due(&book, now + wait))
+            .unwrap();
+        waits.push(wait);
+        now += wait;
+    }
+    assert_eq!(waits, [10, 10, 20, 40, 60, 60, 10, 15]);
+    let view = book.view(org(), user(1), &attempt, seconds(now)).unwrap();
+    assert_eq!(
+        view.shown.interval_s, 15,
+        "whoever asks is told to slow down too"
+    );
+}
+
+/// Whether anything is due, without taking it.
+fn book_is_due(book: &Book, now: i64) -> bool {
+    book.with(seconds(now), |shelf| {
+        shelf
+            .iter_mut()
+            .any(|(_, attempt)| attempt.due_at(seconds(now)).is_some())
+    })
+}
+
+#[test]
+fn d2_it_ends_with_its_time_a_no_and_any_unknown_error() {
+    for (failure, expected) in [
+        (
+            Failure::Denied,
+            (DeviceStatus::Failed, Some("access_denied")),
+        ),
+        (Failure::Expired, (DeviceStatus::Expired, Some("expired"))),
+        (
+            Failure::NotEnabled,
+            (DeviceStatus::Failed, Some("device_not_enabled")),
+        ),
+        (
+            Failure::Provider,
+            (DeviceStatus::Failed, Some("provider_error")),
+        ),
+    ] {
+        let book = Book::new();
+        let attempt = start(&book, 1, 5, 600);
+        let turn = asks(&book, &attempt, 5).unwrap();
+        book.answered(turn, DeviceAnswer::Ended(failure), seconds(5))
+            .unwrap();
+        assert_eq!(status(&book, &attempt, 20), expected);
+        assert!(asks(&book, &attempt, 20).is_none());
+    }
+    let book = Book::new();
+    let attempt = start(&book, 1, 5, 600);
+    assert!(asks(&book, &attempt, 600).is_none());
+    assert_eq!(
+        status(&book, &attempt, 600),
+        (DeviceStatus::Expired, Some("expired"))
+    );
+    assert!(book.due(9, seconds(600)).is_empty());
+    assert!(
+        book.view(org(), user(1), &attempt, seconds(1_200))
+            .is_none()
+    );
+}
+
+#[test]
+fn d5_nobody_is_waited_for_longer_than_the_file_says() {
+    let book = Book::new();
+    let attempt = start(&book, 1, 0, 86_400);
+    let view = book.view(org(), user(1), &attempt, at(0)).unwrap();
+    assert_eq!(view.shown.expires_at, seconds(900));
+    assert_eq!(view.shown.interval_s, 1);
+}
+
+#[test]
+fn d3_what_is_asked_with_is_shown_to_nobody() {
+    let book = DeviceBook::<&str>::new();
+    let other = Book::new();
+    start(&other, 1, 5, 600);
+    let turn = asks(&other, &start(&other, 1, 5, 600), 5).unwrap();
+    for text in [
+        format!("{book:?}"),
+        format!("{other:?}"),
+        format!("{turn:?}"),
+    ] {
+        assert!(!text.contains("device-code"), "{text}");
+    }
+}
+
+#[test]
+fn d5_a_yes_is_taken_once_even_when_the_question_was_given_up() {
+    let book = Book::new();
+    let attempt = start(&book, 1, 5, 600);
+    let slow = asks(&book, &attempt, 5).unwrap();
+    let second = asks(&book, &attempt, 35).unwrap();
+    let key = second.key();
+    assert!(book.approved(slow, seconds(36)));
+    assert!(!book.approved(second, seconds(36)));
+    assert_eq!(status(&book, &attempt, 36).0, DeviceStatus::Pending);
+    assert!(asks(&book, &attempt, 90).is_none());
+    let outcome = Outcome::Connected {
+        connection: ConnectionId::from_bytes([9; 16]),
+        account: "octocat".to_owned(),
+        renewed: false,
+        missing: Vec::new(),
+    };
+    book.settle(key, outcome, seconds(37));
+    let view = book.view(org(), user(1), &attempt, seconds(37)).unwrap();
+    assert_eq!(
+        (view.status, view.account.as_deref()),
+        (DeviceStatus::Connected, Some("octocat"))
+    );
+}
+
+#[test]
+fn an_answer_to_a_question_that_was_given_up_changes_nothing() {
+    let book = Book::new();
+    let attempt = start(&book, 1, 5, 600);
+    let slow = asks(&book, &attempt, 5).unwrap();
+    let second = asks(&book, &attempt, 35).unwrap();
+    book.answered(slow, DeviceAnswer::Ended(Failure::Denied), seconds(36))
+        .unwrap();
+    assert_eq!(status(&book, &attempt, 36).0, DeviceStatus::Pending);
+    book.answered(second, DeviceAnswer::Pending, seconds(36))
+        .unwrap();
+    assert!(asks(&book, &attempt, 41).is_some());
+}
+
+#[test]
+fn an_attempt_is_its_user_s_and_ends_when_they_say_so() {
+    let book = Book::new();
+    let attempt = start(&book, 1, 5, 600);
+    let elsewhere = OrgId::from_bytes([2; 16]);
+    assert!(book.view(org(), user(2), &attempt, seconds(5)).is_none());
+    assert!(
+        book.view(elsewhere, user(1), &attempt, seconds(5))
+            .is_none()
+    );
+    assert!(book.turn(org(), user(2), &attempt, seconds(5)).is_none());
+    assert!(
+        book.view(org(), user(1), "device-code", seconds(5))
+            .is_none()
+    );
+    assert!(!book.cancel(org(), user(2), &attempt, seconds(5)));
+    let turn = asks(&book, &attempt, 5).unwrap();
+    assert!(book.cancel(org(), user(1), &attempt, seconds(6)));
+    assert!(
+        !book.approved(turn, seconds(7)),
+        "what was given is to be given back"
+    );
+    assert_eq!(
+        status(&book, &attempt, 7),
+        (DeviceStatus::Failed, Some("cancelled"))
+    );
+}
+
+#[test]
+fn all_that_is_due_is_asked_for_the_longest_due_first() {
+    let book = Book::new();
+    for (number, interval) in [(1, 9), (2, 5), (3, 7), (4, 90)] {
+        start(&book, number, interval, 600);
+    }
+    let due = book.due(2, seconds(60));
+    let users: Vec<_> = due.iter().map(|turn| turn.ask().user).collect();
+    assert_eq!(users, [user(2), user(3)]);
+    let rest = book.due(9, seconds(60));
+    assert_eq!(rest.len(), 1);
+    assert_eq!(rest[0].ask().user, user(1));
+}
