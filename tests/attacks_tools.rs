@@ -3,7 +3,7 @@
 mod harness;
 mod stage;
 
-use harness::{Client, Upstream};
+use harness::{Client, Reply, Upstream};
 use serde_json::{Value, json};
 use stage::{Stage, execution, merge, text, tool, with};
 
@@ -96,9 +96,66 @@ fn a_key_that_shows_no_value_cannot_write_a_tool_that_takes_it_home() {
             &plain("custom-x", upstream.port()),
         )
         .expect(200);
+    let reply = stage.run(&member, "custom-x", &with("MINE"));
+    assert_eq!(reply.refused(403), "address_refused", "{}", text(&reply));
+    // And the leaked one runs it with what its writer chose, but chooses nothing itself.
     let reply = stage.run(&leaked, "custom-x", &with("MINE"));
+    assert!(text(&reply).contains("missing_scope"), "{}", text(&reply));
+    stage.secret(&member, "CUSTOM_X_API_KEY", &json!({}));
+    let reply = stage.run(&leaked, "custom-x", &json!({}));
     assert_eq!(reply.refused(403), "address_refused", "{}", text(&reply));
     assert_eq!(upstream.accepted(), 0);
+    stage.finish();
+}
+
+#[test]
+fn a_members_own_tool_is_lent_nothing_that_they_could_not_be_shown() {
+    let upstream = Upstream::echo();
+    let mut stage = Stage::new();
+    let operator = stage.operator();
+    let member = stage.broker.member("Ann");
+    stage.install(&member, &plain("custom-x", upstream.port()));
+    stage.secret(&member, "HIDDEN", &json!({"revealable": false}));
+    stage.secret(&member, "MINE", &json!({}));
+    stage.secret(&member, "CUSTOM_X_API_KEY", &json!({"revealable": false}));
+    let run = |name: &str| stage.run(&member, "custom-x", &with(name));
+    let refused = |reply: &Reply, why: &str| {
+        assert_eq!(reply.refused(403), "override_unusable", "{}", text(reply));
+        assert!(text(reply).contains(why), "{}", text(reply));
+        assert!(text(reply).contains("publish"), "{}", text(reply));
+    };
+    refused(&run("HIDDEN"), "not_revealable");
+    let source = "user_secret";
+    assert_eq!(
+        looked(&stage, &member, "custom-x", source),
+        "not_revealable"
+    );
+    // As far as the guard, which no member's tool passes here.
+    assert_eq!(run("MINE").refused(403), "address_refused");
+
+    let shows = |shown: bool| {
+        let body = json!({"settings": {"revealEnabled": shown}});
+        let path = "/v1/organizations/current";
+        stage.send(&operator, "PATCH", path, &body).expect(200);
+    };
+    shows(false);
+    refused(&run("MINE"), "policy_denied");
+    refused(&run("HIDDEN"), "not_revealable");
+    // Who an admin vouches to is given what it needs: it is not the member's to change.
+    let visible = json!({"visibility": "org"});
+    let path = "/v1/tools/custom/custom-x/visibility";
+    let own = stage.send(&operator, "PATCH", path, &visible);
+    assert_eq!(own.refused(404), "not_found", "it is the member's alone");
+    stage.install(&operator, &tool("custom-y", upstream.port()));
+    let path = "/v1/tools/custom/custom-y/visibility";
+    stage.send(&operator, "PATCH", path, &visible).expect(200);
+    for name in ["MINE", "HIDDEN"] {
+        let done = stage.run(&member, "custom-y", &with(name));
+        assert_eq!(execution(&done)["success"], true, "{}", text(&done));
+    }
+    shows(true);
+    assert_eq!(run("MINE").refused(403), "address_refused");
+    assert_eq!(upstream.accepted(), 1);
     stage.finish();
 }
 

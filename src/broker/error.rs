@@ -146,6 +146,9 @@ impl BrokerError {
             Self::OverrideUnusable { why: "not_vouched", .. } => {
                 "For a secret of your own, write the tool with a key that has secret:reveal: runtools tool create FILE. A shared one needs a tool that an admin made or published, with a key that has admin:resources.".to_owned()
             }
+            Self::OverrideUnusable { why: "not_revealable" | "policy_denied" | "missing_scope", .. } => {
+                "Nobody but you vouches for the tool, and it could show the value: that takes what revealing the secret takes. Have an admin make the tool and publish it.".to_owned()
+            }
             Self::OverrideUnusable { .. } | Self::Unbound => {
                 "Look at the tool's hosts and the secret's own binding, scope and expiry: runtools tool explain SLUG.".to_owned()
             }

@@ -11,11 +11,11 @@ use std::sync::Arc;
 use crate::crypto::Owner;
 use crate::name::{FieldName, HostPattern, SecretName};
 use crate::oauth::{Accounts, Lent};
-use crate::policy::{ExecuteTool, Permit};
+use crate::policy::{self, Action as _, Denied, ExecuteTool, Permit, RevealSecret, SecretRef};
 use crate::secret::Secret;
 use crate::tools::{Hub, StoredCredential, Tool};
 use crate::vault::{Found, OrgKeys, Unsealed, check_value};
-use crate::wire::{FieldExplanation, FieldSource, Looked, SecretScope};
+use crate::wire::{FieldExplanation, FieldSource, Looked, OrgSettings, SecretScope};
 
 use super::BrokerError;
 use super::account::{self, Chosen};
@@ -26,16 +26,27 @@ pub struct Ask {
     credentials: BTreeMap<FieldName, Secret>,
     overrides: BTreeMap<FieldName, SecretName>,
     account: Option<String>,
+    settings: OrgSettings,
+}
+
+/// Who chose a secret for a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ChosenBy {
+    /// The caller, by an override.
+    Caller,
+    /// Who wrote the tool, by its spec.
+    Tool,
 }
 
 impl Ask {
     /// Checks that every field is one of the tool's, every value one that can be sent, and every
-    /// name one that a secret can have.
+    /// name one that a secret can have. `settings` is the organisation's policy.
     ///
     /// # Errors
     /// [`BrokerError::UnknownField`], [`BrokerError::OverrideUnavailable`], or a bad value.
     pub fn new(
         tool: &Tool,
+        settings: OrgSettings,
         credentials: BTreeMap<String, Secret>,
         overrides: &BTreeMap<String, String>,
     ) -> Result<Self, BrokerError> {
@@ -44,7 +55,10 @@ impl Ask {
             let field = field.filter(|field| tool.spec.credentials.fields.contains_key(field));
             field.ok_or(BrokerError::UnknownField)
         };
-        let mut ask = Self::default();
+        let mut ask = Self {
+            settings,
+            ..Self::default()
+        };
         for (name, value) in credentials {
             check_value(&value)?;
             ask.credentials.insert(field(&name)?, value);
@@ -154,6 +168,7 @@ struct Search<'a> {
     org: Arc<OrgKeys>,
     tool: &'a Tool,
     field: &'a FieldName,
+    settings: OrgSettings,
     looked: Vec<Looked>,
     unfit: Option<BrokerError>,
 }
@@ -169,7 +184,7 @@ impl Search<'_> {
     }
 
     /// Why a secret that is there cannot be used for this tool.
-    fn unusable(&self, found: &Found) -> Option<&'static str> {
+    fn unusable(&self, found: &Found, chosen: ChosenBy) -> Option<&'static str> {
         let info = found.info();
         if info.expired(self.vault.now()) {
             return Some("expired");
@@ -186,7 +201,37 @@ impl Search<'_> {
         }
         // Nor may a key that can write and run tools, but show no value, make one that shows it.
         let user = self.permit.principal().user();
-        (!self.tool.trusted_by(user)).then_some("not_vouched")
+        if !self.tool.trusted_by(user) {
+            return Some("not_vouched");
+        }
+        if self.tool.vouched() {
+            return None;
+        }
+        self.hidden(found, chosen)
+    }
+
+    /// Why the value may not go to a tool that nobody but its writer vouches for. What it is given it can
+    /// show them, so that lending is revealing, and takes what that takes. A key that chose the secret
+    /// itself needs the scope for it; that of who wrote the tool was looked at then.
+    fn hidden(&self, found: &Found, chosen: ChosenBy) -> Option<&'static str> {
+        if !found.info().revealable {
+            return Some("not_revealable");
+        }
+        let principal = self.permit.principal();
+        let secret = SecretRef {
+            owner: found.owner(),
+            name: found.info().name.clone(),
+        };
+        let object = (secret, self.settings.clone());
+        let scope = match chosen {
+            ChosenBy::Caller => policy::check_scope::<RevealSecret>(principal),
+            ChosenBy::Tool => Ok(()),
+        };
+        match scope.and_then(|()| RevealSecret::rule(principal, &object)) {
+            Ok(()) => None,
+            Err(Denied::Scope(_)) => Some("missing_scope"),
+            Err(_) => Some("policy_denied"),
+        }
     }
 
     async fn secret(&self, owner: Owner, name: &SecretName) -> Result<Option<Found>, BrokerError> {
@@ -199,7 +244,7 @@ impl Search<'_> {
             let Some(found) = self.secret(owner, name).await? else {
                 continue;
             };
-            if let Some(why) = self.unusable(&found) {
+            if let Some(why) = self.unusable(&found, ChosenBy::Caller) {
                 self.note(FieldSource::Override, Some(name), why);
                 let field = self.field.clone();
                 return Err(BrokerError::OverrideUnusable { field, why });
@@ -228,7 +273,7 @@ impl Search<'_> {
             self.note(source, Some(name), "absent");
             return Ok(None);
         };
-        let unusable = self.unusable(&found);
+        let unusable = self.unusable(&found, ChosenBy::Tool);
         self.note(source, Some(name), unusable.unwrap_or("found"));
         Ok(unusable.is_none().then(|| Filled {
             filling: Filling::Secret(Box::new(found)),
@@ -343,6 +388,7 @@ pub(super) async fn resolve(
             org,
             tool,
             field,
+            settings: ask.settings.clone(),
             looked: Vec::new(),
             unfit: None,
         };

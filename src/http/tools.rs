@@ -102,6 +102,15 @@ impl Caller {
         }
     }
 
+    /// The organisation's policy, for a tool that it does not vouch for: only there it is asked.
+    async fn policy_for(&self, tool: &Tool) -> Result<wire::OrgSettings, ApiError> {
+        if tool.vouched() {
+            return Ok(wire::OrgSettings::default());
+        }
+        let directory = &self.app.directory;
+        Ok(directory.settings(&self.vault, &self.principal).await?)
+    }
+
     pub(super) fn tool_event(&self, action: Action, slug: &ToolSlug) -> Event {
         self.event(action).tool(slug.clone())
     }
@@ -310,8 +319,14 @@ pub(super) async fn explain(
     caller.scoped::<ExecuteTool>().await?;
     let tool = caller.tool(&slug).await?;
     let permit = caller.may::<ExecuteTool>(tool.as_ref()).await?;
-    let ask =
-        Ask::new(&tool, body.credentials, &body.credential_overrides)?.with_account(body.account);
+    let settings = caller.policy_for(&tool).await?;
+    let ask = Ask::new(
+        &tool,
+        settings,
+        body.credentials,
+        &body.credential_overrides,
+    )?
+    .with_account(body.account);
     let resolution = app
         .broker
         .explain(&caller.vault, &permit, &tool, ask)
@@ -343,8 +358,14 @@ pub(super) async fn execute(
     let _turn = app.running.enter(caller.principal.user())?;
     let action = ActionName::parse(&body.action)
         .map_err(|error| ApiError::bad_request(capital(&error.to_string())))?;
-    let ask =
-        Ask::new(&tool, body.credentials, &body.credential_overrides)?.with_account(body.account);
+    let settings = caller.policy_for(&tool).await?;
+    let ask = Ask::new(
+        &tool,
+        settings,
+        body.credentials,
+        &body.credential_overrides,
+    )?
+    .with_account(body.account);
     // From here on the limits of the way out count: an upstream may take longer than a client.
     if let Some(axum::Extension(deadline)) = deadline {
         deadline.lift();

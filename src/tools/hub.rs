@@ -59,7 +59,7 @@ pub struct Custom {
     /// sends them home.
     pub vouched: bool,
     /// Who wrote it, when their credential could show values as well. Only to them may it lend their
-    /// own secrets: a key that cannot show a value must not write a tool that sends it home.
+    /// own secrets, if these may be shown: a key that shows no value must not write a tool that does.
     pub revealer: Option<UserId>,
 }
 

@@ -187,7 +187,8 @@ pub struct Looked {
     /// What was looked for there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// `found`, `absent`, `expired`, `scope`, `not_vouched`, `tool_changed`, `no_connection`, …
+    /// `found`, `absent`, `expired`, `scope`, `not_vouched`, `not_revealable`, `policy_denied`,
+    /// `missing_scope`, `tool_changed`, `no_connection`, …
     pub outcome: String,
 }
 
