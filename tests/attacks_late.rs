@@ -4,7 +4,8 @@
 mod harness;
 
 use harness::api::Half;
-use harness::{Broker, Client, Reply};
+use harness::crm::{crm, crm_call};
+use harness::{Broker, Client, Reply, Upstream};
 use serde_json::{Value, json};
 
 const MEMBERS: &str = "/v1/organizations/current/members";
@@ -171,6 +172,31 @@ fn a_change_of_members_keys_or_tools_that_arrives_late_changes_nothing() {
             assert!(keys.all(|key| key["name"] != "late"));
         }
     }
+}
+
+#[test]
+fn a_call_that_arrives_after_its_caller_was_demoted_is_lent_nothing_shared() {
+    let upstream = Upstream::echo();
+    let broker = Broker::start();
+    let operator = broker.operator();
+    let secret = json!({"name": "CRM_KEY", "value": "a value of all of us", "orgWide": true});
+    operator.post("/v1/secrets", &secret).expect(201);
+    let person = Person::new(&broker, "admin");
+    let tool = crm(upstream.port());
+    person
+        .client(&broker)
+        .post("/v1/tools/custom", &tool)
+        .expect(201);
+    let call = crm_call("person@example.com", "CRM_KEY");
+    let request = "POST /v1/tools/custom-crm/execute";
+    person
+        .begin(&broker, request, "", &call)
+        .finish()
+        .expect(200);
+    let late = person.begin(&broker, request, "", &call);
+    Loss::Demoted.happens_to(&person, &broker);
+    refused(&late.finish(), 403, "override_unusable", "a call");
+    assert_eq!(upstream.seen().len(), 1);
 }
 
 #[test]

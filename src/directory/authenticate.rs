@@ -265,7 +265,7 @@ impl Directory {
             Via::ApiKey(key.id),
             Arc::new(key.scopes),
         );
-        Ok(Ok((principal, ends)))
+        Ok(Ok((principal.in_term(member.0.term), ends)))
     }
 
     /// Recognises a user of the machine, over the Unix socket. `operator` is the user id that the
@@ -299,6 +299,7 @@ impl Directory {
             let scopes = Arc::new(Scopes::all());
             let via = Via::Local { uid };
             let found = Principal::recognised(index.org, index.user, member.0.role, via, scopes);
+            let found = found.in_term(member.0.term);
             let found = if runs_this { found.operating() } else { found };
             return Ok(Ok(Recognised::at(epoch, (found, None))));
         }

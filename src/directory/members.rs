@@ -47,6 +47,7 @@ impl MemberEntry {
             status,
             uid,
             joined,
+            term: _,
         } = self.0.clone();
         wire::Member {
             id,
@@ -175,6 +176,7 @@ impl Directory {
             status: MemberStatus::Active,
             uid: request.uid.filter(|_| local.is_some()),
             joined: vault.now(),
+            term: 0,
         };
         let mut batch = Batch::new();
         put_member(vault, &org, &member, &mut batch)?;
@@ -263,6 +265,7 @@ impl Directory {
         let old = old.ok_or(DirectoryError::NotFound)?;
         let mut new = old.clone();
         change(&mut new);
+        new.term += u64::from(counts(&old) != counts(&new));
         if counts(&old) && !counts(&new) && admins == 1 {
             return Err(DirectoryError::LastAdmin);
         }

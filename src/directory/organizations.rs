@@ -199,6 +199,7 @@ impl Directory {
             status: MemberStatus::Active,
             uid: founder.uid,
             joined: vault.now(),
+            term: 0,
         };
         put_member(vault, &keys, &member, &mut batch)?;
         if let Some(uid) = founder.uid {

@@ -31,6 +31,9 @@ pub(super) struct MemberRecord {
     pub(super) status: MemberStatus,
     pub(super) uid: Option<u32>,
     pub(super) joined: Timestamp,
+    /// How often they became an admin or stopped being one.
+    #[serde(default)]
+    pub(super) term: u64,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -105,6 +105,7 @@ impl Directory {
             Some(member) => {
                 let scopes = Scopes::all().into();
                 let now = Principal::recognised(org, user, member.role, via, scopes);
+                let now = now.in_term(member.term);
                 Ok(if principal.is_operator() {
                     now.operating()
                 } else {

@@ -14,6 +14,7 @@ use super::{ApiError, App, request};
 /// request began: each decision asks who they are by now.
 #[derive(Clone, Debug)]
 pub(super) struct Caller {
+    /// Who it was. For what they may do, [`Caller::by_now`] is asked.
     pub(super) principal: Principal,
     pub(super) vault: Unsealed,
     pub(super) app: App,

@@ -28,7 +28,7 @@ pub(super) async fn write_custom(
     let slug = spec.slug.clone();
     let old = app
         .hub
-        .writable(&caller.vault, &caller.principal, &slug)
+        .writable(&caller.vault, &caller.by_now().await?, &slug)
         .await?;
     let reference = match &old {
         Some(tool) => tool.as_ref(),

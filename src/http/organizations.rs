@@ -5,7 +5,7 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use serde::Serialize;
 
-use crate::audit::{Action, Recorded, Target, TargetKind};
+use crate::audit::{Action, Target, TargetKind};
 use crate::directory::{Directory, MadeKey, MemberEntry};
 use crate::id::{MemberId, OrgId, UserId};
 use crate::policy::{
@@ -231,15 +231,6 @@ pub(super) async fn add_member(
     with_key(made, |key| wire::AddedMember { member, key })
 }
 
-impl Caller {
-    /// What a former admin vouched for, for themselves, is vouched for no more.
-    async fn withdraw(&self, former: &MemberEntry, recorded: &Recorded) -> Result<(), ApiError> {
-        let (org, user) = (self.principal.org(), former.user());
-        let withdrawn = self.app.hub.withdraw(&self.vault, org, user, recorded);
-        Ok(withdrawn.await?)
-    }
-}
-
 fn member_id(text: &str) -> Result<MemberId, ApiError> {
     MemberId::parse(text).map_err(|_| ApiError::not_found())
 }
@@ -265,8 +256,7 @@ pub(super) async fn update_member(
         .code(role_code(body.role));
     let changed = caller
         .audited(event, async |recorded| {
-            let changed = app
-                .directory
+            app.directory
                 .set_role(
                     &caller.vault,
                     &permit,
@@ -274,11 +264,7 @@ pub(super) async fn update_member(
                     app.operator_uid,
                     recorded,
                 )
-                .await?;
-            if body.role != wire::Role::Admin {
-                caller.withdraw(&changed, recorded).await?;
-            }
-            Ok::<_, ApiError>(changed)
+                .await
         })
         .await?;
     Ok(reply::data(changed.to_wire()))
@@ -301,11 +287,9 @@ pub(super) async fn remove_member(
     let event = caller.event(Action::MemberRemove).target(target);
     caller
         .audited(event, async |recorded| {
-            let removed = app
-                .directory
+            app.directory
                 .remove_member(&caller.vault, &permit, member, app.operator_uid, recorded)
-                .await?;
-            caller.withdraw(&removed, recorded).await
+                .await
         })
         .await?;
     Ok(reply::data(wire::Done::OK))

@@ -63,18 +63,16 @@ impl Caller {
     /// The tool of this slug that the caller sees; what cannot be a slug names nothing.
     pub(super) async fn tool(&self, slug: &str) -> Result<Tool, ApiError> {
         let slug = ToolSlug::parse(slug).map_err(|_| ApiError::not_found())?;
-        Ok(self
-            .app
-            .hub
-            .find(&self.vault, &self.principal, &slug)
-            .await?)
+        let principal = self.by_now().await?;
+        Ok(self.app.hub.find(&self.vault, &principal, &slug).await?)
     }
 
     /// The tool if there is one, and what policy looks at. What a caller has for a tool of theirs
     /// stays theirs to remove when the tool is gone.
     async fn tool_or_gone(&self, slug: &str) -> Result<(Option<Tool>, ToolRef), ApiError> {
         let slug = ToolSlug::parse(slug).map_err(|_| ApiError::not_found())?;
-        let found = self.app.hub.find(&self.vault, &self.principal, &slug).await;
+        let principal = self.by_now().await?;
+        let found = self.app.hub.find(&self.vault, &principal, &slug).await;
         match found {
             Ok(tool) => {
                 let reference = tool.as_ref();
@@ -84,10 +82,7 @@ impl Caller {
             // that was put in the wrong place.
             Err(HubError::NotFound) => {
                 let hub = &self.app.hub;
-                if !hub
-                    .has_something(&self.vault, &self.principal, &slug)
-                    .await?
-                {
+                if !hub.has_something(&self.vault, &principal, &slug).await? {
                     return Err(ApiError::not_found());
                 }
                 let (owner, shared) = (None, false);
@@ -319,6 +314,7 @@ pub(super) async fn explain(
     caller.scoped::<ExecuteTool>().await?;
     let tool = caller.tool(&slug).await?;
     let permit = caller.may::<ExecuteTool>(tool.as_ref()).await?;
+    let tool = tool.seen_by(permit.principal());
     let settings = caller.policy_for(&tool).await?;
     let ask = Ask::new(
         &tool,
@@ -355,6 +351,7 @@ pub(super) async fn execute(
     caller.scoped::<ExecuteTool>().await?;
     let tool = caller.tool(&slug).await?;
     let permit = caller.may::<ExecuteTool>(tool.as_ref()).await?;
+    let tool = tool.seen_by(permit.principal());
     let _turn = app.running.enter(caller.principal.user())?;
     let action = ActionName::parse(&body.action)
         .map_err(|error| ApiError::bad_request(capital(&error.to_string())))?;

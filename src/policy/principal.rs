@@ -33,6 +33,7 @@ pub struct Principal {
     via: Via,
     scopes: Arc<Scopes>,
     operator: bool,
+    term: u64,
 }
 
 impl Principal {
@@ -51,7 +52,14 @@ impl Principal {
             via,
             scopes,
             operator: false,
+            term: 0,
         }
+    }
+
+    /// The same caller, whose role has changed so often.
+    pub(crate) const fn in_term(mut self, term: u64) -> Self {
+        self.term = term;
+        self
     }
 
     /// The same caller, who is also the one that runs this installation.
@@ -88,6 +96,12 @@ impl Principal {
     #[must_use]
     pub fn is_admin(&self) -> bool {
         self.role == Role::Admin
+    }
+
+    /// Which term of office this is: it changes when the caller becomes an admin or stops being one.
+    #[must_use]
+    pub const fn term(&self) -> u64 {
+        self.term
     }
 
     /// Whether the caller's word lends a tool the organisation's trust: an admin, with a credential

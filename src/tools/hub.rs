@@ -58,6 +58,8 @@ pub struct Custom {
     /// then may it be lent the organisation's secrets: otherwise any member could write a tool that
     /// sends them home.
     pub vouched: bool,
+    /// In which of that admin's terms of office.
+    pub(super) term: u64,
     /// Who wrote it, when their credential could show values as well. Only to them may it lend their
     /// own secrets, if these may be shown: a key that shows no value must not write a tool that does.
     pub revealer: Option<UserId>,
@@ -73,20 +75,6 @@ pub struct Tool {
 }
 
 impl Tool {
-    /// Whether the broker or an admin stands behind it.
-    #[must_use]
-    pub fn vouched(&self) -> bool {
-        self.custom.is_none_or(|custom| custom.vouched)
-    }
-
-    /// Whether `user` may lend it a secret of their own, also one bound to a host: there its writer may
-    /// have an account, and have the value written into it.
-    #[must_use]
-    pub fn trusted_by(&self, user: UserId) -> bool {
-        self.custom
-            .is_none_or(|custom| custom.vouched || custom.revealer == Some(user))
-    }
-
     /// The tool as policy looks at it.
     #[must_use]
     pub fn as_ref(&self) -> ToolRef {
@@ -100,9 +88,11 @@ impl Tool {
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct ToolRecord {
+struct ToolRecord {
     maker: UserId,
-    pub(super) vouched: bool,
+    vouched: bool,
+    #[serde(default)]
+    term: u64,
     #[serde(default)]
     revealer: Option<UserId>,
     created: Timestamp,
@@ -119,7 +109,7 @@ pub struct Hub {
     parsed: RwLock<Parsed>,
 }
 
-pub(super) fn prefix(org: &OrgKeys, owner: Owner) -> StoreKey {
+fn prefix(org: &OrgKeys, owner: Owner) -> StoreKey {
     let list = org
         .index()
         .hash(&[b"tools", &[owner.kind_byte()], &owner.id]);
@@ -206,6 +196,7 @@ impl Hub {
             maker: kept.maker,
             shared: owner == Owner::ORG_SHARED,
             vouched: kept.vouched,
+            term: kept.term,
             revealer: kept.revealer,
         };
         let tool = Tool {
@@ -313,6 +304,7 @@ impl Hub {
         let record = ToolRecord {
             maker,
             vouched: principal.vouches(),
+            term: principal.term(),
             revealer: reveals.then(|| principal.user()),
             created,
             updated: now,
@@ -355,7 +347,7 @@ impl Hub {
         let mut kept: ToolRecord = vault.open_state(org.kek(), org.id(), from, &old, &record)?;
         // Taken back by another admin, it is a member's own tool again, whom nobody vouches for.
         kept.vouched = principal.vouches() && (shared || kept.maker == principal.user());
-        kept.updated = vault.now();
+        (kept.term, kept.updated) = (principal.term(), vault.now());
         let sealed = vault.seal_state(org.kek(), org.id(), to, &new, &kept)?;
         let mut batch = Batch::new();
         batch.expect(old.clone(), Expect::Exactly(sha256(record.as_bytes())));

@@ -1,94 +1,104 @@
-//! Taking back the word of an admin who is one no more.
+//! For how long an admin's word for a tool counts.
+//!
+//! It is judged when the tool is used, and not taken back where it is written: nothing that was written
+//! late, or left behind by a kill, can count again. A private tool has one user, its maker, so that the
+//! caller's own role decides. Their word counts in the term of office that they gave it in: who was an
+//! admin, is none and becomes one again vouches anew by writing the tool anew. For a shared tool the
+//! organisation stands, until an admin takes it back.
 
-use super::hub::{Hub, HubError, Tool, ToolRecord, prefix};
-use crate::audit::Recorded;
-use crate::crypto::{Owner, Record, sha256};
-use crate::id::{OrgId, UserId};
+use super::hub::Tool;
+use crate::id::UserId;
 use crate::policy::Principal;
-use crate::store::{Batch, Expect, StoreError, StoreKey};
-use crate::vault::{OrgKeys, Unsealed, VaultError};
-
-/// How often a tool is read again that changes at the same time.
-const TRIES: usize = 8;
 
 impl Tool {
-    /// The tool as it is for `principal` now. A private tool has one user, its maker: an admin's word for
-    /// it counts while they are one, whatever its record still says.
-    pub(super) fn seen_by(mut self, principal: &Principal) -> Self {
+    /// Whether the broker or an admin stands behind it.
+    #[must_use]
+    pub fn vouched(&self) -> bool {
+        self.custom.is_none_or(|custom| custom.vouched)
+    }
+
+    /// Whether `user` may lend it a secret of their own, also one bound to a host: there its writer may
+    /// have an account, and have the value written into it.
+    #[must_use]
+    pub fn trusted_by(&self, user: UserId) -> bool {
+        self.custom
+            .is_none_or(|custom| custom.vouched || custom.revealer == Some(user))
+    }
+
+    /// The tool as it is for `principal` now, whatever its record says.
+    #[must_use]
+    pub fn seen_by(mut self, principal: &Principal) -> Self {
         if let Some(custom) = &mut self.custom {
-            custom.vouched &= custom.shared || principal.is_admin();
+            let in_office = principal.is_admin() && custom.term == principal.term();
+            custom.vouched &= custom.shared || in_office;
         }
         self
     }
 }
 
-impl Hub {
-    /// Nobody vouches any longer for the private tools of `user`, who is demoted or removed. Doing it
-    /// again changes nothing.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn withdraw(
-        &self,
-        vault: &Unsealed,
-        org: OrgId,
-        user: UserId,
-        recorded: &Recorded,
-    ) -> Result<(), HubError> {
-        let org = vault.org(org)?;
-        let owner = Owner::user(user);
-        let (prefix, mut after) = (prefix(&org, owner), None);
-        loop {
-            let page = vault.store().scan(&prefix, after.as_ref(), 64).await?;
-            let Some((last, _)) = page.last() else {
-                return Ok(());
-            };
-            after = Some(last.clone());
-            for (place, _) in page {
-                withdraw_one(vault, &org, owner, &place, recorded).await?;
-            }
-        }
-    }
-}
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
 
-async fn withdraw_one(
-    vault: &Unsealed,
-    org: &OrgKeys,
-    owner: Owner,
-    place: &StoreKey,
-    recorded: &Recorded,
-) -> Result<(), HubError> {
-    for _ in 0..TRIES {
-        let Some(old) = vault.store().get(place).await? else {
-            return Ok(());
-        };
-        let Some(new) = unvouched(vault, org, owner, place, &old)? else {
-            return Ok(());
-        };
-        let mut batch = Batch::new();
-        batch.expect(place.clone(), Expect::Exactly(sha256(old.as_bytes())));
-        batch.put(place.clone(), new);
-        match vault.commit(batch, recorded).await {
-            Err(VaultError::Store(StoreError::Precondition)) => {}
-            ended => return Ok(ended?),
-        }
-    }
-    Err(StoreError::Precondition.into())
-}
+    use serde_json::json;
 
-/// The same tool without anybody's word for it; `None` when it has none.
-fn unvouched(
-    vault: &Unsealed,
-    org: &OrgKeys,
-    owner: Owner,
-    place: &StoreKey,
-    old: &Record,
-) -> Result<Option<Record>, HubError> {
-    let mut kept: ToolRecord = vault.open_state(org.kek(), org.id(), owner, place, old)?;
-    if !kept.vouched {
-        return Ok(None);
+    use crate::id::{OrgId, UserId};
+    use crate::name::ToolSlug;
+    use crate::policy::{self, Permit, Principal, Scopes, ToolRef, Via, WriteTool};
+    use crate::tools::{Hub, ToolSpec};
+    use crate::vault::tests_rig::Rig;
+    use crate::wire::Role;
+
+    fn ann(role: Role, term: u64) -> Principal {
+        let (org, user) = (OrgId::from_bytes([1; 16]), UserId::from_bytes([2; 16]));
+        let (via, scopes) = (Via::Local { uid: 7 }, Arc::new(Scopes::all()));
+        Principal::recognised(org, user, role, via, scopes).in_term(term)
     }
-    kept.vouched = false;
-    let sealed = vault.seal_state(org.kek(), org.id(), owner, place, &kept)?;
-    Ok(Some(sealed))
+
+    fn slug() -> ToolSlug {
+        ToolSlug::parse("custom-x").unwrap()
+    }
+
+    async fn write(rig: &Rig, hub: &Hub, principal: &Principal) {
+        let found = hub.find(&rig.vault, principal, &slug()).await;
+        let (slug, owner, shared) = (slug(), None, false);
+        let new = ToolRef {
+            slug,
+            owner,
+            shared,
+        };
+        let reference = found.map_or(new, |tool| tool.as_ref());
+        let permit: Permit<WriteTool> = policy::check(principal, (reference, false)).unwrap();
+        let spec = json!({
+            "slug": "custom-x", "name": "X", "actionsJson": {},
+            "credentialsJson": {"required": [], "schema": {}},
+        });
+        let spec = ToolSpec::from_custom_json(spec).unwrap();
+        let recorded = rig.recorded().await;
+        hub.write(&rig.vault, &permit, spec, &recorded)
+            .await
+            .unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_admins_word_counts_in_the_term_that_it_was_given_in() {
+        let rig = Rig::new().await;
+        rig.org(1).await;
+        let hub = Hub::new().unwrap();
+        let vouched = async |principal: &Principal| {
+            let tool = hub.find(&rig.vault, principal, &slug()).await.unwrap();
+            tool.vouched()
+        };
+        let (first, demoted) = (ann(Role::Admin, 0), ann(Role::Member, 1));
+        write(&rig, &hub, &first).await;
+        assert!(vouched(&first).await);
+        assert!(!vouched(&demoted).await);
+        // What was decided before the demotion, and written after it, counts no more than that.
+        write(&rig, &hub, &first).await;
+        let again = ann(Role::Admin, 2);
+        assert!(!vouched(&again).await);
+        write(&rig, &hub, &again).await;
+        assert!(vouched(&again).await);
+        assert!(!vouched(&first).await);
+    }
 }
