@@ -7,6 +7,10 @@ use crate::secret::Secret;
 
 /// What the environment says to a command line. An empty variable counts as unset.
 #[derive(Debug, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact about one variable"
+)]
 pub struct ClientEnv {
     /// `RUNTOOLS_SOCKET`: the broker's Unix socket.
     pub socket: Option<PathBuf>,
@@ -22,6 +26,12 @@ pub struct ClientEnv {
     pub force_color: bool,
     /// `TERM` is `dumb`.
     pub dumb_terminal: bool,
+    /// `BROWSER`: commands that open a page, the best first, with colons between them.
+    pub browser: Option<String>,
+    /// `DISPLAY` or `WAYLAND_DISPLAY`: a browser would have a screen to show itself on.
+    pub screen: bool,
+    /// `SSH_CONNECTION` or `SSH_TTY`: the person sits at another machine.
+    pub over_ssh: bool,
     /// `XDG_CONFIG_HOME`, when absolute.
     pub config_home: Option<PathBuf>,
     /// `XDG_RUNTIME_DIR`, when absolute.
@@ -56,6 +66,9 @@ impl ClientEnv {
             no_color: get("NO_COLOR").is_some(),
             force_color: get("CLICOLOR_FORCE").is_some_and(|value| value != "0"),
             dumb_terminal: get("TERM").is_some_and(|value| value == "dumb"),
+            browser: text("BROWSER"),
+            screen: get("DISPLAY").or_else(|| get("WAYLAND_DISPLAY")).is_some(),
+            over_ssh: get("SSH_CONNECTION").or_else(|| get("SSH_TTY")).is_some(),
             config_home: absolute("XDG_CONFIG_HOME"),
             runtime_dir: absolute("XDG_RUNTIME_DIR"),
             home: absolute("HOME"),
@@ -90,6 +103,14 @@ mod tests {
         ]);
         assert!(!env.no_color && !env.force_color);
         assert!(env.home.is_none() && env.socket.is_none());
+    }
+
+    #[test]
+    fn n2_a_screen_and_a_distance_are_known_by_either_of_two_variables() {
+        assert!(!env(&[("DISPLAY", "")]).screen && env(&[("WAYLAND_DISPLAY", "w")]).screen);
+        assert!(env(&[("DISPLAY", ":0")]).screen && !env(&[("DISPLAY", ":0")]).over_ssh);
+        assert!(env(&[("SSH_TTY", "/dev/pts/1")]).over_ssh);
+        assert!(env(&[("SSH_CONNECTION", "a 1 b 22")]).over_ssh);
     }
 
     #[test]

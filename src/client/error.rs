@@ -46,6 +46,14 @@ pub enum ClientError {
         /// What to do next.
         hint: String,
     },
+    /// An account was not connected.
+    #[error("{}", detail.message)]
+    NotConnected {
+        /// What the process ends with.
+        exit: Exit,
+        /// Why, and what to do next.
+        detail: FailureDetail,
+    },
     /// There is no key to show to the broker.
     #[error("not signed in")]
     SignedOut,
@@ -124,6 +132,7 @@ impl ClientError {
     pub fn exit(&self) -> Exit {
         match self {
             Self::Refused { status, detail } => Exit::of_answer(*status, &detail.code),
+            Self::NotConnected { exit, .. } => *exit,
             Self::Usage { .. } | Self::NoTerminal { .. } => Exit::Usage,
             Self::Cancelled => Exit::Cancelled,
             Self::Interrupted => Exit::Interrupted,
@@ -148,7 +157,7 @@ impl ClientError {
     /// The error as the API would say it: code, sentence, next step.
     #[must_use]
     pub fn detail(&self) -> FailureDetail {
-        if let Self::Refused { detail, .. } = self {
+        if let Self::Refused { detail, .. } | Self::NotConnected { detail, .. } = self {
             return detail.clone();
         }
         FailureDetail {
@@ -162,6 +171,7 @@ impl ClientError {
     const fn code(&self) -> &'static str {
         match self {
             Self::Refused { .. } => "refused",
+            Self::NotConnected { .. } => "not_connected",
             Self::Usage { .. } => "usage",
             Self::NoTerminal { .. } => "input_required",
             Self::Cancelled => "cancelled",
@@ -180,7 +190,9 @@ impl ClientError {
 
     fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::Refused { detail, .. } => return detail.hint.clone(),
+            Self::Refused { detail, .. } | Self::NotConnected { detail, .. } => {
+                return detail.hint.clone();
+            }
             Self::Usage { hint, .. } | Self::Failed { hint, .. } => hint.clone(),
             Self::NoTerminal { instead } => (*instead).to_owned(),
             Self::Cancelled | Self::Interrupted => return None,

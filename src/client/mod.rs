@@ -8,19 +8,27 @@
 //! Over the Unix socket the broker recognises the caller's uid: no credential is sent. Over a
 //! network a key is sent, and only to the origin it was stored with.
 //!
+//! For connected apps there is more: [`Opener`] opens a page in the user's browser, [`Loopback`] is where
+//! that browser comes back to, [`picture`] shows an address to a phone's camera, and [`not_connected`]
+//! says in words why nothing came of it.
+//!
 //! Whatever came from the broker passes [`text::Visible`] before it reaches a terminal.
 
 pub mod body;
+mod browser;
+mod connect_failure;
 mod connection;
 mod env;
 mod error;
 mod exit;
 mod hidden;
 mod input;
+mod loopback;
 mod output;
 mod place;
 mod profile;
 mod prompt;
+mod qr;
 mod route;
 mod session;
 mod table;
@@ -28,6 +36,8 @@ mod table;
 mod tests_connection;
 pub mod text;
 
+pub use browser::Opener;
+pub use connect_failure::not_connected;
 pub use connection::Client;
 pub use env::ClientEnv;
 pub use error::ClientError;
@@ -36,10 +46,12 @@ pub use input::{
     Generated, ValueSource, credential_fields, generate, read_file, read_stdin, read_value,
     stdin_is_piped, without_newline,
 };
+pub use loopback::{Loopback, Returned};
 pub use output::{Colour, Output};
 pub use place::{DEFAULT_ORIGIN, Place, default_socket, same_origin};
 pub use profile::{Profile, ProfileStore};
 pub use prompt::Prompts;
+pub use qr::picture;
 pub use route::Route;
 pub use session::{Options, Session};
 pub use table::Table;

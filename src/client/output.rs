@@ -1,11 +1,12 @@
 //! The one place that prints.
 //!
 //! Data goes to standard output, words to standard error. With `--json`, standard output gets exactly
-//! one document, `{"data": …}` or `{"error": …}`, and standard error stays empty. A reader that went
-//! away is no failure.
+//! one document, `{"data": …}` or `{"error": …}`, and standard error stays empty, unless the command
+//! waits for something that a person has to do. A reader that went away is no failure.
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
 
 use rustix::termios::tcgetwinsize;
 use serde::Serialize;
@@ -55,6 +56,7 @@ pub struct Output {
     colour_out: bool,
     colour_err: bool,
     width: Option<usize>,
+    error_width: Option<usize>,
 }
 
 #[derive(Serialize)]
@@ -67,16 +69,19 @@ impl Output {
     #[must_use]
     pub fn new(options: &Options, env: &ClientEnv) -> Self {
         let terminal = io::stdout().is_terminal();
-        let size = terminal.then(|| tcgetwinsize(io::stdout()).ok()).flatten();
+        let columns = |stream: &dyn AsFd| {
+            let size = tcgetwinsize(stream.as_fd()).ok();
+            let columns = size.map(|size| usize::from(size.ws_col));
+            columns.filter(|columns| *columns > 0)
+        };
         Self {
             json: options.json,
             quiet: options.quiet,
             terminal,
             colour_out: options.colour.on(env, terminal),
             colour_err: options.colour.on(env, io::stderr().is_terminal()),
-            width: size
-                .map(|size| usize::from(size.ws_col))
-                .filter(|width| *width > 0),
+            width: columns(&io::stdout()),
+            error_width: columns(&io::stderr()).filter(|_| !env.dumb_terminal),
         }
     }
 
@@ -197,6 +202,18 @@ impl Output {
             let hint = self.painted("36", "hint:");
             to_stderr(&format!("{hint} {}\n", Visible(&words.to_string())));
         }
+    }
+
+    /// Says what a person has to do for the command to go on: whatever the flags, on standard error.
+    pub fn instruct(&self, lines: &str) {
+        let lines = lines.lines().map(|line| format!("{}\n", Visible(line)));
+        to_stderr(&lines.collect::<String>());
+    }
+
+    /// How many columns standard error has, when it is a terminal on which a picture can be shown.
+    #[must_use]
+    pub const fn picture_width(&self) -> Option<usize> {
+        self.error_width
     }
 
     /// Says what went wrong and what to do next.
