@@ -165,6 +165,20 @@ pub fn generate(length: usize, random: &dyn Random) -> Result<Secret, ClientErro
     Ok(Secret::copy_of(&value))
 }
 
+/// Scopes one by one, as they were written, each once: spaces or commas stand between them.
+#[must_use]
+pub fn scope_list<T: AsRef<str>>(texts: &[T]) -> Vec<String> {
+    let between = |letter: char| letter == ',' || letter.is_whitespace();
+    let words = texts.iter().flat_map(|text| text.as_ref().split(between));
+    let mut scopes: Vec<String> = Vec::new();
+    for word in words.filter(|word| !word.is_empty()) {
+        if !scopes.iter().any(|scope| scope == word) {
+            scopes.push(word.to_owned());
+        }
+    }
+    scopes
+}
+
 /// Refuses `field=value`: a value belongs to a prompt or a pipe. What was written is not repeated.
 ///
 /// # Errors
@@ -183,7 +197,9 @@ pub fn credential_fields(fields: &[String]) -> Result<(), ClientError> {
 
 #[cfg(test)]
 mod tests {
-    use super::{ValueSource, checked, credential_fields, generate, read_file, without_newline};
+    use super::{
+        ValueSource, checked, credential_fields, generate, read_file, scope_list, without_newline,
+    };
     use crate::crypto::SystemRandom;
     use crate::secret::Secret;
 
@@ -250,6 +266,20 @@ mod tests {
         assert_eq!(value.len(), 200);
         assert!(value.expose(|bytes| bytes.iter().all(u8::is_ascii_alphanumeric)));
         assert!(!value.same_as(&make()));
+    }
+
+    #[test]
+    fn scopes_are_read_with_spaces_commas_and_repetition() {
+        assert_eq!(
+            scope_list(&["a b,c", "d", " a ,, e\n"]),
+            ["a", "b", "c", "d", "e"]
+        );
+        let google = "https://www.googleapis.com/auth/drive.file";
+        assert_eq!(
+            scope_list(&[format!("{google} openid")]),
+            [google, "openid"]
+        );
+        assert!(scope_list(&[" , "]).is_empty());
     }
 
     #[test]

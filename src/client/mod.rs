@@ -44,7 +44,7 @@ pub use error::ClientError;
 pub use exit::{Exit, Outcome};
 pub use input::{
     Generated, ValueSource, credential_fields, generate, read_file, read_stdin, read_value,
-    stdin_is_piped, without_newline,
+    scope_list, stdin_is_piped, without_newline,
 };
 pub use loopback::{Loopback, Returned};
 pub use output::{Colour, Output};

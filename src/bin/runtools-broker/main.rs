@@ -20,6 +20,7 @@ mod documents;
 mod global;
 mod layout;
 mod members;
+mod oauth_clients;
 mod operator;
 mod serve;
 mod slots;
@@ -70,6 +71,9 @@ enum Command {
     /// Who belongs to the organisation
     #[command(subcommand)]
     Member(members::MemberCommand),
+    /// The installation's clients at providers, for organisations that have none of their own
+    #[command(subcommand)]
+    OauthClient(oauth_clients::ClientCommand),
     /// Print completions for a shell
     Completions(documents::CompletionsArgs),
     /// Write the manual pages
@@ -127,6 +131,7 @@ async fn run(
         Command::Seal(args) => operator::seal(args, session).await,
         Command::Key(KeyCommand::Slot(command)) => slots::run(command, session).await,
         Command::Member(command) => members::run(command, session).await,
+        Command::OauthClient(command) => oauth_clients::run(command, session).await,
         Command::Completions(args) => documents::completions(&args, Cli::command(), session),
         Command::Man(args) => documents::manual(&args, Cli::command(), session),
         Command::Version => documents::version("runtools-broker", session),

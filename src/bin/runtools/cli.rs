@@ -9,6 +9,7 @@ use crate::documents::{CompletionsArgs, ManArgs};
 use crate::global::Global;
 use crate::login::LoginArgs;
 use crate::members::MemberCommand;
+use crate::oauth::OauthCommand;
 use crate::organizations::OrgCommand;
 use crate::secrets::SecretCommand;
 use crate::tools::ToolCommand;
@@ -17,6 +18,7 @@ const START: &str = "\
 Start with:
   runtools login --local                              the broker on this machine
   runtools secret set GITHUB_TOKEN                    asks for the value
+  runtools oauth connect github                       or connects an account, in your browser
   runtools tool exec github --action list_repos       uses it, without handing it out
 
 Data goes to standard output, words to standard error.";
@@ -58,6 +60,9 @@ pub(crate) enum Command {
     /// Set, list, rotate and delete secrets
     #[command(subcommand)]
     Secret(SecretCommand),
+    /// Connect accounts that tools may use, and their providers
+    #[command(subcommand)]
+    Oauth(OauthCommand),
     /// Install and run tools
     #[command(subcommand)]
     Tool(ToolCommand),

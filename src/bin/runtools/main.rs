@@ -20,6 +20,13 @@ mod global;
 mod keys;
 mod login;
 mod members;
+mod oauth;
+mod oauth_accounts;
+mod oauth_browser;
+mod oauth_clients;
+mod oauth_connect;
+mod oauth_device;
+mod oauth_mode;
 mod organizations;
 mod secret_changes;
 mod secret_values;
@@ -33,7 +40,7 @@ mod tools;
 use std::process::ExitCode;
 
 use clap::CommandFactory;
-use runtools_broker::client::{ClientEnv, Outcome, Session};
+use runtools_broker::client::{ClientEnv, Opener, Outcome, Session};
 
 use self::cli::{Cli, Command};
 
@@ -42,25 +49,31 @@ static ALLOC: zeroizing_alloc::ZeroAlloc<std::alloc::System> =
     zeroizing_alloc::ZeroAlloc(std::alloc::System);
 
 fn main() -> ExitCode {
+    let arguments: Vec<_> = std::env::args_os().collect();
+    if let Some(code) = Opener::play(&arguments, ClientEnv::read) {
+        return code;
+    }
+    let opener = Opener::waiting(&arguments);
     if let Err(error) = runtools_broker::hardening::harden() {
         return start::unhardened(&error);
     }
-    match start::parse::<Cli>(std::env::args_os().collect()) {
+    match start::parse::<Cli>(arguments) {
         Ok(cli) => {
             let (options, command) = cli.split();
             let session = Session::new(options, ClientEnv::read());
-            start::finish(&session, run(command, &session))
+            start::finish(&session, run(command, opener, &session))
         }
         Err(code) => code,
     }
 }
 
-async fn run(command: Command, session: &Session) -> Outcome {
+async fn run(command: Command, opener: Option<Opener>, session: &Session) -> Outcome {
     match command {
         Command::Login(args) => login::login(args, session).await,
         Command::Logout => login::logout(session),
         Command::Auth(command) => auth::run(command, session).await,
         Command::Secret(command) => secrets::run(command, session).await,
+        Command::Oauth(command) => oauth::run(command, opener, session).await,
         Command::Tool(command) => tools::run(command, session).await,
         Command::Org(command) => organizations::run(command, session).await,
         Command::Member(command) => members::run(command, &session.client()?, session).await,

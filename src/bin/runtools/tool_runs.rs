@@ -50,6 +50,16 @@ pub(crate) struct ExplainArgs {
     /// As if this secret were named for this field; may be repeated
     #[arg(long = "credential-override", value_name = "FIELD=SECRET")]
     overrides: Vec<String>,
+    #[command(flatten)]
+    account: AccountArg,
+}
+
+/// Which connected account.
+#[derive(Args, Debug)]
+struct AccountArg {
+    /// Use this connected account, not the default one: its name, e-mail address or id
+    #[arg(long, value_name = "NAME")]
+    account: Option<String>,
 }
 
 #[derive(Args, Debug)]
@@ -60,6 +70,8 @@ struct GivenArgs {
     /// Give a field's value for this run: asked for, or piped in; may be repeated
     #[arg(long = "credential", value_name = "FIELD")]
     fields: Vec<String>,
+    #[command(flatten)]
+    account: AccountArg,
 }
 
 #[derive(Serialize)]
@@ -71,6 +83,8 @@ struct ExecBody<'a> {
     credentials: BTreeMap<&'a str, Lent<'a>>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     credential_overrides: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -78,6 +92,8 @@ struct ExecBody<'a> {
 struct ExplainBody {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     credential_overrides: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account: Option<String>,
 }
 
 /// Runs the action and prints what the upstream answered. A run that failed ends with code 1.
@@ -97,6 +113,7 @@ pub(crate) async fn exec(args: ExecArgs, session: &Session) -> Outcome {
         params,
         credentials,
         credential_overrides,
+        account: args.given.account.account.as_deref(),
     })?;
     drop(values);
     let route = args.tool.route().then("execute");
@@ -143,6 +160,7 @@ pub(crate) async fn explain(args: ExplainArgs, session: &Session) -> Outcome {
     let credential_overrides = overrides(&args.overrides)?;
     let body = body::plain(&ExplainBody {
         credential_overrides,
+        account: args.account.account,
     })?;
     let route = args.tool.route().then("explain");
     let found: Explanation = session

@@ -1,0 +1,298 @@
+//! Connecting an account: what is asked for, and what came of it.
+
+use std::collections::{BTreeMap, HashSet};
+
+use clap::Args;
+use runtools_broker::client::text::Visible;
+use runtools_broker::client::{
+    Client, ClientError, Exit, Opener, Outcome, Route, Session, scope_list,
+};
+use runtools_broker::id::ConnectionId;
+use runtools_broker::name::ProviderId;
+use runtools_broker::wire::{Connection, Provider};
+use serde::Serialize;
+
+use crate::oauth::{connections, providers};
+use crate::oauth_browser;
+use crate::oauth_device;
+use crate::oauth_mode::{Mode, choose};
+
+/// Connects an account.
+#[derive(Args, Debug)]
+pub(crate) struct ConnectArgs {
+    /// The provider, such as github; `runtools oauth providers` lists them
+    #[arg(value_parser = ProviderId::parse)]
+    pub(crate) provider: ProviderId,
+    /// Ask for these scopes, with spaces or commas between them; may be repeated
+    #[arg(long = "scopes", visible_alias = "scope", value_name = "SCOPES")]
+    pub(crate) scopes: Vec<String>,
+    /// Tell the provider's file something that it needs, such as a shop; may be repeated
+    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = param)]
+    params: Vec<(String, String)>,
+    /// Which account is meant: the provider's page suggests it
+    #[arg(long, value_name = "NAME", conflicts_with = "device")]
+    pub(crate) account_hint: Option<String>,
+    /// Give this connection a new grant; another account is refused
+    #[arg(long, value_name = "ID", value_parser = ConnectionId::parse)]
+    pub(crate) reconnect: Option<ConnectionId>,
+    /// Connect a further account; the provider lets you choose it
+    #[arg(long, conflicts_with_all = ["reconnect", "device"])]
+    pub(crate) another: bool,
+    /// Open no browser: show an address and a code, for a browser on any machine
+    #[arg(long, conflicts_with = "device")]
+    pub(crate) no_browser: bool,
+    /// Use the provider's device flow: show its address and a code, for any device
+    #[arg(long)]
+    pub(crate) device: bool,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(crate) struct Came {
+    /// The connection.
+    pub connection: Option<ConnectionId>,
+    /// What the provider calls the account.
+    pub account: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Connected<'a> {
+    provider: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connection_id: Option<ConnectionId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account: Option<&'a str>,
+    renewed: bool,
+    missing_scopes: &'a [String],
+}
+
+fn param(text: &str) -> Result<(String, String), &'static str> {
+    let (name, value) = text
+        .split_once('=')
+        .filter(|(name, value)| !name.is_empty() && !value.is_empty())
+        .ok_or("write NAME=VALUE, such as shop=my-shop")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+impl ConnectArgs {
+    /// The scopes that are asked for, if any were named.
+    pub(crate) fn scopes(&self) -> Option<Vec<String>> {
+        let scopes = scope_list(&self.scopes);
+        (!scopes.is_empty()).then_some(scopes)
+    }
+
+    /// What the provider must be told.
+    pub(crate) fn params(&self) -> BTreeMap<String, String> {
+        self.params.iter().cloned().collect()
+    }
+
+    /// Whether a particular account is meant, which a device flow cannot be told.
+    pub(crate) const fn names_account(&self) -> bool {
+        self.another || self.account_hint.is_some()
+    }
+
+    /// Says what the provider needs to be told and was not, before anything is begun.
+    fn check_params(&self, provider: &Provider) -> Result<(), ClientError> {
+        let given = self.params();
+        let missing = |param: &&_| {
+            let param: &runtools_broker::wire::ProviderParam = param;
+            param.required && !given.contains_key(&param.name)
+        };
+        let Some(param) = provider.params.iter().find(missing) else {
+            return Ok(());
+        };
+        let such_as = match (&param.example, param.choices.as_slice()) {
+            (_, [_, ..]) => format!(": one of {}", param.choices.join(", ")),
+            (Some(example), []) => format!(", such as {}={example}", param.name),
+            (None, []) => String::new(),
+        };
+        let label = param.label.as_ref().unwrap_or(&param.name);
+        Err(ClientError::usage(
+            format!("{} must be told: {label}", provider.display_name),
+            format!("pass --param {}=VALUE{such_as}", param.name),
+        ))
+    }
+}
+
+/// Connects an account, in whatever way fits, and says which.
+pub(crate) async fn connect(
+    args: ConnectArgs,
+    opener: Option<Opener>,
+    session: &Session,
+) -> Outcome {
+    if !args.scopes.is_empty() && args.scopes().is_none() {
+        return Err(ClientError::usage(
+            "--scopes names no scope",
+            "leave it out for the provider's usual ones",
+        ));
+    }
+    let client = session.client()?;
+    let all: Vec<Provider> = client.list(&providers(true)).await?;
+    let provider = all.iter().find(|known| known.id == args.provider.as_str());
+    if let Some(provider) = provider {
+        args.check_params(provider)?;
+    }
+    let before = owned(&args.provider, &client).await?;
+    let before: HashSet<ConnectionId> = before.into_iter().map(|one| one.id).collect();
+    let came = match choose(&args, session.env(), provider)? {
+        Mode::Browser => oauth_browser::here(&args, opener, &client, session).await?,
+        Mode::Code => oauth_browser::elsewhere(&args, &client, session).await?,
+        Mode::Device => oauth_device::connect(&args, &client, session).await?,
+    };
+    tell(&args, &came, &before, &client, session).await
+}
+
+/// The caller's own connections with a provider.
+pub(crate) async fn owned(
+    provider: &ProviderId,
+    client: &Client,
+) -> Result<Vec<Connection>, ClientError> {
+    client
+        .list(&connections().with("provider", provider.as_str()))
+        .await
+}
+
+async fn tell(
+    args: &ConnectArgs,
+    came: &Came,
+    before: &HashSet<ConnectionId>,
+    client: &Client,
+    session: &Session,
+) -> Outcome {
+    let now = owned(&args.provider, client).await?;
+    let stored = now.iter().find(|one| Some(one.id) == came.connection);
+    let account = came.account.as_deref();
+    let account = account.or_else(|| stored.map(|one| one.account.as_str()));
+    let missing = stored.map_or(&[][..], |one| &one.missing_scopes);
+    let renewed = came.connection.is_some_and(|id| before.contains(&id));
+    let provider = args.provider.as_str();
+    let connected = Connected {
+        provider,
+        connection_id: came.connection,
+        account,
+        renewed,
+        missing_scopes: missing,
+    };
+    let verb = if renewed { "renewed" } else { "connected" };
+    session.out.show(&connected, || {
+        let account = account.map_or_else(String::new, |name| format!(" as {}", Visible(name)));
+        format!("{verb} {provider}{account}\n")
+    })?;
+    if !missing.is_empty() {
+        session.out.note(format!(
+            "warning: not allowed: {}; tools that need it will say so",
+            missing.join(", ")
+        ));
+        let id = came
+            .connection
+            .map_or_else(String::new, |id| format!(" --reconnect {id}"));
+        session.out.hint(format!(
+            "allow everything in `runtools oauth connect {provider}{id}`"
+        ));
+    }
+    Ok(Exit::Ok)
+}
+
+/// The route that begins a flow in a browser.
+pub(crate) fn start(args: &ConnectArgs) -> Result<Route, ClientError> {
+    let params = args.params();
+    let params = (!params.is_empty()).then(|| serde_json::to_string(&params));
+    let params = params.transpose().map_err(|_| {
+        ClientError::usage(
+            "--param cannot be sent",
+            "write NAME=VALUE in plain letters",
+        )
+    })?;
+    Ok(Route::new("/v1/oauth/start")
+        .then(args.provider.as_str())
+        .maybe("scopes", args.scopes().map(|scopes| scopes.join(",")))
+        .maybe("reconnect", args.reconnect.map(|id| id.to_string()))
+        .flag("another", args.another)
+        .maybe("login_hint", args.account_hint.as_ref())
+        .maybe("params", params))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::{ConnectArgs, start};
+
+    #[derive(Parser, Debug)]
+    struct Line {
+        #[command(flatten)]
+        args: ConnectArgs,
+    }
+
+    fn args(words: &[&str]) -> Result<ConnectArgs, clap::Error> {
+        let line = ["connect"].iter().chain(words);
+        Line::try_parse_from(line).map(|line| line.args)
+    }
+
+    #[test]
+    fn what_is_asked_for_stands_in_the_query() {
+        let id = "3f2b8c1e-5d0a-4c8e-9b1f-2a6d7e8f9a0b";
+        let line = args(&[
+            "shopify",
+            "--scopes",
+            "a b",
+            "--scope",
+            "c",
+            "--param",
+            "shop=x&y=z",
+            "--reconnect",
+            id,
+            "--account-hint",
+            "me@example.com",
+        ]);
+        assert_eq!(
+            start(&line.unwrap()).unwrap().as_str(),
+            format!(
+                "/v1/oauth/start/shopify?scopes=a%2Cb%2Cc&reconnect={id}\
+                 &login_hint=me%40example.com&params=%7B%22shop%22%3A%22x%26y%3Dz%22%7D"
+            )
+        );
+        let bare = start(&args(&["github"]).unwrap()).unwrap();
+        assert_eq!(bare.as_str(), "/v1/oauth/start/github");
+        let another = start(&args(&["github", "--another"]).unwrap()).unwrap();
+        assert_eq!(another.as_str(), "/v1/oauth/start/github?another=true");
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_refused() {
+        let id = "3f2b8c1e-5d0a-4c8e-9b1f-2a6d7e8f9a0b";
+        for line in [
+            &["github", "--device", "--no-browser"][..],
+            &["github", "--device", "--another"],
+            &["github", "--another", "--reconnect", id],
+            &["github", "--reconnect", "octocat"],
+            &["github", "--param", "shop"],
+            &["github", "--param", "=x"],
+            &["Git Hub"],
+            &[],
+        ] {
+            assert!(args(line).is_err(), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_provider_must_be_told_is_asked_for_at_once() {
+        let shopify = serde_json::json!({
+            "id": "shopify", "displayName": "Shopify", "configured": true, "browser": true,
+            "device": false, "status": "verified", "defaultScopes": [], "scopes": {},
+            "params": [
+                {"name": "region", "required": false},
+                {"name": "shop", "label": "your shop", "example": "my-shop", "required": true},
+            ],
+        });
+        let shopify = serde_json::from_value(shopify).unwrap();
+        let refused = args(&["shopify"]).unwrap().check_params(&shopify);
+        let refused = refused.unwrap_err().detail();
+        assert_eq!(refused.message, "Shopify must be told: your shop");
+        let hint = "pass --param shop=VALUE, such as shop=my-shop";
+        assert_eq!(refused.hint.as_deref(), Some(hint));
+        let told = args(&["shopify", "--param", "shop=x"]).unwrap();
+        assert!(told.check_params(&shopify).is_ok());
+    }
+}

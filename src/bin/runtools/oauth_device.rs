@@ -1,0 +1,127 @@
+//! Connecting an account with a code that is typed at the provider (RFC 8628).
+
+use std::time::Duration;
+
+use http::Method;
+use runtools_broker::client::text::minute;
+use runtools_broker::client::{
+    Client, ClientError, Exit, Route, Session, body, not_connected, picture,
+};
+use runtools_broker::wire::{DeviceStatus, DeviceStatusOf, StartDevice, StartedDevice};
+use tokio::time::sleep;
+
+use crate::oauth_browser::interrupt;
+use crate::oauth_connect::{Came, ConnectArgs};
+
+/// How many times in a row the broker may not answer.
+const SILENCES: u8 = 5;
+/// The longest time between two looks, in seconds, whatever a provider wishes.
+const SELDOM: u32 = 300;
+
+/// Shows the code and waits until somebody has typed it.
+pub(crate) async fn connect(
+    args: &ConnectArgs,
+    client: &Client,
+    session: &Session,
+) -> Result<Came, ClientError> {
+    let mut interrupt = interrupt()?;
+    let body = body::plain(&StartDevice {
+        scopes: args.scopes(),
+        params: args.params(),
+        reconnect: args.reconnect,
+    })?;
+    let route = Route::new("/v1/oauth/device/start").then(args.provider.as_str());
+    let started: StartedDevice = client.call(Method::POST, &route, Some(body)).await?;
+    show(&started, session);
+    tokio::select! {
+        came = wait(args, &started, client) => came,
+        _ = interrupt.recv() => {
+            session.out.note("whoever types the code now still connects the account: do not");
+            Err(ClientError::Cancelled)
+        }
+    }
+}
+
+fn show(started: &StartedDevice, session: &Session) {
+    let out = &session.out;
+    out.instruct(&format!(
+        "Open this page on any device:\n  {}\nand type this code there; it is for you alone:\n  {}",
+        started.verification_uri, started.user_code
+    ));
+    let whole = started.verification_uri_complete.as_ref();
+    let address = whole.unwrap_or(&started.verification_uri);
+    let drawn = out
+        .picture_width()
+        .and_then(|width| picture(address, width));
+    if let Some(picture) = drawn {
+        out.instruct(&format!("or point a camera at this:\n{picture}"));
+    }
+    out.note(format!(
+        "the code is good until {} (UTC)",
+        minute(started.expires_at)
+    ));
+}
+
+async fn wait(
+    args: &ConnectArgs,
+    started: &StartedDevice,
+    client: &Client,
+) -> Result<Came, ClientError> {
+    let provider = args.provider.as_str();
+    let route = Route::new("/v1/oauth/device/status").then(provider);
+    let mut interval = started.interval;
+    let mut silences = 0;
+    loop {
+        sleep(pause(interval)).await;
+        let body = body::secret(&DeviceStatusOf {
+            attempt_token: started.attempt_token.clone(),
+        })?;
+        let asked = client.call(Method::POST, &route, Some(body)).await;
+        let status: DeviceStatus = match asked {
+            Ok(status) => status,
+            Err(error) if error.exit() == Exit::NotFound => {
+                return Err(not_connected("flow_gone", provider));
+            }
+            Err(error) if error.exit() == Exit::Unreachable && silences < SILENCES => {
+                silences += 1;
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        silences = 0;
+        interval = status.interval;
+        match status.status.as_str() {
+            "connected" => {
+                return Ok(Came {
+                    connection: status.connection_id,
+                    account: status.account,
+                });
+            }
+            "denied" => return Err(not_connected("access_denied", provider)),
+            "expired" => return Err(not_connected("expired", provider)),
+            "failed" => {
+                let code = status.error.as_deref().unwrap_or("internal_error");
+                return Err(not_connected(code, provider));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Never faster than the provider wishes (D1), and never so seldom that nobody notices the end.
+fn pause(interval: u32) -> Duration {
+    Duration::from_secs(interval.clamp(1, SELDOM).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::pause;
+
+    #[test]
+    fn d1_the_provider_s_interval_is_kept() {
+        assert_eq!(
+            [0, 5, 10, 4_000_000].map(|s| pause(s).as_secs()),
+            [1, 5, 10, 300]
+        );
+    }
+}
