@@ -1,6 +1,7 @@
 //! What the process denies itself.
 //!
-//! [`harden`] is the first thing both binaries do, before any thread, file or secret exists:
+//! [`harden`] is the first thing both binaries do, before any thread, file or secret exists (but for
+//! `runtools oauth connect`, which first starts what will open the browser: see `client/browser.rs`):
 //!
 //! | control | what it makes impossible |
 //! |---|---|
@@ -13,7 +14,7 @@
 //!
 //! The first four are enforced or the program does not start. The last three are observed or cannot
 //! fail. Closing a descriptor we do not own has no safe call, so inherited files are reported, not
-//! closed; nothing here ever executes a program that could use them. The environment cannot be
+//! closed; nothing after this executes a program that could use them. The environment cannot be
 //! emptied safely either: no secret of the daemon ever comes from there.
 
 mod panics;

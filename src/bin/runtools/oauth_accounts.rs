@@ -207,10 +207,8 @@ fn meant(all: Vec<Connection>, text: &str) -> Vec<Connection> {
             .collect();
     }
     let is_meant = |one: &Connection| {
-        let email = one.email.as_deref().unwrap_or_default();
-        one.account_id == text
-            || one.account.eq_ignore_ascii_case(text)
-            || email.eq_ignore_ascii_case(text)
+        let same = |name: &str| name.eq_ignore_ascii_case(text);
+        one.account_id == text || same(&one.account) || one.email.as_deref().is_some_and(same)
     };
     all.into_iter().filter(is_meant).collect()
 }

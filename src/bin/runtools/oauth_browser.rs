@@ -12,14 +12,12 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{sleep, timeout};
 use url::Url;
 
-use crate::oauth_connect::{Came, ConnectArgs, start};
+use crate::oauth_connect::{Came, ConnectArgs, Patience, start};
 
 /// How often the broker is asked how far the flow is.
 const EVERY: Duration = Duration::from_secs(2);
 /// How long the broker may take to hear that the flow is given up.
 const FAREWELL: Duration = Duration::from_secs(5);
-/// How many times in a row the broker may not answer.
-const SILENCES: u8 = 5;
 
 /// A flow that was begun, and is followed to its end.
 struct Course<'a> {
@@ -28,7 +26,7 @@ struct Course<'a> {
     client: &'a Client,
     session: &'a Session,
     stage: String,
-    silences: u8,
+    patience: Patience,
 }
 
 /// Connects in a browser on this machine, which comes back to a port of ours.
@@ -135,7 +133,7 @@ impl<'a> Course<'a> {
             client,
             session,
             stage: "waiting".to_owned(),
-            silences: 0,
+            patience: Patience::default(),
         }
     }
 
@@ -189,20 +187,17 @@ impl<'a> Course<'a> {
         }
     }
 
-    /// Asks once how far the flow is. A broker that is silent for a moment is no reason to give up.
+    /// Asks once how far the flow is.
     async fn look(&mut self) -> Result<Option<Came>, ClientError> {
-        let flow: Flow = match self.client.get(&self.route()).await {
-            Ok(flow) => flow,
+        let asked = self.client.get(&self.route()).await;
+        let flow: Flow = match self.patience.heard(asked) {
+            Ok(Some(flow)) => flow,
+            Ok(None) => return Ok(None),
             Err(error) if error.exit() == Exit::NotFound => {
                 return Err(not_connected("flow_gone", self.provider));
             }
-            Err(error) if error.exit() == Exit::Unreachable && self.silences < SILENCES => {
-                self.silences += 1;
-                return Ok(None);
-            }
             Err(error) => return Err(error),
         };
-        self.silences = 0;
         if flow.status != self.stage {
             if let Some(words) = progress(&flow.status) {
                 self.session.out.note(words);

@@ -55,6 +55,10 @@ pub(crate) struct Came {
     pub account: Option<String>,
 }
 
+/// A broker that is silent for a moment is no reason to give a flow up.
+#[derive(Debug, Default)]
+pub(crate) struct Patience(u8);
+
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Connected<'a> {
@@ -73,6 +77,33 @@ fn param(text: &str) -> Result<(String, String), &'static str> {
         .filter(|(name, value)| !name.is_empty() && !value.is_empty())
         .ok_or("write NAME=VALUE, such as shop=my-shop")?;
     Ok((name.to_owned(), value.to_owned()))
+}
+
+impl Patience {
+    /// How many times in a row the broker may not answer.
+    const SILENCES: u8 = 5;
+
+    /// What it said, if it said something, or was silent for too long. `None`: ask again later.
+    pub(crate) fn heard<T>(
+        &mut self,
+        answer: Result<T, ClientError>,
+    ) -> Result<Option<T>, ClientError> {
+        let silent = |error: &ClientError| match error {
+            // A proxy between us and the broker says so in its own way.
+            ClientError::NotAnAnswer { status } => *status >= 500,
+            error => error.exit() == Exit::Unreachable,
+        };
+        match answer {
+            Err(error) if silent(&error) && self.0 < Self::SILENCES => {
+                self.0 += 1;
+                Ok(None)
+            }
+            answer => {
+                self.0 = 0;
+                answer.map(Some)
+            }
+        }
+    }
 }
 
 impl ConnectArgs {
@@ -217,7 +248,9 @@ pub(crate) fn start(args: &ConnectArgs) -> Result<Route, ClientError> {
 mod tests {
     use clap::Parser;
 
-    use super::{ConnectArgs, start};
+    use runtools_broker::client::ClientError;
+
+    use super::{ConnectArgs, Patience, start};
 
     #[derive(Parser, Debug)]
     struct Line {
@@ -257,6 +290,25 @@ mod tests {
         assert_eq!(bare.as_str(), "/v1/oauth/start/github");
         let another = start(&args(&["github", "--another"]).unwrap()).unwrap();
         assert_eq!(another.as_str(), "/v1/oauth/start/github?another=true");
+    }
+
+    #[test]
+    fn a_broker_may_be_silent_for_a_moment() {
+        let mut patience = Patience::default();
+        let silence = || Err::<u8, _>(ClientError::NotAnAnswer { status: 502 });
+        for _ in 0..Patience::SILENCES {
+            assert!(patience.heard(silence()).unwrap().is_none());
+        }
+        assert!(patience.heard(silence()).is_err());
+        assert_eq!(patience.heard(Ok(1)).unwrap(), Some(1));
+        assert!(patience.heard(silence()).unwrap().is_none());
+        let other = ClientError::NotAnAnswer { status: 200 };
+        assert!(patience.heard(Err::<u8, _>(other)).is_err());
+        assert!(
+            patience
+                .heard(Err::<u8, _>(ClientError::SignedOut))
+                .is_err()
+        );
     }
 
     #[test]

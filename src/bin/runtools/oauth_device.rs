@@ -11,10 +11,8 @@ use runtools_broker::wire::{DeviceStatus, DeviceStatusOf, StartDevice, StartedDe
 use tokio::time::sleep;
 
 use crate::oauth_browser::interrupt;
-use crate::oauth_connect::{Came, ConnectArgs};
+use crate::oauth_connect::{Came, ConnectArgs, Patience};
 
-/// How many times in a row the broker may not answer.
-const SILENCES: u8 = 5;
 /// The longest time between two looks, in seconds, whatever a provider wishes.
 const SELDOM: u32 = 300;
 
@@ -70,25 +68,21 @@ async fn wait(
     let provider = args.provider.as_str();
     let route = Route::new("/v1/oauth/device/status").then(provider);
     let mut interval = started.interval;
-    let mut silences = 0;
+    let mut patience = Patience::default();
     loop {
         sleep(pause(interval)).await;
         let body = body::secret(&DeviceStatusOf {
             attempt_token: started.attempt_token.clone(),
         })?;
         let asked = client.call(Method::POST, &route, Some(body)).await;
-        let status: DeviceStatus = match asked {
-            Ok(status) => status,
+        let status: DeviceStatus = match patience.heard(asked) {
+            Ok(Some(status)) => status,
+            Ok(None) => continue,
             Err(error) if error.exit() == Exit::NotFound => {
                 return Err(not_connected("flow_gone", provider));
             }
-            Err(error) if error.exit() == Exit::Unreachable && silences < SILENCES => {
-                silences += 1;
-                continue;
-            }
             Err(error) => return Err(error),
         };
-        silences = 0;
         interval = status.interval;
         match status.status.as_str() {
             "connected" => {
