@@ -230,6 +230,22 @@ fn a_code_is_shown_for_a_browser_elsewhere_and_a_renewed_account_is_called_so() 
 }
 
 #[test]
+fn a_key_that_may_only_connect_is_enough() {
+    let no = || vec![refusal(403, "forbidden", "another key")];
+    let mut connected = flow("connected");
+    connected["missingScopes"] = json!(["gist"]);
+    let fake = Fake::new(&[
+        ("GET /v1/oauth/providers", no()),
+        (CONNECTIONS, no()),
+        (START, vec![data(&started(Some("ABCD-EFGH")))]),
+        (FLOW, vec![data(&connected)]),
+    ]);
+    let (out, err) = fake.says(0, &["oauth", "connect", "github"]);
+    assert_eq!(out, "connected github as octocat\n");
+    assert!(err.contains("warning: not allowed: gist"), "{err}");
+}
+
+#[test]
 fn a_provider_without_a_client_is_refused_in_the_broker_s_words() {
     let hint = "an admin sets one with `runtools oauth configs set github`";
     let refused = refusal(409, "provider_not_configured", hint);

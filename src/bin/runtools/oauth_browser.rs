@@ -212,6 +212,7 @@ impl<'a> Course<'a> {
             "connected" => Ok(Some(Came {
                 connection: flow.connection_id,
                 account: flow.account,
+                missing: flow.missing_scopes,
             })),
             "failed" => {
                 let code = flow.error.as_deref().unwrap_or("internal_error");

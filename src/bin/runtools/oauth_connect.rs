@@ -53,6 +53,8 @@ pub(crate) struct Came {
     pub connection: Option<ConnectionId>,
     /// What the provider calls the account.
     pub account: Option<String>,
+    /// Required scopes that were not granted, as far as the flow knows.
+    pub missing: Vec<String>,
 }
 
 /// A broker that is silent for a moment is no reason to give a flow up.
@@ -159,12 +161,12 @@ pub(crate) async fn connect(
         ));
     }
     let client = session.client()?;
-    let all: Vec<Provider> = client.list(&providers(true)).await?;
+    let all: Vec<Provider> = if_allowed(client.list(&providers(true)).await)?;
     let provider = all.iter().find(|known| known.id == args.provider.as_str());
     if let Some(provider) = provider {
         args.check_params(provider)?;
     }
-    let before = owned(&args.provider, &client).await?;
+    let before = if_allowed(owned(&args.provider, &client).await)?;
     let before: HashSet<ConnectionId> = before.into_iter().map(|one| one.id).collect();
     let came = match choose(&args, session.env(), provider)? {
         Mode::Browser => oauth_browser::here(&args, opener, &client, session).await?,
@@ -174,11 +176,16 @@ pub(crate) async fn connect(
     tell(&args, &came, &before, &client, session).await
 }
 
+/// A key may be allowed to connect accounts and not to look at them: then less is known.
+fn if_allowed<T>(listed: Result<Vec<T>, ClientError>) -> Result<Vec<T>, ClientError> {
+    match listed {
+        Err(error) if error.exit() == Exit::Forbidden => Ok(Vec::new()),
+        listed => listed,
+    }
+}
+
 /// The caller's own connections with a provider.
-pub(crate) async fn owned(
-    provider: &ProviderId,
-    client: &Client,
-) -> Result<Vec<Connection>, ClientError> {
+async fn owned(provider: &ProviderId, client: &Client) -> Result<Vec<Connection>, ClientError> {
     client
         .list(&connections().with("provider", provider.as_str()))
         .await
@@ -191,11 +198,12 @@ async fn tell(
     client: &Client,
     session: &Session,
 ) -> Outcome {
-    let now = owned(&args.provider, client).await?;
+    // The account is connected, whether or not it can be looked at.
+    let now = owned(&args.provider, client).await.unwrap_or_default();
     let stored = now.iter().find(|one| Some(one.id) == came.connection);
     let account = came.account.as_deref();
     let account = account.or_else(|| stored.map(|one| one.account.as_str()));
-    let missing = stored.map_or(&[][..], |one| &one.missing_scopes);
+    let missing = stored.map_or(&came.missing, |one| &one.missing_scopes);
     let renewed = came.connection.is_some_and(|id| before.contains(&id));
     let provider = args.provider.as_str();
     let connected = Connected {

@@ -89,6 +89,7 @@ async fn wait(
                 return Ok(Came {
                     connection: status.connection_id,
                     account: status.account,
+                    missing: Vec::new(),
                 });
             }
             "denied" => return Err(not_connected("access_denied", provider)),
