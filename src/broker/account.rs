@@ -6,12 +6,12 @@
 
 use std::sync::Arc;
 
-use crate::name::HostPattern;
+use crate::name::{FieldName, HostPattern};
 use crate::oauth::connection::{Connection, MAIN};
 use crate::oauth::provider::{Loopback, Provider};
 use crate::oauth::{AccessFault, Accounts, Lent, Pick, Standing};
 use crate::policy::Principal;
-use crate::tools::OAuthSpec;
+use crate::tools::{Binding, OAuthSpec, Scheme, Slot};
 use crate::vault::Unsealed;
 
 use super::BrokerError;
@@ -111,9 +111,20 @@ fn set_of(connection: &Connection, member: &str) -> Option<String> {
 }
 
 impl Chosen {
-    /// Whether its token may go out in clear: to a provider of this machine's own, in tests.
-    pub(super) fn allows_cleartext(&self) -> bool {
-        self.provider.loopback() == Loopback::Allowed
+    /// Whether a binding may carry its token: over https (in clear only to a provider that the operator
+    /// placed in a range of their own), never in a query, where it would end up in logs (RFC 6750, 2.3);
+    /// and by a tool that nobody but its writer vouches for only as a credential, in a header: what
+    /// becomes part of a document can be read there.
+    pub(super) fn may_go(&self, binding: &Binding, field: &FieldName, vouched: bool) -> bool {
+        let covered =
+            binding.scheme == Scheme::Https || self.provider.loopback() == Loopback::Allowed;
+        let mut slots = binding.slots.get(field).into_iter().flatten();
+        let fit = slots.all(|slot| match slot {
+            Slot::Header { .. } | Slot::Basic { .. } => true,
+            Slot::Query { .. } => false,
+            _ => vouched,
+        });
+        covered && fit
     }
 
     /// The token, refreshed where it must be; still sealed.

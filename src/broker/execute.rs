@@ -13,7 +13,7 @@ use crate::egress::{Egress, EgressError, Phase, Private, Url, VerifiedPeer, chec
 use crate::name::{ActionName, FieldName, Host};
 use crate::oauth::Accounts;
 use crate::policy::{ExecuteTool, Permit};
-use crate::tools::{Binding, Hub, RenderedRequest, Scheme, Tool};
+use crate::tools::{Binding, Hub, RenderedRequest, Tool};
 use crate::vault::Unsealed;
 use crate::wire::{self, Execution};
 
@@ -221,7 +221,9 @@ impl Broker {
             .into_iter()
             .filter(|(field, _)| placed(binding, field))
             .collect();
-        let filled = self.lend_accounts(vault, binding, filled).await?;
+        let filled = self
+            .lend_accounts(vault, (binding, tool.vouched()), filled)
+            .await?;
         let private = if tool.vouched() && !binding.private.is_empty() {
             Private::Granted(binding.private.clone())
         } else {
@@ -244,19 +246,18 @@ impl Broker {
         })
     }
 
-    /// Connected accounts become tokens that are fresh enough, still sealed. A token goes out in clear to
-    /// nobody.
+    /// Connected accounts become tokens that are fresh enough, still sealed.
     async fn lend_accounts(
         &self,
         vault: &Unsealed,
-        binding: &Binding,
+        (binding, vouched): (&Binding, bool),
         filled: BTreeMap<FieldName, Filled>,
     ) -> Result<BTreeMap<FieldName, Filled>, BrokerError> {
         let mut lent = BTreeMap::new();
         for (field, Filled { filling, source }) in filled {
             let filling = match filling {
                 Filling::Account(chosen) => {
-                    if binding.scheme == Scheme::Http && !chosen.allows_cleartext() {
+                    if !chosen.may_go(binding, &field, vouched) {
                         return Err(BrokerError::Unbound);
                     }
                     Filling::Token(Box::new(chosen.lend(vault, &self.accounts).await?))
