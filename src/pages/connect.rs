@@ -12,7 +12,7 @@ use super::refusal::Refusal;
 use super::respond::{Leave, page, see_other, with_cookie};
 use super::result_page::failed;
 use super::{PagesState, words};
-use crate::oauth::flow::{ConfirmFault, Failure, FlowCookies, FlowId};
+use crate::oauth::flow::{ConfirmFault, Failure, FlowCookies, FlowId, Invitation, PublicUrl};
 
 /// Says what would be connected. A link scanner may look: nothing changes.
 pub(super) async fn show(
@@ -91,9 +91,7 @@ async fn depart(
         Ok(facts) => facts,
         Err(ConfirmFault::TooManyTries(facts)) => {
             state.redeemer.ended(&facts, Failure::Tries).await;
-            let words = words::words(Failure::Tries, &invitation.provider, &invitation.org);
-            let page = failed(&words, Failure::Tries, None, None, url);
-            return Ok(page);
+            return Ok(not_sent(&invitation, Failure::Tries, url));
         }
         Err(ConfirmFault::WrongCode { left }) => {
             return ask(state, headers, &flow, Some(left));
@@ -101,16 +99,23 @@ async fn depart(
         Err(fault) => return Err(refusal(&fault)),
     };
     // On record before anybody is sent anywhere.
-    let recorded = state.redeemer.confirming(&facts).await;
-    recorded.map_err(|failure| match failure {
-        Failure::Sealed => Refusal::Sealed,
-        _ => Refusal::Internal,
-    })?;
+    match state.redeemer.confirming(&facts).await {
+        Ok(()) => {}
+        Err(Failure::Sealed) => return Err(Refusal::Sealed),
+        Err(Failure::Internal) => return Err(Refusal::Internal),
+        Err(failure) => return Ok(not_sent(&invitation, failure, url)),
+    }
     let departure = book.confirm(&flow, &cookies, typed, state.now(), &*state.random);
     let departure = departure.map_err(|fault| refusal(&fault))?;
     let response = see_other(&departure.url, invitation.popup);
     let response = response.and_then(|response| with_cookie(response, &departure.cookie));
     response.ok_or(Refusal::Internal)
+}
+
+/// Why somebody who agreed is not sent to the provider.
+fn not_sent(invitation: &Invitation, failure: Failure, url: &PublicUrl) -> Response {
+    let words = words::words(failure, &invitation.provider, &invitation.org);
+    failed(&words, failure, None, None, url)
 }
 
 fn refusal(fault: &ConfirmFault) -> Refusal {

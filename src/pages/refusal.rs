@@ -104,7 +104,7 @@ impl Refusal {
                 code: "sealed",
                 title: "The vault is sealed",
                 why: "Nothing can be stored until the operator opens it.",
-                next: "Ask whoever runs this broker to unseal it, then continue on this page.",
+                next: "Ask whoever runs this broker to unseal it, then start again.",
             },
             _ => Words {
                 status: StatusCode::INTERNAL_SERVER_ERROR,

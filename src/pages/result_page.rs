@@ -159,11 +159,11 @@ fn working(view: &ResultView, url: &PublicUrl, away: bool) -> Response {
     let popup = view.home.as_ref().is_some_and(|home| home.popup);
     let inside = html! {
         div class="badge" { (pictures::wheel()) }
-        h1 role="status" { (title) }
+        h1 { (title) }
         @if away {
-            p class="lead" { "It has not answered yet. Finish in the window where you are signing in." }
+            p class="lead" role="status" { "It has not answered yet. Finish in the window where you are signing in." }
         } @else {
-            p class="lead" {
+            p class="lead" role="status" {
                 "You agreed at " (view.provider) ". "
                 @if popup { "The dashboard does the rest." }
                 @else { "The rest takes a moment; this page reloads by itself." }

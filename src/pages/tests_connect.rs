@@ -260,6 +260,7 @@ async fn nobody_is_sent_away_before_it_is_on_record() {
     for (failure, code) in [
         (Failure::Sealed, "sealed"),
         (Failure::Internal, "internal_error"),
+        (Failure::NotMember, "not_member"),
     ] {
         let rig = Rig::new();
         let started = rig.begin(GIT, loopback());

@@ -1,6 +1,9 @@
 //! What ties a flow to one browser (rule 3.3, B3): a cookie of its own for each flow, so that two tabs do
 //! not take each other's (X5). `__Host-` keeps other hosts of the domain from setting it (X6); Lax,
 //! because the way back from the provider is a cross-site navigation.
+//!
+//! Browsers keep no cookies of one port from another. Over plain http on this machine, what listens on
+//! another loopback port can see a flow's cookie when the browser goes there; it lacks the state.
 
 use zeroize::Zeroizing;
 

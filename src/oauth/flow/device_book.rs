@@ -64,6 +64,11 @@ impl<G> DeviceBook<G> {
         look(&mut shelf)
     }
 
+    /// Forgets every attempt, at sealing.
+    pub fn forget(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Shelf::default();
+    }
+
     /// Begins to wait. Answers the token by which the one who began asks: it is not the provider's
     /// handle, which leaves this process to the provider only.
     ///

@@ -262,6 +262,16 @@ fn an_attempt_is_its_user_s_and_ends_when_they_say_so() {
 }
 
 #[test]
+fn d4_what_is_in_memory_ends_with_it() {
+    let book = Book::new();
+    let attempt = start(&book, 1, 5, 600);
+    let turn = asks(&book, &attempt, 5).unwrap();
+    book.forget();
+    assert!(book.view(org(), user(1), &attempt, seconds(5)).is_none());
+    assert!(!book.approved(turn, seconds(6)));
+}
+
+#[test]
 fn all_that_is_due_is_asked_for_the_longest_due_first() {
     let book = Book::new();
     for (number, interval) in [(1, 9), (2, 5), (3, 7), (4, 90)] {
