@@ -46,7 +46,7 @@ pub enum ClientError {
         /// What to do next.
         hint: String,
     },
-    /// An account was not connected.
+    /// An account was not connected, or is not.
     #[error("{}", detail.message)]
     NotConnected {
         /// What the process ends with.

@@ -5,7 +5,7 @@ use http::Method;
 use runtools_broker::client::text::minute_or_none;
 use runtools_broker::client::{Client, ClientError, Exit, Outcome, Session, Table};
 use runtools_broker::name::ProviderId;
-use runtools_broker::wire::{Connection, Disconnected};
+use runtools_broker::wire::{Connection, Disconnected, FailureDetail};
 
 use crate::oauth::connections;
 
@@ -183,11 +183,11 @@ fn one_of(
     };
     match (meant.len(), meant.pop()) {
         (1, Some(one)) => Ok(one),
-        _ if names.is_empty() => Err(ClientError::failed(
+        _ if names.is_empty() => Err(none(
             format!("no account of {provider} is connected"),
             format!("connect one with `runtools oauth connect {provider}`"),
         )),
-        (0, _) => Err(ClientError::usage(
+        (0, _) => Err(none(
             format!("no connected account of {provider} has that name, e-mail address or id"),
             format!("there are: {}", names.join(", ")),
         )),
@@ -195,6 +195,18 @@ fn one_of(
             format!("{provider} has {} accounts, so name one", names.len()),
             format!("add its name or id: {}", names.join(", ")),
         )),
+    }
+}
+
+fn none(message: String, hint: String) -> ClientError {
+    ClientError::NotConnected {
+        exit: Exit::NotFound,
+        detail: FailureDetail {
+            code: "not_found".to_owned(),
+            message,
+            hint: Some(hint),
+            request_id: None,
+        },
     }
 }
 
@@ -257,14 +269,19 @@ mod tests {
 
     #[test]
     fn what_is_not_clear_is_refused_with_the_accounts_there_are() {
-        for account in [None, Some("nobody"), Some("")] {
+        for (account, exit) in [
+            (None, Exit::Usage),
+            (Some("nobody"), Exit::NotFound),
+            (Some(""), Exit::NotFound),
+        ] {
             let refused = one_of(two(), "github", account).unwrap_err();
-            assert_eq!(refused.exit(), Exit::Usage);
+            assert_eq!(refused.exit(), exit);
             let hint = refused.detail().hint.unwrap();
             assert!(hint.contains("octocat") && hint.contains(IDS[1]), "{hint}");
         }
-        let none = one_of(Vec::new(), "github", None).unwrap_err().detail();
-        assert!(none.hint.unwrap().contains("oauth connect github"));
+        let none = one_of(Vec::new(), "github", None).unwrap_err();
+        assert_eq!(none.exit(), Exit::NotFound);
+        assert!(none.detail().hint.unwrap().contains("oauth connect github"));
         let mut twins = two();
         "octocat".clone_into(&mut twins[1].account);
         assert!(one_of(twins, "github", Some("octocat")).is_err());
