@@ -9,8 +9,8 @@ use crate::broker::Broker;
 use crate::clock::Clock;
 use crate::directory::Directory;
 use crate::name::HostPattern;
-use crate::oauth::Accounts;
-use crate::oauth::flow::{FlowBook, PublicUrl, ReturnRule};
+use crate::oauth::flow::{DeviceBook, FlowBook, PublicUrl, ReturnRule};
+use crate::oauth::{Accounts, DeviceGrant};
 use crate::tools::Hub;
 use crate::vault::Lifecycle;
 
@@ -69,6 +69,7 @@ pub struct Inner {
     pub(super) broker: Broker,
     pub(super) accounts: Arc<Accounts>,
     pub(super) flows: Arc<FlowBook>,
+    pub(super) devices: DeviceBook<DeviceGrant>,
     pub(super) public_url: PublicUrl,
     pub(super) allowed_hosts: Vec<HostPattern>,
     pub(super) return_rules: Vec<ReturnRule>,
@@ -115,6 +116,7 @@ impl App {
             directory,
             hub,
             broker,
+            devices: DeviceBook::new(),
             public_url: flows.public_url().clone(),
             accounts,
             flows,
@@ -160,6 +162,7 @@ impl App {
         self.broker.forget();
         self.accounts.forget();
         self.flows.forget();
+        self.devices.forget();
         emptied
     }
 

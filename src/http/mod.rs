@@ -24,6 +24,7 @@ mod limits;
 mod meter;
 mod oauth_clients;
 mod oauth_connections;
+mod oauth_device;
 mod oauth_flows;
 mod oauth_keeper;
 mod oauth_providers;

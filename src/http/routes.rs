@@ -10,8 +10,8 @@ use utoipa_axum::routes;
 
 use super::{
     ApiError, App, api_keys, audit, custom_tools, layers, oauth_clients, oauth_connections,
-    oauth_flows, oauth_providers, openapi, operator, organizations, secret_versions, secrets,
-    system, tools,
+    oauth_device, oauth_flows, oauth_providers, openapi, operator, organizations, secret_versions,
+    secrets, system, tools,
 };
 
 fn table() -> OpenApiRouter<App> {
@@ -55,6 +55,9 @@ fn table() -> OpenApiRouter<App> {
         .routes(routes!(oauth_flows::start))
         .routes(routes!(oauth_flows::flow, oauth_flows::cancel))
         .routes(routes!(oauth_flows::finish))
+        .routes(routes!(oauth_device::start))
+        .routes(routes!(oauth_device::status))
+        .routes(routes!(oauth_device::cancel))
         .routes(routes!(oauth_connections::list))
         .routes(routes!(oauth_connections::disconnect))
         .routes(routes!(oauth_connections::set_default))

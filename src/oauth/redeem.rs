@@ -271,6 +271,18 @@ impl Accounts {
         (reply, Ok(()))
     }
 
+    /// Has a whole answer revoked that belongs to no connection.
+    pub(super) async fn revoke_reply(
+        &self,
+        asked: &Asked<'_>,
+        reply: TokenReply,
+        sent: Timestamp,
+    ) -> Result<(), Failure> {
+        let mut sets = vec![(MAIN.to_owned(), reply.main)];
+        sets.extend(reply.secondary);
+        self.revoke_unkept(asked, reply.bound, sets, sent).await
+    }
+
     /// Has tokens revoked that belong to no connection.
     async fn revoke_unkept(
         &self,

@@ -137,10 +137,22 @@ impl<G> DeviceTurn<G> {
         &self.ask
     }
 
+    /// The same, for longer than the turn.
+    #[must_use]
+    pub fn ask_shared(&self) -> Arc<DeviceAsk> {
+        Arc::clone(&self.ask)
+    }
+
     /// What is asked with.
     #[must_use]
     pub fn grant(&self) -> &G {
         &self.grant
+    }
+
+    /// The same, for longer than the turn.
+    #[must_use]
+    pub fn grant_shared(&self) -> Arc<G> {
+        Arc::clone(&self.grant)
     }
 }
 

@@ -1,0 +1,178 @@
+//! Device flows: the questions that are asked of a provider (RFC 8628, and the hand-off of a code that
+//! resembles it). When they may be asked, [`DeviceBook`](super::flow::DeviceBook) says.
+
+use super::accounts::Accounts;
+use super::client::Client;
+use super::flow::{DeviceAnswer, DeviceAsk, DeviceShown, Failure, Outcome};
+use super::outbound::Silence;
+use super::redeem::{Asked, tokens_of};
+use super::token::{
+    CodeGrant, DeviceError, DeviceStart, Poll, Subject, TokenReply, Told, code_request,
+    device_request, poll_request, read_device_start, read_poll,
+};
+use crate::audit::Recorded;
+use crate::clock::Timestamp;
+use crate::vault::Unsealed;
+
+/// What is asked with: the provider's handle, and the client that was opened when the flow was begun.
+/// In memory only.
+#[derive(Debug)]
+pub struct DeviceGrant {
+    start: DeviceStart,
+    client: Client,
+}
+
+/// What came of a question.
+#[derive(Debug)]
+pub enum DeviceReply {
+    /// Nothing yet, or nothing ever.
+    Not(DeviceAnswer),
+    /// The person agreed: the tokens, and when they were asked for.
+    Granted(Box<TokenReply>, Timestamp),
+}
+
+impl Accounts {
+    /// Begins a device flow. It was recorded.
+    ///
+    /// # Errors
+    /// [`Failure`]: what the person is told.
+    pub async fn begin_device(
+        &self,
+        vault: &Unsealed,
+        ask: &DeviceAsk,
+        recorded: &Recorded,
+    ) -> Result<(DeviceShown, DeviceGrant), Failure> {
+        let about = (ask.org, &*ask.provider);
+        let client = self.client_of(vault, about, &ask.client, recorded).await?;
+        let now = vault.now();
+        let found = self.endpoints(ask.org, (&ask.provider, &ask.bound), now);
+        let endpoints = found.await.map_err(|_| Failure::TryAgain)?;
+        let asked = asked(vault, ask, &client, endpoints.as_deref(), recorded);
+        let via = asked.via(&ask.bound);
+        let request = device_request(&via, &ask.scopes).map_err(|_| Failure::NotEnabled)?;
+        let reply = self.ask(&asked, request).await?;
+        let start = read_device_start(&via, &reply, now).map_err(|error| match error {
+            DeviceError::NotEnabled => Failure::NotEnabled,
+            DeviceError::Refused(_) => Failure::Client,
+            DeviceError::Form | DeviceError::Page => Failure::Protocol,
+        })?;
+        let shown = DeviceShown {
+            user_code: start.user_code.clone(),
+            verification_uri: start.verification_uri.clone(),
+            verification_uri_complete: start.verification_uri_complete.clone(),
+            interval_s: start.interval_s,
+            expires_at: start.expires_at,
+        };
+        Ok((shown, DeviceGrant { start, client }))
+    }
+
+    /// Asks once whether the person agreed. `recorded` is of the flow's beginning, or of this question.
+    pub async fn ask_device(
+        &self,
+        vault: &Unsealed,
+        (ask, grant): (&DeviceAsk, &DeviceGrant),
+        recorded: &Recorded,
+    ) -> DeviceReply {
+        let now = vault.now();
+        let about = (&*ask.provider, &ask.bound);
+        let Ok(endpoints) = self.endpoints(ask.org, about, now).await else {
+            return DeviceReply::Not(DeviceAnswer::NoAnswer);
+        };
+        let asked = asked(vault, ask, &grant.client, endpoints.as_deref(), recorded);
+        let via = asked.via(&ask.bound);
+        let Ok(request) = poll_request(&via, &grant.start) else {
+            return DeviceReply::Not(DeviceAnswer::Ended(Failure::Client));
+        };
+        let sent = self.outbound.send(ask.org, request).await;
+        let told = match &sent {
+            Ok(reply) => Told::Reply {
+                reply,
+                subject: Subject::Device,
+            },
+            Err(Silence::Unsent(kind) | Silence::Unknown(kind)) => Told::NoReply(*kind),
+        };
+        let answer = match read_poll(&via, told, now) {
+            Poll::Pending => DeviceAnswer::Pending,
+            Poll::SlowDown => DeviceAnswer::SlowDown,
+            Poll::Later => DeviceAnswer::NoAnswer,
+            Poll::Denied => DeviceAnswer::Ended(Failure::Denied),
+            Poll::Expired => DeviceAnswer::Ended(Failure::Expired),
+            Poll::Failed { .. } => DeviceAnswer::Ended(Failure::Refused),
+            Poll::Tokens(reply) => return DeviceReply::Granted(reply, now),
+            Poll::HandOff(handed) => {
+                let via = via.with_redirect_uri(&handed.redirect_uri);
+                let code = CodeGrant {
+                    code: &handed.code,
+                    verifier: Some(&handed.verifier),
+                };
+                let redeemed = match code_request(&via, &code) {
+                    Ok(request) => self.ask(&asked, request).await,
+                    Err(_) => Err(Failure::Client),
+                };
+                let what = (Subject::Token, now);
+                let read = redeemed.and_then(|reply| tokens_of(&asked, &ask.bound, &reply, what));
+                match read {
+                    Ok(reply) => return DeviceReply::Granted(Box::new(reply), now),
+                    Err(failure) => DeviceAnswer::Ended(failure),
+                }
+            }
+        };
+        DeviceReply::Not(answer)
+    }
+
+    /// Keeps what a device flow brought. It was recorded.
+    ///
+    /// # Errors
+    /// [`Failure`]; what was granted is revoked.
+    pub async fn keep_device(
+        &self,
+        vault: &Unsealed,
+        (ask, client): (&DeviceAsk, &DeviceGrant),
+        (reply, sent): (TokenReply, Timestamp),
+        recorded: &Recorded,
+    ) -> Result<Outcome, Failure> {
+        let about = (&*ask.provider, &ask.bound);
+        let endpoints = self.endpoints(ask.org, about, sent).await;
+        let endpoints = endpoints.unwrap_or_default();
+        let client = &client.client;
+        let asked = asked(vault, ask, client, endpoints.as_deref(), recorded);
+        self.settle_grant(&asked, reply, sent).await
+    }
+
+    /// Has revoked what came after its flow was ended. It was recorded.
+    ///
+    /// # Errors
+    /// [`Failure`] when that could not be stored.
+    pub async fn drop_device(
+        &self,
+        vault: &Unsealed,
+        (ask, client): (&DeviceAsk, &DeviceGrant),
+        (reply, sent): (TokenReply, Timestamp),
+        recorded: &Recorded,
+    ) -> Result<(), Failure> {
+        let asked = asked(vault, ask, &client.client, None, recorded);
+        self.revoke_reply(&asked, reply, sent).await
+    }
+}
+
+fn asked<'a>(
+    vault: &'a Unsealed,
+    ask: &'a DeviceAsk,
+    client: &'a Client,
+    endpoints: Option<&'a super::token::Endpoints>,
+    recorded: &'a Recorded,
+) -> Asked<'a> {
+    Asked {
+        vault,
+        recorded,
+        org: ask.org,
+        user: ask.user,
+        provider: &ask.provider,
+        client,
+        redirect_uri: None,
+        nonce: None,
+        scopes: &ask.scopes,
+        replaces: ask.replaces,
+        endpoints,
+    }
+}
