@@ -24,6 +24,7 @@ mod lease;
 mod place;
 mod resolve;
 pub mod scrub;
+mod search;
 
 pub use error::BrokerError;
 pub use execute::{Broker, Call};

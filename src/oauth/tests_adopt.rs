@@ -14,6 +14,8 @@ impl Engine {
         account: &str,
         replaces: Option<ConnectionId>,
     ) -> Result<super::Adopted, AdoptFault> {
+        // Each a moment after the other: their order is that of their making.
+        self.rig.clock.advance_millis(1);
         let recorded = self.rig.recorded().await;
         let file = self.accounts.provider(&provider()).unwrap();
         let grant = super::Grant {

@@ -1,6 +1,4 @@
-//! Asking for the outcome of a device flow, and how often (RFC 8628, 3.4 and 3.5).
-
-use serde::{Deserialize, Serialize};
+//! Asking for the outcome of a device flow (RFC 8628, 3.4 and 3.5). How often, the flow's own book says.
 
 use super::classify::{Failure, NoReply, Told};
 use super::client_auth::authenticate;
@@ -17,10 +15,6 @@ use crate::oauth::provider::spec::{Class, DeviceStyle, Handoff, Map, Method};
 use crate::secret::Secret;
 
 const GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
-/// What `slow_down` adds, in seconds.
-const SLOWER_S: u32 = 5;
-/// The longest wait after answers that did not come, in seconds.
-const MAX_BACKOFF_S: u32 = 60;
 /// The longest code and verifier that are handed over, in bytes.
 const MAX_CODE: usize = 4096;
 
@@ -57,49 +51,6 @@ pub struct HandOff {
     pub verifier: Secret,
     /// The redirect URI that it was made for.
     pub redirect_uri: String,
-}
-
-/// How often the outcome is asked for. It is stored, so that a restart asks no faster (D4).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Pace {
-    interval_s: u32,
-    wait_s: u32,
-}
-
-impl Pace {
-    /// The pace of a flow that has just begun.
-    #[must_use]
-    pub const fn of(start: &DeviceStart) -> Self {
-        Self {
-            interval_s: start.interval_s,
-            wait_s: start.interval_s,
-        }
-    }
-
-    /// The pace after an answer: `slow_down` adds five seconds for good, none at all doubles the wait
-    /// until there is one (D1).
-    #[must_use]
-    pub fn after(self, poll: &Poll) -> Self {
-        let interval_s = match poll {
-            Poll::SlowDown => self.interval_s.saturating_add(SLOWER_S),
-            _ => self.interval_s,
-        };
-        let wait_s = match poll {
-            Poll::Later => {
-                let doubled = self.wait_s.saturating_mul(2);
-                doubled.min(MAX_BACKOFF_S).max(interval_s)
-            }
-            _ => interval_s,
-        };
-        Self { interval_s, wait_s }
-    }
-
-    /// Seconds until the next question.
-    #[must_use]
-    pub const fn wait_s(self) -> u32 {
-        self.wait_s
-    }
 }
 
 /// Asks for the outcome.

@@ -52,7 +52,7 @@ mod via;
 pub use classify::{Class, NoReply, Told, Verdict, classify};
 pub use code::Code;
 pub use device::{DeviceError, DeviceStart, device_request, read_device_start};
-pub use device_poll::{HandOff, Pace, Poll, poll_request, read_poll};
+pub use device_poll::{HandOff, Poll, poll_request, read_poll};
 pub use granted::missing_scopes;
 pub use id_token::{Expected, IdClaims, IdTokenError, Proof, check_id_token};
 pub use identity::{Account, IdentityError, Resource, read_account, read_identity, read_resources};

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::tests_rig::{ID, Received, Rig, SECRET, json as answer, now, reply, shown};
 use super::{
-    CodeGrant, DeviceError, DeviceStart, NoReply, Pace, Poll, Reply, Subject, Told, code_request,
+    CodeGrant, DeviceError, DeviceStart, NoReply, Poll, Reply, Subject, Told, code_request,
     device_request, poll_request, read_device_start, read_poll,
 };
 
@@ -253,37 +253,6 @@ fn d2_each_answer_goes_on_or_ends_the_flow() {
     }
     let outcome = read_poll(&rig.via(), Told::NoReply(NoReply::Refused), now());
     assert_eq!(word(&outcome), "failed");
-}
-
-#[test]
-fn d1_slow_down_lasts_and_silence_doubles_until_somebody_answers() {
-    let start = begin("sentry", &sentry()).unwrap();
-    let mut pace = Pace::of(&start);
-    let mut waits = Vec::new();
-    for poll in [
-        Poll::Pending,
-        Poll::SlowDown,
-        Poll::Pending,
-        Poll::SlowDown,
-        Poll::Later,
-        Poll::Later,
-        Poll::Later,
-        Poll::Later,
-        Poll::Pending,
-    ] {
-        pace = pace.after(&poll);
-        waits.push(pace.wait_s());
-    }
-    assert_eq!(waits, [5, 10, 10, 15, 30, 60, 60, 60, 15]);
-}
-
-#[test]
-fn d4_a_pace_that_was_stored_is_the_same_after_a_restart() {
-    let start = begin("sentry", &sentry()).unwrap();
-    let pace = Pace::of(&start).after(&Poll::SlowDown).after(&Poll::Later);
-    let stored = serde_json::to_string(&pace).unwrap();
-    let back: Pace = serde_json::from_str(&stored).unwrap();
-    assert_eq!((back, back.wait_s()), (pace, 20));
 }
 
 #[test]
