@@ -1,5 +1,4 @@
 //! Requests that arrive slowly, of callers who lose meanwhile what they had when they began.
-#![expect(clippy::too_many_lines, reason = "a journey is told in one piece")]
 
 mod harness;
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Map, Value};
 use tokio::time::error::Elapsed;
 
-use crate::audit::{Event, Outcome, Recorded};
+use crate::audit::{Code, Event, Outcome, Recorded};
 use crate::clock::Clock;
 use crate::egress::{Egress, EgressError, Phase, Private, Url, VerifiedPeer, check_method};
 use crate::name::{ActionName, FieldName, Host};
@@ -306,23 +306,20 @@ impl Broker {
             let incoming = peer.send(outgoing).await?;
             answer::read(incoming, &patterns).await
         };
+        let without = |code: Code| Outcome::failed(code).duration_ms(millis(started));
         // Sealing drops the exchange, and its connection with it: no value outlives the keys.
         let answered = vault.while_open(tokio::time::timeout(self.total, exchange));
         let answer = match answered.await.map(out_of_time) {
             Ok(Ok(answer)) => answer,
-            Err(_) => {
-                let error = BrokerError::Sealed;
-                recorded.outcome(Outcome::failed(error.code()).duration_ms(millis(started)));
-                return Err(error);
-            }
             Ok(Err(error)) => {
                 let error = error.to_error();
-                let code = crate::audit::Code::parse(&error.code);
-                recorded.outcome(
-                    Outcome::failed(code.unwrap_or_else(|| "upstream_failed".into()))
-                        .duration_ms(millis(started)),
-                );
+                let code = Code::parse(&error.code);
+                recorded.outcome(without(code.unwrap_or_else(|| "upstream_failed".into())));
                 return Ok(failed(error, started));
+            }
+            Err(_) => {
+                recorded.outcome(without(BrokerError::Sealed.code().into()));
+                return Err(BrokerError::Sealed);
             }
         };
         let result = answer.result(&patterns, pick.as_deref()).await;
@@ -358,7 +355,8 @@ fn unsent(error: EgressError) -> Unready {
         | EgressError::TooLarge
         | EgressError::Upload
         | EgressError::Busy => Unready::Failed(error),
-        EgressError::BadUrl { .. }
+        EgressError::Share
+        | EgressError::BadUrl { .. }
         | EgressError::Refused { .. }
         | EgressError::Metadata
         | EgressError::Circular

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::CertificateDer;
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
 
 use super::link::Link;
 use super::peer::VerifiedPeer;
 use super::pool::{Pool, PoolKey, Unused};
+use super::room::{Room, Seat};
 use super::tls;
 use super::{EgressError, Guard, Limits, Phase, Private, Resolver, Scheme, Url};
 use crate::id::OrgId;
@@ -50,7 +51,7 @@ struct Engine {
     lookups: Semaphore,
     tls: TlsConnector,
     pool: Arc<Pool>,
-    room: Arc<Semaphore>,
+    room: Room,
     limits: Limits,
 }
 
@@ -87,14 +88,13 @@ impl Egress {
     /// [`EgressError::Root`] when an extra root is no certificate of an authority.
     pub fn new(options: EgressOptions) -> Result<Self, EgressError> {
         let limits = options.limits;
-        let room = limits.connections.min(Semaphore::MAX_PERMITS);
         let engine = Engine {
             guard: Guard::new(options.own),
             resolver: options.resolver,
             lookups: Semaphore::new(LOOKUPS),
             tls: tls::connector(options.extra_roots)?,
             pool: Arc::new(Pool::new(limits.pool_idle, limits.pool_per_origin)),
-            room: Arc::new(Semaphore::new(room)),
+            room: Room::new(&limits),
             limits,
         };
         Ok(Self {
@@ -157,8 +157,8 @@ impl Egress {
     /// it is the target's host.
     ///
     /// # Errors
-    /// [`EgressError::Connect`], [`Timeout`](EgressError::Timeout), [`Tls`](EgressError::Tls) or
-    /// [`Busy`](EgressError::Busy); when a waiting connection died in between also those of
+    /// [`EgressError::Connect`], [`Timeout`](EgressError::Timeout), [`Tls`](EgressError::Tls),
+    /// [`Busy`](EgressError::Busy) or [`Share`](EgressError::Share); when a waiting connection died in between also those of
     /// [`admit`](Self::admit). No byte of a request has left in any of these.
     pub async fn connect(&self, target: Target) -> Result<VerifiedPeer, EgressError> {
         let Target { route, waiting } = target;
@@ -178,9 +178,9 @@ impl Egress {
         let engine = &*self.engine;
         let link = if route.addresses.is_empty() {
             let addresses = engine.checked_addresses(&route.url, &route.private).await?;
-            engine.dial(&route.url, &addresses).await?
+            engine.dial(route, &addresses).await?
         } else {
-            engine.dial(&route.url, &route.addresses).await?
+            engine.dial(route, &route.addresses).await?
         };
         Ok(Unused::new(
             link,
@@ -227,21 +227,21 @@ impl Engine {
         Ok(addresses)
     }
 
-    async fn dial(&self, url: &Url, addresses: &[SocketAddr]) -> Result<Link, EgressError> {
-        let permit = self.take_room()?;
+    async fn dial(&self, route: &Route, addresses: &[SocketAddr]) -> Result<Link, EgressError> {
+        let (url, seat) = (&route.url, self.take_room(route.key.org)?);
         let tcp = self.dial_any(addresses).await?;
         let peer = tcp.peer_addr().map_err(|_| EgressError::Connect)?;
         if !addresses.contains(&peer) {
             return Err(EgressError::Connect);
         }
         tcp.set_nodelay(true).map_err(|_| EgressError::Connect)?;
-        let (limits, peer, permit) = (&self.limits, Some(peer), Some(permit));
+        let (limits, peer, seat) = (&self.limits, Some(peer), Some(seat));
         match url.scheme() {
-            Scheme::Http => Link::start(TokioIo::new(tcp), limits, peer, permit).await,
+            Scheme::Http => Link::start(TokioIo::new(tcp), limits, peer, seat).await,
             Scheme::Https => {
                 let limit = limits.handshake;
                 let stream = tls::handshake(&self.tls, url.host(), tcp, limit).await?;
-                Link::start(TokioIo::new(stream), limits, peer, permit).await
+                Link::start(TokioIo::new(stream), limits, peer, seat).await
             }
         }
     }
@@ -267,12 +267,17 @@ impl Engine {
         Err(failure)
     }
 
-    /// Room for one more connection, if need be by closing one that waits.
-    fn take_room(&self) -> Result<OwnedSemaphorePermit, EgressError> {
-        let take = || Arc::clone(&self.room).try_acquire_owned().ok();
-        take()
-            .or_else(|| self.pool.make_room().then(take).flatten())
-            .ok_or(EgressError::Busy)
+    /// Room for one more connection, if need be by closing one that waits: one of the organisation's own
+    /// when it has its share.
+    fn take_room(&self, org: Option<OrgId>) -> Result<Seat, EgressError> {
+        self.room.take(org).or_else(|full| {
+            let own = org.filter(|_| full == EgressError::Share);
+            if self.pool.make_room(own) {
+                self.room.take(org)
+            } else {
+                Err(full)
+            }
+        })
     }
 }
 

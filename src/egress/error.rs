@@ -67,6 +67,9 @@ pub enum EgressError {
     /// All connections are in use.
     #[error("all outbound connections are in use")]
     Busy,
+    /// The organisation has as many connections open as one may.
+    #[error("the organisation has as many outbound connections open as one may")]
+    Share,
     /// One of the operator's extra roots is no certificate.
     #[error("an extra root is not a certificate that can be trusted")]
     Root,
@@ -93,6 +96,7 @@ impl EgressError {
             Self::UpstreamProtocol => "upstream_protocol",
             Self::TooLarge => "upstream_too_large",
             Self::Busy => "egress_busy",
+            Self::Share => "egress_share",
             Self::Root => "bad_root",
         }
     }
@@ -124,6 +128,7 @@ impl EgressError {
             Self::Closed => "check whether the request took effect before sending it again",
             Self::UpstreamProtocol => "check that the URL names an HTTP API",
             Self::TooLarge => "ask the API for less at a time",
+            Self::Share => "wait until calls of your organisation have ended, then try again",
             Self::Busy => "try again in a moment, or raise the limit of outbound connections",
             Self::Root => "list PEM certificates of certificate authorities",
         }

@@ -25,6 +25,8 @@ pub struct Limits {
     pub pool_per_origin: usize,
     /// Connections in all, used or waiting: 512.
     pub connections: usize,
+    /// Of these, connections of one organisation: 256.
+    pub connections_per_org: usize,
 }
 
 impl Default for Limits {
@@ -40,6 +42,7 @@ impl Default for Limits {
             pool_idle: Duration::from_secs(30),
             pool_per_origin: 64,
             connections: 512,
+            connections_per_org: 256,
         }
     }
 }

@@ -8,11 +8,11 @@ use std::time::Duration;
 use http::{Request, Response, StatusCode};
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper::rt::{Read, Write};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::outgoing::Upload;
+use super::room::Seat;
 use super::{EgressError, Limits, Phase};
 
 /// How much hyper buffers per connection and direction.
@@ -23,8 +23,8 @@ pub(super) struct Link {
     sender: SendRequest<Upload>,
     driver: AbortHandle,
     peer: Option<SocketAddr>,
-    /// The connection's share of the total; given back when it is gone.
-    _permit: Option<OwnedSemaphorePermit>,
+    /// The connection's place among all; given back when it is gone.
+    _seat: Option<Seat>,
 }
 
 /// Why an exchange did not happen.
@@ -41,7 +41,7 @@ impl Link {
         io: T,
         limits: &Limits,
         peer: Option<SocketAddr>,
-        permit: Option<OwnedSemaphorePermit>,
+        seat: Option<Seat>,
     ) -> Result<Self, EgressError>
     where
         T: Read + Write + Unpin + Send + 'static,
@@ -58,7 +58,7 @@ impl Link {
             sender,
             driver: driver.abort_handle(),
             peer,
-            _permit: permit,
+            _seat: seat,
         })
     }
 

@@ -29,6 +29,7 @@ mod outgoing;
 mod peer;
 mod pool;
 mod resolve;
+mod room;
 #[cfg(test)]
 mod tests_admit;
 #[cfg(test)]

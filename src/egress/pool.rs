@@ -92,11 +92,14 @@ impl Pool {
         }
     }
 
-    /// Closes the connection that has waited longest; false when none waits.
-    pub(super) fn make_room(&self) -> bool {
+    /// Closes the connection that has waited longest, of `org` or of anybody; false when none waits.
+    pub(super) fn make_room(&self, org: Option<OrgId>) -> bool {
         let idle = &mut self.lock().idle;
         let since = |waiting: &Vec<Idle>| waiting.first().map(|oldest| oldest.since);
-        let oldest = idle.values_mut().filter(|waiting| !waiting.is_empty());
+        let oldest = idle
+            .iter_mut()
+            .filter(|(key, waiting)| !waiting.is_empty() && (org.is_none() || key.org == org))
+            .map(|(_, waiting)| waiting);
         match oldest.min_by_key(|waiting| since(waiting)) {
             Some(waiting) => {
                 drop(waiting.remove(0));

@@ -8,7 +8,7 @@ use http_body_util::BodyExt;
 use super::tests_origin::{
     Origin, Step, Told, answer, egress, fetch, get, loopback, plain, send, settle, text,
 };
-use super::{EgressError, Limits, Private};
+use super::{Egress, EgressError, Limits, Private};
 use crate::id::OrgId;
 
 #[tokio::test]
@@ -264,6 +264,37 @@ async fn connections_are_limited_in_all_and_a_waiting_one_makes_room() {
     let busy = egress.connect(admit("three.test").await.unwrap()).await;
     assert_eq!(busy.err(), Some(EgressError::Busy));
     drop(peer);
+}
+
+#[tokio::test]
+async fn one_organisations_connections_leave_room_for_the_others() {
+    let slow = |_| [vec![Step::Wait(300)], answer("ok")].concat();
+    let origin = Origin::start(None, slow).await;
+    let limits = Limits {
+        connections: 4,
+        connections_per_org: 2,
+        ..Limits::default()
+    };
+    let egress = plain(limits);
+    let [one, two] = [1, 2].map(|n| egress.for_org(OrgId::from_bytes([n; 16])));
+    let call =
+        async |egress: &Egress| text(fetch(egress, origin.url("http", "api.test")).await?).await;
+    let ended = futures_util::join!(call(&one), call(&one), call(&one), call(&two), call(&two));
+    let refused = [&ended.0, &ended.1, &ended.2]
+        .into_iter()
+        .filter(|end| **end == Err(EgressError::Share));
+    assert_eq!(refused.count(), 1, "{ended:?}");
+    assert_eq!(
+        (ended.3.as_deref(), ended.4.as_deref()),
+        (Ok("ok"), Ok("ok"))
+    );
+    settle().await;
+    // Its own connections that wait make room for another host; those of others stay.
+    let elsewhere = fetch(&one, origin.url("http", "other.test")).await.unwrap();
+    assert_eq!(origin.accepts(), 5);
+    assert_eq!(call(&two).await.as_deref(), Ok("ok"));
+    assert_eq!(origin.accepts(), 5, "the other organisation's waited on");
+    drop(text(elsewhere).await);
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ use http::{HeaderValue, StatusCode, header};
 
 use crate::broker::BrokerError;
 use crate::directory::DirectoryError;
+use crate::egress::EgressError;
 use crate::policy::Denied;
 use crate::tools::HubError;
 use crate::vault::VaultError;
@@ -228,6 +229,7 @@ impl From<BrokerError> for ApiError {
             BrokerError::Vault(error) => return error.into(),
             BrokerError::Hub(error) => return error.into(),
             BrokerError::Sealed => StatusCode::SERVICE_UNAVAILABLE,
+            BrokerError::Egress(EgressError::Share) => StatusCode::TOO_MANY_REQUESTS,
             BrokerError::UnknownField | BrokerError::Tool(_) => StatusCode::BAD_REQUEST,
             BrokerError::OverrideUnavailable { .. } => StatusCode::NOT_FOUND,
             BrokerError::OverrideUnusable { .. }
@@ -242,7 +244,11 @@ impl From<BrokerError> for ApiError {
             | BrokerError::MissingScopes { .. } => StatusCode::CONFLICT,
             BrokerError::Placement(_) | BrokerError::Scrub(_) => StatusCode::UNPROCESSABLE_ENTITY,
         };
-        Self::new(status, code, message, hint)
+        let answer = Self::new(status, code, message, capital(&hint));
+        if status == StatusCode::TOO_MANY_REQUESTS {
+            return answer.retry_after(1);
+        }
+        answer
     }
 }
 
@@ -314,5 +320,20 @@ impl From<DirectoryError> for ApiError {
             DirectoryError::Denied(denied) => denied.into(),
             DirectoryError::Vault(error) => error.into(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ApiError;
+    use crate::broker::BrokerError;
+    use crate::egress::EgressError;
+
+    #[test]
+    fn who_has_their_share_of_connections_hears_when_to_try_again() {
+        let answer = ApiError::from(BrokerError::Egress(EgressError::Share));
+        assert_eq!((answer.status.as_u16(), answer.code), (429, "egress_share"));
+        assert_eq!(answer.retry_after, Some(1));
+        assert!(answer.hint.starts_with("Wait until"), "{}", answer.hint);
     }
 }

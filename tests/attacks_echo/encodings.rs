@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use http::Response;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::harness::Upstream;
 use crate::stage::raw::token;
@@ -273,12 +273,19 @@ fn some_units(value: &str) -> String {
     value.bytes().enumerate().map(unit).collect()
 }
 
-#[test]
-fn ex_5_escapes_in_answers_that_are_not_parsed_are_masked() {
-    let utf_16 =
-        |text: &str| -> Vec<u8> { text.encode_utf16().flat_map(u16::to_le_bytes).collect() };
-    // What stands before the value, how it is wrapped, what stands after it.
-    let shapes: [(&str, String, usize, &str); 8] = [
+/// The text of a result without its zeros, or what its bytes hold of text.
+fn narrow(result: &Value) -> String {
+    let bytes = match result["text"].as_str() {
+        Some(text) => text.as_bytes().to_vec(),
+        None => STANDARD.decode(result["base64"].as_str().unwrap()).unwrap(),
+    };
+    String::from_utf8_lossy(&bytes).replace('\0', "")
+}
+
+/// Answers that nobody parses: of which kind, what stands before the value, how many levels of JSON are
+/// around it, what stands after it.
+fn unparsed() -> [(&'static str, String, usize, &'static str); 8] {
+    [
         ("text/json", "{\"a\":\"".into(), 0, "\"}"),
         (
             "application/x-ndjson",
@@ -302,8 +309,14 @@ fn ex_5_escapes_in_answers_that_are_not_parsed_are_masked() {
             "\"]",
         ),
         ("text/plain", "log: \"{\\\"a\\\":\\\"".into(), 2, "\\\"}\""),
-    ];
-    for (kind, before, levels, after) in shapes {
+    ]
+}
+
+#[test]
+fn ex_5_escapes_in_answers_that_are_not_parsed_are_masked() {
+    let utf_16 =
+        |text: &str| -> Vec<u8> { text.encode_utf16().flat_map(u16::to_le_bytes).collect() };
+    for (kind, before, levels, after) in unparsed() {
         for wide in [false, true] {
             let head = before.clone();
             let upstream = Upstream::plain(move |seen| {
@@ -327,13 +340,7 @@ fn ex_5_escapes_in_answers_that_are_not_parsed_are_masked() {
             let done = execution(&run(&stage));
             let spelt = some_units(&value).len();
             let result = &done["result"];
-            let shown = match result["text"].as_str() {
-                Some(text) => text.replace('\0', ""),
-                None => {
-                    let bytes = STANDARD.decode(result["base64"].as_str().unwrap()).unwrap();
-                    String::from_utf8_lossy(&bytes).replace('\0', "")
-                }
-            };
+            let shown = narrow(result);
             assert!(shown.contains(&"*".repeat(spelt)), "{kind}: {shown}");
             assert!(shown.ends_with(after) || wide, "{kind}: {shown}");
             assert!(!shown.contains("\\u"), "{kind}: {shown}");

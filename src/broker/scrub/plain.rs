@@ -71,17 +71,14 @@ impl Plain {
         let mut at = 0;
         while let Some(rest) = raw.get(at..).filter(|rest| !rest.is_empty()) {
             match rest.first() {
-                Some(b'\\') => match Escape::read(raw, at) {
-                    Some(escape) => {
-                        plain.add(&escape);
-                        at = escape.at.end;
-                    }
-                    None if last => at = raw.len(),
-                    None => {
-                        plain.open = at;
-                        at = raw.len();
-                    }
-                },
+                Some(b'\\') => {
+                    let Ok(escape) = Escape::read(raw, at) else {
+                        plain.open = if last { raw.len() } else { at };
+                        break;
+                    };
+                    plain.add(&escape);
+                    at = escape.at.end;
+                }
                 Some(0) => {
                     let zeros = rest.iter().take_while(|byte| **byte == 0).count();
                     if zeros > ZEROS {
@@ -151,6 +148,9 @@ impl Plain {
     }
 }
 
+/// The text ends before it is known what is meant.
+struct Cut;
+
 /// What one or more backslashes and what follows them stand for.
 struct Escape {
     bytes: [u8; 4],
@@ -173,8 +173,8 @@ impl Escape {
         Self { bytes, len, at }
     }
 
-    /// Reads at a backslash; `None` when the text ends before it is known what is meant.
-    fn read(raw: &[u8], start: usize) -> Option<Self> {
+    /// Reads at a backslash.
+    fn read(raw: &[u8], start: usize) -> Result<Self, Cut> {
         let mut reader = Reader { raw, at: start };
         for _ in 0..=ROW {
             let before = reader.at;
@@ -185,7 +185,7 @@ impl Escape {
                 _ => None,
             };
             let at = start..reader.at;
-            return Some(match (byte, unit) {
+            return Ok(match (byte, unit) {
                 // An escaped backslash is one more in the row.
                 (b'\\', _) | (b'u' | b'x', Some(0x5c)) => continue,
                 (b'u', Some(unit)) => match reader.whole(unit)? {
@@ -201,7 +201,7 @@ impl Escape {
                 (byte, _) => Self::one(byte, at),
             });
         }
-        Some(Self::one(b'\\', start..reader.at))
+        Ok(Self::one(b'\\', start..reader.at))
     }
 }
 
@@ -213,34 +213,34 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn byte(&mut self) -> Option<u8> {
-        let rest = self.raw.get(self.at..)?;
+    fn byte(&mut self) -> Result<u8, Cut> {
+        let rest = self.raw.get(self.at..).unwrap_or_default();
         let zeros = rest.iter().take_while(|byte| **byte == 0).count();
         let skip = if zeros > ZEROS { 0 } else { zeros };
-        let byte = rest.get(skip)?;
+        let byte = rest.get(skip).ok_or(Cut)?;
         self.at += skip + 1;
-        Some(*byte)
+        Ok(*byte)
     }
 
-    /// The number that the next `N` hex digits are, which are then passed; `Some(None)` when they are none.
-    fn digits<const N: usize>(&mut self) -> Option<Option<u32>> {
+    /// The number that the next `N` hex digits are, which are then passed; `None` when they are none.
+    fn digits<const N: usize>(&mut self) -> Result<Option<u32>, Cut> {
         let mut ahead = self.clone();
         let mut number = 0;
         for _ in 0..N {
             let Some(digit) = char::from(ahead.byte()?).to_digit(16) else {
-                return Some(None);
+                return Ok(None);
             };
             number = number * 16 + digit;
         }
         *self = ahead;
-        Some(Some(number))
+        Ok(Some(number))
     }
 
     /// The character of a UTF-16 unit that was just read, with its other half if it is one, and where it
-    /// ends; `Some(None)` for half a character.
-    fn whole(&self, unit: u32) -> Option<Option<(char, usize)>> {
+    /// ends; `None` for half a character.
+    fn whole(&self, unit: u32) -> Result<Option<(char, usize)>, Cut> {
         if !(0xd800..0xdc00).contains(&unit) {
-            return Some(char::from_u32(unit).map(|c| (c, self.at)));
+            return Ok(char::from_u32(unit).map(|c| (c, self.at)));
         }
         let mut ahead = self.clone();
         let mut row = 0;
@@ -249,11 +249,11 @@ impl Reader<'_> {
             row += 1;
         }
         if row == 0 || ahead.byte()? != b'u' {
-            return Some(None);
+            return Ok(None);
         }
         let low = ahead.digits::<4>()?;
         let low = low.filter(|low| (0xdc00..0xe000).contains(low));
         let code = low.map(|low| 0x1_0000 + ((unit - 0xd800) << 10) + (low - 0xdc00));
-        Some(code.and_then(char::from_u32).map(|c| (c, ahead.at)))
+        Ok(code.and_then(char::from_u32).map(|c| (c, ahead.at)))
     }
 }

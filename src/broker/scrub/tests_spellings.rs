@@ -214,11 +214,12 @@ fn every_spelling_is_masked_in_utf_16_and_utf_32_too() {
 
 #[test]
 fn any_mix_of_escapes_is_found_in_a_text_that_nobody_parses() {
-    const VALUE: &str = "crm+yyy-se\\";
+    const VALUE: &str = "crm+y-se\\";
     let patterns = patterns(VALUE);
-    for which in 0..3_u32.pow(11) {
+    for which in 0..3_u32.pow(9) {
         let mut rest = which;
-        let mut text = String::from("data: {\"x\":\"");
+        let head = "data: {\"x\":\"";
+        let mut text = head.to_owned();
         for c in VALUE.chars() {
             match rest % 3 {
                 0 => text.push_str(&in_json(&c.to_string())),
@@ -227,19 +228,14 @@ fn any_mix_of_escapes_is_found_in_a_text_that_nobody_parses() {
             }
             rest /= 3;
         }
-        let spelt = text.len() - 12;
+        let spelt = text.len() - head.len();
         text.push_str("\"}");
         let (out, hits) = scrub_bytes(&patterns, Bytes::from(text.clone()));
         let out = String::from_utf8(out.into_bytes().to_vec()).unwrap();
         // The last of it, a backslash, is no more than what stands before a quote.
-        assert!(
-            out[12..].starts_with(&"*".repeat(spelt - 7)),
-            "{text}: {out}"
-        );
-        assert!(
-            out.starts_with("data: {\"x\":\"") && out.ends_with("\"}"),
-            "{out}"
-        );
+        let begins = format!("{head}{}", "*".repeat(spelt - 7));
+        assert!(out.starts_with(&begins), "{text}: {out}");
+        assert!(out.ends_with("\"}"), "{out}");
         assert_eq!(hits, 1, "{text}");
     }
 }
