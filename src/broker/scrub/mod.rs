@@ -37,6 +37,8 @@ mod stream;
 #[cfg(test)]
 mod tests_bodies;
 #[cfg(test)]
+mod tests_escapes;
+#[cfg(test)]
 mod tests_oracle;
 #[cfg(test)]
 mod tests_spellings;
