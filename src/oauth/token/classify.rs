@@ -134,6 +134,7 @@ impl From<&EgressError> for NoReply {
             } => Self::Dns,
             EgressError::Connect
             | EgressError::Busy
+            | EgressError::Share
             | EgressError::Timeout {
                 phase: Phase::Connect,
             } => Self::Connect,
