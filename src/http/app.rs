@@ -216,6 +216,7 @@ impl App {
         };
         self.directory.write_last_used(&vault).await?;
         self.directory.purge_deleted(&vault).await?;
+        self.forget_departed(&vault).await?;
         let minutes = self.minutes.fetch_add(1, Ordering::Relaxed);
         if minutes.is_multiple_of(60) {
             super::idempotency::forget_old(&vault).await?;

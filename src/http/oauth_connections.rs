@@ -1,15 +1,18 @@
 //! Connected accounts.
 
+use std::collections::BTreeSet;
+
 use axum::extract::{Path, State};
 use axum::response::Response;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use crate::audit::{Action, Event, Target, TargetKind};
+use crate::audit::{Action, Actor, Event, Outcome, Target, TargetKind};
 use crate::id::ConnectionId;
 use crate::name::ProviderId;
 use crate::oauth::{Pick, Seen, Standing};
 use crate::policy::{ChooseDefault, Disconnect, ReadConnections};
+use crate::vault::Unsealed;
 use crate::wire;
 
 use super::body::QueryString;
@@ -194,4 +197,38 @@ pub(super) async fn status(
         accounts: all.len(),
         connection: used.map(shown),
     }))
+}
+
+impl App {
+    /// Forgets the accounts of those who are no members any more, and has them revoked.
+    pub(super) async fn forget_departed(&self, vault: &Unsealed) -> Result<(), ApiError> {
+        let roster = self.accounts.roster(vault).await?;
+        let holders: BTreeSet<_> = roster
+            .sets()
+            .into_iter()
+            .map(|(connection, _)| (connection.value.org, connection.value.user))
+            .collect();
+        for (org, user) in holders {
+            if self.directory.is_member(vault, org, user).await? {
+                continue;
+            }
+            let event = Event::new(Action::OauthDisconnect, Actor::System)
+                .org(org)
+                .on_behalf_of(user)
+                .code("member_removed")
+                .store_generation(vault.store().generation());
+            let recorded = vault.journal().record(event).await?;
+            let gone = self
+                .accounts
+                .forget_member(vault, (org, user), &recorded)
+                .await;
+            recorded.outcome(match &gone {
+                Ok(_) => Outcome::success(),
+                Err(_) => Outcome::failed("not_stored"),
+            });
+            gone?;
+            self.wake_accounts();
+        }
+        Ok(())
+    }
 }

@@ -292,5 +292,12 @@ pub(super) async fn remove_member(
                 .await
         })
         .await?;
+    // Their accounts go with them; what fails here is done within the minute.
+    if let Err(error) = app.forget_departed(&caller.vault).await {
+        tracing::warn!(
+            code = error.code(),
+            "accounts of a removed member are still there"
+        );
+    }
     Ok(reply::data(wire::Done::OK))
 }

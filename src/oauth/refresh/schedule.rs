@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use crate::audit::Recorded;
+use crate::audit::{Action, Actor, Event, Outcome, Recorded, Target, TargetKind};
 use crate::clock::Timestamp;
 use crate::crypto::Random;
 use crate::id::OrgId;
 use crate::name::ProviderId;
-use crate::oauth::accounts::{Accounts, write_state};
+use crate::oauth::accounts::{Accounts, put_state, write_state};
 use crate::oauth::client::ClientRef;
-use crate::oauth::connection::{Health, SetKey, TokenState};
+use crate::oauth::connection::{Health, SetKey, TokenState, places};
+use crate::store::Batch;
 use crate::vault::{Unsealed, VaultError};
 
 use super::attempt::token_host;
@@ -24,6 +25,9 @@ const SOON: i64 = 1_000;
 
 /// Over which time the refreshes after a change of client are spread, in milliseconds.
 const SPREAD: i64 = 60 * 60_000;
+
+/// Tokens of a grant that is over are kept so long, in milliseconds.
+const KEPT_REVOKED: i64 = 30 * 24 * 60 * 60_000;
 
 /// What a pass did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +53,7 @@ impl Accounts {
         for key in keys {
             drop(self.start(vault, &key));
         }
+        self.wipe_outlived(vault, now).await?;
         let roster = self.roster(vault).await?;
         let revocations = Self::due_revocations(&roster, now);
         let revoked = revocations.len();
@@ -108,6 +113,41 @@ impl Accounts {
             keys.push(key);
         }
         Ok((keys, later.into_iter().min()))
+    }
+
+    /// Wipes the tokens of grants that are over for a month. Until then they are kept for a look at what
+    /// happened; the connection stays, to be made again or forgotten.
+    async fn wipe_outlived(&self, vault: &Unsealed, now: Timestamp) -> Result<(), VaultError> {
+        let roster = self.roster(vault).await?;
+        for (connection, state) in roster.sets() {
+            let (connection, old) = (&connection.value, &state.value);
+            let ended = old.failure.as_ref().map(|failure| failure.at);
+            let outlived = ended.is_some_and(|at| now.millis_since(at) > KEPT_REVOKED);
+            if !old.is_revoked() || !old.refreshable || !outlived {
+                continue;
+            }
+            let target = Target::new(TargetKind::Connection)
+                .id(connection.id.bytes())
+                .name(&connection.provider);
+            let event = Event::new(Action::OauthRevoke, Actor::System)
+                .org(connection.org)
+                .on_behalf_of(connection.user)
+                .target(target)
+                .code("wiped");
+            let recorded = vault.journal().record(event).await?;
+            let org = vault.org(connection.org)?;
+            let new = TokenState {
+                refreshable: false,
+                ..(**old).clone()
+            };
+            let mut batch = Batch::new();
+            let kept = put_state(vault, &org, &mut batch, (new, Some(&state)))?;
+            batch.delete(places::value(&org, connection.id, &old.set));
+            vault.commit(batch, &recorded).await?;
+            roster.put_state(kept);
+            recorded.outcome(Outcome::success());
+        }
+        Ok(())
     }
 
     /// A client was set anew: what failed for its sake is tried again, spread over an hour (R11).

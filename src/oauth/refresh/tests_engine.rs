@@ -241,3 +241,34 @@ async fn r10_five_hundred_connections_knock_at_a_dead_host_a_bounded_number_of_t
         "{asked} attempts in ten minutes"
     );
 }
+
+#[tokio::test]
+async fn tokens_of_a_grant_that_is_over_are_wiped_after_a_month() {
+    let engine = Engine::new(
+        "rotates = \"always\"\nconfirm_invalid_grant = false",
+        true,
+        0,
+    )
+    .await;
+    let key = engine.connect("ada").await;
+    engine.rig.clock.advance_millis(HOUR);
+    engine
+        .issuer
+        .fault(Fault::Answer(400, r#"{"error":"invalid_grant"}"#));
+    assert!(engine.lend(&key).await.is_err());
+    let org = engine.rig.vault.org(engine.org).unwrap();
+    let place = crate::oauth::connection::places::value(&org, key.0, &key.1);
+    for (day, there) in [(29, true), (31, false)] {
+        let vault = &engine.rig.vault;
+        let since = i64::from(day) * 24 * HOUR;
+        engine
+            .rig
+            .clock
+            .advance_millis(since - i64::from(day > 29) * 29 * 24 * HOUR);
+        engine.accounts.pass(vault).await.unwrap();
+        let found = vault.store().get(&place).await.unwrap();
+        assert_eq!(found.is_some(), there, "day {day}");
+    }
+    let fault = engine.lend(&key).await.unwrap_err();
+    assert!(matches!(fault, AccessFault::Reauth(_)));
+}
