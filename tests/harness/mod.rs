@@ -22,6 +22,7 @@ pub mod broker;
 pub mod canary;
 pub mod chromium;
 pub mod client;
+pub mod connect;
 pub mod crm;
 pub mod fault_provider;
 pub mod jar;

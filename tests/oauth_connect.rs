@@ -1,0 +1,8 @@
+//! Connecting accounts: an admin sets the client, a member starts, a browser agrees, and the account is
+//! there; everything real, down to the provider and the browser.
+
+mod harness;
+
+mod oauth_connect {
+    mod clients;
+}
