@@ -4,5 +4,8 @@
 mod harness;
 
 mod oauth_connect {
+    mod browser;
     mod clients;
+    mod code;
+    mod dashboard;
 }
