@@ -4,6 +4,7 @@
 mod harness;
 
 mod oauth_connect {
+    mod accounts;
     mod at_once;
     mod browser;
     mod clients;
