@@ -10,4 +10,5 @@ mod oauth_connect {
     mod clients;
     mod code;
     mod dashboard;
+    mod discovery;
 }
