@@ -6,10 +6,11 @@
 
 use std::sync::Arc;
 
+use crate::audit::Recorded;
 use crate::name::{FieldName, HostPattern};
 use crate::oauth::connection::{Connection, MAIN};
 use crate::oauth::provider::{Loopback, Provider};
-use crate::oauth::{AccessFault, Accounts, Lent, Pick, Standing};
+use crate::oauth::{AccessFault, Accounts, Lent, Pick};
 use crate::policy::Principal;
 use crate::tools::{Binding, OAuthSpec, Scheme, Slot};
 use crate::vault::Unsealed;
@@ -68,13 +69,11 @@ pub(super) async fn look(
         }
         Pick::Ambiguous => return Ok(Err(unfit(BrokerError::AmbiguousAccount { provider: id }))),
     };
-    let seen = accounts.find(vault, principal.org(), connection.id).await?;
-    let over = seen.expires.is_none_or(|end| vault.now() >= end);
-    if let Standing::Revoked(why) = seen.standing
-        && over
-    {
-        let why = why.code();
-        return Ok(Err(unfit(BrokerError::NeedsReauth { provider: id, why })));
+    let Some(set) = set_of(&connection, member) else {
+        return unavailable("no_such_token");
+    };
+    if let Some(over) = accounts.over(vault, connection.id, &set).await? {
+        return Ok(Err(unfit(refusal(id, over))));
     }
     let lacks = |scope: &&String| !connection.scopes.contains(scope);
     let missing: Vec<_> = spec.scopes.iter().filter(lacks).cloned().collect();
@@ -85,9 +84,6 @@ pub(super) async fn look(
         };
         return Ok(Err(unfit(refusal)));
     }
-    let Some(set) = set_of(&connection, member) else {
-        return unavailable("no_such_token");
-    };
     let hosts = provider.api_hosts(&connection.bound).unwrap_or_default();
     if hosts.is_empty() {
         return unavailable("no_api_host");
@@ -134,19 +130,34 @@ impl Chosen {
         accounts: &Arc<Accounts>,
     ) -> Result<Lent, BrokerError> {
         let lent = accounts.lend(vault, self.connection.id, &self.set).await;
-        lent.map_err(|fault| {
-            let provider = self.provider.id().clone();
-            let why = fault.code();
-            match fault {
-                AccessFault::Vault(error) => error.into(),
-                AccessFault::Gone => BrokerError::NeedsConnect { provider },
-                AccessFault::Reauth(_) | AccessFault::Ended => {
-                    BrokerError::NeedsReauth { provider, why }
-                }
-                AccessFault::Client | AccessFault::Unavailable { .. } => {
-                    BrokerError::TokenUnavailable { provider, why }
-                }
-            }
-        })
+        lent.map_err(|fault| refusal(self.provider.id().clone(), fault))
+    }
+}
+
+/// The API refused these tokens: each is refreshed before it is lent again. The call is not repeated, as
+/// it may have done something.
+pub(super) async fn refused(
+    vault: &Unsealed,
+    accounts: &Accounts,
+    tokens: &[Lent],
+    recorded: &Recorded,
+) {
+    for lent in tokens {
+        if let Err(error) = accounts.access_refused(vault, lent, recorded).await {
+            tracing::warn!(%error, "that an API refused a token could not be written down");
+        }
+    }
+}
+
+/// What a run is refused with when there is no token.
+fn refusal(provider: crate::name::ProviderId, fault: AccessFault) -> BrokerError {
+    let why = fault.code();
+    match fault {
+        AccessFault::Vault(error) => error.into(),
+        AccessFault::Gone => BrokerError::NeedsConnect { provider },
+        AccessFault::Reauth(_) | AccessFault::Ended => BrokerError::NeedsReauth { provider, why },
+        AccessFault::Client | AccessFault::Unavailable { .. } => {
+            BrokerError::TokenUnavailable { provider, why }
+        }
     }
 }

@@ -17,6 +17,7 @@ use crate::tools::{Binding, Hub, RenderedRequest, Tool};
 use crate::vault::Unsealed;
 use crate::wire::{self, Execution};
 
+use super::account;
 use super::answer::{self, NoAnswer};
 use super::intent::describe;
 use super::lease::{self, Searchers};
@@ -33,6 +34,9 @@ pub struct Broker {
     clock: Arc<dyn Clock>,
     total: Duration,
 }
+
+/// The status that says that the credential is no good (RFC 6750, 3.1).
+const REFUSED: u16 = 401;
 
 /// One call: who, which tool and action, with what.
 #[derive(Debug)]
@@ -293,9 +297,9 @@ impl Broker {
         );
         let prepared = lent.and_then(|lease| {
             place::place(rendered, binding, &lease.values)
-                .map(|outgoing| (outgoing, lease.patterns))
+                .map(|outgoing| (outgoing, lease.patterns, lease.tokens))
         });
-        let (outgoing, patterns) = match prepared {
+        let (outgoing, patterns, tokens) = match prepared {
             Ok(prepared) => prepared,
             Err(error) => {
                 recorded.outcome(Outcome::failed(error.code()));
@@ -322,6 +326,9 @@ impl Broker {
                 return Err(BrokerError::Sealed);
             }
         };
+        if answer.status == REFUSED {
+            account::refused(vault, &self.accounts, &tokens, &recorded).await;
+        }
         let result = answer.result(&patterns, pick.as_deref()).await;
         recorded.outcome(
             Outcome::success()

@@ -15,6 +15,7 @@ use crate::audit::Recorded;
 use crate::clock::Timestamp;
 use crate::crypto::{Digest, sha256, sha256_parts};
 use crate::name::FieldName;
+use crate::oauth::Lent;
 use crate::secret::Secret;
 use crate::tools::{BasicOther, BasicRole, Binding, Slot};
 
@@ -51,6 +52,8 @@ struct Kept {
 pub(super) struct Lease {
     pub(super) values: BTreeMap<FieldName, Secret>,
     pub(super) patterns: Patterns,
+    /// The tokens among the values, sealed: for when the API refuses them.
+    pub(super) tokens: Vec<Lent>,
 }
 
 impl Searchers {
@@ -133,6 +136,7 @@ pub(super) fn open(
     let mut identities = Vec::new();
     let mut cacheable = true;
     let mut values = BTreeMap::new();
+    let mut tokens = Vec::new();
     for (field, Filled { filling, .. }) in filled {
         match identity(&filling) {
             Some(digest) => {
@@ -145,7 +149,11 @@ pub(super) fn open(
             Filling::Request(value) => value,
             Filling::Secret(found) => found.lend(recorded)?,
             Filling::Stored(stored) => stored.0.open(recorded)?,
-            Filling::Token(lent) => lent.open(recorded)?,
+            Filling::Token(lent) => {
+                let value = lent.open(recorded)?;
+                tokens.push(*lent);
+                value
+            }
             // What is not lent by now stays closed.
             Filling::Account(_) => return Err(BrokerError::Unbound),
         };
@@ -166,13 +174,21 @@ pub(super) fn open(
     }
     let key = sha256(&identities);
     if cacheable && let Some(patterns) = searchers.get(&key, now) {
-        return Ok(Lease { values, patterns });
+        return Ok(Lease {
+            values,
+            patterns,
+            tokens,
+        });
     }
     let patterns = build(&values, binding)?;
     if cacheable {
         searchers.keep(key, patterns.clone(), now);
     }
-    Ok(Lease { values, patterns })
+    Ok(Lease {
+        values,
+        patterns,
+        tokens,
+    })
 }
 
 fn basic_pairs(binding: &Binding) -> impl Iterator<Item = (&FieldName, BasicRole, &BasicOther)> {

@@ -18,6 +18,9 @@ use super::plan::{Plan, plan};
 /// How long a caller waits for a refresh.
 const PATIENCE: Duration = Duration::from_secs(25);
 
+/// A token that was refreshed so many milliseconds ago is as good as any that could be had.
+const FRESH: i64 = 60_000;
+
 /// Why there is no access token.
 #[derive(Debug, thiserror::Error)]
 pub enum AccessFault {
@@ -65,6 +68,7 @@ pub struct Lent {
     /// Whose connection it is of.
     pub connection: Arc<Connection>,
     sealed: SealedTokens,
+    set: String,
     state: Digest,
 }
 
@@ -124,6 +128,28 @@ impl Accounts {
         }
     }
 
+    /// Why a set's access token is not to be had any more, whoever asks and whenever: the grant is over,
+    /// or the token is and nothing refreshes it. `None` while one may be had. Refreshes nothing.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn over(
+        &self,
+        vault: &Unsealed,
+        id: ConnectionId,
+        set: &str,
+    ) -> Result<Option<AccessFault>, VaultError> {
+        let roster = self.roster(vault).await?;
+        let Ok((connection, state)) = both(&roster, &(id, set.to_owned())) else {
+            return Ok(Some(AccessFault::Gone));
+        };
+        let Some(provider) = self.provider(&connection.provider) else {
+            return Ok(None);
+        };
+        let plan = plan(&state.value, &provider.spec().refresh, vault.now());
+        Ok((plan == Plan::Over).then(|| ended(&state.value, None)))
+    }
+
     /// Starts a refresh of a set, or joins the one that is under way.
     pub(super) fn start(
         self: &Arc<Self>,
@@ -135,7 +161,8 @@ impl Accounts {
     }
 
     /// The API refused the access token before its time (401): it is refreshed before it is lent again.
-    /// Only what `lent` was lent from is meant; newer tokens are not touched.
+    /// Only what `lent` was lent from is meant; newer tokens are not touched. Nor is one that was
+    /// refreshed a moment ago: an API that refuses that as well would refuse any.
     ///
     /// # Errors
     /// When the store fails.
@@ -143,14 +170,19 @@ impl Accounts {
         &self,
         vault: &Unsealed,
         lent: &Lent,
-        set: &str,
         recorded: &Recorded,
     ) -> Result<(), VaultError> {
         let roster = self.roster(vault).await?;
-        let Some(state) = roster.state(&(lent.connection.id, set.to_owned())) else {
+        let key: SetKey = (lent.connection.id, lent.set.clone());
+        let Ok((connection, state)) = both(&roster, &key) else {
             return Ok(());
         };
-        if state.record != lent.state || state.value.access_refused || !state.value.refreshable {
+        let value = &state.value;
+        if state.record != lent.state || value.access_refused || !value.refreshable {
+            return Ok(());
+        }
+        let refreshed = value.obtained.millis_since(connection.authorized) > 0;
+        if refreshed && vault.now().millis_since(value.obtained) < FRESH {
             return Ok(());
         }
         let new = TokenState {
@@ -179,6 +211,7 @@ async fn lent(
     Ok(Lent {
         connection,
         sealed,
+        set: state.value.set.clone(),
         state: state.record,
     })
 }

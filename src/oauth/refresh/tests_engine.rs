@@ -195,22 +195,35 @@ async fn a_401_of_the_api_makes_the_next_caller_refresh_first() {
     let engine = Engine::new("rotates = \"always\"", true, 0).await;
     let key = engine.connect("ada").await;
     let vault = &engine.rig.vault;
+    engine.rig.clock.advance_millis(1_000);
     let lent = engine.accounts.lend(vault, key.0, &key.1).await.unwrap();
     let recorded = engine.rig.recorded().await;
     engine
         .accounts
-        .access_refused(vault, &lent, &key.1, &recorded)
+        .access_refused(vault, &lent, &recorded)
         .await
         .unwrap();
     assert_eq!(engine.lend(&key).await.unwrap(), "at-1");
     // The older one was lent before the refresh: it says nothing about the new one.
     engine
         .accounts
-        .access_refused(vault, &lent, &key.1, &recorded)
+        .access_refused(vault, &lent, &recorded)
         .await
         .unwrap();
     assert_eq!(engine.lend(&key).await.unwrap(), "at-1");
     assert_eq!(engine.issuer.refreshes(), 1);
+    // Nor does an API that refuses the new one at once: it would refuse any. Later it may mean it.
+    for (later, refreshes) in [(0, 1), (MINUTE, 2)] {
+        engine.rig.clock.advance_millis(later);
+        let lent = engine.accounts.lend(vault, key.0, &key.1).await.unwrap();
+        engine
+            .accounts
+            .access_refused(vault, &lent, &recorded)
+            .await
+            .unwrap();
+        engine.lend(&key).await.unwrap();
+        assert_eq!(engine.issuer.refreshes(), refreshes);
+    }
 }
 
 #[tokio::test]
