@@ -23,6 +23,7 @@ pub mod canary;
 pub mod chromium;
 pub mod client;
 pub mod connect;
+pub mod connected;
 pub mod crm;
 pub mod fault_provider;
 pub mod jar;
