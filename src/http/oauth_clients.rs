@@ -95,7 +95,7 @@ impl Caller {
 /// Sets the organisation's own client of a provider.
 #[utoipa::path(post, path = "/v1/oauth/configs", tag = "oauth", request_body = wire::SetOauthConfig,
     responses((status = 200, description = "The client", body = wire::Answer<wire::OauthConfig>)))]
-pub(super) async fn set(
+pub(super) async fn set_config(
     caller: Caller,
     State(app): State<App>,
     Input(body): Input<wire::SetOauthConfig>,
@@ -120,7 +120,7 @@ pub(super) async fn set(
 /// Lists the organisation's own clients.
 #[utoipa::path(get, path = "/v1/oauth/configs", tag = "oauth",
     responses((status = 200, description = "Clients", body = wire::List<wire::OauthConfig>)))]
-pub(super) async fn list(caller: Caller, State(app): State<App>) -> Result<Response, ApiError> {
+pub(super) async fn configs(caller: Caller, State(app): State<App>) -> Result<Response, ApiError> {
     caller.may::<ReadClients>(()).await?;
     let org = caller.vault.org(caller.principal.org())?;
     let all = ClientShelf::of_org(&caller.vault, &org).all().await?;
@@ -137,7 +137,7 @@ fn listed(app: &App, mut all: Vec<ClientInfo>) -> Response {
 #[utoipa::path(delete, path = "/v1/oauth/configs/{provider}", tag = "oauth",
     params(("provider" = String, Path)),
     responses((status = 200, description = "Removed", body = wire::Answer<wire::Done>)))]
-pub(super) async fn remove(
+pub(super) async fn remove_config(
     caller: Caller,
     State(app): State<App>,
     Path(provider): Path<String>,
@@ -165,7 +165,7 @@ pub(super) async fn remove(
 #[utoipa::path(post, path = "/v1/operator/oauth-clients", tag = "operator",
     request_body = wire::SetOauthConfig,
     responses((status = 200, description = "The client", body = wire::Answer<wire::OauthConfig>)))]
-pub(super) async fn set_shared(
+pub(super) async fn set_oauth_client(
     caller: Caller,
     State(app): State<App>,
     Input(body): Input<wire::SetOauthConfig>,
@@ -189,7 +189,7 @@ pub(super) async fn set_shared(
 /// Lists the installation's clients.
 #[utoipa::path(get, path = "/v1/operator/oauth-clients", tag = "operator",
     responses((status = 200, description = "Clients", body = wire::List<wire::OauthConfig>)))]
-pub(super) async fn list_shared(
+pub(super) async fn oauth_clients(
     caller: Caller,
     State(app): State<App>,
 ) -> Result<Response, ApiError> {
@@ -202,7 +202,7 @@ pub(super) async fn list_shared(
 #[utoipa::path(delete, path = "/v1/operator/oauth-clients/{provider}", tag = "operator",
     params(("provider" = String, Path)),
     responses((status = 200, description = "Removed", body = wire::Answer<wire::Done>)))]
-pub(super) async fn remove_shared(
+pub(super) async fn remove_oauth_client(
     caller: Caller,
     State(app): State<App>,
     Path(provider): Path<String>,

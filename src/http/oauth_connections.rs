@@ -58,7 +58,7 @@ fn shown(seen: &Seen) -> wire::Connection {
 /// Lists connected accounts.
 #[utoipa::path(get, path = "/v1/oauth/connections", tag = "oauth", params(ConnectionQuery),
     responses((status = 200, description = "Connections", body = wire::List<wire::Connection>)))]
-pub(super) async fn list(
+pub(super) async fn connections(
     caller: Caller,
     State(app): State<App>,
     QueryString(query): QueryString<ConnectionQuery>,
@@ -170,7 +170,7 @@ pub(super) async fn set_default(
 #[utoipa::path(get, path = "/v1/oauth/status/{provider}", tag = "oauth",
     params(("provider" = String, Path)),
     responses((status = 200, description = "How it stands", body = wire::Answer<wire::ProviderStatus>)))]
-pub(super) async fn status(
+pub(super) async fn provider_status(
     caller: Caller,
     State(app): State<App>,
     Path(provider): Path<String>,

@@ -31,7 +31,7 @@ use super::{ApiError, App, reply, request};
     params(("provider" = String, Path)), request_body = Option<wire::StartDevice>,
     responses((status = 200, description = "Show the code and the address to the person",
         body = wire::Answer<wire::StartedDevice>)))]
-pub(super) async fn start(
+pub(super) async fn start_device(
     caller: Caller,
     State(app): State<App>,
     Path(provider): Path<String>,
@@ -120,7 +120,7 @@ fn not_begun(failure: Failure) -> ApiError {
 #[utoipa::path(post, path = "/v1/oauth/device/status/{provider}", tag = "oauth",
     params(("provider" = String, Path)), request_body = wire::DeviceStatusOf,
     responses((status = 200, description = "How it stands", body = wire::Answer<wire::DeviceStatus>)))]
-pub(super) async fn status(
+pub(super) async fn device_status(
     caller: Caller,
     State(app): State<App>,
     Path(provider): Path<String>,
@@ -149,7 +149,7 @@ pub(super) async fn status(
 #[utoipa::path(post, path = "/v1/oauth/device/cancel/{provider}", tag = "oauth",
     params(("provider" = String, Path)), request_body = wire::DeviceStatusOf,
     responses((status = 200, description = "Ended", body = wire::Answer<wire::Done>)))]
-pub(super) async fn cancel(
+pub(super) async fn cancel_device(
     caller: Caller,
     State(app): State<App>,
     Path(provider): Path<String>,

@@ -55,20 +55,20 @@ fn table() -> OpenApiRouter<App> {
         .routes(routes!(oauth_flows::start))
         .routes(routes!(oauth_flows::flow, oauth_flows::cancel))
         .routes(routes!(oauth_flows::finish))
-        .routes(routes!(oauth_device::start))
-        .routes(routes!(oauth_device::status))
-        .routes(routes!(oauth_device::cancel))
-        .routes(routes!(oauth_connections::list))
+        .routes(routes!(oauth_device::start_device))
+        .routes(routes!(oauth_device::device_status))
+        .routes(routes!(oauth_device::cancel_device))
+        .routes(routes!(oauth_connections::connections))
         .routes(routes!(oauth_connections::disconnect))
         .routes(routes!(oauth_connections::set_default))
-        .routes(routes!(oauth_connections::status))
-        .routes(routes!(oauth_clients::set, oauth_clients::list))
-        .routes(routes!(oauth_clients::remove))
+        .routes(routes!(oauth_connections::provider_status))
+        .routes(routes!(oauth_clients::set_config, oauth_clients::configs))
+        .routes(routes!(oauth_clients::remove_config))
         .routes(routes!(
-            oauth_clients::set_shared,
-            oauth_clients::list_shared
+            oauth_clients::set_oauth_client,
+            oauth_clients::oauth_clients
         ))
-        .routes(routes!(oauth_clients::remove_shared))
+        .routes(routes!(oauth_clients::remove_oauth_client))
         .routes(routes!(audit::list))
         .routes(routes!(audit::head))
         .routes(routes!(audit::verify))
