@@ -267,7 +267,7 @@ impl Accounts {
         if roster.default_of(org, user, &found.provider) == Some(id) {
             self.pass_default_on(vault, &roster, &mut batch, &found)?;
         }
-        let kept = self.put_revocation(vault, (&keys, &roster), &mut batch, &found)?;
+        let kept = self.put_revocation(vault, &keys, &mut batch, &found)?;
         vault.commit(batch, recorded).await?;
         let heir = heir(&roster, &found);
         roster.drop_connection(id);

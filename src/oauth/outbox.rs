@@ -39,7 +39,7 @@ impl Accounts {
     pub(super) fn put_revocation(
         &self,
         vault: &Unsealed,
-        (org, roster): (&OrgKeys, &Roster),
+        org: &OrgKeys,
         batch: &mut Batch,
         connection: &Connection,
     ) -> Result<Kept<Revocation>, VaultError> {
@@ -47,7 +47,6 @@ impl Accounts {
         let revocation = Revocation {
             id: connection.id,
             connection: connection.clone(),
-            last: !roster.shares_grant(connection),
             created: now,
             tries: 0,
             next: now,
@@ -86,7 +85,7 @@ impl Accounts {
                 .put(vault, (&org, owner), &mut batch, &info, recorded)
                 .await?;
         }
-        let kept = self.put_revocation(vault, (&org, &roster), &mut batch, &connection)?;
+        let kept = self.put_revocation(vault, &org, &mut batch, &connection)?;
         vault.commit(batch, recorded).await?;
         roster.put_revocation(kept);
         Ok(())
@@ -115,7 +114,9 @@ impl Accounts {
             .target(target)
             .store_generation(vault.store().generation());
         let recorded = vault.journal().record(event).await?;
-        let round = self.call_revoke(vault, &kept.value, &recorded).await?;
+        let round = self
+            .call_revoke(vault, (&roster, &kept.value), &recorded)
+            .await?;
         let ended = self
             .settle(vault, &roster, (&kept, round), &recorded)
             .await?;
@@ -139,7 +140,7 @@ impl Accounts {
     async fn call_revoke(
         &self,
         vault: &Unsealed,
-        revocation: &Revocation,
+        (roster, revocation): (&Roster, &Revocation),
         recorded: &Recorded,
     ) -> Result<Round, VaultError> {
         let connection = &revocation.connection;
@@ -171,10 +172,11 @@ impl Accounts {
             redirect_uri: None,
             endpoints: endpoints.as_deref(),
         };
-        let standing = if revocation.last {
-            Standing::Last
-        } else {
+        // As it stands at this try: the account may have been connected again since (V4).
+        let standing = if roster.shares_grant(connection) {
             Standing::OneOfSeveral
+        } else {
+            Standing::Last
         };
         let mut upstream = None;
         for set in &connection.sets {

@@ -1,7 +1,7 @@
 //! What is kept of a grant, and which account is meant.
 
 use super::adopt::AdoptFault;
-use super::tests_rig::{Engine, USER, provider};
+use super::tests_rig::{Engine, Fault, USER, provider};
 use super::{Pick, Standing};
 use crate::id::{ConnectionId, OrgId, UserId};
 use crate::policy;
@@ -166,4 +166,47 @@ async fn tokens_that_somebody_put_back_are_not_lent() {
     assert_eq!(engine.lend(&key).await.unwrap(), "at-1");
     engine.rig.put_raw(&place, older);
     assert!(engine.lend(&key).await.is_err());
+}
+
+/// One that ends a whole grant, as some providers can only do.
+const ALL: &str = r#"
+    [[revoke]]
+    when = "last_connection"
+    scope = "grant"
+    url = "http://ADDR/revoke-all"
+    auth = "none"
+"#;
+
+#[tokio::test]
+async fn v4_a_whole_grant_is_ended_with_the_last_connection_to_its_account() {
+    let engine = Engine::new(ALL, true, 0).await;
+    let all = || engine.issuer.asked("/revoke-all").len();
+    let ada = engine.adopt_as("ada", None).await.unwrap().connection;
+    let bob = engine.adopt_as("bob", None).await.unwrap().connection;
+    // It came back while ada's was to be made anew: bob's own connection lives on that grant.
+    let fault = engine.adopt_as("bob", Some(ada)).await;
+    assert!(matches!(fault.unwrap_err(), AdoptFault::Mismatch));
+    let vault = &engine.rig.vault;
+    assert_eq!(engine.accounts.pass(vault).await.unwrap().revoked, 1);
+    assert_eq!(all(), 0);
+    engine.forget(bob).await;
+    assert_eq!(engine.accounts.pass(vault).await.unwrap().revoked, 1);
+    assert_eq!(all(), 1);
+}
+
+#[tokio::test]
+async fn v4_an_account_that_was_connected_again_outlives_what_is_tried_later() {
+    let engine = Engine::new(ALL, true, 0).await;
+    let all = || engine.issuer.asked("/revoke-all").len();
+    let old = engine.adopt_as("ada", None).await.unwrap().connection;
+    engine.forget(old).await;
+    engine.issuer.fault(Fault::Answer(503, ""));
+    let vault = &engine.rig.vault;
+    engine.accounts.pass(vault).await.unwrap();
+    let asked = all();
+    let new = engine.adopt_as("ada", None).await.unwrap().connection;
+    engine.rig.clock.advance_millis(10 * 60_000);
+    assert_eq!(engine.accounts.pass(vault).await.unwrap().revoked, 1);
+    assert_eq!(all(), asked);
+    assert_eq!(id_of(engine.pick(None).await), new);
 }

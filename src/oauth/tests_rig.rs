@@ -75,6 +75,7 @@ impl Engine {
             "#,
             addr = issuer.addr
         );
+        let file = file.replace("ADDR", &issuer.addr.to_string());
         let org = rig.org(1).await.id();
         let accounts = accounts(&file, None);
         let engine = Self {

@@ -14,8 +14,6 @@ pub struct Revocation {
     pub id: ConnectionId,
     /// What the connection was.
     pub connection: Connection,
-    /// Whether it was the last of its account by this client.
-    pub last: bool,
     /// When it was forgotten.
     pub created: Timestamp,
     /// How often it was tried.

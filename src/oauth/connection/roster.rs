@@ -202,18 +202,18 @@ impl Roster {
             .any(|kept| by(&kept.value.connection))
     }
 
-    /// Whether another connection, of anybody, is to this account by this client.
+    /// Whether another connection, of anybody, is to this account by this client: what ends the whole
+    /// grant would end that one. Of an account that could not be told, any may be the one.
     #[must_use]
     pub fn shares_grant(&self, connection: &Connection) -> bool {
         let tables = self.lock();
+        let account = &connection.account.id;
         tables.connections.values().any(|kept| {
             let other = &kept.value;
             other.id != connection.id
                 && other.provider == connection.provider
-                && other.client == connection.client
-                && other.account.id == connection.account.id
-                && (other.org == connection.org
-                    || connection.client.owner == crate::oauth::client::ClientOwner::Instance)
+                && other.client.client_id == connection.client.client_id
+                && (account.is_empty() || other.account.id == *account)
         })
     }
 
