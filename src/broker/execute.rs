@@ -288,13 +288,8 @@ impl Broker {
             peer,
             pick,
         } = ready;
-        let lent = lease::open(
-            &self.searchers,
-            filled,
-            binding,
-            &recorded,
-            self.clock.now(),
-        );
+        let now = self.clock.now();
+        let lent = lease::open(&self.searchers, filled, binding, &recorded, now);
         let prepared = lent.and_then(|lease| {
             place::place(rendered, binding, &lease.values)
                 .map(|outgoing| (outgoing, lease.patterns, lease.tokens))

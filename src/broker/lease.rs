@@ -114,14 +114,13 @@ async fn sweep(cache: Weak<Mutex<Cache>>) {
 /// Which version a filling is; `None` for one that came with the request.
 fn identity(filling: &Filling) -> Option<Digest> {
     match filling {
-        Filling::Request(_) => None,
+        Filling::Request(_) | Filling::Account(_) => None,
         Filling::Secret(found) => {
             let version = found.version().to_be_bytes();
             Some(sha256_parts(&[b"s", found.id().bytes(), &version]))
         }
         Filling::Stored(stored) => Some(stored.1),
         Filling::Token(lent) => Some(sha256_parts(&[b"t", &lent.identity()])),
-        Filling::Account(_) => None,
     }
 }
 

@@ -61,30 +61,19 @@ impl Daemon {
     pub async fn start(config: Config, report: &Report) -> Result<Self, DaemonError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let random: Arc<dyn Random> = Arc::new(SystemRandom);
-        for addr in &config.listen {
-            if config.tls_files().is_none() {
-                refuse_plain(*addr)?;
-            }
-        }
+        refuse_cleartext(&config)?;
         let metrics = Arc::new(Metrics::new());
         metrics.set_hardening(report.labels());
         let lifecycle = open_vault(&config, &metrics, Arc::clone(&clock), random)?;
         let uid = rustix::process::geteuid().as_raw();
         let directory = Directory::default();
-        let vault = lifecycle.unseal_unattended().await?;
-        let first_start = match &vault {
-            Some(vault) => begin(vault, &directory, uid).await?,
-            None => false,
-        };
-        let sealed = vault.is_none();
-        drop(vault);
-
+        let (first_start, sealed) = unseal(&lifecycle, &directory, uid).await?;
         let (listeners, certificate, addresses, socket) = listen(&config).await?;
         let hub = Arc::new(Hub::new()?);
         let egress = Egress::new(egress_options(&config, addresses.clone())?)?;
-        let total = Duration::from_secs(config.egress.total_seconds);
         let connected = connect(&config, egress.clone(), &addresses, &metrics)?;
         let accounts = Arc::clone(&connected.accounts);
+        let total = Duration::from_secs(config.egress.total_seconds);
         let broker = Broker::new(
             egress,
             Arc::clone(&hub),
@@ -92,10 +81,7 @@ impl Daemon {
             Arc::clone(&clock),
             total,
         );
-        let mut hosts = config.allowed_hosts();
-        if !hosts.contains(&connected.host) {
-            hosts.push(connected.host);
-        }
+        let hosts = hosts(&config, connected.host);
         let shutdown = Shutdown::new();
         let app = App::new(AppParts {
             lifecycle: Arc::clone(&lifecycle),
@@ -204,6 +190,37 @@ impl Daemon {
             templates: pages::TEMPLATES,
         }
     }
+}
+
+/// Unseals where a slot does that by itself: whether this was the first start, and whether it is sealed.
+async fn unseal(
+    lifecycle: &Arc<Lifecycle>,
+    directory: &Directory,
+    uid: u32,
+) -> Result<(bool, bool), DaemonError> {
+    match lifecycle.unseal_unattended().await? {
+        Some(vault) => Ok((begin(&vault, directory, uid).await?, false)),
+        None => Ok((false, true)),
+    }
+}
+
+/// Cleartext stays on this machine.
+fn refuse_cleartext(config: &Config) -> Result<(), DaemonError> {
+    if config.tls_files().is_none() {
+        for addr in &config.listen {
+            refuse_plain(*addr)?;
+        }
+    }
+    Ok(())
+}
+
+/// The hosts that requests may be made for: those of the settings, and the one that browsers ask for.
+fn hosts(config: &Config, public: String) -> Vec<String> {
+    let mut hosts = config.allowed_hosts();
+    if !hosts.contains(&public) {
+        hosts.push(public);
+    }
+    hosts
 }
 
 /// Everything on disk, locked and checked; the vault is still sealed.

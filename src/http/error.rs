@@ -228,15 +228,17 @@ impl From<BrokerError> for ApiError {
         let status = match error {
             BrokerError::Vault(error) => return error.into(),
             BrokerError::Hub(error) => return error.into(),
-            BrokerError::Sealed => StatusCode::SERVICE_UNAVAILABLE,
+            BrokerError::Sealed | BrokerError::TokenUnavailable { .. } => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             BrokerError::Egress(EgressError::Share) => StatusCode::TOO_MANY_REQUESTS,
             BrokerError::UnknownField | BrokerError::Tool(_) => StatusCode::BAD_REQUEST,
-            BrokerError::OverrideUnavailable { .. } => StatusCode::NOT_FOUND,
+            BrokerError::OverrideUnavailable { .. } | BrokerError::AccountUnavailable { .. } => {
+                StatusCode::NOT_FOUND
+            }
             BrokerError::OverrideUnusable { .. }
             | BrokerError::Unbound
             | BrokerError::Egress(_) => StatusCode::FORBIDDEN,
-            BrokerError::AccountUnavailable { .. } => StatusCode::NOT_FOUND,
-            BrokerError::TokenUnavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
             BrokerError::Missing { .. }
             | BrokerError::NeedsConnect { .. }
             | BrokerError::NeedsReauth { .. }

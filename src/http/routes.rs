@@ -51,6 +51,21 @@ fn table() -> OpenApiRouter<App> {
         .routes(routes!(custom_tools::write_custom))
         .routes(routes!(custom_tools::delete_custom))
         .routes(routes!(custom_tools::set_visibility))
+        .merge(connected())
+        .routes(routes!(audit::list))
+        .routes(routes!(audit::head))
+        .routes(routes!(audit::verify))
+        .routes(routes!(audit::export))
+        .routes(routes!(operator::unseal))
+        .routes(routes!(operator::seal))
+        .routes(routes!(operator::slots, operator::add_slot))
+        .routes(routes!(operator::test_slot))
+        .routes(routes!(operator::remove_slot))
+}
+
+/// The routes of connected accounts.
+fn connected() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
         .routes(routes!(oauth_providers::providers))
         .routes(routes!(oauth_flows::start))
         .routes(routes!(oauth_flows::flow, oauth_flows::cancel))
@@ -69,15 +84,6 @@ fn table() -> OpenApiRouter<App> {
             oauth_clients::oauth_clients
         ))
         .routes(routes!(oauth_clients::remove_oauth_client))
-        .routes(routes!(audit::list))
-        .routes(routes!(audit::head))
-        .routes(routes!(audit::verify))
-        .routes(routes!(audit::export))
-        .routes(routes!(operator::unseal))
-        .routes(routes!(operator::seal))
-        .routes(routes!(operator::slots, operator::add_slot))
-        .routes(routes!(operator::test_slot))
-        .routes(routes!(operator::remove_slot))
 }
 
 /// The OpenAPI 3.1 document, as JSON.

@@ -14,8 +14,11 @@ use crate::audit::Recorded;
 use crate::clock::Timestamp;
 use crate::crypto::Owner;
 use crate::id::{ConnectionId, OrgId, UserId};
-use crate::store::Batch;
+use crate::store::{Batch, StoreError};
 use crate::vault::{OrgKeys, Unsealed, VaultError};
+
+/// How often a grant is written again when a refresh ended in between.
+const TRIES: u32 = 8;
 
 /// What a flow brought home.
 #[derive(Debug)]
@@ -82,70 +85,34 @@ impl Accounts {
         recorded: &Recorded,
     ) -> Result<Adopted, AdoptFault> {
         let roster = self.roster(vault).await?;
-        let org = vault.org(grant.org)?;
         let _changing = self.changes.lock().await;
         let holder = (grant.org, grant.user, provider.id());
         let there = roster.of_account(holder, &grant.account.id);
-        let expected = grant.replaces.map(|id| (id, roster.connection(id)));
-        let fault = match (&expected, &there) {
-            (None, _) => None,
-            (Some((_, None)), _) => Some(AdoptFault::Gone),
-            (Some((id, Some(_))), Some(there)) if there.value.id == *id => None,
-            (Some(_), _) => Some(AdoptFault::Mismatch),
-        };
+        let fault = misfit(&roster, grant.replaces, there.as_ref());
         let id = match &there {
             Some(there) => there.value.id,
             None => ConnectionId::from_random(vault.random().bytes().map_err(VaultError::from)?),
         };
-        let old = there.as_ref();
-        let (connection, sets) = connection_of(provider, grant, (id, old), vault.now());
+        let (connection, sets) = connection_of(provider, grant, (id, there.as_ref()), vault.now());
         if let Some(fault) = fault {
             let sets: Vec<_> = sets
                 .into_iter()
-                .map(|(name, tokens)| (name, TokenSet::renewed(tokens, None, false)))
+                .map(|(set, _, tokens)| (set, tokens))
                 .collect();
             self.discard(vault, connection, &sets, recorded).await?;
             return Err(fault);
         }
-        let sent = connection.authorized;
-        let mut batch = Batch::new();
-        let new = put_connection(vault, &org, &mut batch, (connection, old))?;
-        let mut states = Vec::new();
-        for (set, tokens) in sets {
-            let key = (id, set);
-            let before = roster.state(&key);
-            let state = state_of(key, &tokens, sent, before.as_ref().map(|kept| &*kept.value));
-            let place = info(&state);
-            states.push(put_state(
-                vault,
-                &org,
-                &mut batch,
-                (state, before.as_ref()),
-            )?);
-            let owner = Owner::user(new.value.user);
-            TokenSet::renewed(tokens, None, false)
-                .put(vault, (&org, owner), &mut batch, &place, recorded)
-                .await?;
-        }
-        drop_gone_sets(&org, &mut batch, old, &new);
-        let first = self.choose_first(vault, (&org, &roster), &mut batch, &new.value)?;
-        if let Some(old) = old.filter(|old| old.value.client != new.value.client) {
-            self.sweep_client(vault, (&org, &roster), &mut batch, &old.value)
-                .await?;
-        }
-        vault.commit(batch, recorded).await?;
-        if old.is_some() {
-            // Sets that are gone go from the roster, too; a default stays one.
-            let was = roster.default_of(new.value.org, new.value.user, &new.value.provider);
-            roster.drop_connection(id);
-            roster.put_connection(new);
-            was.into_iter().for_each(|was| roster.note_default(was));
-        } else {
-            roster.put_connection(new);
-        }
-        states.into_iter().for_each(|state| roster.put_state(state));
-        if first {
-            roster.note_default(id);
+        let mut tries = 0;
+        loop {
+            let written = self
+                .write_grant(vault, &roster, (&connection, &sets), recorded)
+                .await;
+            match written {
+                Ok(()) => break,
+                // A refresh of the old tokens ended in between: what it wrote is read again.
+                Err(VaultError::Store(StoreError::Precondition)) if tries < TRIES => tries += 1,
+                Err(error) => return Err(error.into()),
+            }
         }
         Ok(Adopted {
             connection: id,
@@ -153,21 +120,69 @@ impl Accounts {
         })
     }
 
-    /// A member's first connection to a provider is the default. Whether this one is.
-    fn choose_first(
+    /// One commit: the connection, the states and values of its sets, its place as the default.
+    async fn write_grant(
         &self,
         vault: &Unsealed,
-        (org, roster): (&OrgKeys, &Roster),
-        batch: &mut Batch,
-        new: &Connection,
-    ) -> Result<bool, VaultError> {
-        let others = roster.of_member(new.org, new.user, Some(&new.provider));
-        let first = others.iter().all(|other| other.id == new.id);
-        if first {
-            put_default(vault, org, batch, new)?;
+        roster: &Roster,
+        (connection, sets): (&Connection, &Sets),
+        recorded: &Recorded,
+    ) -> Result<(), VaultError> {
+        let org = vault.org(connection.org)?;
+        let old = roster.connection(connection.id);
+        let mut batch = Batch::new();
+        let change = (connection.clone(), old.as_ref());
+        let new = put_connection(vault, &org, &mut batch, change)?;
+        let mut states = Vec::new();
+        for (set, times, tokens) in sets {
+            let key = (connection.id, set.clone());
+            let before = roster.state(&key);
+            let was = before.as_ref().map(|kept| &*kept.value);
+            let state = state_of(key, times, connection.authorized, was);
+            let place = info(&state);
+            let change = (state, before.as_ref());
+            states.push(put_state(vault, &org, &mut batch, change)?);
+            let whose = (&*org, Owner::user(connection.user));
+            tokens
+                .put(vault, whose, &mut batch, &place, recorded)
+                .await?;
         }
-        Ok(first)
+        drop_gone_sets(&org, &mut batch, old.as_ref(), &new);
+        let first = is_first(roster, connection);
+        if first {
+            put_default(vault, &org, &mut batch, connection)?;
+        }
+        if let Some(old) = old
+            .as_ref()
+            .filter(|old| old.value.client != connection.client)
+        {
+            self.sweep_client(vault, (&org, roster), &mut batch, &old.value)
+                .await?;
+        }
+        vault.commit(batch, recorded).await?;
+        roster.renew(new, states, first);
+        Ok(())
     }
+}
+
+/// Why a grant does not fit the connection that it was to renew.
+fn misfit(
+    roster: &Roster,
+    replaces: Option<ConnectionId>,
+    there: Option<&Kept<Connection>>,
+) -> Option<AdoptFault> {
+    let id = replaces?;
+    if roster.connection(id).is_none() {
+        return Some(AdoptFault::Gone);
+    }
+    let same = there.is_some_and(|there| there.value.id == id);
+    (!same).then_some(AdoptFault::Mismatch)
+}
+
+/// A member's first connection to a provider is the default.
+fn is_first(roster: &Roster, new: &Connection) -> bool {
+    let others = roster.of_member(new.org, new.user, Some(&new.provider));
+    others.iter().all(|other| other.id == new.id)
 }
 
 /// Puts into `batch` that `connection` is the default of whom it belongs to.
@@ -184,7 +199,26 @@ pub(super) fn put_default(
     Ok(())
 }
 
-type Sets = Vec<(String, Tokens)>;
+/// The times of a set's tokens, without them.
+#[derive(Clone, Copy, Debug)]
+struct Times {
+    expires: Option<Timestamp>,
+    refresh_expires: Option<Timestamp>,
+    not_before: Option<Timestamp>,
+    refreshable: bool,
+}
+
+type Sets = Vec<(String, Times, TokenSet)>;
+
+fn split((set, tokens): (String, Tokens)) -> (String, Times, TokenSet) {
+    let times = Times {
+        expires: tokens.expires_at,
+        refresh_expires: tokens.refresh_expires_at,
+        not_before: tokens.not_before_refresh,
+        refreshable: tokens.refresh.is_some(),
+    };
+    (set, times, TokenSet::renewed(tokens, None, false))
+}
 
 fn connection_of(
     provider: &Provider,
@@ -210,14 +244,14 @@ fn connection_of(
         created: old.map_or(now, |old| old.value.created),
         authorized: grant.sent,
     };
-    (connection, grant.sets)
+    (connection, grant.sets.into_iter().map(split).collect())
 }
 
 /// The state of tokens that were just granted. Whatever was under way for the ones before finds another
 /// fence, and changes nothing.
 fn state_of(
     (connection, set): (ConnectionId, String),
-    tokens: &Tokens,
+    times: &Times,
     sent: Timestamp,
     before: Option<&TokenState>,
 ) -> TokenState {
@@ -228,15 +262,15 @@ fn state_of(
         fence: before.map_or(0, |before| before.fence.saturating_add(1)),
         health: Health::Active,
         obtained: sent,
-        expires: tokens.expires_at,
-        refresh_expires: tokens.refresh_expires_at,
-        refreshable: tokens.refresh.is_some(),
+        expires: times.expires,
+        refresh_expires: times.refresh_expires,
+        refreshable: times.refreshable,
         previous_until: None,
         failures: 0,
         suspicious: 0,
         suspicious_since: None,
         doubted: None,
-        next_attempt: tokens.not_before_refresh,
+        next_attempt: times.not_before,
         failure: None,
         attempt: None,
         lost: false,

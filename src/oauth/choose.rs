@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::accounts::Accounts;
 use super::adopt::put_default;
 use super::connection::{Connection, Health, Revoked, Roster, TokenState, places};
+use super::outbox::put_revocation;
 use crate::audit::Recorded;
 use crate::clock::Timestamp;
 use crate::id::{ConnectionId, OrgId, UserId};
@@ -265,35 +266,33 @@ impl Accounts {
             batch.delete(places::state(&keys, id, set));
         }
         if roster.default_of(org, user, &found.provider) == Some(id) {
-            self.pass_default_on(vault, &roster, &mut batch, &found)?;
+            pass_default_on(vault, &roster, &mut batch, &found)?;
         }
-        let kept = self.put_revocation(vault, &keys, &mut batch, &found)?;
+        let kept = put_revocation(vault, &keys, &mut batch, &found)?;
         vault.commit(batch, recorded).await?;
         let heir = heir(&roster, &found);
         roster.drop_connection(id);
         roster.put_revocation(kept);
-        heir.into_iter()
-            .for_each(|heir| roster.note_default(heir.id));
+        if let Some(heir) = heir {
+            roster.note_default(heir.id);
+        }
         Ok(())
     }
+}
 
-    /// The default that goes leaves the place to the only other account, or to none.
-    fn pass_default_on(
-        &self,
-        vault: &Unsealed,
-        roster: &Roster,
-        batch: &mut Batch,
-        gone: &Connection,
-    ) -> Result<(), VaultError> {
-        let org = vault.org(gone.org)?;
-        match heir(roster, gone) {
-            Some(heir) => put_default(vault, &org, batch, &heir),
-            None => {
-                batch.delete(places::default(&org, gone.user, &gone.provider));
-                Ok(())
-            }
-        }
+/// The default that goes leaves the place to the only other account, or to none.
+fn pass_default_on(
+    vault: &Unsealed,
+    roster: &Roster,
+    batch: &mut Batch,
+    gone: &Connection,
+) -> Result<(), VaultError> {
+    let org = vault.org(gone.org)?;
+    if let Some(heir) = heir(roster, gone) {
+        return put_default(vault, &org, batch, &heir);
     }
+    batch.delete(places::default(&org, gone.user, &gone.provider));
+    Ok(())
 }
 
 /// Who is the default after `gone`, when `gone` is it now.

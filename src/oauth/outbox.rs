@@ -35,25 +35,6 @@ enum Round {
 }
 
 impl Accounts {
-    /// Puts a revocation of `connection` into `batch`; its tokens stay where they are.
-    pub(super) fn put_revocation(
-        &self,
-        vault: &Unsealed,
-        org: &OrgKeys,
-        batch: &mut Batch,
-        connection: &Connection,
-    ) -> Result<Kept<Revocation>, VaultError> {
-        let now = vault.now();
-        let revocation = Revocation {
-            id: connection.id,
-            connection: connection.clone(),
-            created: now,
-            tries: 0,
-            next: now,
-        };
-        seal(vault, org, batch, revocation)
-    }
-
     /// Keeps `sets` only to have them revoked: tokens that belong to no connection.
     ///
     /// # Errors
@@ -85,7 +66,7 @@ impl Accounts {
                 .put(vault, (&org, owner), &mut batch, &info, recorded)
                 .await?;
         }
-        let kept = self.put_revocation(vault, &org, &mut batch, &connection)?;
+        let kept = put_revocation(vault, &org, &mut batch, &connection)?;
         vault.commit(batch, recorded).await?;
         roster.put_revocation(kept);
         Ok(())
@@ -330,6 +311,24 @@ impl Accounts {
             Err(_) => Err(VaultError::Form),
         }
     }
+}
+
+/// Puts a revocation of `connection` into `batch`; its tokens stay where they are.
+pub(super) fn put_revocation(
+    vault: &Unsealed,
+    org: &OrgKeys,
+    batch: &mut Batch,
+    connection: &Connection,
+) -> Result<Kept<Revocation>, VaultError> {
+    let now = vault.now();
+    let revocation = Revocation {
+        id: connection.id,
+        connection: connection.clone(),
+        created: now,
+        tries: 0,
+        next: now,
+    };
+    seal(vault, org, batch, revocation)
 }
 
 fn seal(

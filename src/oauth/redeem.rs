@@ -134,7 +134,7 @@ impl Accounts {
         let sent = self.outbound.send(asked.org, request).await;
         sent.map_err(|silence| {
             let (Silence::Unsent(kind) | Silence::Unknown(kind)) = silence;
-            tracing::info!(provider = %asked.provider.id(), kind = ?kind, "a provider did not answer");
+            tracing::info!(provider = %asked.provider.id(), kind = kind.as_str(), "a provider did not answer");
             Failure::TryAgain
         })
     }

@@ -56,7 +56,7 @@ pub struct NewClient {
 pub(super) fn check(new: &NewClient) -> Result<(), ClientError> {
     let id = &new.client_id;
     let length = id.chars().count();
-    if !(1..=MAX_CLIENT_ID).contains(&length) || id.chars().any(|c| c.is_control()) {
+    if !(1..=MAX_CLIENT_ID).contains(&length) || id.chars().any(char::is_control) {
         return Err(ClientError::Rule(
             "a client id has 1 to 512 characters and no control characters",
         ));

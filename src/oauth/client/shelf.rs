@@ -154,9 +154,10 @@ impl<'a> ClientShelf<'a> {
         if info.provider != *provider || info.client_id != client_id {
             return Err(VaultError::Form.into());
         }
-        let secret = match info.confidential {
-            true => Some(stored.open(recorded)?),
-            false => None,
+        let secret = if info.confidential {
+            Some(stored.open(recorded)?)
+        } else {
+            None
         };
         Ok(Client {
             reference: ClientRef {

@@ -264,6 +264,26 @@ impl Roster {
         }
     }
 
+    /// Takes in a connection that was made or renewed, with all its sets; `first` makes it the default.
+    pub(in crate::oauth) fn renew(
+        &self,
+        connection: Kept<Connection>,
+        states: Vec<Kept<TokenState>>,
+        first: bool,
+    ) {
+        let new = Arc::clone(&connection.value);
+        let default = self.default_of(new.org, new.user, &new.provider) == Some(new.id);
+        // Sets that are gone go with the old connection.
+        self.drop_connection(new.id);
+        self.put_connection(connection);
+        for state in states {
+            self.put_state(state);
+        }
+        if first || default {
+            self.note_default(new.id);
+        }
+    }
+
     /// Forgets a connection and everything of it.
     pub(in crate::oauth) fn drop_connection(&self, id: ConnectionId) {
         let mut tables = self.lock();

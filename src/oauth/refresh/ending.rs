@@ -71,7 +71,7 @@ impl Accounts {
             }
             Exchange::Failed { verdict, unseen } => {
                 let code = verdict.code.as_ref();
-                let code = code.map_or_else(|| "no_code".to_owned(), |code| code.to_string());
+                let code = code.map_or_else(|| "no_code".to_owned(), ToString::to_string);
                 let asked = verdict.retry_after;
                 let told = Told {
                     class: verdict.class.as_str(),

@@ -101,9 +101,8 @@ pub(in crate::oauth) fn plan(state: &TokenState, file: &Refresh, now: Timestamp)
     }
     let until = not_before(state, file, now).filter(|until| until.millis_since(now) > 0);
     match (usable, until) {
-        (true, Some(_)) => Plan::Use,
         (true, None) if left.is_some_and(|left| left <= lead(state, file)) => Plan::UseAndRefresh,
-        (true, None) => Plan::Use,
+        (true, _) => Plan::Use,
         (false, Some(until)) => Plan::Wait(until),
         (false, None) => Plan::Refresh,
     }

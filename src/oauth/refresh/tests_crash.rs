@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 
 use crate::id::ConnectionId;
-use crate::oauth::connection::{Health, Revoked};
+use crate::oauth::connection::{Health, Revoked, SetKey};
 use crate::oauth::tests_rig::{Engine, HOUR};
 use crate::oauth::{AccessFault, Point, Stops};
 
@@ -40,8 +40,8 @@ enum Kind {
     Always,
 }
 
-async fn killed_at(point: Point, kind: Kind, grace: i64) {
-    let what = format!("{point:?}, {kind:?}, grace {grace}");
+/// An engine that was killed at `point`, and started again five seconds later.
+async fn restarted(point: Point, kind: Kind, grace: i64) -> (Engine, SetKey) {
     let word = format!("{kind:?}").to_lowercase();
     let refresh =
         format!("rotates = \"{word}\"\nreuse_grace_s = {grace}\nconfirm_invalid_grant = true");
@@ -61,7 +61,12 @@ async fn killed_at(point: Point, kind: Kind, grace: i64) {
     assert!(refresh.await.unwrap_err().is_cancelled());
     let engine = engine.restart(None).await;
     engine.rig.clock.advance_millis(5_000);
+    (engine, key)
+}
 
+async fn killed_at(point: Point, kind: Kind, grace: i64) {
+    let what = format!("{point:?}, {kind:?}, grace {grace}");
+    let (engine, key) = restarted(point, kind, grace).await;
     let stored = point >= Point::P6;
     let processed = point >= Point::P4;
     let marked = point >= Point::P2;
