@@ -1,0 +1,75 @@
+//! What must not connect anything: every rule of the callback and of the flow's binding to one browser,
+//! tried against real processes. That nothing reached the provider's token endpoint is read from its
+//! own log. The rules' numbers are those of the reference on OAuth.
+
+mod harness;
+
+mod oauth_refusals {
+    mod binding;
+    mod state;
+}
+
+use harness::Broker;
+use harness::connect;
+use harness::fault_provider::{Answer, FaultProvider};
+use harness::jar::{Jar, Page};
+use harness::oidc::provider_file;
+use serde_json::json;
+
+/// A page that says no, with this code in small print: it sets no cookie of a flow, leads nowhere, and
+/// has nothing of what was sent.
+#[track_caller]
+fn refused(page: &Page, status: u16, code: &str) {
+    let text = page.text();
+    assert_eq!(page.status(), status, "{text}");
+    assert!(
+        text.contains(&format!("<code>{code}</code>")),
+        "{code}: {text}"
+    );
+    assert_eq!(page.location(), None);
+    let set = page.header("set-cookie");
+    assert!(!set.contains("rt_flow"), "{set}");
+    for sent in ["code", "state"] {
+        if let Some(sent) = connect::member(page.url.as_str(), sent).filter(|sent| sent.len() > 8) {
+            assert!(!text.contains(&sent), "{sent} in {text}");
+        }
+    }
+}
+
+/// A broker with the provider `fault`, which gives tokens and tells an account; and an admin's client.
+fn with_fault(file: impl FnOnce(String) -> String) -> (FaultProvider, Broker) {
+    let provider = FaultProvider::start();
+    provider.always("/token", Answer::tokens("access-1", "refresh-1"));
+    provider.always(
+        "/me",
+        Answer::json(200, &json!({"id": "7", "name": "Mia M"})),
+    );
+    provider.always("/revoke", Answer::empty(200));
+    let file = file(provider_file("fault", "fault", provider.port()));
+    let broker = connect::broker(&[("fault", file)], "");
+    let body = json!({"provider": "fault", "clientId": "id-1", "clientSecret": "secret-1"});
+    broker
+        .operator()
+        .post("/v1/oauth/configs", &body)
+        .expect(200);
+    (provider, broker)
+}
+
+/// Agrees to a flow, and stops at the provider's door: its address.
+#[track_caller]
+fn leave(jar: &mut Jar, flow: &connect::Flow) -> String {
+    let page = jar.get(&flow.page);
+    let typed = flow.code.as_deref().map(|code| ("code", code));
+    let left = jar.submit(&page, typed.as_slice());
+    let to = left.location();
+    to.unwrap_or_else(|| panic!("not sent on: {}", left.text()))
+        .into()
+}
+
+/// Where a flow's browser is sent with `code` by a provider that agrees: its own address, not visited.
+#[track_caller]
+fn answer(door: &str, code: &str) -> String {
+    let back = connect::member(door, "redirect_uri").unwrap();
+    let state = connect::member(door, "state").unwrap();
+    format!("{back}?code={code}&state={state}")
+}
