@@ -18,6 +18,10 @@ use super::plan::{Plan, plan};
 /// How long a caller waits for a refresh.
 const PATIENCE: Duration = Duration::from_secs(25);
 
+/// How often, and after which time, tokens are looked for again that do not fit their state.
+const MOST_LOOKS: u8 = 100;
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
 /// A token that was refreshed so many milliseconds ago is as good as any that could be had.
 const FRESH: i64 = 60_000;
 
@@ -106,11 +110,11 @@ impl Accounts {
         let provider = provider.ok_or(AccessFault::Client)?;
         let file = &provider.spec().refresh;
         match plan(&state.value, file, vault.now()) {
-            Plan::Use => return lent(vault, connection, &state).await,
+            Plan::Use => return lent(vault, &roster, &key).await,
             Plan::UseAndRefresh => {
                 // Nobody waits for its end.
                 drop(self.start(vault, &key));
-                return lent(vault, connection, &state).await;
+                return lent(vault, &roster, &key).await;
             }
             Plan::Refresh => {
                 let began = Instant::now();
@@ -119,9 +123,9 @@ impl Accounts {
             }
             Plan::Wait(_) | Plan::Over => {}
         }
-        let (connection, state) = both(&roster, &key)?;
+        let (_, state) = both(&roster, &key)?;
         match plan(&state.value, file, vault.now()) {
-            Plan::Use | Plan::UseAndRefresh => lent(vault, connection, &state).await,
+            Plan::Use | Plan::UseAndRefresh => lent(vault, &roster, &key).await,
             Plan::Refresh => Err(AccessFault::Unavailable { again: None }),
             Plan::Wait(again) => Err(ended(&state.value, Some(again))),
             Plan::Over => Err(ended(&state.value, None)),
@@ -202,18 +206,26 @@ fn both(roster: &Roster, key: &SetKey) -> Result<(Arc<Connection>, Kept<TokenSta
     Ok((connection.value, state))
 }
 
-async fn lent(
-    vault: &Unsealed,
-    connection: Arc<Connection>,
-    state: &Kept<TokenState>,
-) -> Result<Lent, AccessFault> {
-    let sealed = SealedTokens::find(vault, &connection, &state.value).await?;
-    Ok(Lent {
-        connection,
-        sealed,
-        set: state.value.set.clone(),
-        state: state.record,
-    })
+/// The tokens of a set, unopened. Newer ones may be stored at this moment, of which the roster hears
+/// right after: then it is looked again.
+async fn lent(vault: &Unsealed, roster: &Roster, key: &SetKey) -> Result<Lent, AccessFault> {
+    let mut looks = 0_u8;
+    loop {
+        let (connection, state) = both(roster, key)?;
+        match SealedTokens::find(vault, &connection, &state.value).await {
+            Ok(sealed) => {
+                return Ok(Lent {
+                    connection,
+                    sealed,
+                    set: key.1.clone(),
+                    state: state.record,
+                });
+            }
+            Err(VaultError::Form) if looks < MOST_LOOKS => looks = looks.saturating_add(1),
+            Err(error) => return Err(error.into()),
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
 }
 
 fn ended(state: &TokenState, again: Option<Timestamp>) -> AccessFault {

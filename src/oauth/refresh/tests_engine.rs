@@ -57,6 +57,29 @@ async fn a_token_near_its_end_is_served_at_once_and_refreshed_behind_the_callers
     assert_eq!(engine.lend(&key).await.unwrap(), "at-1");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_looks_while_new_tokens_are_stored_gets_the_old_or_the_new() {
+    let engine = std::sync::Arc::new(Engine::new("rotates = \"always\"", true, 0).await);
+    let key = engine.connect("ada").await;
+    for round in 0..20 {
+        engine.rig.clock.advance_millis(55 * MINUTE);
+        let mut callers = tokio::task::JoinSet::new();
+        for caller in 0..8 {
+            let (engine, key) = (std::sync::Arc::clone(&engine), key.clone());
+            callers.spawn(async move {
+                for _ in 0..=caller {
+                    engine.lend(&key).await.unwrap();
+                }
+            });
+        }
+        while let Some(done) = callers.join_next().await {
+            done.unwrap();
+        }
+        engine.settled().await;
+        assert_eq!(engine.issuer.refreshes(), round + 1);
+    }
+}
+
 #[tokio::test]
 async fn r9_r10_an_outage_is_waited_out_and_takes_nothing() {
     let engine = Engine::new("rotates = \"always\"", true, 0).await;
