@@ -7,8 +7,12 @@ use crate::oauth::provider::spec::{Refresh, RefreshMode, Rotates};
 /// The longest time before its end that an access token is refreshed, in milliseconds.
 const LEAD: i64 = 600_000;
 
-/// With less than this left a token is not handed out: it would end on the way (R14).
-pub(in crate::oauth) const SKEW: i64 = 30_000;
+/// With less than this left a token is not handed out: it would end on the way (R14). Of one that lives
+/// for less than a minute, half is left out.
+const SKEW: i64 = 30_000;
+
+/// How old a token is at least when it is refreshed without anybody asking for it.
+const MIN_AGE: i64 = 60_000;
 
 /// With a spent refresh token and no grace, the next try is so long before the end.
 const LAST_CHANCE: i64 = 120_000;
@@ -34,16 +38,27 @@ pub(in crate::oauth) enum Plan {
     Over,
 }
 
-/// How long before its end a token is refreshed (R15).
+/// For how long a set's access token was good when it was obtained, in milliseconds.
+fn lifetime(state: &TokenState) -> i64 {
+    let end = state.expires;
+    end.map_or(i64::MAX, |end| end.millis_since(state.obtained).max(0))
+}
+
+/// How long before its end a token is refreshed (R15). Where a file says so, two thirds of its lifetime
+/// at most: a provider that answers with a token that is no newer would be asked without end.
 #[must_use]
 pub(in crate::oauth) fn lead(state: &TokenState, file: &Refresh) -> i64 {
-    if let Some(seconds) = file.lead_s {
-        return i64::from(seconds).saturating_mul(1000);
+    let third = lifetime(state) / 3;
+    match file.lead_s {
+        Some(seconds) => i64::from(seconds).saturating_mul(1000).min(third * 2),
+        None => LEAD.min(third),
     }
-    let lifetime = state
-        .expires
-        .map_or(i64::MAX, |expires| expires.millis_since(state.obtained));
-    LEAD.min(lifetime.max(0) / 3)
+}
+
+/// Whether a caller may have the access token.
+fn usable(state: &TokenState, now: Timestamp) -> bool {
+    let skew = SKEW.min(lifetime(state) / 2);
+    state.left(now).is_none_or(|left| left > skew)
 }
 
 /// Whether a set can be refreshed at all.
@@ -95,7 +110,7 @@ fn after_unknown(state: &TokenState, file: &Refresh, now: Timestamp) -> Option<T
 #[must_use]
 pub(in crate::oauth) fn plan(state: &TokenState, file: &Refresh, now: Timestamp) -> Plan {
     let left = state.left(now);
-    let usable = left.is_none_or(|left| left > SKEW);
+    let usable = usable(state, now);
     if !can_refresh(state, file) {
         return if usable { Plan::Use } else { Plan::Over };
     }
@@ -122,7 +137,8 @@ pub(in crate::oauth) fn due(
     }
     let before_end = state
         .expires
-        .map(|expires| expires.plus_millis(-lead(state, file)));
+        .map(|expires| expires.plus_millis(-lead(state, file)))
+        .map(|wanted| wanted.max(state.obtained.plus_millis(MIN_AGE)));
     let before_idle = file.idle_limit_days.map(|days| {
         let half = i64::from(days).saturating_mul(DAY) / 2;
         state.obtained.plus_millis(half)

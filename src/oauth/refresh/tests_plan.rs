@@ -60,6 +60,49 @@ fn r15_the_lead_is_ten_minutes_or_a_third_of_the_lifetime() {
 }
 
 #[test]
+fn r15_a_provider_whose_tokens_are_shorter_than_the_lead_of_its_file_is_not_asked_without_end() {
+    let file = Refresh {
+        lead_s: Some(7 * 86_400),
+        ..Refresh::default()
+    };
+    assert_eq!(lead(&state(Some(60 * DAY)), &file), 7 * DAY);
+    assert_eq!(lead(&state(Some(3 * DAY)), &file), 2 * DAY);
+    assert_eq!(live(&file, Some(6 * DAY), 60 * DAY), 29);
+    // Answers that move no end: each time a third of what is left is waited for, and never less than
+    // a minute.
+    let (mut set, mut refreshes) = (state(Some(7 * DAY)), 0);
+    while let Some(next) = due(&set, &file, set.obtained).filter(|next| *next < at(7 * DAY)) {
+        assert!(next.millis_since(set.obtained) >= MINUTE);
+        set.obtained = next;
+        refreshes += 1;
+    }
+    assert!(refreshes < 30, "{refreshes}");
+    // Nor one whose tokens are over at once.
+    assert!(live_dead(&Refresh::default(), 0, HOUR) <= 60);
+    assert!(live_dead(&Refresh::default(), 2_000, HOUR) <= 60);
+}
+
+/// How often tokens that live so short are refreshed by themselves.
+fn live_dead(file: &Refresh, lifetime: i64, span: i64) -> u32 {
+    let (mut set, mut refreshes) = (state(Some(lifetime)), 0);
+    while let Some(next) = due(&set, file, set.obtained).filter(|next| next.millis() < span) {
+        refreshes += 1;
+        set.obtained = next;
+        set.expires = Some(next.plus_millis(lifetime));
+    }
+    refreshes
+}
+
+#[test]
+fn r14_of_a_token_that_lives_for_less_than_a_minute_half_is_used() {
+    let (file, short) = (Refresh::default(), state(Some(20_000)));
+    assert_eq!(plan(&short, &file, at(0)), Plan::Use);
+    assert_eq!(plan(&short, &file, at(9_999)), Plan::Use);
+    assert_eq!(plan(&short, &file, at(10_000)), Plan::Refresh);
+    assert_eq!(plan(&state(Some(0)), &file, at(0)), Plan::Refresh);
+}
+
+#[test]
 fn a_caller_gets_the_token_a_refresh_or_both() {
     let (file, hour) = (Refresh::default(), state(Some(HOUR)));
     assert_eq!(plan(&hour, &file, at(0)), Plan::Use);
