@@ -3,7 +3,7 @@
 use crate::clock::Timestamp;
 use crate::oauth::accounts::{Accounts, write_state};
 use crate::oauth::connection::{Failure, Health, Revoked, TokenState};
-use crate::oauth::provider::spec::Refresh;
+use crate::oauth::provider::spec::{Refresh, Rotates};
 use crate::oauth::token::{Class, Verdict};
 use crate::store::StoreError;
 use crate::vault::VaultError;
@@ -186,7 +186,8 @@ fn candidate(
         attempt: None,
         ..new.clone()
     };
-    if lost {
+    // Where no token is ever spent, none was lost: it is the provider's own word.
+    if lost && file.rotates != Rotates::Never {
         return over(Revoked::RotationLost);
     }
     let again = new
