@@ -186,6 +186,7 @@ impl App {
             tokio::select! {
                 () = self.shutdown.ending() => return,
                 () = self.awake.notified() => {}
+                () = self.accounts.news() => {}
                 () = tokio::time::sleep(wait) => {}
             }
         }

@@ -91,6 +91,8 @@ pub struct Accounts {
     pub(super) discovered: Discovered,
     /// Changes that look before they write: adopting, forgetting, choosing.
     pub(super) changes: tokio::sync::Mutex<()>,
+    /// Something is due sooner than the last pass knew.
+    pub(super) news: tokio::sync::Notify,
     stops: Option<Arc<dyn Stops>>,
     roster: ArcSwap<OnceCell<Arc<Roster>>>,
 }
@@ -108,6 +110,7 @@ impl Accounts {
             paces: Paces::default(),
             discovered: Discovered::default(),
             changes: tokio::sync::Mutex::default(),
+            news: tokio::sync::Notify::new(),
             stops: parts.stops,
             roster: ArcSwap::default(),
         }
@@ -135,6 +138,12 @@ impl Accounts {
     pub fn forget(&self) {
         self.roster.store(Arc::default());
         self.discovered.forget();
+    }
+
+    /// Ends when a pass is wanted before its time: an account was connected, a refresh failed, or a
+    /// revocation found nobody.
+    pub async fn news(&self) {
+        self.news.notified().await;
     }
 
     /// The provider of a connection.

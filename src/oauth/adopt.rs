@@ -114,6 +114,7 @@ impl Accounts {
                 Err(error) => return Err(error.into()),
             }
         }
+        self.news.notify_one();
         Ok(Adopted {
             connection: id,
             renewed: there.is_some(),

@@ -266,6 +266,7 @@ impl Accounts {
                 let kept = seal(vault, &org, &mut batch, new)?;
                 vault.commit(batch, recorded).await?;
                 roster.put_revocation(kept);
+                self.news.notify_one();
                 return Ok(Upstream::Pending);
             }
         };

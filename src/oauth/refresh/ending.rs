@@ -102,6 +102,7 @@ impl Accounts {
         if lost {
             self.meter.rotation_lost();
         }
+        self.news.notify_one();
         let code = crate::audit::Code::parse(&code).unwrap_or_else(|| "no_code".into());
         Ok(Ended::Failed { class, code })
     }

@@ -62,6 +62,8 @@ impl Accounts {
         }
         self.meter.breakers_open(self.paces.open_breakers(now));
         let regular = regular(vault.random())?;
+        let waiting = roster.revocations().into_iter();
+        let soonest = waiting.map(|kept| kept.value.next).chain(soonest).min();
         let next = soonest.map_or(regular, |at| at.millis_since(now).clamp(SOON, regular));
         Ok(Pass {
             refreshed,
