@@ -162,6 +162,11 @@ impl Daemon {
         .await;
         housekeeping.abort();
         keeping.abort();
+        // A refresh whose answer nobody takes may cost its grant. The second signal does not wait.
+        tokio::select! {
+            () = self.app.settle_accounts() => {}
+            () = self.shutdown.cutting() => {}
+        }
         if let Err(error) = self.app.housekeeping().await {
             tracing::warn!(code = error.code(), "the last housekeeping failed");
         }

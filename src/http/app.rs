@@ -171,6 +171,11 @@ impl App {
         self.awake.notify_one();
     }
 
+    /// Waits for the answers of refreshes that are under way, as long as those take at most.
+    pub async fn settle_accounts(&self) {
+        self.accounts.settled(crate::oauth::DEADLINE).await;
+    }
+
     /// Keeps tokens alive and has old ones revoked, pass after pass, until serving ends.
     pub async fn keep_accounts(&self) {
         loop {

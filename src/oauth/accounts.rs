@@ -146,6 +146,11 @@ impl Accounts {
         self.news.notified().await;
     }
 
+    /// Waits until no refresh is under way, for `patience` at most: what a provider answers now is kept.
+    pub async fn settled(&self, patience: Duration) {
+        self.flights.landed(patience).await;
+    }
+
     /// The provider of a connection.
     pub(super) fn provider(&self, id: &ProviderId) -> Option<Arc<Provider>> {
         self.catalog.get(id).cloned()

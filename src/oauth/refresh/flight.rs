@@ -74,6 +74,20 @@ impl Flights {
         Waiting(receiver)
     }
 
+    /// Waits until none is under way, for `patience` at most.
+    pub(in crate::oauth) async fn landed(&self, patience: Duration) {
+        let all = async {
+            loop {
+                let next = lock(&self.0).values().next().cloned();
+                let Some(mut other) = next else {
+                    return;
+                };
+                while other.changed().await.is_ok() {}
+            }
+        };
+        tokio::time::timeout(patience, all).await.unwrap_or(());
+    }
+
     /// How many are under way.
     #[cfg(test)]
     pub(in crate::oauth) fn count(&self) -> usize {
