@@ -5,7 +5,7 @@
 //! Servers are real processes over loopback TCP, the broker is the built binary on a folder of its
 //! own, and processor time is what the kernel counted for that process.
 //!
-//! The names: `http`, `execute`, `store`, `journal`, `crypto`, `scrub`, `start`. A run of all of them
+//! The names: `http`, `execute`, `accounts`, `store`, `journal`, `crypto`, `scrub`, `start`. A run of all of them
 //! writes `tests/bench/RESULTS.md` and `tests/bench/plots/*.svg`; a run of some only prints.
 #![allow(
     clippy::cast_precision_loss,
@@ -16,6 +16,7 @@
     reason = "figures are rounded when they are shown, and a measurement is told in one piece"
 )]
 
+mod accounts;
 mod crypto;
 mod disk;
 mod execute;
@@ -44,9 +45,10 @@ pub(crate) struct Effort {
 
 type Measure = fn(Effort, &mut Report);
 
-const ALL: [(&str, Measure); 7] = [
+const ALL: [(&str, Measure); 8] = [
     ("http", requests::measure),
     ("execute", execute::measure),
+    ("accounts", accounts::measure),
     ("store", disk::store),
     ("journal", disk::journal),
     ("crypto", crypto::measure),

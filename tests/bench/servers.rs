@@ -92,14 +92,14 @@ pub(crate) struct Broker {
     folder: Arc<TempDir>,
 }
 
-fn settings(folder: &Path) -> PathBuf {
+fn settings(folder: &Path, more: &str) -> PathBuf {
     let path = folder.join("broker.toml");
     let [data, keys, socket] = ["data", "keys", "broker.sock"].map(|name| folder.join(name));
     let text = format!(
         "listen = [\"127.0.0.1:0\"]\ndata_dir = {data:?}\nkeys_dir = {keys:?}\nsocket = {socket:?}\n\
          [limits]\nconnections_per_source = 512\n\
          [rate]\nper_principal_per_second = 1000000\nper_principal_burst = 1000000\n\
-         per_source_per_second = 1000000\nper_source_burst = 1000000\n",
+         per_source_per_second = 1000000\nper_source_burst = 1000000\n{more}",
     );
     std::fs::write(&path, text).unwrap();
     path
@@ -107,8 +107,13 @@ fn settings(folder: &Path) -> PathBuf {
 
 /// Starts the binary, and waits until it says where it listens.
 pub(crate) fn launch(folder: &Path) -> Server {
+    launch_with(folder, "")
+}
+
+/// The same with `more` lines of settings.
+fn launch_with(folder: &Path, more: &str) -> Server {
     let mut child = Command::new(env!("CARGO_BIN_EXE_runtools-broker"))
-        .args(["--config", &settings(folder).display().to_string()])
+        .args(["--config", &settings(folder, more).display().to_string()])
         .current_dir(folder)
         .env_remove("XDG_RUNTIME_DIR")
         .stdin(Stdio::null())
@@ -131,8 +136,14 @@ pub(crate) fn launch(folder: &Path) -> Server {
 
 impl Broker {
     pub(crate) fn start() -> Self {
+        Self::with(|_| String::new())
+    }
+
+    /// The same with more lines of settings, which `prepare` writes for the broker's folder.
+    pub(crate) fn with(prepare: impl FnOnce(&Path) -> String) -> Self {
         let folder = Arc::new(tempfile::tempdir().unwrap());
-        let server = launch(folder.path());
+        let more = prepare(folder.path());
+        let server = launch_with(folder.path(), &more);
         let mut broker = Self {
             server,
             key: String::new(),
