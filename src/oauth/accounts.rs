@@ -212,6 +212,6 @@ pub(super) async fn write_state(
     let mut batch = Batch::new();
     let kept = put_state(vault, &org, &mut batch, (new, Some(old)))?;
     vault.commit(batch, recorded).await?;
-    roster.put_state(kept.clone());
+    roster.update(kept.clone(), None);
     Ok(kept)
 }

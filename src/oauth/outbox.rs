@@ -9,7 +9,7 @@ use super::accounts::Accounts;
 use super::client;
 use super::connection::{Connection, Kept, Revocation, Roster, TokenInfo, Upstream, places};
 use super::outbound::Silence;
-use super::refresh::NoTurn;
+use super::refresh::{NoTurn, door};
 use super::token::{
     Client, Revocation as Answer, RevokeRequest, Standing, Told, Via, read_revocation,
     revoke_requests,
@@ -194,7 +194,7 @@ impl Accounts {
             if request.fallback && !try_other {
                 continue;
             }
-            let host = request.prepared.url.authority();
+            let host = door(via.provider, connection);
             let now = vault.now();
             let turn = match self.paces.enter(&host, None, now) {
                 Ok(turn) => turn,

@@ -245,6 +245,27 @@ impl Roster {
         self.lock().states.insert(key, kept);
     }
 
+    /// Takes in what was written of a connection that is still there. One that was forgotten in between
+    /// does not come back.
+    pub(in crate::oauth) fn update(
+        &self,
+        state: Kept<TokenState>,
+        connection: Option<Kept<Connection>>,
+    ) {
+        let mut tables = self.lock();
+        let key = (state.value.connection, state.value.set.clone());
+        let newer = |old: &Kept<TokenState>| {
+            (state.value.fence, state.value.version) >= (old.value.fence, old.value.version)
+        };
+        if !tables.connections.contains_key(&key.0) || !tables.states.get(&key).is_some_and(newer) {
+            return;
+        }
+        if let Some(connection) = connection {
+            tables.connections.insert(key.0, connection);
+        }
+        tables.states.insert(key, state);
+    }
+
     pub(in crate::oauth) fn put_revocation(&self, kept: Kept<Revocation>) {
         let mut tables = self.lock();
         tables.revocations.insert(kept.value.id, kept);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::audit::Recorded;
 use crate::clock::Timestamp;
-use crate::crypto::Digest;
+use crate::crypto::{Digest, sha256_parts};
 use crate::id::ConnectionId;
 use crate::oauth::accounts::{Accounts, write_state};
 use crate::oauth::connection::{Connection, Health, Kept, Revoked, Roster, SetKey, TokenState};
@@ -73,7 +73,7 @@ pub struct Lent {
     pub connection: Arc<Connection>,
     sealed: SealedTokens,
     set: String,
-    state: Digest,
+    version: u64,
 }
 
 impl Lent {
@@ -85,10 +85,11 @@ impl Lent {
         Ok(self.sealed.open(recorded)?.access)
     }
 
-    /// What changes with the tokens: the digest of the state that they belong to.
+    /// What changes with the tokens, and only with them.
     #[must_use]
-    pub const fn identity(&self) -> Digest {
-        self.state
+    pub fn identity(&self) -> Digest {
+        let version = self.version.to_be_bytes();
+        sha256_parts(&[self.connection.id.bytes(), self.set.as_bytes(), &version])
     }
 }
 
@@ -182,11 +183,12 @@ impl Accounts {
             return Ok(());
         };
         let value = &state.value;
-        if state.record != lent.state || value.access_refused || !value.refreshable {
+        if value.version != lent.version || value.access_refused || !value.refreshable {
             return Ok(());
         }
         let refreshed = value.obtained.millis_since(connection.authorized) > 0;
-        if refreshed && vault.now().millis_since(value.obtained) < FRESH {
+        let age = vault.now().millis_since(value.obtained);
+        if refreshed && (0..FRESH).contains(&age) {
             return Ok(());
         }
         let new = TokenState {
@@ -218,7 +220,7 @@ async fn lent(vault: &Unsealed, roster: &Roster, key: &SetKey) -> Result<Lent, A
                     connection,
                     sealed,
                     set: key.1.clone(),
-                    state: state.record,
+                    version: state.value.version,
                 });
             }
             Err(VaultError::Form) if looks < MOST_LOOKS => looks = looks.saturating_add(1),

@@ -6,10 +6,11 @@ use std::time::Instant;
 use crate::audit::{Action, Actor, Event, Outcome, Recorded, Target, TargetKind};
 use crate::clock::Timestamp;
 use crate::oauth::accounts::{Accounts, Point, write_state};
-use crate::oauth::client::{self, ClientError};
+use crate::oauth::client::{self, ClientError, ClientOwner};
 use crate::oauth::connection::{Attempt, Connection, Kept, Roster, SetKey, TokenState};
-use crate::oauth::outbound::Silence;
+use crate::oauth::outbound::{DEADLINE, Silence};
 use crate::oauth::provider::Provider;
+use crate::oauth::provider::spec::Rotates;
 use crate::oauth::token::{
     Class, Client, NoReply, Reply, Subject, TokenReply, Told, Verdict, Via, classify, read_tokens,
     refresh_request,
@@ -19,8 +20,11 @@ use crate::store::StoreError;
 use crate::vault::{Unsealed, VaultError};
 
 use super::ending::Ended;
-use super::pace::Turn;
+use super::pace::{NoTurn, Turn};
 use super::plan;
+
+/// How often a turn at a busy provider is asked for.
+const TURN_EVERY: std::time::Duration = std::time::Duration::from_millis(20);
 
 /// Everything that one refresh is about.
 pub(super) struct Subjects<'a> {
@@ -51,6 +55,8 @@ pub(super) enum Exchange {
         verdict: Verdict,
         unseen: bool,
     },
+    /// Tokens of another account, or in another issuer's name. They are in the outbox.
+    Foreign,
     /// Nothing was sent, for the client's sake or the file's.
     NotSent(&'static str),
 }
@@ -89,8 +95,8 @@ impl Accounts {
             return Ok(None);
         }
         let most = provider.spec().limits.concurrency;
-        let host = token_host(&provider, &connection.value);
-        let Ok(turn) = self.paces.enter(&host, most, now) else {
+        let host = door(&provider, &connection.value);
+        let Some(turn) = self.turn(&host, most, vault).await else {
             return Ok(None);
         };
         let left = state.value.left(now).unwrap_or(0).max(0);
@@ -121,6 +127,19 @@ impl Accounts {
             Ok(Ended::Failed { code, .. }) => Outcome::failed(code.clone()),
         });
         ended.map(|_| Some((id, class)))
+    }
+
+    /// A turn at a provider; waited for while others have theirs, but not while it rests.
+    async fn turn(&self, host: &str, most: Option<u32>, vault: &Unsealed) -> Option<Turn> {
+        let began = Instant::now();
+        loop {
+            match self.paces.enter(host, most, vault.now()) {
+                Ok(turn) => return Some(turn),
+                Err(NoTurn::Busy) if began.elapsed() < DEADLINE => {}
+                Err(_) => return None,
+            }
+            tokio::time::sleep(TURN_EVERY).await;
+        }
     }
 
     async fn run(
@@ -160,7 +179,17 @@ impl Accounts {
         let exchange = self.exchange(about, &sent, turn).await?;
         self.stop_at(Point::P4, id).await;
         match exchange {
-            Exchange::Granted(reply) => self.keep(about, sent, *reply).await,
+            Exchange::Granted(reply) if continues(about, &reply, sent.at) => {
+                self.keep(about, sent, *reply).await
+            }
+            Exchange::Granted(reply) => {
+                let connection = (*about.connection.value).clone();
+                let foreign = TokenSet::renewed(reply.main, None, false);
+                let sets = [(sent.state.value.set.clone(), foreign)];
+                self.discard(about.vault, connection, &sets, about.recorded)
+                    .await?;
+                self.write_failure(about, sent, Exchange::Foreign).await
+            }
             failed => self.write_failure(about, sent, failed).await,
         }
     }
@@ -261,11 +290,10 @@ fn read(
         subject: Subject::Refresh,
     };
     match read_tokens(provider, bound, reply, Subject::Refresh, sent.at) {
-        Ok(read) if continues(about, &read, sent.at) => {
+        Ok(read) => {
             turn.answered();
             Exchange::Granted(Box::new(read))
         }
-        Ok(_) => Exchange::NotSent("other_subject"),
         Err(_) => {
             let verdict = classify(provider, told, now);
             if verdict.class == Class::Transient {
@@ -281,15 +309,22 @@ fn read(
             }
             Exchange::Failed {
                 verdict,
-                unseen: false,
+                unseen: may_have_spent(provider, reply.status),
             }
         }
     }
 }
 
+/// Whether a provider whose refresh tokens change may have spent ours and made another, of which this
+/// answer does not tell: a gateway gave up on it, or its own answer could not be read.
+fn may_have_spent(provider: &Provider, status: u16) -> bool {
+    let rotates = provider.spec().refresh.rotates != Rotates::Never;
+    rotates && matches!(status, 200..=299 | 408 | 502 | 504)
+}
+
 /// Whether an ID token that came along is of the same issuer and subject as before (R13).
 fn continues(about: &Subjects<'_>, reply: &TokenReply, now: Timestamp) -> bool {
-    use crate::oauth::token::{Expected, Proof, check_id_token};
+    use crate::oauth::token::{Expected, IdTokenError, Proof, check_id_token};
     let connection = &about.connection.value;
     let (Some(subject), Some(id_token)) = (&connection.subject, &reply.main.id_token) else {
         return true;
@@ -301,16 +336,23 @@ fn continues(about: &Subjects<'_>, reply: &TokenReply, now: Timestamp) -> bool {
         access_token: None,
         now,
     };
-    check_id_token(id_token, Proof::Direct, &expected)
-        .and_then(|claims| claims.continue_for(&subject.issuer, &subject.subject))
-        .is_ok()
+    let checked = check_id_token(id_token, Proof::Direct, &expected)
+        .and_then(|claims| claims.continue_for(&subject.issuer, &subject.subject));
+    // One that is stale, or cannot be read, says nothing about whose the tokens are.
+    !matches!(checked, Err(IdTokenError::Issuer | IdTokenError::Account))
 }
 
-/// The host that a connection's tokens come from, for its pace.
-pub(super) fn token_host(provider: &Provider, connection: &Connection) -> String {
+/// At whose door a refresh knocks: the host, and the client that asks. What one client is told, or does
+/// not get, is no other's business: an organisation cannot have a provider rest for all.
+pub(in crate::oauth) fn door(provider: &Provider, connection: &Connection) -> String {
     let hosts = provider.token_hosts(&connection.bound).unwrap_or_default();
     let host = hosts.first().map(ToString::to_string);
-    host.unwrap_or_else(|| provider.id().to_string())
+    let host = host.unwrap_or_else(|| provider.id().to_string());
+    let client = &connection.client;
+    match client.owner {
+        ClientOwner::Organization => format!("{host} {} {}", connection.org, client.client_id),
+        ClientOwner::Instance => format!("{host} {}", client.client_id),
+    }
 }
 
 fn event(vault: &Unsealed, connection: &Connection) -> Event {

@@ -2,7 +2,7 @@
 
 use crate::clock::Timestamp;
 use crate::oauth::accounts::{Accounts, write_state};
-use crate::oauth::connection::{Failure, Health, Revoked, TokenState};
+use crate::oauth::connection::{Failure, Health, Kept, Revoked, TokenState};
 use crate::oauth::provider::spec::{Refresh, Rotates};
 use crate::oauth::token::{Class, Verdict};
 use crate::store::StoreError;
@@ -10,6 +10,7 @@ use crate::vault::VaultError;
 
 use super::attempt::{Exchange, Sent, Subjects};
 use super::plan::backoff;
+use super::success::LOOK_AGAIN;
 
 /// Failures in a row after which people are told that refreshing fails.
 const DEGRADED_AFTER: u32 = 3;
@@ -20,6 +21,12 @@ const SUSPICIOUS_OVER: i64 = 6 * 60 * 60_000;
 
 /// How long after the provider first said that a grant is over it is asked again, in milliseconds.
 const ASK_AGAIN: i64 = 60_000;
+
+/// The code of tokens that speak of another account.
+const OTHER_SUBJECT: &str = "other_subject";
+
+/// How often a state is read again that somebody else has written to.
+const TRIES: u32 = 20;
 
 /// How a refresh ended.
 #[derive(Debug)]
@@ -55,50 +62,26 @@ impl Accounts {
     ) -> Result<Ended, VaultError> {
         let now = about.vault.now();
         let chance = u32::from_be_bytes(about.vault.random().bytes()?);
-        let file = &about.provider.spec().refresh;
-        let old = &*sent.state.value;
-        let (new, class, code) = match exchange {
-            Exchange::NotSent(code) => {
-                let told = Told {
-                    class: Class::Client.as_str(),
-                    code,
-                    asked: None,
-                    unseen: false,
-                };
-                let mut new = failed(old, &told, now, chance);
-                new.health = Health::ConfigError;
-                (new, Class::Client.as_str(), code.to_owned())
+        let key = (about.connection.value.id, sent.state.value.set.clone());
+        let (mut old, mut tries) = (sent.state.clone(), 0);
+        let (lost, class, code) = loop {
+            let (new, class, code) = told(about, &exchange, (&old.value, sent.lost), (now, chance));
+            let lost = new.health == Health::Revoked(Revoked::RotationLost);
+            let change = (new, &old);
+            match write_state(about.vault, about.roster, change, about.recorded).await {
+                Ok(_) => break (lost, class, code),
+                Err(VaultError::Store(StoreError::Precondition) | VaultError::NotFound) => {}
+                Err(error) => return Err(error),
             }
-            Exchange::Failed { verdict, unseen } => {
-                let code = verdict.code.as_ref();
-                let code = code.map_or_else(|| "no_code".to_owned(), ToString::to_string);
-                let asked = verdict.retry_after;
-                let told = Told {
-                    class: verdict.class.as_str(),
-                    code: &code,
-                    asked: asked.and_then(|wait| i64::try_from(wait.as_millis()).ok()),
-                    unseen,
-                };
-                let new = failed(old, &told, now, chance);
-                let new = judged(new, file, (&verdict, &code), sent.lost, now);
-                (new, verdict.class.as_str(), code)
+            // A 401 was noted, or a client set anew, meanwhile: that is no other attempt.
+            let current = about.roster.state(&key);
+            let ours = |current: &Kept<TokenState>| current.value.fence == sent.state.value.fence;
+            match current.filter(ours).filter(|_| tries < TRIES) {
+                Some(current) => (old, tries) = (current, tries + 1),
+                None => return Ok(Ended::Superseded),
             }
-            Exchange::Granted(_) => return Ok(Ended::Superseded),
+            tokio::time::sleep(LOOK_AGAIN).await;
         };
-        let lost = new.health == Health::Revoked(Revoked::RotationLost);
-        let written = write_state(
-            about.vault,
-            about.roster,
-            (new, &sent.state),
-            about.recorded,
-        );
-        match written.await {
-            Ok(_) => {}
-            Err(VaultError::Store(StoreError::Precondition) | VaultError::NotFound) => {
-                return Ok(Ended::Superseded);
-            }
-            Err(error) => return Err(error),
-        }
         if lost {
             self.meter.rotation_lost();
         }
@@ -106,6 +89,57 @@ impl Accounts {
         let code = crate::audit::Code::parse(&code).unwrap_or_else(|| "no_code".into());
         Ok(Ended::Failed { class, code })
     }
+}
+
+/// The state after a failure, and its class and code.
+fn told(
+    about: &Subjects<'_>,
+    exchange: &Exchange,
+    (old, lost): (&TokenState, bool),
+    (now, chance): (Timestamp, u32),
+) -> (TokenState, &'static str, String) {
+    let file = &about.provider.spec().refresh;
+    let (verdict, unseen) = match exchange {
+        Exchange::Failed { verdict, unseen } => (verdict, *unseen),
+        Exchange::NotSent(code) => {
+            let class = Class::Client.as_str();
+            let told = Told {
+                class,
+                code,
+                asked: None,
+                unseen: false,
+            };
+            let new = TokenState {
+                health: Health::ConfigError,
+                ..failed(old, &told, now, chance)
+            };
+            return (new, class, (*code).to_owned());
+        }
+        // Tokens of somebody else's: counted apart, and what we have is kept (R13).
+        Exchange::Foreign | Exchange::Granted(_) => {
+            let class = Class::Suspicious.as_str();
+            let told = Told {
+                class,
+                code: OTHER_SUBJECT,
+                asked: None,
+                unseen: true,
+            };
+            let new = suspicious(failed(old, &told, now, chance), OTHER_SUBJECT, now);
+            return (new, class, OTHER_SUBJECT.to_owned());
+        }
+    };
+    let code = verdict.code.as_ref();
+    let code = code.map_or_else(|| "no_code".to_owned(), ToString::to_string);
+    let asked = verdict.retry_after;
+    let told = Told {
+        class: verdict.class.as_str(),
+        code: &code,
+        asked: asked.and_then(|wait| i64::try_from(wait.as_millis()).ok()),
+        unseen,
+    };
+    let new = failed(old, &told, now, chance);
+    let new = judged(new, file, (verdict, &code), lost, now);
+    (new, verdict.class.as_str(), code)
 }
 
 fn failed(old: &TokenState, told: &Told<'_>, now: Timestamp, chance: u32) -> TokenState {
@@ -143,33 +177,36 @@ fn judged(
             suspicious_since: None,
             ..new
         },
-        Class::Suspicious => {
-            let since = new.suspicious_since.unwrap_or(now);
-            let suspicious = new.suspicious.saturating_add(1);
-            let long = now.millis_since(since) >= SUSPICIOUS_OVER;
-            let degraded = suspicious >= SUSPICIOUS_AFTER && long;
-            if degraded && new.health != Health::Degraded {
-                tracing::warn!(
-                    code,
-                    "a provider's answers to refreshes make no sense, for hours: is its file still right?"
-                );
-            }
-            TokenState {
-                suspicious,
-                suspicious_since: Some(since),
-                health: if degraded {
-                    Health::Degraded
-                } else {
-                    new.health
-                },
-                ..new
-            }
-        }
+        Class::Suspicious => suspicious(new, code, now),
         Class::Client => TokenState {
             health: Health::ConfigError,
             ..new
         },
         Class::RevokedCandidate => candidate(new, file, code, lost, now),
+    }
+}
+
+/// Counted apart: five in a row over six hours are told.
+fn suspicious(new: TokenState, code: &str, now: Timestamp) -> TokenState {
+    let since = new.suspicious_since.unwrap_or(now);
+    let suspicious = new.suspicious.saturating_add(1);
+    let long = now.millis_since(since) >= SUSPICIOUS_OVER;
+    let degraded = suspicious >= SUSPICIOUS_AFTER && long;
+    if degraded && new.health != Health::Degraded {
+        tracing::warn!(
+            code,
+            "a provider's answers to refreshes make no sense, for hours: is its file still right?"
+        );
+    }
+    TokenState {
+        suspicious,
+        suspicious_since: Some(since),
+        health: if degraded {
+            Health::Degraded
+        } else {
+            new.health
+        },
+        ..new
     }
 }
 

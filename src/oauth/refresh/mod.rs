@@ -39,6 +39,7 @@ mod tests_engine;
 mod tests_plan;
 
 pub use access::{AccessFault, Lent};
+pub(in crate::oauth) use attempt::door;
 pub(in crate::oauth) use flight::Flights;
 pub(in crate::oauth) use pace::{NoTurn, Paces};
 pub use schedule::Pass;

@@ -129,11 +129,13 @@ impl Paces {
             if until.millis_since(now) > 0 {
                 return Err(NoTurn::Resting(until));
             }
-            // Half open: this one is the probe, and the next waits for the minute after.
-            entry.not_before = Some(now.plus_millis(PROBE_EVERY));
         }
         if entry.busy >= most {
             return Err(NoTurn::Busy);
+        }
+        if entry.failures >= TRIP {
+            // Half open: this one is the probe, and the next waits for the minute after.
+            entry.not_before = Some(now.plus_millis(PROBE_EVERY));
         }
         entry.busy = entry.busy.saturating_add(1);
         table.busy = table.busy.saturating_add(1);

@@ -13,7 +13,7 @@ use crate::oauth::connection::{Health, SetKey, TokenState, places};
 use crate::store::Batch;
 use crate::vault::{Unsealed, VaultError};
 
-use super::attempt::token_host;
+use super::attempt::door;
 use super::pace::{OVERALL, PER_HOST};
 use super::plan::due;
 
@@ -92,7 +92,7 @@ impl Accounts {
                 later.push(at);
                 continue;
             }
-            let host = token_host(&provider, &connection.value);
+            let host = door(&provider, &connection.value);
             let left = state.value.left(now).unwrap_or(i64::MAX);
             let key = (state.value.connection, state.value.set.clone());
             ready.push((left, host, key));

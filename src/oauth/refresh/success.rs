@@ -19,39 +19,52 @@ use super::ending::Ended;
 const OFFERED: Duration = Duration::from_secs(40);
 const OFFER_EVERY: Duration = Duration::from_millis(500);
 
+/// How often a state is read again that somebody else has written to, and after which time.
+const TRIES: u32 = 20;
+pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
 impl Accounts {
-    /// Keeps new tokens, or what can be kept of them.
+    /// Keeps new tokens, or what can be kept of them. The state may have been changed meanwhile by who has
+    /// no say in this (a 401 was noted, a client was set anew): as long as the fence is this refresh's, it
+    /// is written over. Another fence, or none: the connection was renewed or forgotten, and what came too
+    /// late is revoked.
     pub(super) async fn keep(
         &self,
         about: &Subjects<'_>,
         sent: Sent,
         reply: TokenReply,
     ) -> Result<Ended, VaultError> {
-        let id = about.connection.value.id;
-        let (old_state, at) = (sent.state, sent.at);
-        let new = renewed_state(about.provider, &old_state.value, &reply.main, at);
-        let changed = changed_connection(about.provider, &about.connection.value, &new.set, &reply);
-        let keep_previous = new.previous_until.is_some();
-        let tokens = TokenSet::renewed(reply.main, Some(sent.old), keep_previous);
+        let connection = &*about.connection.value;
+        let (mut old, at, id) = (sent.state, sent.at, connection.id);
+        let key = (id, old.value.set.clone());
+        let changed = changed_connection(about.provider, connection, &key.1, &reply);
+        let grant = Granted::of(about.provider, &reply.main, at);
+        let tokens = TokenSet::renewed(reply.main, Some(sent.old), grant.previous_until.is_some());
         self.stop_at(Point::P5, id).await;
-        let began = Instant::now();
+        let (began, fence, mut tries) = (Instant::now(), old.value.fence, 0);
         loop {
-            let change = (&new, &old_state, changed.as_ref());
-            match self.commit(about, change, &tokens).await {
+            let new = grant.state(&old.value);
+            let change = (&new, &old, changed.as_ref());
+            let error = match self.commit(about, change, &tokens).await {
                 Ok(()) => break,
-                Err(VaultError::Store(StoreError::Precondition)) => {
-                    let connection = (*about.connection.value).clone();
-                    let sets = [(new.set.clone(), tokens)];
+                Err(error) => error,
+            };
+            let moved = matches!(error, VaultError::Store(StoreError::Precondition));
+            let current = about.roster.state(&key);
+            match current.filter(|current| current.value.fence == fence) {
+                Some(current) if moved && tries < TRIES => (old, tries) = (current, tries + 1),
+                _ if moved => {
+                    let sets = [(key.1, tokens)];
+                    let connection = connection.clone();
                     self.discard(about.vault, connection, &sets, about.recorded)
                         .await?;
                     return Ok(Ended::Superseded);
                 }
-                Err(error) if began.elapsed() >= OFFERED => return Err(error),
-                Err(error) => {
-                    tracing::warn!(%error, "new tokens could not be stored; trying again");
-                    tokio::time::sleep(OFFER_EVERY).await;
-                }
+                _ if closed(&error) || began.elapsed() >= OFFERED => return Err(error),
+                _ => tracing::warn!(%error, "new tokens could not be stored; trying again"),
             }
+            let pause = if moved { LOOK_AGAIN } else { OFFER_EVERY };
+            tokio::time::sleep(pause).await;
         }
         self.stop_at(Point::P6, id).await;
         self.stop_at(Point::P7, id).await;
@@ -83,10 +96,7 @@ impl Accounts {
             )
             .await?;
         about.vault.commit(batch, about.recorded).await?;
-        about.roster.put_state(kept);
-        if let Some(connection) = connection {
-            about.roster.put_connection(connection);
-        }
+        about.roster.update(kept, connection);
         Ok(())
     }
 }
@@ -109,31 +119,57 @@ fn changed_connection(
     (new != *old).then_some(new)
 }
 
-fn renewed_state(
-    provider: &Provider,
-    old: &TokenState,
-    new: &Tokens,
-    sent: Timestamp,
-) -> TokenState {
-    let grace = i64::from(provider.spec().refresh.reuse_grace_s);
-    let rotated = new.refresh.is_some() && grace > 0;
-    TokenState {
-        version: old.version.saturating_add(1),
-        health: Health::Active,
-        obtained: sent,
-        expires: new.expires_at,
-        refresh_expires: new.refresh_expires_at.or(old.refresh_expires),
-        refreshable: old.refreshable || new.refresh.is_some(),
-        previous_until: rotated.then(|| sent.plus_seconds(grace)),
-        failures: 0,
-        suspicious: 0,
-        suspicious_since: None,
-        doubted: None,
-        next_attempt: new.not_before_refresh,
-        failure: None,
-        attempt: None,
-        lost: false,
-        access_refused: false,
-        ..old.clone()
+/// Whether nothing will be stored any more: the vault was sealed, or the broker ends.
+const fn closed(error: &VaultError) -> bool {
+    matches!(
+        error,
+        VaultError::Sealed | VaultError::Store(StoreError::Closed)
+    )
+}
+
+/// What an answer says of its tokens, without them.
+struct Granted {
+    at: Timestamp,
+    expires: Option<Timestamp>,
+    refresh_expires: Option<Timestamp>,
+    not_before: Option<Timestamp>,
+    refreshable: bool,
+    previous_until: Option<Timestamp>,
+}
+
+impl Granted {
+    fn of(provider: &Provider, new: &Tokens, at: Timestamp) -> Self {
+        let grace = i64::from(provider.spec().refresh.reuse_grace_s);
+        let rotated = new.refresh.is_some() && grace > 0;
+        Self {
+            at,
+            expires: new.expires_at,
+            refresh_expires: new.refresh_expires_at,
+            not_before: new.not_before_refresh,
+            refreshable: new.refresh.is_some(),
+            previous_until: rotated.then(|| at.plus_seconds(grace)),
+        }
+    }
+
+    fn state(&self, old: &TokenState) -> TokenState {
+        TokenState {
+            version: old.version.saturating_add(1),
+            health: Health::Active,
+            obtained: self.at,
+            expires: self.expires,
+            refresh_expires: self.refresh_expires.or(old.refresh_expires),
+            refreshable: old.refreshable || self.refreshable,
+            previous_until: self.previous_until,
+            failures: 0,
+            suspicious: 0,
+            suspicious_since: None,
+            doubted: None,
+            next_attempt: self.not_before,
+            failure: None,
+            attempt: None,
+            lost: false,
+            access_refused: false,
+            ..old.clone()
+        }
     }
 }

@@ -308,3 +308,71 @@ async fn tokens_of_a_grant_that_is_over_are_wiped_after_a_month() {
     let fault = engine.lend(&key).await.unwrap_err();
     assert!(matches!(fault, AccessFault::Reauth(_)));
 }
+
+#[tokio::test]
+async fn r3_a_401_that_is_noted_while_a_refresh_is_under_way_costs_it_nothing() {
+    let engine = Engine::new("rotates = \"always\"", true, 0).await;
+    let key = engine.connect("ada").await;
+    engine.rig.clock.advance_millis(55 * MINUTE);
+    engine.issuer.fault(Fault::Hold);
+    let vault = &engine.rig.vault;
+    let lent = engine.accounts.lend(vault, key.0, &key.1).await.unwrap();
+    while engine.issuer.asked("/token").is_empty() {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    let recorded = engine.rig.recorded().await;
+    engine
+        .accounts
+        .access_refused(vault, &lent, &recorded)
+        .await
+        .unwrap();
+    engine.issuer.release();
+    engine.settled().await;
+    assert_eq!(engine.lend(&key).await.unwrap(), "at-1");
+    engine.accounts.pass(vault).await.unwrap();
+    assert!(engine.issuer.asked("/revoke").is_empty());
+}
+
+#[tokio::test]
+async fn more_callers_than_turns_at_a_healthy_host_wait_and_are_all_served() {
+    let engine = Engine::new("rotates = \"never\"", false, 0).await;
+    let mut keys = Vec::new();
+    for account in 0..40 {
+        keys.push(engine.connect(&format!("account {account}")).await);
+    }
+    engine.rig.clock.advance_millis(HOUR);
+    let engine = std::sync::Arc::new(engine);
+    let mut callers = tokio::task::JoinSet::new();
+    for key in keys {
+        let engine = std::sync::Arc::clone(&engine);
+        callers.spawn(async move { engine.lend(&key).await.unwrap() });
+    }
+    while let Some(token) = callers.join_next().await {
+        assert!(token.unwrap().starts_with("at-"));
+    }
+    assert_eq!(engine.issuer.refreshes(), 40);
+}
+
+#[tokio::test]
+async fn r9_an_answer_of_a_gateway_may_have_cost_the_token_and_is_treated_so() {
+    for (rotates, status, waits) in [
+        ("always", 504, true),
+        ("always", 502, true),
+        ("always", 503, false),
+        ("never", 504, false),
+    ] {
+        let refresh = format!("rotates = \"{rotates}\"");
+        let engine = Engine::new(&refresh, rotates == "always", 0).await;
+        let key = engine.connect("ada").await;
+        engine.rig.clock.advance_millis(51 * MINUTE);
+        engine.issuer.fault(Fault::Answer(status, ""));
+        assert_eq!(engine.lend(&key).await.unwrap(), "at-0");
+        engine.settled().await;
+        // Two minutes later the wait after a failure is over.
+        engine.rig.clock.advance_millis(2 * MINUTE);
+        assert_eq!(engine.lend(&key).await.unwrap(), "at-0");
+        engine.settled().await;
+        let asked = engine.issuer.asked("/token").len();
+        assert_eq!(asked, if waits { 1 } else { 2 }, "{rotates} {status}");
+    }
+}
