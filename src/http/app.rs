@@ -12,7 +12,7 @@ use crate::name::HostPattern;
 use crate::oauth::flow::{DeviceBook, FlowBook, PublicUrl, ReturnRule};
 use crate::oauth::{Accounts, DeviceGrant};
 use crate::tools::Hub;
-use crate::vault::Lifecycle;
+use crate::vault::{Lifecycle, VaultError};
 
 use super::idempotency::InFlight;
 use super::limits::{Lockout, RateRules, Rates};
@@ -21,7 +21,18 @@ use super::running::Running;
 use super::serve::Shutdown;
 
 /// Milliseconds between two looks while the vault is sealed, or the store fails.
-const SEALED_PAUSE: i64 = 10_000;
+const PAUSE: i64 = 10_000;
+
+async fn pause(wait: Result<i64, VaultError>) {
+    let wait = wait.unwrap_or_else(|error| {
+        tracing::warn!(%error, "connected accounts could not be looked after");
+        PAUSE
+    });
+    tokio::time::sleep(Duration::from_millis(
+        u64::try_from(wait).unwrap_or_default(),
+    ))
+    .await;
+}
 
 /// Everything that an [`App`] is made of.
 #[derive(Debug)]
@@ -85,7 +96,6 @@ pub struct Inner {
     pub(super) unsealing: tokio::sync::Mutex<()>,
     pub(super) unseal_failures: UnsealFailures,
     minutes: AtomicU32,
-    awake: tokio::sync::Notify,
 }
 
 impl Deref for App {
@@ -138,7 +148,6 @@ impl App {
             unsealing: tokio::sync::Mutex::default(),
             unseal_failures: UnsealFailures::default(),
             minutes: AtomicU32::default(),
-            awake: tokio::sync::Notify::new(),
         }))
     }
 
@@ -156,6 +165,7 @@ impl App {
 
     /// Seals the vault and forgets everything that was kept of it.
     pub async fn seal(&self, patience: Duration) -> bool {
+        self.accounts.close(crate::oauth::DEADLINE).await;
         let emptied = self.lifecycle.seal(patience).await;
         self.directory.forget();
         self.hub.forget();
@@ -168,7 +178,7 @@ impl App {
 
     /// Looks at once for tokens that are due, and for what waits to be revoked.
     pub(super) fn wake_accounts(&self) {
-        self.awake.notify_one();
+        self.accounts.wake();
     }
 
     /// Waits for the answers of refreshes that are under way, as long as those take at most.
@@ -176,25 +186,39 @@ impl App {
         self.accounts.settled(crate::oauth::DEADLINE).await;
     }
 
-    /// Keeps tokens alive and has old ones revoked, pass after pass, until serving ends.
-    pub async fn keep_accounts(&self) {
+    /// Keeps tokens alive, pass after pass, until serving ends.
+    async fn keep_tokens(&self) {
         loop {
             let wait = match self.lifecycle.gate().unsealed() {
                 Ok(vault) => self.accounts.pass(&vault).await.map(|pass| pass.next),
-                Err(_) => Ok(SEALED_PAUSE),
+                Err(_) => Ok(PAUSE),
             };
-            let wait = wait.unwrap_or_else(|error| {
-                tracing::warn!(%error, "connected accounts could not be looked after");
-                SEALED_PAUSE
-            });
-            let wait = Duration::from_millis(u64::try_from(wait).unwrap_or_default());
             tokio::select! {
                 () = self.shutdown.ending() => return,
-                () = self.awake.notified() => {}
                 () = self.accounts.news() => {}
-                () = tokio::time::sleep(wait) => {}
+                () = pause(wait) => {}
             }
         }
+    }
+
+    /// Has old tokens revoked until serving ends; a provider that is slow in this holds up no refresh.
+    async fn keep_revoking(&self) {
+        loop {
+            let wait = match self.lifecycle.gate().unsealed() {
+                Ok(vault) => self.accounts.revoke_due(&vault).await.map(|(_, next)| next),
+                Err(_) => Ok(PAUSE),
+            };
+            tokio::select! {
+                () = self.shutdown.ending() => return,
+                () = self.accounts.unrevoked() => {}
+                () = pause(wait) => {}
+            }
+        }
+    }
+
+    /// Keeps tokens alive and has old ones revoked, until serving ends.
+    pub async fn keep_accounts(&self) {
+        tokio::join!(self.keep_tokens(), self.keep_revoking());
     }
 
     /// Tells the meter what it cannot count.

@@ -16,6 +16,7 @@ use crate::wire;
 use super::body::Input;
 use super::caller::Caller;
 use super::error::capital;
+use super::oauth_flows::bad_param;
 use super::{ApiError, App, reply};
 
 /// The documented word for "the secret stays".
@@ -33,7 +34,7 @@ fn shown(app: &App, info: ClientInfo) -> wire::OauthConfig {
     }
 }
 
-fn read(provider: &Provider, body: wire::SetOauthConfig) -> Result<NewClient, ApiError> {
+fn read(app: &App, provider: &Provider, body: wire::SetOauthConfig) -> Result<NewClient, ApiError> {
     let given = body.client_secret.filter(|secret| {
         let kept = secret.expose(|bytes| bytes.is_empty() || bytes == UNCHANGED);
         !kept
@@ -52,6 +53,9 @@ fn read(provider: &Provider, body: wire::SetOauthConfig) -> Result<NewClient, Ap
         provider: provider.id().clone(),
         client_id: body.client_id,
         secret,
+        hosts: provider
+            .bind_hosts(&body.params, &app.allowed_hosts)
+            .map_err(|fault| bad_param(&fault))?,
         scopes: body.scopes.map(wire::ScopeList::into_scopes),
     })
 }
@@ -102,7 +106,7 @@ pub(super) async fn set_config(
 ) -> Result<Response, ApiError> {
     let permit = caller.may::<WriteClients>(()).await?;
     let provider = app.provider(&body.provider)?;
-    let new = read(&provider, body)?;
+    let new = read(&app, &provider, body)?;
     let org = caller.vault.org(caller.principal.org())?;
     let event = caller.client_event(Action::OauthClientSet, provider.id(), false);
     let info = caller
@@ -149,6 +153,7 @@ pub(super) async fn remove_config(
     if shelf.info(provider.id()).await?.is_none() {
         return Err(ApiError::not_found());
     }
+    let _changing = app.accounts.changing().await;
     let roster = app.accounts.roster(&caller.vault).await?;
     let needed =
         |client: &ClientRef| roster.needs_client(Some(org.id()), (provider.id(), client), None);
@@ -172,7 +177,7 @@ pub(super) async fn set_oauth_client(
 ) -> Result<Response, ApiError> {
     let permit = caller.may::<WriteSharedClients>(()).await?;
     let provider = app.provider(&body.provider)?;
-    let new = read(&provider, body)?;
+    let new = read(&app, &provider, body)?;
     let event = caller.client_event(Action::OauthClientSet, provider.id(), true);
     let info = caller
         .audited(event, async |recorded| {
@@ -213,6 +218,7 @@ pub(super) async fn remove_oauth_client(
     if shelf.info(provider.id()).await?.is_none() {
         return Err(ApiError::not_found());
     }
+    let _changing = app.accounts.changing().await;
     let roster = app.accounts.roster(&caller.vault).await?;
     let needed = |client: &ClientRef| roster.needs_client(None, (provider.id(), client), None);
     let event = caller.client_event(Action::OauthClientRemove, provider.id(), true);

@@ -54,7 +54,7 @@ pub(super) async fn start_device(
     let ask = DeviceAsk {
         org: caller.principal.org(),
         user: caller.principal.user(),
-        bound: caller.bind(&provider, &body.params)?,
+        bound: caller.bind(&provider, &client.1, &body.params)?,
         scopes: Caller::scopes_for(&provider, &client, body.scopes)?,
         client: client.0,
         replaces: body.reconnect,
@@ -227,33 +227,43 @@ impl App {
         vault: &Unsealed,
         turn: DeviceTurn<DeviceGrant>,
     ) -> Result<(), VaultError> {
-        let event = device_event(vault, turn.ask());
-        let recorded = vault.journal().record(event.clone()).await?;
+        let event = device_event(vault, Action::OauthStart, turn.ask());
+        let asking = vault
+            .journal()
+            .record(event.code("device_question"))
+            .await?;
         let question = (turn.ask(), turn.grant());
-        let asked = self.accounts.ask_device(vault, question, &recorded).await;
-        recorded.outcome(Ended::success());
+        let asked = self.accounts.ask_device(vault, question, &asking).await;
         let (reply, sent) = match asked {
             DeviceReply::Not(answer) => {
+                asking.outcome(Ended::success());
                 self.devices.answered(turn, answer, vault.now());
                 return Ok(());
             }
             DeviceReply::Granted(reply, sent) => (*reply, sent),
         };
+        asking.outcome(Ended::success());
+        let event = device_event(vault, Action::OauthConnect, turn.ask()).code("device");
         let recorded = vault.journal().record(event).await?;
         let (ask, grant, key) = (turn.ask_shared(), turn.grant_shared(), turn.key());
         let about = (&*ask, &*grant);
         let member = self.directory.is_member(vault, ask.org, ask.user).await;
-        let member = member.unwrap_or(false);
-        if !self.devices.approved(turn, vault.now()) || !member {
-            let dropped = self
-                .accounts
-                .drop_device(vault, about, (reply, sent), &recorded);
+        let awaited = self.devices.approved(turn, vault.now());
+        let failure = match member {
+            Ok(true) if awaited => None,
+            Ok(true) => Some(Failure::Cancelled),
+            Ok(false) => Some(Failure::NotMember),
+            Err(_) => Some(Failure::Internal),
+        };
+        if let Some(failure) = failure {
+            let unkept = (reply, sent);
+            let dropped = self.accounts.drop_device(vault, about, unkept, &recorded);
             if dropped.await.is_err() {
                 tracing::warn!("tokens that nobody waits for could not be kept to be revoked");
             }
-            let outcome = Outcome::Failed(Failure::NotMember);
-            self.devices.settle(key, outcome, vault.now());
-            recorded.outcome(Ended::failed(Failure::Cancelled.code()));
+            self.devices
+                .settle(key, Outcome::Failed(failure), vault.now());
+            recorded.outcome(Ended::failed(failure.code()));
             self.wake_accounts();
             return Ok(());
         }
@@ -274,13 +284,12 @@ impl App {
     }
 }
 
-fn device_event(vault: &Unsealed, ask: &DeviceAsk) -> Event {
+fn device_event(vault: &Unsealed, action: Action, ask: &DeviceAsk) -> Event {
     let target = Target::new(TargetKind::Connection).name(ask.provider.id());
-    Event::new(Action::OauthConnect, Actor::System)
+    Event::new(action, Actor::System)
         .org(ask.org)
         .on_behalf_of(ask.user)
         .target(target)
-        .code("device")
         .store_generation(vault.store().generation())
 }
 

@@ -16,7 +16,7 @@ use crate::oauth::client::{ClientInfo, ClientOwner, ClientRef};
 use crate::oauth::flow::{
     FinishFault, FlowAsk, FlowFault, FlowId, FlowPurpose, FlowView, Found, ReturnTo, Tell, complete,
 };
-use crate::oauth::provider::{Beyond, Bound, Provider};
+use crate::oauth::provider::{Beyond, Bound, ParamFault, Provider};
 use crate::policy::Connect;
 use crate::wire;
 
@@ -74,22 +74,28 @@ impl Caller {
         })
     }
 
-    /// Parameters as they were told, checked (A9).
+    /// Parameters as they were told, checked (A9); and whether the client is for them: its secret, and a code,
+    /// go to no host that its owner did not mean.
     pub(super) fn bind(
         &self,
         provider: &Provider,
+        client: &ClientInfo,
         told: &BTreeMap<String, String>,
     ) -> Result<Bound, ApiError> {
-        provider
-            .bind(told, &self.app.allowed_hosts)
-            .map_err(|fault| {
-                ApiError::new(
-                    StatusCode::BAD_REQUEST,
-                    "bad_param",
-                    capital(&fault.to_string()),
-                    "See runtools oauth providers --json for what the provider must be told.",
-                )
-            })
+        let bound = provider.bind(told, &self.app.allowed_hosts);
+        let bound = bound.map_err(|fault| bad_param(&fault))?;
+        if provider.client_fits(&client.hosts, &bound) {
+            return Ok(bound);
+        }
+        Err(ApiError::new(
+            StatusCode::CONFLICT,
+            "client_for_another_host",
+            "The OAuth client that is set for this provider is for another host than the one you named.",
+            format!(
+                "An admin sets one for that host: runtools oauth configs set {} --client-id ID --param NAME=VALUE.",
+                provider.id()
+            ),
+        ))
     }
 
     /// Only a connection of the caller's own is made anew.
@@ -139,7 +145,7 @@ pub(super) async fn start(
     let asked = query.scopes.map(wire::ScopeList::Text);
     let asked = asked.map(wire::ScopeList::into_scopes);
     let scopes = Caller::scopes_for(&provider, &client, asked)?;
-    let bound = caller.bind(&provider, &told(query.params.as_deref())?)?;
+    let bound = caller.bind(&provider, &client.1, &told(query.params.as_deref())?)?;
     let names = app
         .directory
         .names(&caller.vault, &caller.principal)
@@ -181,6 +187,15 @@ pub(super) async fn start(
         code: started.code,
         expires_at: started.expires,
     })))
+}
+
+pub(super) fn bad_param(fault: &ParamFault) -> ApiError {
+    ApiError::new(
+        StatusCode::BAD_REQUEST,
+        "bad_param",
+        capital(&fault.to_string()),
+        "See runtools oauth providers --json for what the provider must be told.",
+    )
 }
 
 fn tell(app: &App, query: &StartQuery) -> Result<Tell, ApiError> {

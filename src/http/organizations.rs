@@ -285,7 +285,7 @@ pub(super) async fn remove_member(
     let member = member_id(&member)?;
     let target = Target::new(TargetKind::Member).id(member.bytes());
     let event = caller.event(Action::MemberRemove).target(target);
-    caller
+    let removed = caller
         .audited(event, async |recorded| {
             app.directory
                 .remove_member(&caller.vault, &permit, member, app.operator_uid, recorded)
@@ -293,7 +293,8 @@ pub(super) async fn remove_member(
         })
         .await?;
     // Their accounts go with them; what fails here is done within the minute.
-    if let Err(error) = app.forget_departed(&caller.vault).await {
+    let whose = (caller.principal.org(), removed.to_wire().user_id);
+    if let Err(error) = app.forget_if_departed(&caller.vault, whose).await {
         tracing::warn!(
             code = error.code(),
             "accounts of a removed member are still there"

@@ -93,6 +93,8 @@ pub struct Accounts {
     pub(super) changes: tokio::sync::Mutex<()>,
     /// Something is due sooner than the last pass knew.
     pub(super) news: tokio::sync::Notify,
+    /// Something is to be revoked sooner than was known.
+    pub(super) unrevoked: tokio::sync::Notify,
     stops: Option<Arc<dyn Stops>>,
     roster: ArcSwap<OnceCell<Arc<Roster>>>,
 }
@@ -111,6 +113,7 @@ impl Accounts {
             discovered: Discovered::default(),
             changes: tokio::sync::Mutex::default(),
             news: tokio::sync::Notify::new(),
+            unrevoked: tokio::sync::Notify::new(),
             stops: parts.stops,
             roster: ArcSwap::default(),
         }
@@ -134,16 +137,39 @@ impl Accounts {
         Ok(Arc::clone(roster))
     }
 
+    /// Starts no refresh any more, and waits for those under way, for `patience` at most: at sealing, an
+    /// answer that nobody takes may cost its grant.
+    pub async fn close(&self, patience: Duration) {
+        self.flights.close();
+        self.flights.landed(patience).await;
+    }
+
     /// Forgets what is in memory, at sealing.
     pub fn forget(&self) {
+        self.flights.open();
         self.roster.store(Arc::default());
         self.discovered.forget();
     }
 
-    /// Ends when a pass is wanted before its time: an account was connected, a refresh failed, or a
-    /// revocation found nobody.
+    /// Ends when a pass is wanted before its time: an account was connected, or a refresh failed.
     pub async fn news(&self) {
         self.news.notified().await;
+    }
+
+    /// Ends when there is something to revoke before it was looked for.
+    pub async fn unrevoked(&self) {
+        self.unrevoked.notified().await;
+    }
+
+    /// Asks for both.
+    pub fn wake(&self) {
+        self.news.notify_one();
+        self.unrevoked.notify_one();
+    }
+
+    /// For changes that look before they write: clients, and what needs them.
+    pub async fn changing(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.changes.lock().await
     }
 
     /// Waits until no refresh is under way, for `patience` at most: what a provider answers now is kept.

@@ -17,8 +17,10 @@ use crate::id::{ConnectionId, OrgId, UserId};
 use crate::store::{Batch, StoreError};
 use crate::vault::{OrgKeys, Unsealed, VaultError};
 
-/// How often a grant is written again when a refresh ended in between.
-const TRIES: u32 = 8;
+/// How often a grant is written again, when a refresh of the old tokens ended in between or the store
+/// failed, and after which time: the code that it came from is spent.
+const TRIES: u32 = 20;
+const AGAIN: std::time::Duration = std::time::Duration::from_millis(250);
 
 /// What a flow brought home.
 #[derive(Debug)]
@@ -76,7 +78,8 @@ impl Accounts {
     /// Keeps a grant: a new connection, or a renewed one. It was recorded.
     ///
     /// # Errors
-    /// [`AdoptFault`]; what was granted is then in the outbox, to be revoked.
+    /// [`AdoptFault`]; what was granted is then in the outbox, to be revoked, unless the store fails: then
+    /// it is lost here, and lives on upstream until it ends.
     pub async fn adopt(
         &self,
         vault: &Unsealed,
@@ -87,7 +90,7 @@ impl Accounts {
         let roster = self.roster(vault).await?;
         let _changing = self.changes.lock().await;
         let holder = (grant.org, grant.user, provider.id());
-        let there = roster.of_account(holder, &grant.account.id);
+        let there = roster.of_account(holder, (&grant.account.id, &grant.bound));
         let fault = misfit(&roster, grant.replaces, there.as_ref());
         let id = match &there {
             Some(there) => there.value.id,
@@ -109,9 +112,15 @@ impl Accounts {
                 .await;
             match written {
                 Ok(()) => break,
-                // A refresh of the old tokens ended in between: what it wrote is read again.
-                Err(VaultError::Store(StoreError::Precondition)) if tries < TRIES => tries += 1,
-                Err(error) => return Err(error.into()),
+                Err(VaultError::Store(StoreError::Closed)) => {
+                    return Err(VaultError::Sealed.into());
+                }
+                Err(error) if tries >= TRIES => return Err(error.into()),
+                Err(error) => {
+                    tries += 1;
+                    tracing::warn!(%error, "a grant could not be stored; trying again");
+                    tokio::time::sleep(AGAIN).await;
+                }
             }
         }
         self.news.notify_one();

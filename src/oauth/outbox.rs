@@ -5,6 +5,8 @@
 //! whatever came of it. Tokens that we got and did not keep (a connection was forgotten while it was
 //! being refreshed, R17; an account could not be told, B14) go the same way.
 
+use futures_util::StreamExt;
+
 use super::accounts::Accounts;
 use super::client;
 use super::connection::{Connection, Kept, Revocation, Roster, TokenInfo, Upstream, places};
@@ -16,10 +18,9 @@ use super::token::{
 };
 use super::tokens::{self, TokenSet};
 use crate::audit::{Action, Actor, Event, Outcome, Recorded, Target, TargetKind};
-use crate::clock::Timestamp;
 use crate::crypto::Owner;
 use crate::id::ConnectionId;
-use crate::store::Batch;
+use crate::store::{Batch, Expect, StoreError};
 use crate::vault::{OrgKeys, Unsealed, VaultError};
 
 /// For how long a revocation is tried, in milliseconds.
@@ -27,6 +28,13 @@ const TRIED: i64 = 24 * 60 * 60_000;
 
 /// The first wait between two tries, in milliseconds; it doubles.
 const WAIT: i64 = 60_000;
+
+/// How many are tried at a time.
+const AT_A_TIME: usize = 8;
+
+/// The time between two looks when nothing waits, and the shortest, in milliseconds.
+const IDLE: i64 = 5 * 60_000;
+const SOON: i64 = 1_000;
 
 /// How one round of requests ended.
 enum Round {
@@ -97,7 +105,16 @@ impl Accounts {
         let recorded = vault.journal().record(event).await?;
         let round = self
             .call_revoke(vault, (&roster, &kept.value), &recorded)
-            .await?;
+            .await;
+        let round = match round {
+            Ok(round) => round,
+            // What does not open cannot be revoked, today or tomorrow.
+            Err(error @ (VaultError::Form | VaultError::Crypto(_))) => {
+                tracing::warn!(%error, "tokens that were to be revoked do not open");
+                Round::Ended(Upstream::Failed)
+            }
+            Err(error) => return Err(error),
+        };
         let ended = self
             .settle(vault, &roster, (&kept, round), &recorded)
             .await?;
@@ -109,13 +126,30 @@ impl Accounts {
         Ok(Some(ended))
     }
 
-    /// Those whose time has come.
-    pub(super) fn due_revocations(roster: &Roster, now: Timestamp) -> Vec<ConnectionId> {
-        let all = roster.revocations();
-        let due = all
-            .into_iter()
-            .filter(|kept| now.millis_since(kept.value.next) >= 0);
-        due.map(|kept| kept.value.id).collect()
+    /// Tries to revoke everything whose time has come, a few at a time; one that fails holds up no other.
+    /// Answers how many were tried, and in how many milliseconds the next is due.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn revoke_due(&self, vault: &Unsealed) -> Result<(usize, i64), VaultError> {
+        let roster = self.roster(vault).await?;
+        let now = vault.now();
+        let all = roster.revocations().into_iter();
+        let due: Vec<_> = all
+            .filter(|kept| now.millis_since(kept.value.next) >= 0)
+            .map(|kept| kept.value.id)
+            .collect();
+        let tried = due.len();
+        let each = futures_util::stream::iter(due).for_each_concurrent(AT_A_TIME, async |id| {
+            if let Err(error) = self.revoke(vault, id).await {
+                tracing::warn!(%error, "a revocation could not be recorded or stored");
+            }
+        });
+        each.await;
+        let now = vault.now();
+        let left = roster.revocations().into_iter();
+        let next = left.map(|kept| kept.value.next.millis_since(now)).min();
+        Ok((tried, next.unwrap_or(IDLE).clamp(SOON, IDLE)))
     }
 
     async fn call_revoke(
@@ -247,10 +281,15 @@ impl Accounts {
         (kept, round): (&Kept<Revocation>, Round),
         recorded: &Recorded,
     ) -> Result<Upstream, VaultError> {
+        let _changing = self.changes.lock().await;
         let old = &*kept.value;
         let org = vault.org(old.connection.org)?;
         let now = vault.now();
         let mut batch = Batch::new();
+        batch.expect(
+            places::revocation(&org, old.id),
+            Expect::Exactly(kept.record),
+        );
         let ended = match round {
             Round::Ended(upstream) => upstream,
             Round::Again { .. } if now.millis_since(old.created) >= TRIED => Upstream::Failed,
@@ -266,7 +305,7 @@ impl Accounts {
                 let kept = seal(vault, &org, &mut batch, new)?;
                 vault.commit(batch, recorded).await?;
                 roster.put_revocation(kept);
-                self.news.notify_one();
+                self.unrevoked.notify_one();
                 return Ok(Upstream::Pending);
             }
         };
@@ -282,10 +321,15 @@ impl Accounts {
             Ok(()) => vault.commit(batch, recorded).await,
             Err(error) => Err(error),
         };
-        if committed.is_err() {
-            roster.put_revocation(kept.clone());
+        match committed {
+            Ok(()) => Ok(ended),
+            // Somebody else tried at the same time, and was first.
+            Err(VaultError::Store(StoreError::Precondition)) => Ok(ended),
+            Err(error) => {
+                roster.put_revocation(kept.clone());
+                Err(error)
+            }
         }
-        committed.map(|()| ended)
     }
 
     /// Puts into `batch` that the client's credentials go when nothing needs them any more.

@@ -85,8 +85,8 @@ async fn b13_a_reconnect_that_brings_another_account_overwrites_nothing_and_is_r
     let after = engine.state(&(ada.connection, "main".to_owned())).await;
     assert_eq!(before, after);
     assert_eq!(id_of(engine.pick(None).await), ada.connection);
-    let pass = engine.accounts.pass(&engine.rig.vault).await.unwrap();
-    assert_eq!((pass.revoked, engine.issuer.asked("/revoke").len()), (1, 2));
+    let revoked = engine.revoke().await;
+    assert_eq!((revoked, engine.issuer.asked("/revoke").len()), (1, 2));
     let renewed = engine.adopt_as("ada", Some(ada.connection)).await.unwrap();
     assert!(renewed.renewed);
     let gone = ConnectionId::from_bytes([3; 16]);
@@ -186,11 +186,10 @@ async fn v4_a_whole_grant_is_ended_with_the_last_connection_to_its_account() {
     // It came back while ada's was to be made anew: bob's own connection lives on that grant.
     let fault = engine.adopt_as("bob", Some(ada)).await;
     assert!(matches!(fault.unwrap_err(), AdoptFault::Mismatch));
-    let vault = &engine.rig.vault;
-    assert_eq!(engine.accounts.pass(vault).await.unwrap().revoked, 1);
+    assert_eq!(engine.revoke().await, 1);
     assert_eq!(all(), 0);
     engine.forget(bob).await;
-    assert_eq!(engine.accounts.pass(vault).await.unwrap().revoked, 1);
+    assert_eq!(engine.revoke().await, 1);
     assert_eq!(all(), 1);
 }
 
@@ -201,12 +200,11 @@ async fn v4_an_account_that_was_connected_again_outlives_what_is_tried_later() {
     let old = engine.adopt_as("ada", None).await.unwrap().connection;
     engine.forget(old).await;
     engine.issuer.fault(Fault::Answer(503, ""));
-    let vault = &engine.rig.vault;
-    engine.accounts.pass(vault).await.unwrap();
+    engine.revoke().await;
     let asked = all();
     let new = engine.adopt_as("ada", None).await.unwrap().connection;
     engine.rig.clock.advance_millis(10 * 60_000);
-    assert_eq!(engine.accounts.pass(vault).await.unwrap().revoked, 1);
+    assert_eq!(engine.revoke().await, 1);
     assert_eq!(all(), asked);
     assert_eq!(id_of(engine.pick(None).await), new);
 }

@@ -97,6 +97,7 @@ impl Engine {
             client_id: id.to_owned(),
             secret: NewSecret::Set(Secret::copy_of(secret.as_bytes())),
             scopes: None,
+            hosts: std::collections::BTreeMap::new(),
         };
         let permit = policy::check(&admin(self.org, USER), ()).unwrap();
         ClientShelf::of_org(&self.rig.vault, &keys)
@@ -190,6 +191,11 @@ impl Engine {
     pub(super) async fn state(&self, key: &SetKey) -> super::connection::TokenState {
         let roster = self.accounts.roster(&self.rig.vault).await.unwrap();
         (*roster.state(key).unwrap().value).clone()
+    }
+
+    /// Tries to revoke what waits for it: how many that are.
+    pub(super) async fn revoke(&self) -> usize {
+        self.accounts.revoke_due(&self.rig.vault).await.unwrap().0
     }
 
     /// Waits until no refresh is under way.

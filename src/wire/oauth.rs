@@ -274,6 +274,9 @@ pub struct SetOauthConfig {
     #[serde(default, alias = "client_secret")]
     #[schema(value_type = Option<String>, format = Password)]
     pub client_secret: Option<Secret>,
+    /// What the provider must be told of the host that this client belongs to, by name.
+    #[serde(default)]
+    pub params: BTreeMap<String, String>,
     /// The client has no secret.
     #[serde(default)]
     pub public: Option<bool>,

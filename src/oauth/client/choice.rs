@@ -1,5 +1,7 @@
 //! What is said of a client, and which one is used.
 
+use std::collections::BTreeMap;
+
 use super::{Client, ClientInfo, ClientOwner, ClientRef, ClientShelf, MAX_CLIENT_ID};
 use crate::audit::Recorded;
 use crate::name::ProviderId;
@@ -49,6 +51,8 @@ pub struct NewClient {
     pub client_id: String,
     /// Its secret.
     pub secret: NewSecret,
+    /// The hosts that it is for, from [`Provider::bind_hosts`](crate::oauth::provider::Provider::bind_hosts).
+    pub hosts: BTreeMap<String, String>,
     /// The scopes that flows ask for when nothing else is said; `None` leaves them.
     pub scopes: Option<Vec<String>>,
 }

@@ -10,6 +10,8 @@ mod shelf;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
@@ -59,6 +61,10 @@ pub struct ClientInfo {
     /// The scopes that flows ask for when nothing else is said; none for the provider's own.
     #[serde(default)]
     pub scopes: Vec<String>,
+    /// The hosts that it is for, where a provider lets people choose one: parameter by parameter. Its secret
+    /// goes to no other.
+    #[serde(default)]
+    pub hosts: BTreeMap<String, String>,
     /// Whether it has a secret.
     pub confidential: bool,
     /// When it was first set.

@@ -205,6 +205,7 @@ impl<'a> ClientShelf<'a> {
             created: old.as_ref().map_or(now, |old| old.created),
             updated: now,
             confidential: true,
+            hosts: new.hosts,
             scopes: match new.scopes {
                 Some(scopes) => scopes,
                 None => old.as_ref().map_or(Vec::new(), |old| old.scopes.clone()),

@@ -15,6 +15,7 @@ fn new(client_id: &str, secret: NewSecret) -> NewClient {
         client_id: client_id.to_owned(),
         secret,
         scopes: None,
+        hosts: std::collections::BTreeMap::new(),
     }
 }
 

@@ -7,6 +7,7 @@
 //! Beside each record stands its digest: a write expects exactly that record, so whoever decided on an
 //! older one changes nothing.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -17,6 +18,7 @@ use crate::crypto::{Digest, Owner, Record, sha256};
 use crate::id::{ConnectionId, OrgId, UserId};
 use crate::name::ProviderId;
 use crate::oauth::client::ClientRef;
+use crate::oauth::provider::Bound;
 use crate::store::StoreKey;
 use crate::vault::{OrgKeys, Unsealed, VaultError};
 
@@ -49,7 +51,7 @@ type Holder = (OrgId, UserId, ProviderId);
 struct Tables {
     connections: HashMap<ConnectionId, Kept<Connection>>,
     states: HashMap<SetKey, Kept<TokenState>>,
-    held: BTreeMap<Holder, Vec<ConnectionId>>,
+    held: HashMap<(OrgId, UserId), BTreeMap<ProviderId, Vec<ConnectionId>>>,
     defaults: HashMap<Holder, ConnectionId>,
     revocations: HashMap<ConnectionId, Kept<Revocation>>,
 }
@@ -136,11 +138,10 @@ impl Roster {
         provider: Option<&ProviderId>,
     ) -> Vec<Arc<Connection>> {
         let tables = self.lock();
-        let wanted = |holder: &Holder| {
-            holder.0 == org && holder.1 == user && provider.is_none_or(|id| *id == holder.2)
-        };
-        let ids = tables.held.iter().filter(|(holder, _)| wanted(holder));
-        let ids = ids.flat_map(|(_, ids)| ids);
+        let held = tables.held.get(&(org, user));
+        let held = held.into_iter().flatten();
+        let held = held.filter(|(id, _)| provider.is_none_or(|wanted| wanted == *id));
+        let ids = held.flat_map(|(_, ids)| ids);
         let found = ids.filter_map(|id| tables.connections.get(id));
         oldest_first(found.map(|kept| Arc::clone(&kept.value)).collect())
     }
@@ -154,17 +155,21 @@ impl Roster {
         oldest_first(found.map(|kept| Arc::clone(&kept.value)).collect())
     }
 
-    /// The connection of a member to one account, if there is one.
+    /// The connection of a member to one account, if there is one. An account is told by its id *and* by what
+    /// the provider was told of where it is: number 5 at one host is not number 5 at another.
     #[must_use]
     pub fn of_account(
         &self,
         (org, user, provider): (OrgId, UserId, &ProviderId),
-        account: &str,
+        (account, bound): (&str, &Bound),
     ) -> Option<Kept<Connection>> {
         let tables = self.lock();
-        let ids = tables.held.get(&(org, user, provider.clone()))?;
+        let ids = tables.held.get(&(org, user))?.get(provider)?;
         let mut found = ids.iter().filter_map(|id| tables.connections.get(id));
-        found.find(|kept| kept.value.account.id == account).cloned()
+        let same = |kept: &&Kept<Connection>| {
+            kept.value.account.id == account && kept.value.bound.params() == bound.params()
+        };
+        found.find(same).cloned()
     }
 
     /// The member's default connection to a provider.
@@ -232,8 +237,9 @@ impl Roster {
     pub(in crate::oauth) fn put_connection(&self, kept: Kept<Connection>) {
         let mut tables = self.lock();
         let connection = &kept.value;
-        let holder = (connection.org, connection.user, connection.provider.clone());
-        let ids = tables.held.entry(holder).or_default();
+        let member = (connection.org, connection.user);
+        let held = tables.held.entry(member).or_default();
+        let ids = held.entry(connection.provider.clone()).or_default();
         if !ids.contains(&kept.value.id) {
             ids.push(kept.value.id);
         }
@@ -319,12 +325,22 @@ impl Roster {
         if tables.defaults.get(&holder) == Some(&id) {
             tables.defaults.remove(&holder);
         }
-        if let Some(ids) = tables.held.get_mut(&holder) {
-            ids.retain(|other| *other != id);
-            if ids.is_empty() {
-                tables.held.remove(&holder);
+        if let Entry::Occupied(mut member) = tables.held.entry((org, user)) {
+            let held = member.get_mut();
+            if let Some(ids) = held.get_mut(&kept.value.provider) {
+                ids.retain(|other| *other != id);
+            }
+            held.retain(|_, ids| !ids.is_empty());
+            if held.is_empty() {
+                member.remove();
             }
         }
+    }
+
+    /// Everybody who has a connection.
+    #[must_use]
+    pub fn holders(&self) -> Vec<(OrgId, UserId)> {
+        self.lock().held.keys().copied().collect()
     }
 }
 

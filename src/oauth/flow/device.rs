@@ -22,8 +22,9 @@ const KEPT: i64 = 600_000;
 const SLOWER_S: u32 = 5;
 /// The longest wait between two questions, in seconds.
 const LONGEST_S: u32 = 60;
-/// How long one question may take, in milliseconds, before another one may be asked.
-const TURN: i64 = 30_000;
+/// How long one question may take, in milliseconds, before another one may be asked: longer than any
+/// takes, with the redemption of a code that is handed over.
+const TURN: i64 = 60_000;
 
 /// Who connects what to which organisation.
 #[derive(Clone, Debug)]

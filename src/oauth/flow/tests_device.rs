@@ -199,20 +199,20 @@ fn d5_a_yes_is_taken_once_even_when_the_question_was_given_up() {
     let book = Book::new();
     let attempt = start(&book, 1, 5, 600);
     let slow = asks(&book, &attempt, 5).unwrap();
-    let second = asks(&book, &attempt, 35).unwrap();
+    let second = asks(&book, &attempt, 65).unwrap();
     let key = second.key();
-    assert!(book.approved(slow, seconds(36)));
-    assert!(!book.approved(second, seconds(36)));
-    assert_eq!(status(&book, &attempt, 36).0, DeviceStatus::Pending);
-    assert!(asks(&book, &attempt, 90).is_none());
+    assert!(book.approved(slow, seconds(66)));
+    assert!(!book.approved(second, seconds(66)));
+    assert_eq!(status(&book, &attempt, 66).0, DeviceStatus::Pending);
+    assert!(asks(&book, &attempt, 130).is_none());
     let outcome = Outcome::Connected {
         connection: ConnectionId::from_bytes([9; 16]),
         account: "octocat".to_owned(),
         renewed: false,
         missing: Vec::new(),
     };
-    book.settle(key, outcome, seconds(37));
-    let view = book.view(org(), user(1), &attempt, seconds(37)).unwrap();
+    book.settle(key, outcome, seconds(67));
+    let view = book.view(org(), user(1), &attempt, seconds(67)).unwrap();
     assert_eq!(
         (view.status, view.account.as_deref()),
         (DeviceStatus::Connected, Some("octocat"))
@@ -224,13 +224,13 @@ fn an_answer_to_a_question_that_was_given_up_changes_nothing() {
     let book = Book::new();
     let attempt = start(&book, 1, 5, 600);
     let slow = asks(&book, &attempt, 5).unwrap();
-    let second = asks(&book, &attempt, 35).unwrap();
-    book.answered(slow, DeviceAnswer::Ended(Failure::Denied), seconds(36))
+    let second = asks(&book, &attempt, 65).unwrap();
+    book.answered(slow, DeviceAnswer::Ended(Failure::Denied), seconds(66))
         .unwrap();
-    assert_eq!(status(&book, &attempt, 36).0, DeviceStatus::Pending);
-    book.answered(second, DeviceAnswer::Pending, seconds(36))
+    assert_eq!(status(&book, &attempt, 66).0, DeviceStatus::Pending);
+    book.answered(second, DeviceAnswer::Pending, seconds(66))
         .unwrap();
-    assert!(asks(&book, &attempt, 41).is_some());
+    assert!(asks(&book, &attempt, 71).is_some());
 }
 
 #[test]

@@ -9,7 +9,7 @@ use super::check::check;
 use super::error::{Fault, ProviderError, ensure};
 use super::param::{ParamFault, Rules, anchored};
 use super::pointer_text::PointerText;
-use super::spec::{Pkce, Spec};
+use super::spec::{Pkce, Position, Spec};
 use crate::name::{HostPattern, ProviderId};
 
 /// The largest file, in bytes.
@@ -146,6 +146,50 @@ impl Provider {
             bound.params.insert(name.clone(), value);
         }
         Ok(bound)
+    }
+
+    /// The hosts that a client is for, where whoever connects may choose one: a client's secret goes to no
+    /// other. By the names of their parameters.
+    ///
+    /// # Errors
+    /// [`ParamFault`] for the first that is not right, or is missing.
+    pub fn bind_hosts(
+        &self,
+        told: &BTreeMap<String, String>,
+        allowed_hosts: &[HostPattern],
+    ) -> Result<BTreeMap<String, String>, ParamFault> {
+        let params = &self.spec.params;
+        let is_host = |name: &String| {
+            let param = params.get(name);
+            param.is_some_and(|param| param.position == Position::Host)
+        };
+        if !told.keys().all(is_host) {
+            return Err(ParamFault::Undeclared);
+        }
+        let mut hosts = BTreeMap::new();
+        for (name, param) in params.iter().filter(|(name, _)| is_host(name)) {
+            let value = match (told.get(name), self.rules.get(name), &param.default) {
+                (Some(told), Some(rules), _) => rules.settle(name, param, told, allowed_hosts)?,
+                (_, _, Some(default)) => default.clone(),
+                _ => {
+                    let name = name.as_str().into();
+                    return Err(ParamFault::Missing { name });
+                }
+            };
+            hosts.insert(name.clone(), value);
+        }
+        Ok(hosts)
+    }
+
+    /// Whether a client that is for `hosts` may be used with these parameters.
+    #[must_use]
+    pub fn client_fits(&self, hosts: &BTreeMap<String, String>, bound: &Bound) -> bool {
+        let params = self.spec.params.iter();
+        let mut chosen = params.filter(|(_, param)| param.position == Position::Host);
+        chosen.all(|(name, param)| {
+            let meant = hosts.get(name).or(param.default.as_ref());
+            meant.is_some() && meant == bound.params.get(name)
+        })
     }
 
     /// Whether a value from the callback matches the file's pattern for it.

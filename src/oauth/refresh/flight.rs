@@ -5,6 +5,7 @@
 //! otherwise lock its connection until the next start.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ type Table = HashMap<SetKey, watch::Receiver<()>>;
 
 /// The refreshes that are under way.
 #[derive(Clone, Debug, Default)]
-pub(in crate::oauth) struct Flights(Arc<Mutex<Table>>);
+pub(in crate::oauth) struct Flights(Arc<Mutex<Table>>, Arc<AtomicBool>);
 
 /// A refresh under way, for those who wait for its end.
 #[derive(Debug)]
@@ -49,6 +50,16 @@ fn lock(table: &Mutex<Table>) -> MutexGuard<'_, Table> {
 }
 
 impl Flights {
+    /// Lets none start any more.
+    pub(in crate::oauth) fn close(&self) {
+        self.1.store(true, Ordering::Release);
+    }
+
+    /// Lets them start again.
+    pub(in crate::oauth) fn open(&self) {
+        self.1.store(false, Ordering::Release);
+    }
+
     /// Joins the refresh of a set that is under way, or starts `work` as one.
     pub(in crate::oauth) fn join_or<F>(&self, key: &SetKey, work: impl FnOnce() -> F) -> Waiting
     where
@@ -59,6 +70,9 @@ impl Flights {
             return Waiting(others.clone());
         }
         let (sender, receiver) = watch::channel(());
+        if self.1.load(Ordering::Acquire) {
+            return Waiting(receiver);
+        }
         table.insert(key.clone(), receiver.clone());
         drop(table);
         let landing = Landing {

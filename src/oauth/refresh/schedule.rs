@@ -34,15 +34,13 @@ const KEPT_REVOKED: i64 = 30 * 24 * 60 * 60_000;
 pub struct Pass {
     /// Refreshes that it started.
     pub refreshed: usize,
-    /// Revocations that it tried.
-    pub revoked: usize,
     /// Milliseconds until the next.
     pub next: i64,
 }
 
 impl Accounts {
     /// Looks for what is due, and starts as much of it as hosts may be asked at a time: what ends first
-    /// comes first. Revocations that wait are tried.
+    /// comes first.
     ///
     /// # Errors
     /// When the store fails.
@@ -53,23 +51,13 @@ impl Accounts {
         for key in keys {
             drop(self.start(vault, &key));
         }
-        self.wipe_outlived(vault, now).await?;
-        let roster = self.roster(vault).await?;
-        let revocations = Self::due_revocations(&roster, now);
-        let revoked = revocations.len();
-        for id in revocations {
-            self.revoke(vault, id).await?;
+        if let Err(error) = self.wipe_outlived(vault, now).await {
+            tracing::warn!(%error, "tokens that are long over could not be wiped");
         }
         self.meter.breakers_open(self.paces.open_breakers(now));
         let regular = regular(vault.random())?;
-        let waiting = roster.revocations().into_iter();
-        let soonest = waiting.map(|kept| kept.value.next).chain(soonest).min();
         let next = soonest.map_or(regular, |at| at.millis_since(now).clamp(SOON, regular));
-        Ok(Pass {
-            refreshed,
-            revoked,
-            next,
-        })
+        Ok(Pass { refreshed, next })
     }
 
     /// The sets that a pass refreshes now, and when the next one is due after these.
