@@ -53,7 +53,7 @@ pub(super) async fn bounce(
         return Refusal::Callback.page(url);
     };
     let target = format!("{}?{}", url.redirect_uri(&provider), *posted);
-    see_other(&target, true).unwrap_or_else(|| Refusal::Callback.page(url))
+    on(&target).unwrap_or_else(|| Refusal::Callback.page(url))
 }
 
 async fn take(
@@ -90,10 +90,16 @@ async fn take(
         } => {
             tracing::info!(%provider, code = failure.code(), "a flow ended at its callback");
             state.redeemer.ended(&facts, failure).await;
-            see_other(&onward, true).ok_or(Refusal::Internal)
+            on(&onward).ok_or(Refusal::Internal)
         }
         Taken::Pending(pending) => settle(state, pending).await,
     }
+}
+
+/// On to somewhere else, with an empty fragment: an address without one inherits what the provider put
+/// there (RFC 9110 section 10.2.2), which may be a token that nobody asked for (A7, B8).
+fn on(url: &str) -> Option<Response> {
+    see_other(&format!("{url}#"), true)
 }
 
 /// Browsers that load ahead say so. Nobody asked yet, and an answer counts once (B15).
@@ -130,5 +136,5 @@ async fn settle(state: &PagesState, pending: PendingFlow) -> Result<Response, Re
             result
         }
     };
-    see_other(&onward, true).ok_or(Refusal::Internal)
+    on(&onward).ok_or(Refusal::Internal)
 }

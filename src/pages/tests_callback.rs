@@ -210,6 +210,8 @@ async fn b8_the_last_address_has_neither_code_nor_state() {
         let query = format!("code=the-code&state={state}");
         let sent = browser.get(&back("acme-git", &query)).await;
         assert!(!sent.location().contains("the-code") && !sent.location().contains(&state));
+        // What the provider put into a fragment does not come along.
+        assert!(sent.header("location").ends_with('#'));
         assert_eq!(sent.body, "");
         assert_eq!(sent.header("referrer-policy"), "no-referrer");
         let page = browser

@@ -142,9 +142,10 @@ impl Answer {
         value.map_or("", |value| value.to_str().unwrap())
     }
 
+    /// Where it sends the browser, but for an empty fragment.
     pub(super) fn location(&self) -> &str {
         assert_eq!(self.status, StatusCode::SEE_OTHER, "{}", self.body);
-        self.header("location")
+        self.header("location").trim_end_matches('#')
     }
 
     /// The value of an attribute: `attribute("name=\"token\" value=")`.
