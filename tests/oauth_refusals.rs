@@ -6,6 +6,8 @@ mod harness;
 
 mod oauth_refusals {
     mod binding;
+    mod issuer;
+    mod query;
     mod state;
 }
 

@@ -28,7 +28,7 @@ fn a_code_from_the_terminal_is_typed_into_the_page_and_the_rest_is_the_browsers(
     agree_at_the_peer(&browser, &stage, "mia");
     browser.wait_text("Peer is connected");
     assert!(browser.text().contains("go back to your terminal"));
-    assert_eq!(browser.url(), format!("{}/result", flow.page));
+    assert_eq!(browser.url(), format!("{}/result#", flow.page));
     // The terminal looks, and has nothing to finish.
     let seen = flow.seen(&mia);
     assert_eq!(

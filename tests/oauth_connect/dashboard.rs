@@ -124,7 +124,7 @@ fn the_page_has_no_token_and_names_one_origin(stage: &Stage, origin: &str, flow:
     let mut jar = Jar::new();
     let answer = stage.answer(&mut jar, flow, "mia");
     let page = jar.open(&answer);
-    assert_eq!(page.url.as_str(), format!("{}/result", flow.page));
+    assert_eq!(page.url.as_str(), format!("{}/result#", flow.page));
     let text = page.text();
     assert!(
         text.contains(&format!("data-origin=\"{origin}\"")),
