@@ -6,7 +6,9 @@ mod harness;
 
 mod oauth_refusals {
     mod binding;
+    mod errors;
     mod issuer;
+    mod members;
     mod query;
     mod state;
 }

@@ -1,6 +1,6 @@
 //! Who answered, by its own word (B5, RFC 9207): compared as text, on errors too, before a code is sent.
 
-use crate::harness::connect::{self, Stage, changed, connections, member, start};
+use crate::harness::connect::{Stage, changed, connections, member, start};
 use crate::harness::jar::Jar;
 use crate::harness::oidc::Peer;
 use crate::{answer, leave, refused, with_fault};
@@ -126,5 +126,5 @@ fn b5_an_issuer_that_never_names_itself_need_not_and_is_held_to_it_when_it_does(
             page.text()
         );
     }
-    assert_eq!(connect::connections(&mia).len(), 1);
+    assert_eq!(connections(&mia).len(), 1);
 }
