@@ -5,11 +5,13 @@
 mod harness;
 
 mod oauth_refusals {
+    mod asking;
     mod binding;
     mod errors;
     mod issuer;
     mod members;
     mod query;
+    mod redeeming;
     mod state;
 }
 
