@@ -26,7 +26,7 @@ use serde_json::json;
 /// has nothing of what was sent.
 #[track_caller]
 fn refused(page: &Page, status: u16, code: &str) {
-    let text = page.text();
+    let text = page.words();
     assert_eq!(page.status(), status, "{text}");
     assert!(
         text.contains(&format!("<code>{code}</code>")),
@@ -68,7 +68,7 @@ fn leave(jar: &mut Jar, flow: &connect::Flow) -> String {
     let typed = flow.code.as_deref().map(|code| ("code", code));
     let left = jar.submit(&page, typed.as_slice());
     let to = left.location();
-    to.unwrap_or_else(|| panic!("not sent on: {}", left.text()))
+    to.unwrap_or_else(|| panic!("not sent on: {}", left.words()))
         .into()
 }
 

@@ -234,6 +234,13 @@ impl Page {
         String::from_utf8_lossy(&self.reply.body).into_owned()
     }
 
+    /// The part that a person reads, for messages: from `<main>` on where there is one.
+    pub fn words(&self) -> String {
+        let text = self.text();
+        text.split_once("<main>")
+            .map_or(text.clone(), |(_, main)| main.to_owned())
+    }
+
     /// A header, empty when it is not there.
     pub fn header(&self, name: &str) -> &str {
         let value = self.reply.headers.get(name);

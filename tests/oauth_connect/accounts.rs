@@ -160,7 +160,7 @@ fn b12_less_than_is_required_makes_a_limited_connection_that_says_what_is_missin
     assert!(
         end.text().contains("with limits") && end.text().contains("billing"),
         "{}",
-        end.text()
+        end.words()
     );
     let seen = flow.seen(&mia);
     assert_eq!(

@@ -235,7 +235,7 @@ fn a2_a_planted_code_in_the_right_browser_with_the_right_state_lacks_its_verifie
     assert!(
         page.text().contains("<code>provider_refused</code>"),
         "{}",
-        page.text()
+        page.words()
     );
     let asked = stage.peer.granted("authorization_code");
     assert_eq!((asked.len(), asked[0].status), (1, Some(400)));

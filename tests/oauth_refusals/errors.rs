@@ -133,7 +133,7 @@ fn b7_known_errors_have_words_of_their_own() {
         assert!(
             page.text().contains(&format!("<code>{code}</code>")),
             "{error}: {}",
-            page.text()
+            page.words()
         );
         assert_eq!(flow.seen(&mia)["error"], code);
     }
@@ -163,7 +163,7 @@ fn a3_a_provider_that_dislikes_the_challenge_is_not_asked_without_one() {
         assert!(
             page.text().contains("<code>client_config</code>"),
             "{}",
-            page.text()
+            page.words()
         );
         assert_eq!(flow.seen(&mia)["error"], "client_config");
     }

@@ -58,7 +58,7 @@ fn b6_an_answer_of_the_right_form_with_nothing_in_it_ends_the_flow_and_makes_no_
         assert!(
             page.text().contains("<code>bad_answer</code>"),
             "{code:?}: {}",
-            page.text()
+            page.words()
         );
     }
     // Both an error and a code: neither is believed.
@@ -69,7 +69,7 @@ fn b6_an_answer_of_the_right_form_with_nothing_in_it_ends_the_flow_and_makes_no_
     assert!(
         page.text().contains("<code>bad_answer</code>"),
         "{}",
-        page.text()
+        page.words()
     );
     stage.no_call();
 }

@@ -235,10 +235,14 @@ fn a_browser_that_goes_away_does_not_end_what_cannot_be_begun_again() {
     std::thread::sleep(Duration::from_millis(100));
     // Meanwhile the page says that it is being done.
     let page = jar.get(&format!("{}/result", flow.page));
-    assert!(page.text().contains("Connecting Peer"), "{}", page.text());
+    assert!(page.text().contains("Connecting Peer"), "{}", page.words());
     stage.peer.release();
     eventually(|| (flow.seen(&mia)["status"] == "connected").then_some(()));
     let page = jar.get(&format!("{}/result", flow.page));
-    assert!(page.text().contains("Peer is connected"), "{}", page.text());
+    assert!(
+        page.text().contains("Peer is connected"),
+        "{}",
+        page.words()
+    );
     stage.calls(1);
 }

@@ -174,7 +174,7 @@ fn somebody_who_says_no_at_the_peer_has_connected_nothing() {
     assert!(
         page.text().contains("Peer was not connected"),
         "{}",
-        page.text()
+        page.words()
     );
     assert!(page.text().contains("<code>access_denied</code>"));
     assert_eq!(flow.seen(&mia)["error"], "access_denied");
