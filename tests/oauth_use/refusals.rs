@@ -20,11 +20,10 @@ fn refused(reply: &Reply, status: u16) -> (String, String) {
 /// A connection whose access token has ended when this returns.
 #[track_caller]
 fn ended(broker: &Broker, client: &Client, peer: &Peer) -> Value {
-    // With less than thirty seconds left none is handed out.
-    peer.lifetimes(31, 86_400);
+    peer.lifetimes(2, 86_400);
     let connection = connect(broker, client, peer, "ann");
     peer.lifetimes(3600, 86_400);
-    std::thread::sleep(Duration::from_millis(1_500));
+    std::thread::sleep(Duration::from_millis(2_200));
     connection
 }
 

@@ -19,7 +19,8 @@ fn a_token_near_its_end_is_refreshed_before_it_is_used() {
     let spec = tool("custom-me", upstream.port(), "peer", SCOPES);
     install(&broker.operator(), &spec);
     let ann = broker.member("Ann");
-    peer.lifetimes(34, 86_400);
+    // Of less than a minute half is used.
+    peer.lifetimes(8, 86_400);
     let connection = connected::connect(&broker, &ann, &peer, "ann");
     runs(&ann, "custom-me");
     let first = upstream.last().header("authorization");
@@ -45,15 +46,16 @@ fn a_token_near_its_end_is_refreshed_before_it_is_used() {
 #[test]
 fn a_token_with_little_left_is_used_as_it_is_and_refreshed_behind_the_callers_back() {
     let (peer, upstream) = (Peer::start(), Upstream::echo());
-    // Of its hour an hour is the lead: little is left from the start.
+    // Refreshed with two thirds left, and handed out to the half.
     let lead = ("[refresh]", "[refresh]\nlead_s = 3600");
     let broker = connected::broker(&[peer_file(&peer, &[lead])]);
     let spec = tool("custom-me", upstream.port(), "peer", SCOPES);
     install(&broker.operator(), &spec);
     let ann = broker.member("Ann");
-    peer.lifetimes(3599, 86_400);
+    peer.lifetimes(20, 86_400);
     connected::connect(&broker, &ann, &peer, "ann");
-    peer.lifetimes(7200, 86_400);
+    peer.lifetimes(3600, 86_400);
+    std::thread::sleep(Duration::from_secs(8));
     let done = runs(&ann, "custom-me");
     let first = upstream.last().header("authorization");
     assert_eq!(done["success"], true);
