@@ -75,9 +75,12 @@ impl Stage {
         back(&self.broker, "peer")
     }
 
-    /// Begins a flow whose browser comes back to [`TERMINAL`].
+    /// Begins a flow whose browser comes back to [`TERMINAL`]; its page is the broker's own.
+    #[track_caller]
     pub fn start(&self, client: &Client) -> Flow {
-        start(client, "peer", &format!("redirect_uri={TERMINAL}"))
+        let flow = start(client, "peer", &format!("redirect_uri={TERMINAL}"));
+        assert!(flow.page.starts_with(self.broker.origin()), "{flow:?}");
+        flow
     }
 
     /// Agrees in a browser to a flow and at the peer, as `login`: the peer's answer, not delivered.
