@@ -4,8 +4,8 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use super::fake::{Fake, ID, connection, data, list};
-use super::{CONNECTIONS, START};
+use super::fake::{Fake, ID, connection, data, ended, list};
+use super::{CONNECTIONS, START, press_ctrl_c};
 
 /// A device flow that is waited for once.
 fn device(end: &Value) -> Fake {
@@ -78,6 +78,21 @@ fn d2_a_device_flow_ends_with_what_the_provider_said() {
         let (out, err) = device(&end).says(exit, &["oauth", "connect", "github", "--device"]);
         assert!(out.is_empty() && err.contains(words), "{err}");
     }
+}
+
+#[test]
+fn ctrl_c_ends_the_attempt_so_that_the_code_connects_nothing() {
+    const CANCEL: &str = "POST /v1/oauth/device/cancel/github";
+    let fake = device(&json!({"status": "pending"}));
+    let child = fake.start(&["oauth", "connect", "github", "--device"], &[]);
+    fake.wait_for("POST /v1/oauth/device/status/github");
+    press_ctrl_c(&child);
+    let (out, err) = ended(3, child);
+    assert_eq!((out.as_str(), err.contains("error: cancelled")), ("", true));
+    assert_eq!(fake.all(CANCEL).len(), 1);
+    let told = fake.wait_for(CANCEL).body;
+    assert_eq!(told, json!({"attemptToken": "canary-attempt"}));
+    assert!(!err.contains("canary-attempt"), "{err}");
 }
 
 #[test]

@@ -91,6 +91,19 @@ pub(crate) fn interrupt() -> Result<Signal, ClientError> {
     signal(SignalKind::interrupt()).map_err(|error| ClientError::file("the signals", &error))
 }
 
+/// Waits until the broker heard that a flow is given up, but not for long, nor past another Ctrl-C.
+pub(crate) async fn farewell(
+    told: impl Future<Output = Result<Done, ClientError>>,
+    interrupt: &mut Signal,
+) -> Result<Came, ClientError> {
+    tokio::select! {
+        // If it was not told, the flow ends by itself within minutes.
+        told = timeout(FAREWELL, told) => drop(told),
+        _ = interrupt.recv() => {}
+    }
+    Err(ClientError::Cancelled)
+}
+
 /// The page, which has to be one of the web: it is opened, and shown.
 fn page(started: &StartedFlow) -> Result<Url, ClientError> {
     Url::parse(&started.auth_url)
@@ -227,12 +240,7 @@ impl<'a> Course<'a> {
     async fn give_up(&self, interrupt: &mut Signal) -> Result<Came, ClientError> {
         let route = self.route();
         let told = self.client.call::<Done>(Method::DELETE, &route, None);
-        tokio::select! {
-            // If it was not told, the flow ends by itself within minutes.
-            told = timeout(FAREWELL, told) => drop(told),
-            _ = interrupt.recv() => {}
-        }
-        Err(ClientError::Cancelled)
+        farewell(told, interrupt).await
     }
 }
 

@@ -7,10 +7,11 @@ use runtools_broker::client::text::minute;
 use runtools_broker::client::{
     Client, ClientError, Exit, Route, Session, body, not_connected, picture,
 };
-use runtools_broker::wire::{DeviceStatus, DeviceStatusOf, StartDevice, StartedDevice};
+use runtools_broker::wire::{DeviceStatus, DeviceStatusOf, Done, StartDevice, StartedDevice};
+use tokio::signal::unix::Signal;
 use tokio::time::sleep;
 
-use crate::oauth_browser::interrupt;
+use crate::oauth_browser::{farewell, interrupt};
 use crate::oauth_connect::{Came, ConnectArgs, Patience};
 
 /// The longest time between two looks, in seconds, whatever a provider wishes.
@@ -33,11 +34,23 @@ pub(crate) async fn connect(
     show(&started, session);
     tokio::select! {
         came = wait(args, &started, client) => came,
-        _ = interrupt.recv() => {
-            session.out.note("whoever types the code now still connects the account: do not");
-            Err(ClientError::Cancelled)
-        }
+        _ = interrupt.recv() => give_up(args, &started, client, &mut interrupt).await,
     }
+}
+
+/// Ends the attempt, so that a code that is typed later connects nothing.
+async fn give_up(
+    args: &ConnectArgs,
+    started: &StartedDevice,
+    client: &Client,
+    interrupt: &mut Signal,
+) -> Result<Came, ClientError> {
+    let route = Route::new("/v1/oauth/device/cancel").then(args.provider.as_str());
+    let body = body::secret(&DeviceStatusOf {
+        attempt_token: started.attempt_token.clone(),
+    })?;
+    let told = client.call::<Done>(Method::POST, &route, Some(body));
+    farewell(told, interrupt).await
 }
 
 fn show(started: &StartedDevice, session: &Session) {
