@@ -165,6 +165,18 @@ pub fn generate(length: usize, random: &dyn Random) -> Result<Secret, ClientErro
     Ok(Secret::copy_of(&value))
 }
 
+/// A value with its name: `NAME=VALUE`, both of them there.
+///
+/// # Errors
+/// How to write it.
+pub fn named_value(text: &str) -> Result<(String, String), &'static str> {
+    let (name, value) = text
+        .split_once('=')
+        .filter(|(name, value)| !name.is_empty() && !value.is_empty())
+        .ok_or("write NAME=VALUE, such as shop=my-shop")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
 /// Scopes one by one, as they were written, each once: spaces or commas stand between them.
 #[must_use]
 pub fn scope_list<T: AsRef<str>>(texts: &[T]) -> Vec<String> {

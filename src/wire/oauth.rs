@@ -283,6 +283,9 @@ pub struct SetOauthConfig {
     /// The scopes that flows ask for: a list, or a text with commas or spaces. Left out, they stay.
     #[serde(default)]
     pub scopes: Option<ScopeList>,
+    /// What the provider must be told of the host that this client belongs to, by name.
+    #[serde(default)]
+    pub params: BTreeMap<String, String>,
 }
 
 /// Scopes, written either way.

@@ -116,6 +116,17 @@ fn a_client_s_secret_is_sent_and_never_shown() {
             "",
             json!({"scopes": []}),
         ),
+        (
+            &[
+                "--public",
+                "--param",
+                "host=git.example.com",
+                "--param",
+                "a=b=c",
+            ],
+            "",
+            json!({"public": true, "params": {"host": "git.example.com", "a": "b=c"}}),
+        ),
     ] {
         let (out, err) = fake.fed(0, &[&set[..], more].concat(), input);
         seen.extend([out, err]);
@@ -137,6 +148,7 @@ fn a_client_s_secret_is_sent_and_never_shown() {
     assert!(!seen.contains("canary"), "{seen}");
     let two = ["--public", "--client-secret-stdin"];
     fake.says(2, &[&set[..], &two].concat());
+    fake.says(2, &[&set[..], &["--public", "--param", "host"]].concat());
 }
 
 #[test]
@@ -169,9 +181,13 @@ fn the_operator_sets_the_installation_s_clients_over_the_socket() {
         "--client-id",
         "Iv1",
         "--keep-secret",
+        "--param",
+        "host=git.example.com",
     ];
     let (_, err) = run(&set);
     assert!(err.contains("set the client of github to Iv1"), "{err}");
+    let sent = fake.wait_for(&format!("POST {route}")).body;
+    assert_eq!(sent["params"], json!({"host": "git.example.com"}));
     assert!(run(&["oauth-client", "list"]).0.contains("Iv1"));
     run(&["oauth-client", "remove", "github", "--yes"]);
     assert_eq!(fake.all(&format!("DELETE {route}/github")).len(), 1);

@@ -1,6 +1,7 @@
 //! OAuth clients at providers: an organisation's own, or the installation's. The same verbs in both
 //! binaries.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -8,8 +9,8 @@ use http::Method;
 use runtools_broker::client::body::{self, Lent};
 use runtools_broker::client::text::minute;
 use runtools_broker::client::{
-    Client, ClientError, Exit, Outcome, Route, Session, Table, read_file, read_stdin, scope_list,
-    stdin_is_piped,
+    Client, ClientError, Exit, Outcome, Route, Session, Table, named_value, read_file, read_stdin,
+    scope_list, stdin_is_piped,
 };
 use runtools_broker::name::ProviderId;
 use runtools_broker::secret::Secret;
@@ -53,6 +54,9 @@ pub(crate) struct SetArgs {
     /// Ask for these scopes, with spaces or commas between them; left out, they stay
     #[arg(long = "scopes", visible_alias = "scope", value_name = "SCOPES")]
     scopes: Option<String>,
+    /// Tell which host the client belongs to, where the provider has several; may be repeated
+    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = named_value)]
+    params: Vec<(String, String)>,
 }
 
 /// Where the client's secret comes from.
@@ -95,6 +99,8 @@ struct SetBody<'a> {
     public: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     scopes: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    params: BTreeMap<&'a str, &'a str>,
 }
 
 /// Runs one of the verbs.
@@ -115,6 +121,11 @@ async fn set(args: &SetArgs, shelf: &Shelf<'_>, session: &Session) -> Result<(),
         client_secret: secret.as_ref().map(Lent),
         public: args.secret.public.then_some(true),
         scopes: args.scopes.as_ref().map(|text| scope_list(&[text])),
+        params: args
+            .params
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect(),
     })?;
     drop(secret);
     let route = Route::new(shelf.route);

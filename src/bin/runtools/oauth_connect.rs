@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use clap::Args;
 use runtools_broker::client::text::Visible;
 use runtools_broker::client::{
-    Client, ClientError, Exit, Opener, Outcome, Route, Session, scope_list,
+    Client, ClientError, Exit, Opener, Outcome, Route, Session, named_value, scope_list,
 };
 use runtools_broker::id::ConnectionId;
 use runtools_broker::name::ProviderId;
@@ -27,7 +27,7 @@ pub(crate) struct ConnectArgs {
     #[arg(long = "scopes", visible_alias = "scope", value_name = "SCOPES")]
     pub(crate) scopes: Vec<String>,
     /// Tell the provider's file something that it needs, such as a shop; may be repeated
-    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = param)]
+    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = named_value)]
     params: Vec<(String, String)>,
     /// Which account is meant: the provider's page suggests it
     #[arg(long, value_name = "NAME", conflicts_with = "device")]
@@ -71,14 +71,6 @@ struct Connected<'a> {
     account: Option<&'a str>,
     renewed: bool,
     missing_scopes: &'a [String],
-}
-
-fn param(text: &str) -> Result<(String, String), &'static str> {
-    let (name, value) = text
-        .split_once('=')
-        .filter(|(name, value)| !name.is_empty() && !value.is_empty())
-        .ok_or("write NAME=VALUE, such as shop=my-shop")?;
-    Ok((name.to_owned(), value.to_owned()))
 }
 
 impl Patience {
