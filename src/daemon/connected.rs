@@ -33,13 +33,7 @@ pub(super) fn connect(
     metrics: &Arc<Metrics>,
 ) -> Result<Connected, DaemonError> {
     let settings = &config.oauth;
-    let bad = |key: &'static str, why: &'static str| DaemonError::Oauth { key, why };
-    let url = public_url(config, addresses).ok_or_else(|| {
-        bad(
-            "oauth.public_url",
-            "it is an origin: https://broker.example.com",
-        )
-    })?;
+    let url = public_url(config, addresses)?;
     let patterns: Result<Vec<_>, _> = settings
         .hosts
         .iter()
@@ -71,20 +65,33 @@ pub(super) fn connect(
     })
 }
 
-/// As set; else the first address that it listens on, by the name that its certificate is for.
-fn public_url(config: &Config, addresses: &[SocketAddr]) -> Option<PublicUrl> {
+const fn bad(key: &'static str, why: &'static str) -> DaemonError {
+    DaemonError::Oauth { key, why }
+}
+
+/// As set; else the first address that it listens on, by the name that its certificate is for. One that
+/// stands for all addresses is none that a browser could be sent to.
+fn public_url(config: &Config, addresses: &[SocketAddr]) -> Result<PublicUrl, DaemonError> {
+    let read = |text: &str| {
+        PublicUrl::parse(text).map_err(|_| {
+            bad(
+                "oauth.public_url",
+                "it is an origin: https://broker.example.com",
+            )
+        })
+    };
     if let Some(set) = &config.oauth.public_url {
-        return PublicUrl::parse(set).ok();
+        return read(set);
     }
     let Some(first) = addresses.first() else {
-        return PublicUrl::parse("http://127.0.0.1:8420").ok();
+        return read("http://127.0.0.1:8420");
     };
-    let text = match (config.tls_files(), config.public_hosts.first()) {
-        (Some(_), Some(name)) => format!("https://{name}:{}", first.port()),
-        (Some(_), None) => format!("https://{first}"),
-        (None, _) => format!("http://{first}"),
-    };
-    PublicUrl::parse(&text).ok()
+    match (config.tls_files(), config.public_hosts.first()) {
+        (Some(_), Some(name)) => read(&format!("https://{name}:{}", first.port())),
+        _ if first.ip().is_unspecified() => Err(DaemonError::NoPublicUrl(*first)),
+        (Some(_), None) => read(&format!("https://{first}")),
+        (None, _) => read(&format!("http://{first}")),
+    }
 }
 
 /// The shipped files, and the operator's own. These may be on this machine or in a private range where
@@ -103,8 +110,14 @@ fn catalog(config: &Config) -> Result<Catalog, DaemonError> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(|_| unreadable(folder))? {
         let path = entry.map_err(|_| unreadable(folder))?.path();
-        if path.extension().is_some_and(|kind| kind == "toml") && files.len() < MAX_FILES {
+        if path.extension().is_some_and(|kind| kind == "toml") {
             files.push(path);
+        }
+        if files.len() > MAX_FILES {
+            return Err(DaemonError::TooManyProviders {
+                path: folder.clone(),
+                most: MAX_FILES,
+            });
         }
     }
     files.sort();
@@ -129,4 +142,68 @@ fn cleartext_hosts(config: &Config) -> Vec<HostPattern> {
         granted.then_some(HostPattern::Exact(Host::Address(address)))
     };
     ["127.0.0.1", "::1"].into_iter().filter_map(named).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MAX_FILES, catalog, public_url};
+    use crate::config::Config;
+    use crate::daemon::DaemonError;
+
+    fn encrypted() -> Config {
+        let mut config = Config::default();
+        config.tls.cert = Some("cert.pem".into());
+        config.tls.key = Some("key.pem".into());
+        config
+    }
+
+    #[test]
+    fn browsers_are_sent_to_an_address_that_is_one() {
+        let url = |config: &Config, address: &str| {
+            let url = public_url(config, &[address.parse().unwrap()]);
+            url.map(|url| url.as_str().to_owned())
+        };
+        let plain = url(&Config::default(), "127.0.0.1:8420").unwrap();
+        assert_eq!(plain, "http://127.0.0.1:8420");
+        let mut config = encrypted();
+        let own = url(&config, "192.0.2.1:8420").unwrap();
+        assert_eq!(own, "https://192.0.2.1:8420");
+        for every in ["0.0.0.0:8420", "[::]:8420"] {
+            let refused = url(&config, every).unwrap_err();
+            assert!(refused.to_string().contains(every), "{refused}");
+            assert!(refused.hint().contains("oauth.public_url"));
+        }
+        config.public_hosts = vec!["vault.example.com".to_owned()];
+        let named = url(&config, "0.0.0.0:8420").unwrap();
+        assert_eq!(named, "https://vault.example.com:8420");
+        config.oauth.public_url = Some("https://broker.example.com".to_owned());
+        let set = url(&config, "[::]:8420").unwrap();
+        assert_eq!(set, "https://broker.example.com");
+    }
+
+    #[test]
+    fn no_provider_file_is_left_out_in_silence() {
+        let folder = tempfile::tempdir().unwrap();
+        for index in 0..=MAX_FILES {
+            std::fs::write(folder.path().join(format!("p{index}.toml")), "").unwrap();
+        }
+        let mut config = Config::default();
+        config.oauth.providers_dir = Some(folder.path().to_owned());
+        let refused = catalog(&config).err().unwrap();
+        assert!(
+            matches!(
+                refused,
+                DaemonError::TooManyProviders {
+                    most: MAX_FILES,
+                    ..
+                }
+            ),
+            "{refused}"
+        );
+        assert!(refused.hint().contains("oauth.providers_dir"));
+        // One less is read, and judged by what it says.
+        std::fs::remove_file(folder.path().join("p0.toml")).unwrap();
+        let judged = catalog(&config).err().unwrap();
+        assert!(matches!(judged, DaemonError::Provider(_)), "{judged}");
+    }
 }

@@ -35,6 +35,17 @@ pub enum DaemonError {
         /// What it should be.
         why: &'static str,
     },
+    /// It listens on every address of the machine, and nothing says at which browsers find it.
+    #[error("browsers cannot be told where the broker is: {0} stands for every address")]
+    NoPublicUrl(SocketAddr),
+    /// More provider files of the operator's own than are read.
+    #[error("{} has more than {most} provider files", path.display())]
+    TooManyProviders {
+        /// The folder.
+        path: PathBuf,
+        /// How many there may be.
+        most: usize,
+    },
     /// A provider file of the operator's cannot be read.
     #[error("{} cannot be read", .0.display())]
     Providers(PathBuf),
@@ -75,6 +86,10 @@ impl DaemonError {
             Self::FolderOpen(path) => format!("Close it: chmod 700 '{}'", path.display()),
             Self::Roots(_) => "List readable PEM files in egress.extra_roots.".to_owned(),
             Self::Oauth { key, .. } => format!("Correct {key} in the settings file."),
+            Self::NoPublicUrl(_) => {
+                "Set oauth.public_url to the origin that browsers reach, such as https://broker.example.com; or name the host in public_hosts.".to_owned()
+            }
+            Self::TooManyProviders { .. } => "Take files that are not needed out of oauth.providers_dir.".to_owned(),
             Self::Providers(_) => "Check oauth.providers_dir: a folder of readable .toml files.".to_owned(),
             Self::Provider(_) => "Correct the provider file; src/manual/providers.md describes the format.".to_owned(),
             Self::Store(error) => error.hint().to_owned(),
