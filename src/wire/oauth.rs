@@ -189,7 +189,7 @@ pub struct ProviderStatus {
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct StartDevice {
-    /// The scopes to ask for, in place of the provider's own.
+    /// The scopes to ask for besides the provider's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scopes: Option<Vec<String>>,
     /// What the provider must be told, by name.

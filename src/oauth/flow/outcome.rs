@@ -35,7 +35,7 @@ pub enum Failure {
     Interaction,
     /// The provider said an error that no standard knows.
     Provider,
-    /// The answer is not signed, or came, in the name of another issuer (RFC 9207).
+    /// The answer names another issuer than the one that was asked, or none where it must (RFC 9207).
     Issuer,
     /// The answer came to another provider's path.
     OtherProvider,
