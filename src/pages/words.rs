@@ -157,6 +157,13 @@ fn over(failure: Failure, provider: &str) -> Text {
             format!("The same user started many others since. {NOTHING}"),
             "Use the newest link.",
         ),
+        Failure::Expired => (
+            "The time is over".to_owned(),
+            format!(
+                "A link is good for some minutes, and this was not finished in that time. {NOTHING}"
+            ),
+            AGAIN,
+        ),
         _ => (
             "It took too long".to_owned(),
             format!(
@@ -214,5 +221,20 @@ fn not_redeemed(failure: Failure, provider: &str, org: &str) -> Text {
             format!("Something failed on our side. {NOTHING}"),
             OPERATOR,
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::words;
+    use crate::oauth::flow::Failure;
+
+    #[test]
+    fn an_answer_is_spoken_of_only_where_there_was_one() {
+        let why = |failure| words(failure, "GitHub", "Acme").why;
+        assert!(why(Failure::Late).contains("GitHub's answer"));
+        let expired = why(Failure::Expired);
+        assert!(!expired.contains("answer"), "{expired}");
+        assert!(expired.contains("Nothing has been connected."), "{expired}");
     }
 }
