@@ -177,7 +177,7 @@ pub(super) async fn start(
             let vault = &caller.vault;
             app.flows
                 .begin(ask, vault.now(), vault.random())
-                .map_err(ApiError::from)
+                .map_err(|fault| not_begun(fault, &provider))
         })
         .await?;
     Ok(reply::once(reply::data(wire::StartedFlow {
@@ -298,8 +298,10 @@ pub(super) async fn finish(
     caller.may::<Connect>(()).await?;
     let (org, user) = (caller.principal.org(), caller.principal.user());
     let flow = FlowId::parse(&id).ok_or_else(ApiError::not_found)?;
+    let provider = view(&caller, &app, &id)?.provider;
     let now = caller.vault.now();
-    let pending = app.flows.finish(org, user, &flow, &body.ticket, now)?;
+    let pending = app.flows.finish(org, user, &flow, &body.ticket, now);
+    let pending = pending.map_err(|fault| not_finished(fault, &provider))?;
     // A code that is sent is spent: that a client goes away stops nothing.
     let (flows, keeper) = (Arc::clone(&app.flows), FlowKeeper::new(app.clone()));
     let clock = Arc::clone(&app.clock);
@@ -327,39 +329,64 @@ pub(super) async fn cancel(
     }
 }
 
-impl From<FlowFault> for ApiError {
-    fn from(fault: FlowFault) -> Self {
-        let message = capital(&fault.to_string());
-        match fault {
-            FlowFault::Full => Self::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "too_many_flows",
-                message,
-                "Try again in a few minutes.",
-            )
-            .retry_after(60),
-            FlowFault::Authorize(_) | FlowFault::NoState => Self::new(
-                StatusCode::CONFLICT,
-                "no_browser_flow",
-                message,
-                "Try runtools oauth connect PROVIDER --device, or look at the provider's file.",
-            ),
-            FlowFault::Crypto(_) => Self::internal(),
+fn not_begun(fault: FlowFault, provider: &Provider) -> ApiError {
+    let message = capital(&fault.to_string());
+    match fault {
+        FlowFault::Full => ApiError::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too_many_flows",
+            message,
+            "Try again in a few minutes.",
+        )
+        .retry_after(60),
+        FlowFault::Authorize(_) | FlowFault::NoState => {
+            let hint = if provider.spec().device.is_some() {
+                format!(
+                    "Use a code: runtools oauth connect {} --device.",
+                    provider.id()
+                )
+            } else {
+                format!(
+                    "Whoever runs this broker looks at the file of {}.",
+                    provider.id()
+                )
+            };
+            ApiError::new(StatusCode::CONFLICT, "no_browser_flow", message, hint)
         }
+        FlowFault::Crypto(_) => ApiError::internal(),
     }
 }
 
-impl From<FinishFault> for ApiError {
-    fn from(fault: FinishFault) -> Self {
-        let (code, message) = (fault.code(), capital(&fault.to_string()));
-        match fault {
-            FinishFault::NotFound => Self::not_found(),
-            _ => Self::new(
-                StatusCode::CONFLICT,
-                code,
-                message,
-                "Begin again: runtools oauth connect PROVIDER.",
-            ),
-        }
+fn not_finished(fault: FinishFault, provider: &str) -> ApiError {
+    let (code, message) = (fault.code(), capital(&fault.to_string()));
+    match fault {
+        FinishFault::NotFound => ApiError::not_found(),
+        _ => ApiError::new(
+            StatusCode::CONFLICT,
+            code,
+            message,
+            format!("Begin again: runtools oauth connect {provider}."),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FinishFault, FlowFault, not_begun, not_finished};
+    use crate::name::ProviderId;
+    use crate::oauth::provider::Catalog;
+
+    #[test]
+    fn what_to_do_next_names_the_provider() {
+        let catalog = Catalog::shipped().unwrap();
+        let hint = |id: &str| {
+            let provider = catalog.get(&ProviderId::parse(id).unwrap()).unwrap();
+            format!("{:?}", not_begun(FlowFault::NoState, provider))
+        };
+        assert!(hint("sentry").contains("oauth connect sentry --device"));
+        let pageless = hint("github");
+        assert!(pageless.contains("file of github") && !pageless.contains("--device"));
+        let late = format!("{:?}", not_finished(FinishFault::Late, "github"));
+        assert!(late.contains("runtools oauth connect github."), "{late}");
     }
 }
