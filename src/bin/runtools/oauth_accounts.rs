@@ -57,18 +57,36 @@ pub(crate) async fn status(args: StatusArgs, session: &Session) -> Outcome {
         session
             .out
             .hint("connect one with `runtools oauth connect PROVIDER`");
-    } else if let Some(broken) = all.iter().find(|one| needs_person(&one.status)) {
-        session.out.hint(format!(
-            "{}: connect it again with `runtools oauth connect {} --reconnect {}`",
-            broken.account, broken.provider, broken.id
-        ));
+    }
+    for next in all.iter().filter_map(next_step) {
+        session.out.hint(next);
     }
     Ok(Exit::Ok)
 }
 
-/// Whether only its owner can mend it, by connecting it again.
-fn needs_person(status: &str) -> bool {
-    matches!(status, "revoked" | "limited")
+/// What to do about an account that does not work as it should, and who does it.
+fn next_step(one: &Connection) -> Option<String> {
+    let Connection {
+        account,
+        provider,
+        id,
+        ..
+    } = one;
+    Some(match (one.status.as_str(), one.client.as_str()) {
+        ("revoked" | "limited", _) => format!(
+            "{account}: connect it again with `runtools oauth connect {provider} --reconnect {id}`"
+        ),
+        ("config_error", "instance") => format!(
+            "{account}: the operator looks at the client of {provider} with `runtools-broker oauth-client list`, and sets it anew"
+        ),
+        ("config_error", _) => format!(
+            "{account}: an admin looks at the client of {provider} with `runtools oauth configs list`, and sets it anew"
+        ),
+        ("degraded", _) => format!(
+            "{account}: {provider} does not refresh it at the moment; the broker goes on trying, there is nothing to do"
+        ),
+        _ => return None,
+    })
 }
 
 fn table(all: &[Connection], whose: bool) -> Table {
@@ -124,7 +142,7 @@ pub(crate) async fn disconnect(args: DisconnectArgs, session: &Session) -> Outco
     let one = args.account.find(args.all, &client).await?;
     if !args.yes {
         let warning = format!(
-            "This disconnects {} ({}); its tokens are destroyed, and tools cannot use it any more.",
+            "This disconnects {} ({}): tools cannot use it any more, and its tokens are revoked at the provider, where it offers a way.",
             one.provider, one.account
         );
         session
@@ -230,7 +248,7 @@ mod tests {
     use runtools_broker::client::Exit;
     use runtools_broker::wire::Connection;
 
-    use super::{one_of, table, upstream};
+    use super::{next_step, one_of, table, upstream};
 
     const IDS: [&str; 3] = [
         "3f2b8c1e-5d0a-4c8e-9b1f-2a6d7e8f9a0b",
@@ -299,6 +317,45 @@ mod tests {
             "{lines:?}"
         );
         assert!(table(&two(), true).lines(None)[1].ends_with(IDS[2]));
+    }
+
+    #[test]
+    fn whoever_can_mend_an_account_is_told_how() {
+        for (status, client, words) in [
+            (
+                "revoked",
+                "organization",
+                "oauth connect github --reconnect 3f2b",
+            ),
+            (
+                "limited",
+                "instance",
+                "oauth connect github --reconnect 3f2b",
+            ),
+            (
+                "config_error",
+                "organization",
+                "an admin looks at the client of github with `runtools oauth configs list`",
+            ),
+            (
+                "config_error",
+                "instance",
+                "`runtools-broker oauth-client list`",
+            ),
+            ("degraded", "organization", "goes on trying"),
+        ] {
+            let mut one = two().remove(0);
+            status.clone_into(&mut one.status);
+            client.clone_into(&mut one.client);
+            let told = next_step(&one).unwrap();
+            assert!(
+                told.starts_with("octocat: ") && told.contains(words),
+                "{told}"
+            );
+        }
+        let mut active = two().remove(0);
+        "active".clone_into(&mut active.status);
+        assert_eq!(next_step(&active), None);
     }
 
     #[test]
