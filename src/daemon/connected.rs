@@ -34,20 +34,7 @@ pub(super) fn connect(
 ) -> Result<Connected, DaemonError> {
     let settings = &config.oauth;
     let url = public_url(config, addresses)?;
-    let patterns: Result<Vec<_>, _> = settings
-        .hosts
-        .iter()
-        .map(|host| HostPattern::parse(host))
-        .collect();
-    let allowed_hosts =
-        patterns.map_err(|_| bad("oauth.hosts", "each is a host, or *. and a domain"))?;
-    let rules: Result<Vec<_>, _> = settings
-        .return_to
-        .iter()
-        .map(|rule| ReturnRule::parse(rule))
-        .collect();
-    let return_rules =
-        rules.map_err(|_| bad("oauth.return_to", "each is an https address with a path"))?;
+    let (allowed_hosts, return_rules) = (allowed_hosts(config)?, return_rules(config)?);
     let accounts = Accounts::new(AccountsParts {
         catalog: catalog(config)?,
         outbound: Outbound::new(egress, &settings.private),
@@ -63,6 +50,29 @@ pub(super) fn connect(
         return_rules,
         host,
     })
+}
+
+/// What can be told of the settings before anything is made or opened.
+///
+/// # Errors
+/// What the start would fail with.
+pub(super) fn check(config: &Config) -> Result<(), DaemonError> {
+    public_url(config, &config.listen)?;
+    allowed_hosts(config)?;
+    return_rules(config)?;
+    catalog(config).map(drop)
+}
+
+fn allowed_hosts(config: &Config) -> Result<Vec<HostPattern>, DaemonError> {
+    let hosts = config.oauth.hosts.iter();
+    let patterns: Result<_, _> = hosts.map(|host| HostPattern::parse(host)).collect();
+    patterns.map_err(|_| bad("oauth.hosts", "each is a host, or *. and a domain"))
+}
+
+fn return_rules(config: &Config) -> Result<Vec<ReturnRule>, DaemonError> {
+    let rules = config.oauth.return_to.iter();
+    let rules: Result<_, _> = rules.map(|rule| ReturnRule::parse(rule)).collect();
+    rules.map_err(|_| bad("oauth.return_to", "each is an https address with a path"))
 }
 
 const fn bad(key: &'static str, why: &'static str) -> DaemonError {

@@ -9,7 +9,7 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 
 use super::DaemonError;
-use super::connected::connect;
+use super::connected::{check, connect};
 use super::folders::private;
 use crate::audit::{Action, Actor, Event, Options, Outcome};
 use crate::broker::Broker;
@@ -62,6 +62,8 @@ impl Daemon {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let random: Arc<dyn Random> = Arc::new(SystemRandom);
         refuse_cleartext(&config)?;
+        // Before anything is made: a start that fails leaves nothing behind.
+        check(&config)?;
         let metrics = Arc::new(Metrics::new());
         metrics.set_hardening(report.labels());
         let lifecycle = open_vault(&config, &metrics, Arc::clone(&clock), random)?;

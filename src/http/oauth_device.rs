@@ -189,6 +189,7 @@ fn seen(provider: &Provider, view: DeviceView) -> wire::DeviceStatus {
         expires_at: view.shown.expires_at,
         connection_id: view.connection,
         account: view.account,
+        missing_scopes: view.missing,
         error: view.error.map(str::to_owned),
     }
 }

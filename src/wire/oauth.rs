@@ -256,6 +256,9 @@ pub struct DeviceStatus {
     /// What the provider calls the account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
+    /// Required scopes that were not granted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing_scopes: Vec<String>,
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -274,9 +277,6 @@ pub struct SetOauthConfig {
     #[serde(default, alias = "client_secret")]
     #[schema(value_type = Option<String>, format = Password)]
     pub client_secret: Option<Secret>,
-    /// What the provider must be told of the host that this client belongs to, by name.
-    #[serde(default)]
-    pub params: BTreeMap<String, String>,
     /// The client has no secret.
     #[serde(default)]
     pub public: Option<bool>,

@@ -53,7 +53,7 @@ pub fn examine(config: &Config, around: &Surroundings) -> Finding {
     Finding::group(
         "runtools-broker",
         vec![
-            Finding::ok("settings", "they can be read, and agree"),
+            settings(config),
             ways_in::broker(&around.broker),
             Finding::group("keys", key_parts),
             Finding::group("data", data_parts),
@@ -62,6 +62,14 @@ pub fn examine(config: &Config, around: &Surroundings) -> Finding {
             machine(config, around),
         ],
     )
+}
+
+/// The settings were read; what they name may be missing still.
+fn settings(config: &Config) -> Finding {
+    match super::connected::check(config) {
+        Ok(()) => Finding::ok("settings", "they can be read, and agree"),
+        Err(error) => Finding::fail("settings", &error, error.hint()),
+    }
 }
 
 /// What is left to say when the settings are refused.
