@@ -4,11 +4,20 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use super::fake::{Fake, ID, connection, data, ended, list};
+use super::fake::{Fake, ID, connection, data, ended, list, refusal};
 use super::{CONNECTIONS, START, press_ctrl_c};
 
 /// A device flow that is waited for once.
 fn device(end: &Value) -> Fake {
+    let looked_at = vec![
+        list(&json!([])),
+        list(&json!([connection(ID, "octocat", &[])])),
+    ];
+    device_and(end, looked_at)
+}
+
+/// The same, with what is answered to whoever looks at the connections.
+fn device_and(end: &Value, looked_at: Vec<(u16, Value)>) -> Fake {
     let status = |more: &Value| {
         let mut status = json!({
             "provider": "github", "displayName": "GitHub", "interval": 1,
@@ -32,13 +41,7 @@ fn device(end: &Value) -> Fake {
             "POST /v1/oauth/device/status/github",
             vec![status(&json!({"status": "pending"})), status(end)],
         ),
-        (
-            CONNECTIONS,
-            vec![
-                list(&json!([])),
-                list(&json!([connection(ID, "octocat", &[])])),
-            ],
-        ),
+        (CONNECTIONS, looked_at),
     ])
 }
 
@@ -93,6 +96,18 @@ fn ctrl_c_ends_the_attempt_so_that_the_code_connects_nothing() {
     let told = fake.wait_for(CANCEL).body;
     assert_eq!(told, json!({"attemptToken": "canary-attempt"}));
     assert!(!err.contains("canary-attempt"), "{err}");
+}
+
+#[test]
+fn what_was_not_allowed_is_said_to_a_key_that_may_only_connect_too() {
+    let end = json!({
+        "status": "connected", "connectionId": ID, "account": "octocat", "missingScopes": ["gist"],
+    });
+    let fake = device_and(&end, vec![refusal(403, "missing_scope", "no")]);
+    let (out, err) = fake.says(0, &["oauth", "connect", "github", "--device"]);
+    assert_eq!(out, "connected github as octocat\n");
+    assert!(err.contains("warning: not allowed: gist"), "{err}");
+    assert!(err.contains(&format!("--reconnect {ID}")), "{err}");
 }
 
 #[test]

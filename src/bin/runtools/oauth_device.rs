@@ -102,7 +102,7 @@ async fn wait(
                 return Ok(Came {
                     connection: status.connection_id,
                     account: status.account,
-                    missing: Vec::new(),
+                    missing: status.missing_scopes,
                 });
             }
             "denied" => return Err(not_connected("access_denied", provider)),
