@@ -177,7 +177,7 @@ pub(super) async fn start(
             let vault = &caller.vault;
             app.flows
                 .begin(ask, vault.now(), vault.random())
-                .map_err(|fault| not_begun(fault, &provider))
+                .map_err(|fault| not_begun(&fault, &provider))
         })
         .await?;
     Ok(reply::once(reply::data(wire::StartedFlow {
@@ -329,7 +329,7 @@ pub(super) async fn cancel(
     }
 }
 
-fn not_begun(fault: FlowFault, provider: &Provider) -> ApiError {
+fn not_begun(fault: &FlowFault, provider: &Provider) -> ApiError {
     let message = capital(&fault.to_string());
     match fault {
         FlowFault::Full => ApiError::new(
@@ -381,7 +381,7 @@ mod tests {
         let catalog = Catalog::shipped().unwrap();
         let hint = |id: &str| {
             let provider = catalog.get(&ProviderId::parse(id).unwrap()).unwrap();
-            format!("{:?}", not_begun(FlowFault::NoState, provider))
+            format!("{:?}", not_begun(&FlowFault::NoState, provider))
         };
         assert!(hint("sentry").contains("oauth connect sentry --device"));
         let pageless = hint("github");
