@@ -75,11 +75,12 @@ impl Stage {
         back(&self.broker, "peer")
     }
 
-    /// Begins a flow whose browser comes back to [`TERMINAL`]; its page is the broker's own.
+    /// Begins a flow whose browser comes back to [`TERMINAL`]; its page is never the provider's.
     #[track_caller]
     pub fn start(&self, client: &Client) -> Flow {
         let flow = start(client, "peer", &format!("redirect_uri={TERMINAL}"));
-        assert!(flow.page.starts_with(self.broker.origin()), "{flow:?}");
+        let theirs = flow.page.starts_with(&self.peer.origin());
+        assert!(!theirs, "{flow:?}");
         flow
     }
 
