@@ -116,17 +116,6 @@ fn a_client_s_secret_is_sent_and_never_shown() {
             "",
             json!({"scopes": []}),
         ),
-        (
-            &[
-                "--public",
-                "--param",
-                "host=git.example.com",
-                "--param",
-                "a=b=c",
-            ],
-            "",
-            json!({"public": true, "params": {"host": "git.example.com", "a": "b=c"}}),
-        ),
     ] {
         let (out, err) = fake.fed(0, &[&set[..], more].concat(), input);
         seen.extend([out, err]);
@@ -148,6 +137,23 @@ fn a_client_s_secret_is_sent_and_never_shown() {
     assert!(!seen.contains("canary"), "{seen}");
     let two = ["--public", "--client-secret-stdin"];
     fake.says(2, &[&set[..], &two].concat());
+}
+
+#[test]
+fn a_client_is_set_for_the_host_that_it_belongs_to() {
+    const SET: &str = "POST /v1/oauth/configs";
+    let fake = Fake::new(&[(SET, vec![data(&config())])]);
+    let set = ["oauth", "configs", "set", "github", "--client-id", "Iv1"];
+    let told = [
+        "--public",
+        "--param",
+        "host=git.example.com",
+        "--param",
+        "a=b=c",
+    ];
+    fake.says(0, &[&set[..], &told].concat());
+    let params = json!({"host": "git.example.com", "a": "b=c"});
+    assert_eq!(fake.wait_for(SET).body["params"], params);
     fake.says(2, &[&set[..], &["--public", "--param", "host"]].concat());
 }
 
