@@ -1,7 +1,8 @@
 //! A broker with providers on this machine, and the ways through a connect flow.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use http::Response;
@@ -243,4 +244,50 @@ fn members(target: &str) -> BTreeMap<String, String> {
     let query = target.split_once('?').map_or("", |(_, query)| query);
     let pairs = url::form_urlencoded::parse(query.as_bytes());
     pairs.into_owned().collect()
+}
+
+/// What stands before a broker, so that browsers reach it by another name: `http://localhost` and a port
+/// that is known before the broker starts.
+#[derive(Debug)]
+pub struct Front {
+    port: u16,
+    broker: Arc<OnceLock<String>>,
+}
+
+impl Front {
+    pub fn open() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let broker: Arc<OnceLock<String>> = Arc::default();
+        let to = Arc::clone(&broker);
+        std::thread::spawn(move || {
+            for browser in listener.incoming().flatten() {
+                let Some(broker) = to.get().and_then(|to| TcpStream::connect(to).ok()) else {
+                    continue;
+                };
+                carry(&browser, &broker);
+                carry(&broker, &browser);
+            }
+        });
+        Self { port, broker }
+    }
+
+    /// For `oauth.public_url`.
+    pub fn origin(&self) -> String {
+        format!("http://localhost:{}", self.port)
+    }
+
+    pub fn lead_to(&self, broker: &Broker) {
+        let to = broker.origin().strip_prefix("http://").unwrap();
+        self.broker.set(to.to_owned()).unwrap();
+    }
+}
+
+/// Carries bytes one way until they end.
+fn carry(from: &TcpStream, to: &TcpStream) {
+    let (mut from, mut to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
+    std::thread::spawn(move || {
+        drop(std::io::copy(&mut from, &mut to));
+        drop(to.shutdown(Shutdown::Write));
+    });
 }
