@@ -265,7 +265,7 @@ fn x6_a_cookie_that_another_host_of_the_domain_could_set_is_none() {
     let public = "https://broker.example.com/v1/oauth/callback/peer";
     stage.peer.call_back(&[public]);
     let mia = stage.broker.member("Mia");
-    let flow = stage.start(&mia);
+    let flow = start(&mia, "peer", &format!("redirect_uri={TERMINAL}"));
     assert!(flow.page.starts_with("https://broker.example.com/connect/"));
     // What stands before the broker takes the TLS off.
     let here = |url: &str| url.replace("https://broker.example.com", stage.broker.origin());
