@@ -7,6 +7,7 @@ use axum::body::Body;
 use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
 use http::{HeaderMap, Method};
+use zeroize::Zeroizing;
 
 use super::PagesState;
 use super::form::{MAX_POSTED, cookie_headers, read_body};
@@ -28,8 +29,10 @@ pub(super) async fn arrive(
     method: Method,
     headers: HeaderMap,
 ) -> Response {
+    // It has a code in it.
+    let query = Zeroizing::new(query.unwrap_or_default());
     let taken = if method == Method::GET {
-        take(&state, &provider, &query.unwrap_or_default(), &headers).await
+        take(&state, &provider, &query, &headers).await
     } else {
         Err(Refusal::Method)
     };

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::clock::Timestamp;
 use crate::id::{ConnectionId, UserId};
@@ -105,12 +106,18 @@ pub struct Flow {
     pub expires_at: Timestamp,
 }
 
-/// Finishes a flow that came back to the terminal or the dashboard where it was begun.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
+/// Finishes a flow that came back to the terminal or the dashboard where it was begun. It wipes itself.
+#[derive(Serialize, Deserialize, ToSchema, Zeroize, ZeroizeOnDrop)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct FinishFlow {
     /// What the browser brought back.
     pub ticket: String,
+}
+
+impl std::fmt::Debug for FinishFlow {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FinishFlow").finish_non_exhaustive()
+    }
 }
 
 /// A connected account. No token is ever shown.
