@@ -5,12 +5,15 @@ mod harness;
 mod stage;
 
 mod canaries {
+    pub(super) mod connected;
     pub(super) mod journey;
 }
 
 use std::time::{Duration, Instant};
 
+use canaries::connected::{Providers, connect_badly, connect_it, leave};
 use canaries::journey::{Planted, misuse_it, use_it};
+use harness::connected::write_files;
 use harness::{Broker, Canaries, Setup, Upstream};
 use serde_json::{Value, json};
 use stage::{memory, tool};
@@ -19,9 +22,19 @@ use stage::{memory, tool};
 fn no_value_and_no_name_leaves_the_whole_api_and_none_stays_on_disk_or_in_memory() {
     let upstream = Upstream::echo();
     let mut planted = Planted::new();
-    let mut broker = Broker::start();
+    let providers = Providers::new(&mut planted);
+    // Provider files are the operator's own, and name what they are for.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let private = "private = [\"127.0.0.1/32\"]";
+    let config = write_files(elsewhere.path(), &providers.files(), private);
+    let mut broker = Broker::with(Setup {
+        config,
+        ..Setup::default()
+    });
     use_it(&mut planted, &broker, &upstream);
     assert!(!upstream.seen().is_empty());
+    connect_it(&mut planted, &providers, &broker, &upstream);
+    connect_badly(&mut planted, &providers, &broker);
     misuse_it(&mut planted, &broker);
 
     let operator = broker.operator();
@@ -91,6 +104,33 @@ fn sealing_wipes_every_value_from_memory() {
     }
     operator.send("POST", "/v1/operator/seal", None).expect(200);
     in_memory(&stage.broker, &stage.canaries, Duration::from_secs(2));
+}
+
+#[test]
+fn sealing_wipes_every_token_and_every_flow_from_memory() {
+    let upstream = Upstream::echo();
+    let mut planted = Planted::new();
+    let providers = Providers::new(&mut planted);
+    let elsewhere = tempfile::tempdir().unwrap();
+    let private = "private = [\"127.0.0.1/32\"]";
+    let broker = Broker::with(Setup {
+        config: write_files(elsewhere.path(), &providers.files(), private),
+        ..Setup::default()
+    });
+    connect_it(&mut planted, &providers, &broker, &upstream);
+    leave(&mut planted, &providers, &broker);
+    if memory::may_search(broker.pid()) {
+        let found = memory::search(broker.pid(), &planted.values);
+        assert!(
+            !found.is_empty(),
+            "a flow that waits holds what it waits for"
+        );
+    }
+    broker
+        .operator()
+        .send("POST", "/v1/operator/seal", None)
+        .expect(200);
+    in_memory(&broker, &planted.values, Duration::from_secs(2));
 }
 
 #[test]
@@ -209,6 +249,10 @@ fn lk_2_debug_of_what_carries_a_secret_shows_none() {
         json!({"kind": "passphrase", "passphrase": value}),
     ));
     shown.push(read::<wire::TestKeySlot>(json!({"passphrase": value})));
+    shown.push(read::<wire::FinishFlow>(json!({"ticket": value})));
+    shown.push(read::<wire::SetOauthConfig>(
+        json!({"provider": "github", "clientId": "id", "clientSecret": value}),
+    ));
     let revealed = wire::RevealedSecret {
         name: runtools_broker::name::SecretName::parse("A").unwrap(),
         value: &value,

@@ -10,6 +10,11 @@ use crate::stage::{self, tool};
 pub(crate) struct Planted {
     pub(crate) values: Canaries,
     pub(crate) names: Canaries,
+    /// What may be shown to whoever it is for, and written nowhere.
+    pub(crate) unwritten: Canaries,
+    /// The operator's own names of providers: logs and metrics may say which one is out of order, and
+    /// nothing on disk says who is connected to which.
+    pub(crate) providers: Canaries,
     pub(crate) answers: Vec<(String, Vec<u8>)>,
 }
 
@@ -18,24 +23,32 @@ impl Planted {
         Self {
             values: Canaries::new(),
             names: Canaries::new(),
+            unwritten: Canaries::new(),
+            providers: Canaries::new(),
             answers: Vec::new(),
         }
     }
 
     /// A marked name in lower case, for whatever has one.
-    fn word(&mut self) -> String {
+    pub(crate) fn word(&mut self) -> String {
         let word = self.names.name().to_ascii_lowercase().replace('_', "-");
         self.names.also(&word);
         word
     }
 
-    fn send(&mut self, client: &Client, method: &str, path: &str, body: &Value) -> Reply {
+    pub(crate) fn send(
+        &mut self,
+        client: &Client,
+        method: &str,
+        path: &str,
+        body: &Value,
+    ) -> Reply {
         let reply = client.json(method, path, body);
         self.keep(&format!("{method} {path}"), &reply);
         reply
     }
 
-    fn keep(&mut self, what: &str, reply: &Reply) {
+    pub(crate) fn keep(&mut self, what: &str, reply: &Reply) {
         let mut bytes = reply.body.clone();
         for (name, value) in &reply.headers {
             bytes.extend_from_slice(format!("\n{name}: ").as_bytes());
@@ -58,9 +71,12 @@ impl Planted {
     pub(crate) fn check(&self, broker: &Broker) {
         let log = broker.log_bytes();
         assert!(log.len() > 1000, "it logged");
-        for canaries in [&self.values, &self.names] {
+        for canaries in [&self.values, &self.names, &self.unwritten] {
             canaries.absent_from("the log", &log);
-            for (path, bytes) in broker.files() {
+        }
+        for (path, bytes) in broker.files() {
+            let all = [&self.values, &self.names, &self.unwritten, &self.providers];
+            for canaries in all {
                 canaries.absent_from(&path.display().to_string(), &bytes);
             }
         }
