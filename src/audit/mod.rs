@@ -29,6 +29,7 @@ mod outcome;
 mod query;
 mod reader;
 mod recovery;
+mod room;
 mod scan;
 mod segment;
 mod shared;
@@ -45,6 +46,8 @@ mod tests_journal;
 mod tests_query;
 #[cfg(test)]
 mod tests_rig;
+#[cfg(test)]
+mod tests_room;
 #[cfg(test)]
 mod tests_segment;
 #[cfg(test)]

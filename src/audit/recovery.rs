@@ -58,7 +58,7 @@ impl Writer {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         if Identity::at(&self.segment.path)? == Some(self.identity) {
-            self.segment.file.set_len(self.length)?;
+            self.cut_back()?;
             return Ok("write_failed");
         }
         // The name is gone or stands for something else, but the file is still open: put it back.
@@ -85,6 +85,7 @@ impl Writer {
         )?;
         self.identity = Identity::of(&file)?;
         self.segment.file = file;
+        self.room = length;
         Ok("segment_restored")
     }
 }

@@ -17,6 +17,8 @@ pub(super) struct Found {
     pub(super) generation: u64,
     /// Records that no checkpoint of this segment covers.
     pub(super) uncovered: u64,
+    /// The offset behind the zeros that stand ready behind it.
+    pub(super) room: u64,
     /// How many bytes of an unfinished write stand behind it, to be cut off.
     pub(super) cut: Option<u64>,
 }
@@ -29,6 +31,7 @@ impl Found {
             head: segment.before.head,
             generation: segment.before.generation,
             uncovered: 0,
+            room: segment.start,
             cut: None,
             segment,
         }
@@ -55,9 +58,7 @@ pub(super) fn last_segment(dir: &Path, first: u64, seal: Seal<'_>) -> Result<Fou
     let look = AuditError::io("look at an audit segment");
     let size = found.segment.file.metadata().map_err(&look)?.len();
     read_frames(&mut found, size, seal)?;
-    if found.length < size {
-        judge_tail(&mut found, size)?;
-    }
+    judge_tail(&mut found, size)?;
     Ok(found)
 }
 
@@ -95,23 +96,35 @@ fn read_frames(found: &mut Found, size: u64, seal: Seal<'_>) -> Result<(), Audit
     Ok(())
 }
 
-/// A tail that does not open is an unfinished write when it is no longer than one and no other
-/// frame comes after it. Anything else is damage, and damage is never cut away.
+/// A tail of zeros is room that was made ahead. One that does not open is an unfinished write when it
+/// is no longer than one, no other frame comes after it, and whatever is missing from it is whole
+/// sectors. Anything else is damage, and damage is never cut away.
 fn judge_tail(found: &mut Found, size: u64) -> Result<(), AuditError> {
     let segment = &found.segment;
+    let looking = AuditError::io("look at an audit segment");
+    let end = segment.end_of_bytes(found.length, size);
+    let end = end.ok_or_else(|| looking(std::io::ErrorKind::UnexpectedEof.into()))?;
+    if end == found.length {
+        found.room = size;
+        return Ok(());
+    }
     let seq = found.head.seq.saturating_add(1);
     let damaged = AuditError::Damaged {
         segment: segment.first,
         seq,
     };
     let header = u64::try_from(FRAME_HEADER).unwrap_or(u64::MAX);
-    let tail = size.saturating_sub(found.length);
+    let tail = end.saturating_sub(found.length);
     let longest = u64::try_from(MAX_BOX)
         .unwrap_or(u64::MAX)
         .saturating_add(header);
-    if tail > longest || segment.has_box_in(found.length + header + 1, size) != Some(false) {
+    if tail > longest
+        || segment.is_headless_at(found.length, end) != Some(false)
+        || segment.has_box_in(found.length + header + 1, end) != Some(false)
+    {
         return Err(damaged);
     }
+    found.room = found.length;
     found.cut = Some(tail);
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! A segment: one file of the journal, named after its first record.
 //!
 //! ```text
-//! file    "RTAUDIT1" │ store id 16 │ first seq u64 │ box length u32 │ box of the beginning │ frames…
+//! file    "RTAUDIT1" │ store id 16 │ first seq u64 │ box length u32 │ box of the beginning │ frames… │ zeros
 //! frame   box length u32 │ first seq u64 │ box: previous hash 32 │ generation u64 │ lines
 //! ```
 //!
@@ -9,6 +9,9 @@
 //! version = first seq), so a frame opens at its own place in its own journal only. `generation` is
 //! the highest store generation any record carries up to the end of the frame. A frame of
 //! checkpoints alone has the number of the record that will come next.
+//!
+//! Zeros stand behind the frames of the last segment while it is written ([`super::room`]), and after
+//! a crash; a length of zero ends the frames. Every other segment ends with its last frame.
 
 use std::fs::File;
 use std::io;
@@ -32,6 +35,10 @@ pub(super) const PREFIX: usize = 32 + 8;
 pub(super) const MAX_BOX: usize = 4 << 20;
 /// The part of a box that names its key and purpose, the same in each box of a journal.
 const BOX_HEADER: usize = 28;
+/// What a disk writes as a whole or not at all.
+const SECTOR: u64 = 512;
+/// How many bytes are looked at at once when zeros are skipped.
+const LOOK: u64 = 1 << 20;
 
 /// What all segments of a journal have in common.
 #[derive(Clone, Copy, Debug)]
@@ -225,7 +232,7 @@ impl Segment {
         })
     }
 
-    /// The frame that begins at `offset`, if it ends at or before `until`.
+    /// The frame that begins at `offset`, if it ends at or before `until`; `None` at zeros.
     pub(super) fn frame_at(&self, offset: u64, until: u64) -> Option<FrameAt> {
         let header = read_at(&self.file, offset, FRAME_HEADER)?;
         let (length, first) = header.split_first_chunk::<4>()?;
@@ -236,7 +243,7 @@ impl Segment {
             length,
             first,
         };
-        let fits = usize::try_from(length).is_ok_and(|length| length <= MAX_BOX);
+        let fits = usize::try_from(length).is_ok_and(|length| (1..=MAX_BOX).contains(&length));
         (fits && at.end() <= until).then_some(at)
     }
 
@@ -258,6 +265,35 @@ impl Segment {
         let plaintext = seal.open(FRAME, at.first, &bytes)?;
         let before = read_before(&plaintext, at.first)?;
         Some(Frame { before, plaintext })
+    }
+
+    /// The offset behind the last byte of `offset..until` that is not zero, or `offset`.
+    pub(super) fn end_of_bytes(&self, offset: u64, until: u64) -> Option<u64> {
+        let (mut end, mut at) = (offset, offset);
+        while at < until {
+            let next = until.min(at.saturating_add(LOOK));
+            let bytes = read_at(&self.file, at, usize::try_from(next - at).ok()?)?;
+            if let Some(last) = bytes.iter().rposition(|byte| *byte != 0) {
+                end = at.saturating_add(size(last)).saturating_add(1);
+            }
+            at = next;
+        }
+        Some(end)
+    }
+
+    /// Whether zeros stand where a frame's header would, and something else behind them in the same
+    /// sector: then the header was not lost with its sector, it was never there.
+    pub(super) fn is_headless_at(&self, offset: u64, until: u64) -> Option<bool> {
+        let header_end = offset.checked_add(size(FRAME_HEADER))?;
+        let sector_end = (offset / SECTOR).checked_add(1)?.checked_mul(SECTOR)?;
+        let end = until.min(sector_end);
+        if header_end >= end {
+            return Some(false);
+        }
+        let bytes = read_at(&self.file, offset, usize::try_from(end - offset).ok()?)?;
+        let (header, rest) = bytes.split_at_checked(FRAME_HEADER)?;
+        let is_zero = |bytes: &[u8]| bytes.iter().all(|byte| *byte == 0);
+        Some(is_zero(header) && !is_zero(rest))
     }
 
     /// Whether another box of this journal stands somewhere in `offset..until`.

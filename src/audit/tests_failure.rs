@@ -31,7 +31,7 @@ async fn a_failing_disk_refuses_and_recovers(failing: impl Fn(&Faulty) -> &Atomi
     let journal = rig.open();
     record(&journal, 2).await;
     let before = journal.head();
-    let size = fs::metadata(Rig::last_segment(&rig.dir)).unwrap().len();
+    let end = Rig::end_of_frames(&rig.dir);
     failing(&rig.disk).store(true, Ordering::SeqCst);
     for _ in 0..3 {
         assert_refused(&journal).await;
@@ -49,7 +49,7 @@ async fn a_failing_disk_refuses_and_recovers(failing: impl Fn(&Faulty) -> &Atomi
     let report = journal.verify(Some(before)).unwrap();
     assert_eq!((report.verdict, report.records), (Verdict::Intact, 4));
     // A crash at that moment loses nothing that was acknowledged, either.
-    assert!(fs::metadata(Rig::last_segment(&crashed)).unwrap().len() >= size);
+    assert!(Rig::end_of_frames(&crashed) >= end);
     assert!(rig.open_at(&crashed).unwrap().contains(&before).unwrap());
 }
 
@@ -205,29 +205,32 @@ async fn a_write_torn_at_any_byte_is_cut_off_and_recorded() {
     let journal = rig.open();
     record(&journal, 2).await;
     let before = journal.head();
-    let kept = fs::metadata(Rig::last_segment(&rig.dir)).unwrap().len();
+    let kept = Rig::end_of_frames(&rig.dir);
     journal
         .record(event(Action::SecretSet))
         .await
         .unwrap()
         .is_all();
     let whole = rig.copy("whole");
+    let end = Rig::end_of_frames(&whole);
     let bytes = fs::read(Rig::last_segment(&whole)).unwrap();
-    let kept = usize::try_from(kept).unwrap();
-    assert!(bytes.len() > kept);
-    for cut in kept..bytes.len() {
-        assert_torn(&rig, &bytes[..cut], before, cut - kept);
+    assert!(end > kept);
+    for cut in kept..end {
+        // In a file that grew with the frame, and in room that was made before.
+        assert_torn(&rig, &bytes[..cut], before, kept);
+        let mut inside = bytes.clone();
+        inside[cut..].fill(0);
+        assert_torn(&rig, &inside, before, kept);
     }
-    // After a power cut, blocks of the tail may hold zeros or another file's bytes.
-    let mut zeros = bytes.clone();
-    zeros[kept..].fill(0);
-    assert_torn(&rig, &zeros, before, bytes.len() - kept);
-    let mut half = bytes.clone();
+    // After a power cut, blocks of the tail may hold another file's bytes.
+    let mut half = bytes[..end].to_vec();
     half[kept + 300..].fill(0xa5);
-    assert_torn(&rig, &half, before, bytes.len() - kept);
+    assert_torn(&rig, &half, before, kept);
 }
 
-fn assert_torn(rig: &Rig, bytes: &[u8], before: Head, torn: usize) {
+fn assert_torn(rig: &Rig, bytes: &[u8], before: Head, kept: usize) {
+    // Zeros were there before, or are as good as that.
+    let torn = bytes.iter().rposition(|byte| *byte != 0).unwrap() + 1 - kept;
     let copy = rig.copy("torn");
     fs::write(Rig::last_segment(&copy), bytes).unwrap();
     let journal = rig.open_at(&copy).unwrap();

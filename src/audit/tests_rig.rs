@@ -24,6 +24,8 @@ pub(super) struct Faulty {
     pub(super) no_sync: AtomicBool,
     /// Syncing does not return.
     pub(super) stuck: AtomicBool,
+    /// Zeros find no space.
+    pub(super) no_room: AtomicBool,
     pub(super) syncs: AtomicU64,
 }
 
@@ -31,6 +33,10 @@ impl Disk for Faulty {
     fn write(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
         if self.full.load(Ordering::SeqCst) {
             file.write_all_at(&bytes[..bytes.len() / 2], offset)?;
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let is_room = bytes.iter().all(|byte| *byte == 0);
+        if is_room && self.no_room.load(Ordering::SeqCst) {
             return Err(io::ErrorKind::StorageFull.into());
         }
         System.write(file, bytes, offset)
@@ -134,6 +140,15 @@ impl Rig {
             std::fs::copy(entry.path(), copy.join(entry.file_name())).unwrap();
         }
         copy
+    }
+
+    /// The length of the last segment without the zeros behind its last frame.
+    pub(super) fn end_of_frames(dir: &Path) -> usize {
+        let last = *super::segment::list(dir).unwrap().last().unwrap();
+        let (store, keys) = (store(), keys(1));
+        let seal = super::segment::Seal { store, keys: &keys };
+        let segment = super::segment::Segment::open(dir, last, seal).unwrap();
+        usize::try_from(segment.index(u64::MAX).1).unwrap()
     }
 
     pub(super) fn last_segment(dir: &Path) -> PathBuf {

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use super::disk::Identity;
 use super::draft::Draft;
 use super::recovery::repaired;
+use super::room;
 use super::scan::Found;
 use super::segment::{Before, PREFIX, Segment};
 use super::shared::{Asked, Published, Shared, Work};
@@ -27,6 +28,8 @@ pub(super) struct Writer {
     pub(super) identity: Identity,
     /// The segment's durable length.
     pub(super) length: u64,
+    /// The offset behind the zeros that stand ready behind it.
+    pub(super) room: u64,
     pub(super) head: Head,
     pub(super) generation: u64,
     /// Records that no checkpoint covers yet.
@@ -62,6 +65,7 @@ impl Writer {
             segment: found.segment,
             identity,
             length: found.length,
+            room: found.room,
             head: found.head,
             generation: found.generation,
             uncovered: found.uncovered,
@@ -96,6 +100,7 @@ impl Writer {
             }
             self.refuse_the_rest();
             if closing {
+                self.trim_at_the_end();
                 self.shared.healthy.store(false, Ordering::Release);
                 return;
             }
@@ -154,6 +159,8 @@ impl Writer {
         if self.length < shared.options.segment_bytes || self.head == self.segment.before.head {
             return Ok(());
         }
+        self.trim()
+            .map_err(AuditError::io("finish an audit segment"))?;
         let before = Before {
             head: self.head,
             generation: self.generation,
@@ -162,7 +169,7 @@ impl Writer {
         let segment = Segment::create(&shared.dir, shared.seal(), before, random, disk)?;
         self.identity =
             Identity::of(&segment.file).map_err(AuditError::io("look at an audit segment"))?;
-        self.length = segment.start;
+        (self.length, self.room) = (segment.start, segment.start);
         self.segment = segment;
         Ok(())
     }
@@ -180,20 +187,22 @@ impl Writer {
             .frame(first, &self.plaintext, shared.random.as_ref())?;
         let doing = AuditError::io("write the audit journal");
         let file = &self.segment.file;
+        let end = self
+            .length
+            .saturating_add(u64::try_from(frame.len()).unwrap_or(u64::MAX));
         let started = Instant::now();
         shared
             .disk
             .write(file, &frame, self.length)
             .map_err(&doing)?;
+        self.room = room::made(shared, file, end, self.room);
         shared.disk.sync(file).map_err(&doing)?;
         self.synced = started.elapsed();
         // A record in a file that nobody can find any more is not a record.
         if Identity::at(&self.segment.path).map_err(&doing)? != Some(self.identity) {
             return Err(doing(io::ErrorKind::NotFound.into()));
         }
-        Ok(self
-            .length
-            .saturating_add(u64::try_from(frame.len()).unwrap_or(u64::MAX)))
+        Ok(end)
     }
 
     /// The group is durable: everybody may go on.
@@ -237,7 +246,7 @@ impl Writer {
         }
         // Before the first refusal, so that whoever hears it finds the journal unhealthy.
         self.shared.healthy.store(false, Ordering::Release);
-        if let Err(error) = self.segment.file.set_len(self.length) {
+        if let Err(error) = self.cut_back() {
             tracing::warn!(%error, "cannot cut back the audit journal yet");
         }
         self.own = draft.own;
