@@ -33,6 +33,11 @@ impl Secret {
         secret
     }
 
+    /// Takes over a block that is of exactly the value's size already; nothing is copied.
+    pub(crate) fn take_whole(bytes: Zeroizing<Box<[u8]>>) -> Self {
+        Self(bytes)
+    }
+
     /// Lends the bytes for the length of `read`.
     ///
     /// ```

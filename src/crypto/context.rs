@@ -99,11 +99,9 @@ impl Context {
 
     /// The 179 bytes: the box's first 28, then the fields in order.
     pub(super) fn encode(&self, header: &[u8; HEADER], purpose: Purpose) -> [u8; LENGTH] {
-        let mut out = [0; LENGTH];
-        let mut rest = out.as_mut_slice();
         let version = self.version.to_be_bytes();
         let created = self.created.millis().to_be_bytes();
-        for part in [
+        join([
             header.as_slice(),
             self.store.bytes(),
             self.org.bytes(),
@@ -117,12 +115,20 @@ impl Context {
             LABEL,
             &[purpose.byte()],
             &[SUITE],
-        ] {
-            let (head, tail) = rest.split_at_mut(part.len());
-            head.copy_from_slice(part);
-            rest = tail;
-        }
-        debug_assert!(rest.is_empty(), "the parts are {LENGTH} bytes long");
-        out
+        ])
     }
+}
+
+/// The parts, one after the other: `N` bytes together. Copied as blocks, since this is done for each box.
+#[inline]
+pub(super) fn join<const N: usize, const M: usize>(parts: [&[u8]; M]) -> [u8; N] {
+    let mut out = [0; N];
+    let mut rest = out.as_mut_slice();
+    for part in parts {
+        let (head, tail) = rest.split_at_mut(part.len());
+        head.copy_from_slice(part);
+        rest = tail;
+    }
+    debug_assert!(rest.is_empty(), "the parts are {N} bytes long");
+    out
 }

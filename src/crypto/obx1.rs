@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, Zeroizing};
 
+use super::context::join;
 use super::pad;
 use super::sealed::{BODY, HEADER, LABEL, MAGIC, MAX_PLAINTEXT, OVERHEAD, Parts, SUITE, TAG};
 use super::{Context, CryptoError, Key, KeyRef, Purpose, Random, Sealed};
@@ -23,13 +24,7 @@ impl Derived {
         nonce: &[u8; 12],
         context: &[u8],
     ) -> Result<Self, CryptoError> {
-        let mut info = [0; 4 + 12 + 32];
-        for (out, byte) in info
-            .iter_mut()
-            .zip(LABEL.iter().chain(nonce).chain(&Sha256::digest(context)))
-        {
-            *out = *byte;
-        }
+        let info: [u8; 4 + 12 + 32] = join([LABEL, nonce, &Sha256::digest(context)]);
         let mut out = Zeroizing::new([0; 64]);
         key.expose(|key| Hkdf::<Sha256>::new(Some(salt), key).expand(&info, out.as_mut_slice()))
             .map_err(|_| CryptoError::Form)?;
@@ -44,18 +39,8 @@ impl Derived {
 
 /// The first bytes of a box that holds `purpose` and is sealed under the key of that name.
 fn header(purpose: Purpose, key: KeyRef) -> [u8; HEADER] {
-    let mut out = [0; HEADER];
     let fixed = [SUITE, purpose.byte(), 0, 0];
-    let version = key.version.to_be_bytes();
-    let parts = MAGIC
-        .iter()
-        .chain(&fixed)
-        .chain(key.id.bytes())
-        .chain(&version);
-    for (out, byte) in out.iter_mut().zip(parts) {
-        *out = *byte;
-    }
-    out
+    join([MAGIC, &fixed, key.id.bytes(), &key.version.to_be_bytes()])
 }
 
 /// Seals `plaintext` under `key`, bound to `purpose` and `context`.
@@ -151,7 +136,7 @@ pub fn open(
     sealed: &Sealed,
 ) -> Result<Secret, CryptoError> {
     open_with(key, purpose, context, sealed, |plaintext| {
-        Ok(Secret::copy_of(plaintext))
+        Ok(Secret::take_whole(plaintext))
     })
 }
 
@@ -166,7 +151,7 @@ pub fn open_padded(
     sealed: &Sealed,
 ) -> Result<Secret, CryptoError> {
     open_with(key, purpose, context, sealed, |padded| {
-        pad::strip(padded)
+        pad::strip(&padded)
             .map(Secret::copy_of)
             .ok_or(CryptoError::Open)
     })
@@ -177,7 +162,7 @@ fn open_with(
     purpose: Purpose,
     context: &Context,
     sealed: &Sealed,
-    read: impl FnOnce(&[u8]) -> Result<Secret, CryptoError>,
+    read: impl FnOnce(Zeroizing<Box<[u8]>>) -> Result<Secret, CryptoError>,
 ) -> Result<Secret, CryptoError> {
     let parts = Parts::of(sealed.as_bytes()).ok_or(CryptoError::Open)?;
     // The purpose that is expected and the key that is used decide, whatever the box says of itself.
@@ -195,16 +180,16 @@ fn open_with(
         .ciphertext
         .split_last_chunk::<TAG>()
         .ok_or(CryptoError::Open)?;
-    let mut plaintext = Zeroizing::new(ciphertext.to_vec());
+    let mut plaintext = Zeroizing::new(Box::<[u8]>::from(ciphertext));
     let opened = Aes256Gcm::new(aes_key.into()).decrypt_inout_detached(
         parts.nonce.into(),
         &context,
-        InOutBuf::from(plaintext.as_mut_slice()),
+        InOutBuf::from(plaintext.as_mut()),
         <&Tag>::from(tag),
     );
     if opened.is_err() {
         plaintext.zeroize();
         return Err(CryptoError::Open);
     }
-    read(&plaintext)
+    read(plaintext)
 }
