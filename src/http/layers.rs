@@ -7,13 +7,14 @@ use std::time::Instant;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 
-use crate::crypto::{Random, SystemRandom};
 use crate::id::RequestId;
 
 use super::serve::Peer;
 use super::{ApiError, App, idempotency, path, request};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Everything that happens around a route, in one piece: each layer of its own would cost every
 /// request a box and a copy of the routes.
@@ -33,7 +34,7 @@ pub(super) async fn surround(
         let mut response = observe(app, &templates, request, next).await;
         let headers = response.headers_mut();
         if let Ok(id) = HeaderValue::from_str(&request::id_text()) {
-            headers.insert("x-request-id", id);
+            headers.insert(REQUEST_ID, id);
         }
         if let Some(standing) = request::standing() {
             standing.state(headers);
@@ -52,12 +53,9 @@ pub(super) async fn surround(
 fn identify(request: &Request) -> Option<RequestId> {
     let sent = request
         .headers()
-        .get("x-request-id")
+        .get(REQUEST_ID)
         .and_then(|id| id.to_str().ok());
-    sent.and_then(request::parse).or_else(|| {
-        let random: &dyn Random = &SystemRandom;
-        random.bytes().ok().map(RequestId::from_random)
-    })
+    sent.and_then(request::parse).or_else(request::new_id)
 }
 
 /// The route templates, each as a label that lives as long as the process.

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use governor::clock::{Clock as _, DefaultClock};
 use governor::middleware::{StateInformationMiddleware, StateSnapshot};
 use governor::{DefaultKeyedRateLimiter, NotUntil, Quota, RateLimiter};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use crate::clock::Timestamp;
 use crate::id::UserId;
@@ -36,6 +36,10 @@ pub struct RateRules {
     /// Milliseconds that a lock lasts, and after which failures are forgotten.
     pub lockout_millis: i64,
 }
+
+const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
+const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
+const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
 /// How a caller stands with their rate.
 #[derive(Clone, Copy, Debug)]
@@ -68,9 +72,9 @@ impl Standing {
 
     /// States it in the headers of an answer.
     pub(super) fn state(self, headers: &mut HeaderMap) {
-        headers.insert("x-ratelimit-limit", HeaderValue::from(self.limit));
-        headers.insert("x-ratelimit-remaining", HeaderValue::from(self.remaining));
-        headers.insert("x-ratelimit-reset", HeaderValue::from(self.reset));
+        headers.insert(LIMIT, HeaderValue::from(self.limit));
+        headers.insert(REMAINING, HeaderValue::from(self.remaining));
+        headers.insert(RESET, HeaderValue::from(self.reset));
     }
 }
 

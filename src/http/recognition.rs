@@ -1,7 +1,7 @@
 //! How a caller came, and how one who is not recognised is refused.
 
 use http::request::Parts;
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderName, header};
 
 use crate::audit::{Action, Actor, Event, Target, TargetKind};
 use crate::directory::{Recognised, Refused, Rejected};
@@ -11,6 +11,8 @@ use super::caller::stamp;
 use super::limits::Tried;
 use super::serve::Peer;
 use super::{ApiError, App};
+
+const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// By what a caller asks to be recognised.
 #[derive(Clone, Copy, Debug)]
@@ -73,7 +75,7 @@ fn credential(headers: &HeaderMap) -> Result<Option<&[u8]>, ApiError> {
     let ambiguous = || ApiError::bad_request("The request carries more than one credential.");
     let mut found: Option<&[u8]> = None;
     let keys = headers
-        .get_all("x-api-key")
+        .get_all(API_KEY)
         .iter()
         .map(|value| Some(value.as_bytes()));
     let bearers = headers.get_all(header::AUTHORIZATION).iter().map(|value| {

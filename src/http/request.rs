@@ -1,8 +1,10 @@
 //! What is known of a request wherever it is needed: its id, who sent it, how its caller stands.
 
+use std::cell::RefCell;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::crypto::{Random, SystemRandom};
 use crate::id::RequestId;
 
 use super::limits::Standing;
@@ -13,6 +15,26 @@ pub(super) struct Running {
     id: RequestId,
     peer: Option<IpAddr>,
     standing: Mutex<Option<Standing>>,
+}
+
+/// How many ids are drawn at once: drawing is a system call.
+const DRAWN: usize = 32;
+
+thread_local! {
+    /// Random bytes for ids that were not given out yet. Ids are no secrets.
+    static AHEAD: RefCell<Vec<[u8; 16]>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A new id; `None` when there is no randomness.
+pub(super) fn new_id() -> Option<RequestId> {
+    AHEAD.with_borrow_mut(|ahead| {
+        if ahead.is_empty() {
+            let random: &dyn Random = &SystemRandom;
+            let drawn: [u8; 16 * DRAWN] = random.bytes().ok()?;
+            ahead.extend_from_slice(drawn.as_chunks().0);
+        }
+        ahead.pop().map(RequestId::from_random)
+    })
 }
 
 tokio::task_local! {
@@ -82,4 +104,25 @@ pub(super) fn id_text() -> String {
 /// Reads an id that a client sent: our own form or a bare UUID, nothing else.
 pub(super) fn parse(text: &str) -> Option<RequestId> {
     RequestId::parse(text.strip_prefix("req_").unwrap_or(text)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::{DRAWN, new_id};
+
+    #[test]
+    fn no_id_is_given_out_twice() {
+        let drawn = || {
+            (0..DRAWN * 3)
+                .map(|_| new_id().unwrap())
+                .collect::<Vec<_>>()
+        };
+        let other = std::thread::spawn(drawn);
+        let mut all = drawn();
+        all.extend(other.join().unwrap());
+        let distinct: HashSet<_> = all.iter().collect();
+        assert_eq!(distinct.len(), DRAWN * 6);
+    }
 }

@@ -43,20 +43,22 @@ impl Caller {
         }
     }
 
-    /// For reading: one's own if there is one, else the organisation's.
+    /// For reading: one's own if there is one, else the organisation's. And whether it was seen to exist.
     pub(super) async fn secret_to_read(
         &self,
         name: SecretName,
         whose: Whose,
-    ) -> Result<SecretRef, ApiError> {
+    ) -> Result<(SecretRef, bool), ApiError> {
         if whose.org_wide.is_none() {
             let own = self.secret(name.clone(), None);
             let org = self.vault.org(self.principal.org())?;
-            if !self.vault.has_secret(&org, own.owner, &name).await? {
-                return Ok(self.secret(name, Some(true)));
-            }
+            return Ok(if self.vault.has_secret(&org, own.owner, &name).await? {
+                (own, true)
+            } else {
+                (self.secret(name, Some(true)), false)
+            });
         }
-        Ok(self.secret(name, whose.org_wide))
+        Ok((self.secret(name, whose.org_wide), false))
     }
 
     /// An event about `secret`. The name of one that never was may be anything, also a value in the wrong
@@ -71,12 +73,17 @@ impl Caller {
             .vault
             .knows_secret(&org, secret.owner, &secret.name)
             .await?;
+        Ok(self.event_about(action, secret, known))
+    }
+
+    /// The event when it is clear whether there is such a secret.
+    pub(super) fn event_about(&self, action: Action, secret: &SecretRef, known: bool) -> Event {
         let mut target = Target::new(TargetKind::Secret);
         if known || action == Action::SecretSet {
             target = target.name(&secret.name);
         }
         let shared = secret.owner == Owner::ORG_SHARED;
         let event = self.event(action).target(target);
-        Ok(event.code(if shared { "org_wide" } else { "private" }))
+        event.code(if shared { "org_wide" } else { "private" })
     }
 }

@@ -45,7 +45,7 @@ pub(super) async fn versions(
     QueryString(whose): QueryString<Whose>,
 ) -> Result<Response, ApiError> {
     caller.scoped::<ReadSecret>().await?;
-    let secret = caller.secret_to_read(named(&name)?, whose).await?;
+    let (secret, _) = caller.secret_to_read(named(&name)?, whose).await?;
     let permit = caller.may::<ReadSecret>(secret).await?;
     Ok(reply::list(
         caller.vault.secret_versions(&permit).await?,

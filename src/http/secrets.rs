@@ -184,10 +184,10 @@ pub(super) async fn get(
 ) -> Result<Response, ApiError> {
     caller.scoped::<ReadSecret>().await?;
     let secret = caller.secret(named(&name)?, whose.org_wide);
-    let shared = caller.secret(secret.name.clone(), Some(true));
     let permit = caller.may::<ReadSecret>(secret).await?;
     let found = match caller.vault.read_secret(&permit).await {
         Err(VaultError::NotFound) if whose.org_wide.is_none() => {
+            let shared = caller.secret(permit.object().name.clone(), Some(true));
             let permit = caller.may::<ReadSecret>(shared).await?;
             caller.vault.read_secret(&permit).await?
         }
@@ -252,8 +252,12 @@ pub(super) async fn reveal(
         org_wide: whose.org_wide.or(body.org_wide),
         destroy: None,
     };
-    let secret = caller.secret_to_read(named(&name)?, whose).await?;
-    let event = caller.secret_event(Action::SecretReveal, &secret).await?;
+    let (secret, known) = caller.secret_to_read(named(&name)?, whose).await?;
+    let event = if known {
+        caller.event_about(Action::SecretReveal, &secret, known)
+    } else {
+        caller.secret_event(Action::SecretReveal, &secret).await?
+    };
     let settings = app
         .directory
         .settings(&caller.vault, &caller.principal)

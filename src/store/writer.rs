@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -34,7 +35,9 @@ pub(super) struct Job {
 /// What the writer and the readers both see.
 #[derive(Debug)]
 pub(super) struct Shared {
-    state: Mutex<(State, Health)>,
+    state: Mutex<State>,
+    /// Apart from the state, for it is looked at by every read: a [`Health`] as a number.
+    health: AtomicU8,
     pub(super) probe: OnceLock<Arc<dyn Probe>>,
 }
 
@@ -55,20 +58,39 @@ pub(super) enum Health {
     Closed,
 }
 
+impl Health {
+    const fn number(self) -> u8 {
+        match self {
+            Self::Sound => 0,
+            Self::Failed => 1,
+            Self::Closed => 2,
+        }
+    }
+
+    const fn of(number: u8) -> Self {
+        match number {
+            0 => Self::Sound,
+            2 => Self::Closed,
+            _ => Self::Failed,
+        }
+    }
+}
+
 impl Shared {
     pub(super) fn new(state: State) -> Self {
         Self {
-            state: Mutex::new((state, Health::Sound)),
+            state: Mutex::new(state),
+            health: AtomicU8::new(Health::Sound.number()),
             probe: OnceLock::new(),
         }
     }
 
     pub(super) fn state(&self) -> State {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).0
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn health(&self) -> Health {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).1
+        Health::of(self.health.load(Ordering::Acquire))
     }
 
     /// Nothing when the store may be used.
@@ -81,15 +103,16 @@ impl Shared {
     }
 
     fn publish(&self, state: State) {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).0 = state;
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
     }
 
     /// A failed store stays failed.
     pub(super) fn end(&self, health: Health) {
-        let mut shared = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if shared.1 == Health::Sound {
-            shared.1 = health;
-        }
+        let sound = Health::Sound.number();
+        let order = (Ordering::AcqRel, Ordering::Acquire);
+        self.health
+            .compare_exchange(sound, health.number(), order.0, order.1)
+            .unwrap_or_default();
     }
 }
 

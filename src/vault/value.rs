@@ -8,6 +8,7 @@
 //! The digest of the metadata is in the value's context: whoever can write the database cannot point
 //! a credential at another host. Metadata opens without the value, so a list touches no value.
 
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -24,7 +25,7 @@ use crate::secret::Secret;
 use super::VaultError;
 
 /// Which version of which object, of whom.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct VersionPlace {
     /// The store.
     pub store: StoreId,
@@ -38,6 +39,14 @@ pub(super) struct VersionPlace {
     pub version: u64,
     /// When the version was made.
     pub created: Timestamp,
+}
+
+/// An object's id is random, so it and the version tell places apart as well as all parts would.
+impl Hash for VersionPlace {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.object.hash(state);
+        self.version.hash(state);
+    }
 }
 
 impl VersionPlace {
