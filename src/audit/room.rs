@@ -16,7 +16,7 @@ use super::writer::Writer;
 /// How many bytes the file grows by.
 const STEP: u64 = 1 << 20;
 /// How many zeros are written at once.
-const ZEROS: [u8; 1 << 16] = [0; 1 << 16];
+static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
 
 /// Writes zeros from `end` on, when the frame that ends there filled the room: where it ends now.
 /// Never beyond the length at which the segment is followed by another.

@@ -36,7 +36,10 @@ async fn a_closed_journal_ends_with_its_last_frame() {
     let journal = rig.open();
     record(&journal, 3).await;
     journal.close();
-    assert_eq!(size(&rig), Rig::end_of_frames(&rig.dir) as u64);
+    assert_eq!(
+        size(&rig),
+        u64::try_from(Rig::end_of_frames(&rig.dir)).unwrap()
+    );
 }
 
 #[tokio::test]
@@ -196,7 +199,10 @@ async fn without_space_for_room_frames_are_written_all_the_same() {
     rig.disk.no_room.store(true, Ordering::SeqCst);
     let journal = rig.open();
     record(&journal, 5).await;
-    assert_eq!(size(&rig), Rig::end_of_frames(&rig.dir) as u64);
+    assert_eq!(
+        size(&rig),
+        u64::try_from(Rig::end_of_frames(&rig.dir)).unwrap()
+    );
     assert!(journal.healthy());
     rig.disk.no_room.store(false, Ordering::SeqCst);
     record(&journal, 1).await;

@@ -322,9 +322,8 @@ impl Accounts {
             Err(error) => Err(error),
         };
         match committed {
-            Ok(()) => Ok(ended),
-            // Somebody else tried at the same time, and was first.
-            Err(VaultError::Store(StoreError::Precondition)) => Ok(ended),
+            // Not met: somebody else tried at the same time, and was first.
+            Ok(()) | Err(VaultError::Store(StoreError::Precondition)) => Ok(ended),
             Err(error) => {
                 roster.put_revocation(kept.clone());
                 Err(error)

@@ -289,29 +289,25 @@ fn read(
         reply,
         subject: Subject::Refresh,
     };
-    match read_tokens(provider, bound, reply, Subject::Refresh, sent.at) {
-        Ok(read) => {
-            turn.answered();
-            Exchange::Granted(Box::new(read))
-        }
-        Err(_) => {
-            let verdict = classify(provider, told, now);
-            if verdict.class == Class::Transient {
-                turn.failed(now);
-            } else {
-                turn.answered();
-            }
-            if verdict.rate_limited {
-                let wait = verdict.retry_after.map_or(60_000, |wait| {
-                    i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)
-                });
-                turn.asked_to_wait(now, wait);
-            }
-            Exchange::Failed {
-                verdict,
-                unseen: may_have_spent(provider, reply.status),
-            }
-        }
+    if let Ok(read) = read_tokens(provider, bound, reply, Subject::Refresh, sent.at) {
+        turn.answered();
+        return Exchange::Granted(Box::new(read));
+    }
+    let verdict = classify(provider, told, now);
+    if verdict.class == Class::Transient {
+        turn.failed(now);
+    } else {
+        turn.answered();
+    }
+    if verdict.rate_limited {
+        let wait = verdict.retry_after.map_or(60_000, |wait| {
+            i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)
+        });
+        turn.asked_to_wait(now, wait);
+    }
+    Exchange::Failed {
+        verdict,
+        unseen: may_have_spent(provider, reply.status),
     }
 }
 

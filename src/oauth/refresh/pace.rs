@@ -125,10 +125,9 @@ impl Paces {
             return Err(NoTurn::Busy);
         }
         let entry = table.hosts.entry(host.to_owned()).or_default();
-        if let Some(until) = entry.not_before {
-            if until.millis_since(now) > 0 {
-                return Err(NoTurn::Resting(until));
-            }
+        let resting = entry.not_before;
+        if let Some(until) = resting.filter(|until| until.millis_since(now) > 0) {
+            return Err(NoTurn::Resting(until));
         }
         if entry.busy >= most {
             return Err(NoTurn::Busy);
