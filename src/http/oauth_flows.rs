@@ -14,7 +14,8 @@ use crate::id::ConnectionId;
 use crate::name::ProviderId;
 use crate::oauth::client::{ClientInfo, ClientOwner, ClientRef};
 use crate::oauth::flow::{
-    FinishFault, FlowAsk, FlowFault, FlowId, FlowPurpose, FlowView, Found, ReturnTo, Tell, complete,
+    Failure, FinishFault, FlowAsk, FlowFault, FlowId, FlowPurpose, FlowView, Found, ReturnTo, Tell,
+    complete,
 };
 use crate::oauth::provider::{Beyond, Bound, ParamFault, Provider};
 use crate::policy::Connect;
@@ -322,11 +323,16 @@ pub(super) async fn cancel(
     caller.may::<Connect>(()).await?;
     let (org, user) = (caller.principal.org(), caller.principal.user());
     let flow = FlowId::parse(&id).ok_or_else(ApiError::not_found)?;
-    if app.flows.cancel(org, user, &flow, caller.vault.now()) {
-        Ok(reply::data(wire::Done::OK))
-    } else {
-        Err(ApiError::not_found())
-    }
+    let found = app.flows.view(org, user, &flow, caller.vault.now());
+    let found = found.ok_or_else(ApiError::not_found)?;
+    let event = caller.provider_event(Action::OauthDeny, &found.provider);
+    caller
+        .audited(event.code(Failure::Cancelled.code()), async |_| {
+            let ended = app.flows.cancel(org, user, &flow, caller.vault.now());
+            ended.then_some(()).ok_or_else(ApiError::not_found)
+        })
+        .await?;
+    Ok(reply::data(wire::Done::OK))
 }
 
 fn not_begun(fault: &FlowFault, provider: &Provider) -> ApiError {
