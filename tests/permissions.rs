@@ -49,6 +49,7 @@ fn filled(route: &str, query: &str) -> (String, String) {
         .replace("{member}", NO_ID)
         .replace("{name}", "NO_SUCH")
         .replace("{version}", "7")
+        .replace("{provider}", "github")
         .replace("{slug}", slug);
     (method.to_owned(), format!("{path}{query}"))
 }

@@ -50,6 +50,7 @@ struct Pair {
 }
 
 const NO_ID: &str = "00000000-0000-4000-8000-000000000000";
+const NO_FLOW: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaa";
 
 /// Fills the template with each combination of theirs and unknown.
 fn paths(route: &str, pairs: &[Pair]) -> (String, String, String) {
@@ -107,6 +108,9 @@ fn bodies() -> Vec<(&'static str, Value)> {
             "POST /v1/secrets/{name}/versions/{version}/restore",
             none.clone(),
         ),
+        ("GET /v1/oauth/flows/{id}", none.clone()),
+        ("POST /v1/oauth/flows/{id}/finish", json!({"ticket": "x"})),
+        ("DELETE /v1/oauth/flows/{id}", none.clone()),
         ("GET /v1/tools/{slug}", none.clone()),
         ("POST /v1/tools/{slug}/install", none.clone()),
         ("DELETE /v1/tools/{slug}/install", none.clone()),
@@ -124,7 +128,8 @@ fn bodies() -> Vec<(&'static str, Value)> {
 }
 
 /// Of the installation, and not of an organisation.
-const INSTALLATION: [&str; 2] = [
+const INSTALLATION: [&str; 3] = [
+    "GET /v1/oauth/start/{provider}",
     "POST /v1/operator/slots/{id}/test",
     "DELETE /v1/operator/slots/{id}",
 ];
@@ -153,6 +158,7 @@ struct Acme {
     user: String,
     key: String,
     secret: String,
+    flow: String,
 }
 
 fn acme(broker: &Broker) -> Acme {
@@ -191,7 +197,12 @@ fn acme(broker: &Broker) -> Acme {
             &json!({"visibility": "org"}),
         )
         .expect(200);
+    let client =
+        json!({"provider": "github", "clientId": "acme-id", "clientSecret": "acme-secret"});
+    admin.post("/v1/oauth/configs", &client).expect(200);
+    let flow = admin.get("/v1/oauth/start/github").expect(200)["data"].clone();
     Acme {
+        flow: text(&flow["flow"]),
         admin,
         org: text(&made["id"]),
         member: text(&ann["id"]),
@@ -205,14 +216,14 @@ fn acme(broker: &Broker) -> Acme {
 fn what_is_another_organisations_is_answered_as_what_does_not_exist() {
     let broker = Broker::start();
     let acme = acme(&broker);
-    let before = snapshot(&acme.admin);
+    let before = snapshot(&acme);
     // The operator is the founder of both, the admin's key belongs to the first, Bob to the first only.
     let callers = [broker.operator(), broker.admin(&[]), broker.member("Bob")];
     for (route, body) in bodies() {
-        let id = if route.contains("/v1/api-keys") {
-            &acme.key
-        } else {
-            &acme.org
+        let (id, none) = match route {
+            _ if route.contains("/v1/api-keys") => (&acme.key, NO_ID),
+            _ if route.contains("/v1/oauth/flows") => (&acme.flow, NO_FLOW),
+            _ => (&acme.org, NO_ID),
         };
         for slug in ["acme-private", "acme-shared"] {
             let pair = |theirs, filled: &str, unknown: &str| Pair {
@@ -226,7 +237,7 @@ fn what_is_another_organisations_is_answered_as_what_does_not_exist() {
                 "none-shared"
             };
             let mut pairs = vec![
-                pair("{id}", id, NO_ID),
+                pair("{id}", id, none),
                 pair("{member}", &acme.member, NO_ID),
                 pair("{name}", "ACME_SHARED", "NONE_SHARED"),
                 pair("{slug}", slug, unknown_slug),
@@ -256,16 +267,13 @@ fn what_is_another_organisations_is_answered_as_what_does_not_exist() {
             }
         }
     }
-    assert_eq!(
-        snapshot(&acme.admin),
-        before,
-        "nothing of theirs was touched"
-    );
+    assert_eq!(snapshot(&acme), before, "nothing of theirs was touched");
 }
 
 /// Everything that an organisation's admin sees, without what use itself changes.
-fn snapshot(admin: &Client) -> Value {
+fn snapshot(Acme { admin, flow, .. }: &Acme) -> Value {
     let mut seen = Vec::new();
+    let flow = format!("/v1/oauth/flows/{flow}");
     for path in [
         "/v1/organizations/current",
         "/v1/organizations/current/members",
@@ -273,6 +281,7 @@ fn snapshot(admin: &Client) -> Value {
         "/v1/tools?custom=true",
         "/v1/tools/acme-private",
         "/v1/secrets/ACME_SHARED/versions",
+        &flow,
     ] {
         seen.push(admin.get(path).expect(200)["data"].clone());
     }
