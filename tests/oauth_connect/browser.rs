@@ -1,8 +1,8 @@
 //! A person with a browser: Chromium from the first click to the page that says it is done.
 
 use crate::harness::chromium::Chromium;
-use crate::harness::connect::{Flow, Stage, Terminal, connections, member, start, text};
-use crate::harness::{Canaries, eventually};
+use crate::harness::connect::{Stage, Terminal, connections, start, text};
+use crate::harness::Canaries;
 use serde_json::json;
 
 /// Signs in and agrees at the peer.
