@@ -127,11 +127,24 @@ fn bodies() -> Vec<(&'static str, Value)> {
     ]
 }
 
-/// Of the installation, and not of an organisation.
-const INSTALLATION: [&str; 3] = [
+/// Of the installation, or of the caller's own organisation by a provider's name, which is the same for all.
+const INSTALLATION: [&str; 9] = [
     "GET /v1/oauth/start/{provider}",
+    "GET /v1/oauth/status/{provider}",
+    "POST /v1/oauth/device/start/{provider}",
+    "POST /v1/oauth/device/status/{provider}",
+    "POST /v1/oauth/device/cancel/{provider}",
+    "DELETE /v1/oauth/configs/{provider}",
+    "DELETE /v1/operator/oauth-clients/{provider}",
     "POST /v1/operator/slots/{id}/test",
     "DELETE /v1/operator/slots/{id}",
+];
+
+/// A connection takes a provider to make: that nobody reaches another organisation's is shown in
+/// src/oauth/tests_adopt.rs, and of members in tests/oauth_connect.rs.
+const CONNECTIONS: [&str; 2] = [
+    "DELETE /v1/oauth/connections/{id}",
+    "POST /v1/oauth/connections/{id}/default",
 ];
 
 #[test]
@@ -141,6 +154,7 @@ fn the_table_has_every_route_that_takes_an_id_or_a_name() {
         .map(|(route, _)| (*route).to_owned())
         .collect();
     listed.extend(INSTALLATION.map(str::to_owned));
+    listed.extend(CONNECTIONS.map(str::to_owned));
     let routes: BTreeSet<_> = api::routes()
         .into_iter()
         .filter(|route| route.contains('{'))

@@ -156,14 +156,19 @@ pub(super) async fn cancel_device(
     Input(body): Input<wire::DeviceStatusOf>,
 ) -> Result<Response, ApiError> {
     caller.may::<Connect>(()).await?;
-    app.provider(&provider)?;
+    let provider = app.provider(&provider)?;
     let (org, user) = (caller.principal.org(), caller.principal.user());
-    let now = caller.vault.now();
-    if app.devices.cancel(org, user, &body.attempt_token, now) {
-        Ok(reply::data(wire::Done::OK))
-    } else {
-        Err(unknown_attempt())
-    }
+    let attempt = &body.attempt_token;
+    let found = app.devices.view(org, user, attempt, caller.vault.now());
+    found.ok_or_else(unknown_attempt)?;
+    let event = caller.provider_event(Action::OauthDeny, provider.id());
+    caller
+        .audited(event.code(Failure::Cancelled.code()), async |_| {
+            let ended = app.devices.cancel(org, user, attempt, caller.vault.now());
+            ended.then_some(()).ok_or_else(unknown_attempt)
+        })
+        .await?;
+    Ok(reply::data(wire::Done::OK))
 }
 
 fn unknown_attempt() -> ApiError {

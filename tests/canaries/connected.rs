@@ -174,6 +174,7 @@ fn mark(planted: &mut Planted, url: &url::Url, names: &[&str]) {
 }
 
 /// A provider that puts what is secret where nobody expects it: into errors, descriptions and pages.
+#[expect(clippy::too_many_lines, reason = "a journey, told in its order")]
 pub(crate) fn connect_badly(planted: &mut Planted, providers: &Providers, broker: &Broker) {
     let operator = broker.operator();
     let (fault, id) = (&providers.fault, providers.fault_id.clone());

@@ -1,8 +1,8 @@
 //! A person with a browser: Chromium from the first click to the page that says it is done.
 
+use crate::harness::Canaries;
 use crate::harness::chromium::Chromium;
 use crate::harness::connect::{Stage, Terminal, connections, start, text};
-use crate::harness::Canaries;
 use serde_json::json;
 
 /// Signs in and agrees at the peer.
@@ -15,6 +15,7 @@ pub(crate) fn agree_at_the_peer(browser: &Chromium, stage: &Stage, login: &str) 
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a journey, told in its order")]
 fn a_member_connects_from_the_terminal_with_a_browser_beside_it() {
     let stage = Stage::open();
     let acme = json!({"name": "Acme Works"});

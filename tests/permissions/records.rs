@@ -46,6 +46,9 @@ const STEPS: &[Step] = &[
     ("POST /v1/oauth/configs", "/v1/oauth/configs", r#"{"provider":"github","clientId":"id","clientSecret":"s"}"#, "oauth.client_set", ""),
     ("GET /v1/oauth/start/{provider}", "/v1/oauth/start/github", "", "oauth.start", "flow"),
     ("DELETE /v1/oauth/flows/{id}", "/v1/oauth/flows/<flow>", "", "oauth.deny", ""),
+    ("DELETE /v1/oauth/configs/{provider}", "/v1/oauth/configs/github", "", "oauth.client_remove", ""),
+    ("POST /v1/operator/oauth-clients", "/v1/operator/oauth-clients", r#"{"provider":"github","clientId":"id","clientSecret":"s"}"#, "oauth.client_set", ""),
+    ("DELETE /v1/operator/oauth-clients/{provider}", "/v1/operator/oauth-clients/github", "", "oauth.client_remove", ""),
     ("POST /v1/operator/slots", "/v1/operator/slots", r#"{"kind":"passphrase","label":"spare","passphrase":"correct horse battery staple"}"#, "key.slot_add", "slot"),
     ("POST /v1/operator/seal", "/v1/operator/seal", "", "vault.seal", ""),
     ("POST /v1/operator/unseal", "/v1/operator/unseal", r#"{"passphrase":"correct horse battery staple"}"#, "vault.unseal", ""),
@@ -59,8 +62,15 @@ const READING: [&str; 3] = [
     "POST /v1/operator/slots/{id}/test",
 ];
 
-/// What takes a person with a browser: its records are looked at in tests/oauth_connect.rs.
-const IN_A_BROWSER: [&str; 1] = ["POST /v1/oauth/flows/{id}/finish"];
+/// What takes a provider, and a person: tests/oauth_connect.rs and tests/oauth_device.rs make these.
+const WITH_A_PROVIDER: [&str; 6] = [
+    "POST /v1/oauth/flows/{id}/finish",
+    "DELETE /v1/oauth/connections/{id}",
+    "POST /v1/oauth/connections/{id}/default",
+    "POST /v1/oauth/device/start/{provider}",
+    "POST /v1/oauth/device/status/{provider}",
+    "POST /v1/oauth/device/cancel/{provider}",
+];
 
 #[test]
 fn every_change_leaves_its_record() {
@@ -97,7 +107,7 @@ fn every_change_leaves_its_record() {
 fn each_change_of_the_document_is_made_once() {
     let mut made: BTreeSet<_> = STEPS.iter().map(|step| step.0.to_owned()).collect();
     made.extend(READING.map(str::to_owned));
-    made.extend(IN_A_BROWSER.map(str::to_owned));
+    made.extend(WITH_A_PROVIDER.map(str::to_owned));
     // Beginning to connect is asked for with GET, as it is documented.
     made.retain(|route| !route.starts_with("GET "));
     let routes = api::routes().into_iter();
