@@ -57,7 +57,13 @@ pub(super) fn connect(
 /// # Errors
 /// What the start would fail with.
 pub(super) fn check(config: &Config) -> Result<(), DaemonError> {
-    public_url(config, &config.listen)?;
+    // Any free port is none yet; which one it is does not matter here.
+    let port = |port| if port == 0 { 8420 } else { port };
+    let listen = config.listen.iter();
+    let listen: Vec<_> = listen
+        .map(|addr| SocketAddr::new(addr.ip(), port(addr.port())))
+        .collect();
+    public_url(config, &listen)?;
     allowed_hosts(config)?;
     return_rules(config)?;
     catalog(config).map(drop)

@@ -67,7 +67,7 @@ fn what_has_time_left_is_used_meanwhile_and_what_failed_is_tried_again() {
 fn r5_killed(when: Caught) {
     let mut stage = Stage::new(Rotate::Always, &[EAGER], LIVING);
     let first = stage.used();
-    std::thread::sleep(THIRD - Duration::from_secs(5));
+    std::thread::sleep(THIRD.saturating_sub(Duration::from_secs(5)));
     assert_eq!(stage.refreshes(), 0);
     killed(&mut stage, when);
     for _ in 0..3 {

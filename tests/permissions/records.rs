@@ -62,7 +62,7 @@ const READING: [&str; 3] = [
     "POST /v1/operator/slots/{id}/test",
 ];
 
-/// What takes a provider, and a person: tests/oauth_connect.rs and tests/oauth_device.rs make these.
+/// What takes a provider, and a person: `tests/oauth_connect.rs` and `tests/oauth_device.rs` make these.
 const WITH_A_PROVIDER: [&str; 6] = [
     "POST /v1/oauth/flows/{id}/finish",
     "DELETE /v1/oauth/connections/{id}",
