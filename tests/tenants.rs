@@ -141,7 +141,7 @@ const INSTALLATION: [&str; 9] = [
 ];
 
 /// A connection takes a provider to make: that nobody reaches another organisation's is shown in
-/// src/oauth/tests_adopt.rs, and of members in tests/oauth_connect.rs.
+/// `src/oauth/tests_adopt.rs`, and of members in `tests/oauth_connect.rs`.
 const CONNECTIONS: [&str; 2] = [
     "DELETE /v1/oauth/connections/{id}",
     "POST /v1/oauth/connections/{id}/default",

@@ -372,6 +372,7 @@ async fn an_answer_that_was_posted_comes_again_as_a_navigation() {
     let sent = browser.get(&target).await;
     assert_eq!(sent.status, StatusCode::SEE_OTHER);
     assert_eq!(rig.calls()[1], "redeem c+1");
+    let here = "/v1/oauth/callback/acme-mail";
     for bad in [
         "code=a&code=b",
         "code=a b",
@@ -379,10 +380,7 @@ async fn an_answer_that_was_posted_comes_again_as_a_navigation() {
         "code=%ff",
         "code=é",
     ] {
-        let refused = rig
-            .browser()
-            .post("/v1/oauth/callback/acme-mail", bad)
-            .await;
+        let refused = rig.browser().post(here, bad).await;
         assert_eq!(refused.code(), "bad_callback", "{bad:?}");
     }
 }
