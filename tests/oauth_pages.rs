@@ -18,7 +18,7 @@ use harness::oidc::provider_file;
 use serde_json::json;
 
 /// What a page must be, whatever it says: the complaints.
-const COMPLAINTS: &str = r#"
+const COMPLAINTS: &str = r"
 const found = [];
 const root = document.documentElement;
 if (root.lang !== 'en') found.push('no language');
@@ -53,7 +53,7 @@ for (const target of document.querySelectorAll('button, .button, input[type=text
   if (target.getBoundingClientRect().height < 44) found.push('too small for a finger: ' + target.outerHTML);
 }
 return found;
-"#;
+";
 
 /// Nothing is to be said against the page that is looked at, nor against what it loaded.
 #[track_caller]

@@ -27,7 +27,8 @@ impl Desk {
         let files = home.path().join("providers");
         std::fs::create_dir(&files).unwrap();
         std::fs::write(files.join("peer.toml"), peer.provider_file("peer", "peer")).unwrap();
-        let config = format!("[oauth]\nproviders_dir = {files:?}\nprivate = [\"127.0.0.1/32\"]\n");
+        let (files, private) = (files.display(), "[\"127.0.0.1/32\"]");
+        let config = format!("[oauth]\nproviders_dir = \"{files}\"\nprivate = {private}\n");
         let broker = Broker::with(Setup {
             config,
             ..Setup::default()
@@ -161,7 +162,7 @@ fn a_code_connects_from_a_browser_elsewhere_and_a_second_time_renews() {
         let wrong = jar.submit(&asked, &[("code", "AAAA-AAAA")]);
         let onward = jar.submit(&wrong, &[("code", &code)]);
         let to = onward.location().unwrap();
-        let back = jar.agree(to.as_str(), "bob", &desk.broker.origin());
+        let back = jar.agree(to.as_str(), "bob", desk.broker.origin());
         let end = jar.open(&back);
         assert!(end.text().contains("is connected"), "{}", end.text());
         let mut rest = String::new();
@@ -181,7 +182,7 @@ fn a_no_and_ctrl_c_end_the_flow() {
     let back = jar.deny(
         onward.location().unwrap().as_str(),
         "ann",
-        &desk.broker.origin(),
+        desk.broker.origin(),
     );
     jar.open(&back);
     let (_, said) = ended(3, child);
