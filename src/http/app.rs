@@ -165,7 +165,6 @@ impl App {
 
     /// Seals the vault and forgets everything that was kept of it.
     pub async fn seal(&self, patience: Duration) -> bool {
-        self.accounts.close(crate::oauth::DEADLINE).await;
         let emptied = self.lifecycle.seal(patience).await;
         self.directory.forget();
         self.hub.forget();
@@ -179,6 +178,12 @@ impl App {
     /// Looks at once for tokens that are due, and for what waits to be revoked.
     pub(super) fn wake_accounts(&self) {
         self.accounts.wake();
+    }
+
+    /// Starts no refresh any more, and waits for those under way: before sealing, since an answer that
+    /// nobody takes may cost its grant.
+    pub(super) async fn close_accounts(&self) {
+        self.accounts.close(crate::oauth::DEADLINE).await;
     }
 
     /// Waits for the answers of refreshes that are under way, as long as those take at most.

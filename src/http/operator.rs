@@ -75,6 +75,7 @@ pub(super) async fn seal(caller: Caller, State(app): State<App>) -> Result<Respo
     let event = caller.event(Action::VaultSeal);
     caller.vault.journal().note(event).await?;
     drop(caller);
+    app.close_accounts().await;
     let emptied = app.seal(PATIENCE).await;
     tracing::info!(emptied, "the vault was sealed");
     Ok(reply::data(wire::VaultSealed {
