@@ -22,6 +22,7 @@ const PROVIDER: &str = r#"
 schema = 1
 id = "bench"
 display_name = "Bench"
+revoke_reason = "A bench has nothing to take back."
 [authorize]
 url = "http://ADDR/authorize"
 [token]

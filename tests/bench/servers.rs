@@ -122,10 +122,12 @@ fn launch_with(folder: &Path, more: &str) -> Server {
         .spawn()
         .unwrap();
     let mut reader = BufReader::new(child.stderr.take().unwrap());
-    let mut line = String::new();
+    let (mut line, mut said) = (String::new(), String::new());
     let addr = loop {
+        said.push_str(&line);
         line.clear();
-        assert!(reader.read_line(&mut line).unwrap() > 0, "the broker ended");
+        let more = reader.read_line(&mut line).unwrap() > 0;
+        assert!(more, "the broker ended: {said}");
         if let Some(rest) = line.strip_prefix("runtools-broker listens on ") {
             break rest.split(" and ").next().unwrap().trim().parse().unwrap();
         }
