@@ -190,17 +190,21 @@ impl Engine for SledEngine {
             for pair in db.range::<&[u8], _>((Bound::Included(from), end)) {
                 let (key, value) = pair.map_err(|e| failure("reading the database", e))?;
                 each(&key, &value)?;
+                // A range reads each leaf once, and sled looks for what to evict only after many
+                // reads: without these it would hold everything it has shown, whatever its limit is.
+                db.contains_key(&key)
+                    .map_err(|e| failure("reading the database", e))?;
             }
             Ok(())
         })
     }
 
-    fn apply(&self, writes: &[Write]) -> Result<(), StoreError> {
+    fn apply(&self, writes: &[Write<'_>]) -> Result<(), StoreError> {
         let mut batch = sled::Batch::default();
         for write in writes {
             match write {
-                Write::Put(key, value) => batch.insert(key.as_slice(), value.as_slice()),
-                Write::Delete(key) => batch.remove(key.as_slice()),
+                Write::Put(key, value) => batch.insert(*key, *value),
+                Write::Delete(key) => batch.remove(*key),
             }
         }
         self.with(|db| {
