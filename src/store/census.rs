@@ -78,10 +78,7 @@ mod tests {
                 keys.push(vec![first, second, 0]);
             }
         }
-        let writes: Vec<_> = keys
-            .iter()
-            .map(|k| Write::Put(k.clone(), vec![7]))
-            .collect();
+        let writes: Vec<_> = keys.iter().map(|key| Write::Put(key, &[7])).collect();
         engine.apply(&writes).unwrap();
 
         let name = KeyRef {

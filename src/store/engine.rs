@@ -10,16 +10,16 @@ pub type Pair = (Vec<u8>, Vec<u8>);
 /// Who is shown pairs by [`Engine::visit`]; an error ends the visit.
 pub type Visitor<'a> = dyn FnMut(&[u8], &[u8]) -> Result<(), StoreError> + 'a;
 
-/// One change.
-#[derive(Clone, PartialEq, Eq)]
-pub enum Write {
+/// One change. It lends its bytes: an engine copies them once, to where it keeps them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Write<'a> {
     /// This key has this value from now on.
-    Put(Vec<u8>, Vec<u8>),
+    Put(&'a [u8], &'a [u8]),
     /// This key has no value from now on.
-    Delete(Vec<u8>),
+    Delete(&'a [u8]),
 }
 
-impl fmt::Debug for Write {
+impl fmt::Debug for Write<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Put(key, value) => write!(f, "Put({} + {} bytes)", key.len(), value.len()),
@@ -70,7 +70,7 @@ pub trait Engine: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     /// When it could not be done. Whether it was is then unknown.
-    fn apply(&self, writes: &[Write]) -> Result<(), StoreError>;
+    fn apply(&self, writes: &[Write<'_>]) -> Result<(), StoreError>;
 
     /// How many pairs there are. May visit them all.
     ///

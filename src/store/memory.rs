@@ -72,12 +72,12 @@ impl Engine for MemoryEngine {
         Ok(())
     }
 
-    fn apply(&self, writes: &[Write]) -> Result<(), StoreError> {
+    fn apply(&self, writes: &[Write<'_>]) -> Result<(), StoreError> {
         let mut map = self.0.write().unwrap_or_else(PoisonError::into_inner);
         for write in writes {
             match write {
-                Write::Put(key, value) => map.insert(key.clone(), value.clone()),
-                Write::Delete(key) => map.remove(key),
+                Write::Put(key, value) => map.insert(key.to_vec(), value.to_vec()),
+                Write::Delete(key) => map.remove(*key),
             };
         }
         Ok(())

@@ -76,7 +76,7 @@ impl Store {
             random,
             shared: Arc::new(Shared::new(State::nothing())),
         };
-        committer.commit(state, changes)?;
+        committer.commit(state, &changes)?;
         committer.anchor.sync()?;
         Self::start(committer)
     }

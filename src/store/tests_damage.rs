@@ -205,20 +205,19 @@ async fn a_record_that_was_swapped_under_the_store_is_noticed() {
     drop(store);
     let [a, b] = ["a", "b"].map(|name| key(name).as_bytes().to_vec());
     let [old_a, old_b] = [&a, &b].map(|key| engine.get(key).unwrap().unwrap());
+    let c = key("c").as_bytes().to_vec();
+    let unknown = [0xee, 1];
     let attacks = [
-        vec![
-            Write::Put(a.clone(), old_b.clone()),
-            Write::Put(b.clone(), old_a.clone()),
-        ],
-        vec![Write::Delete(a.clone())],
-        vec![Write::Put(key("c").as_bytes().to_vec(), old_a.clone())],
-        vec![Write::Put(vec![0xee, 1], old_a.clone())],
+        vec![Write::Put(&a, &old_b), Write::Put(&b, &old_a)],
+        vec![Write::Delete(&a)],
+        vec![Write::Put(&c, &old_a)],
+        vec![Write::Put(&unknown, &old_a)],
     ];
     let mend = [
-        Write::Put(a, old_a),
-        Write::Put(b, old_b),
-        Write::Delete(key("c").as_bytes().to_vec()),
-        Write::Delete(vec![0xee, 1]),
+        Write::Put(&a, &old_a),
+        Write::Put(&b, &old_b),
+        Write::Delete(&c),
+        Write::Delete(&unknown),
     ];
     for attack in attacks {
         engine.apply(&attack).unwrap();

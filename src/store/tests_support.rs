@@ -202,7 +202,7 @@ impl Engine for Faulty {
         self.inner.visit(from, until, each)
     }
 
-    fn apply(&self, writes: &[Write]) -> Result<(), StoreError> {
+    fn apply(&self, writes: &[Write<'_>]) -> Result<(), StoreError> {
         let mut held = self.held.lock().unwrap();
         while *held {
             self.waiting.store(true, Ordering::SeqCst);

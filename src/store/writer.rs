@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::anchor::Anchor;
-use super::state::{Census, State};
+use super::state::State;
 use super::{Batch, Engine, Expect, JournalMark, StoreError, StoreKey, Write};
-use crate::crypto::{Key, MacKey, Random, Record, digests_match, sha256};
+use crate::crypto::{Digest, Key, MacKey, Random, Record, digests_match, sha256};
 use crate::id::StoreId;
 
 /// How many commits share one sync at most.
@@ -154,7 +154,7 @@ impl Committer {
         }
         if !accepted.is_empty() {
             let (state, changes) = group.finish();
-            let outcome = self.commit(state, changes);
+            let outcome = self.commit(state, &changes);
             for answer in accepted {
                 reply(answer, outcome.clone());
             }
@@ -169,24 +169,18 @@ impl Committer {
     pub(super) fn commit(
         &mut self,
         state: State,
-        changes: BTreeMap<StoreKey, Option<Record>>,
+        changes: &BTreeMap<StoreKey, Option<Record>>,
     ) -> Result<u64, StoreError> {
         // Nothing is touched before this: a store that cannot seal is not failed.
         let record = state.seal(self.store, &self.seal, &*self.random)?;
         let mut writes: Vec<_> = changes
-            .into_iter()
-            .map(|(key, record)| {
-                let key = key.as_bytes().to_vec();
-                match record {
-                    Some(record) => Write::Put(key, record.as_bytes().to_vec()),
-                    None => Write::Delete(key),
-                }
+            .iter()
+            .map(|(key, record)| match record {
+                Some(record) => Write::Put(key.as_bytes(), record.as_bytes()),
+                None => Write::Delete(key.as_bytes()),
             })
             .collect();
-        writes.push(Write::Put(
-            StoreKey::STATE.to_vec(),
-            record.as_bytes().to_vec(),
-        ));
+        writes.push(Write::Put(StoreKey::STATE, record.as_bytes()));
         let started = Instant::now();
         let done = self
             .engine
@@ -259,19 +253,36 @@ impl<'a> Group<'a> {
     /// [`StoreError::Precondition`], or what reading reports; the group is then as it was.
     pub(super) fn join(&mut self, batch: Batch, mark: JournalMark) -> Result<(), StoreError> {
         batch.check()?;
+        // What is expected is nearly always what is changed: it is read once for both.
+        let mut members = BTreeMap::new();
         for (key, expect) in &batch.expected {
-            let holds = self.with_current(key, |current| match (expect, current) {
-                (Expect::Absent, None) | (Expect::Present, Some(_)) => true,
-                (Expect::Exactly(digest), Some(bytes)) => digests_match(&sha256(bytes), digest),
-                _ => false,
+            let (holds, member) = self.with_current(key, |current| {
+                let holds = match (expect, current) {
+                    (Expect::Absent, None) | (Expect::Present, Some(_)) => true,
+                    (Expect::Exactly(digest), Some(bytes)) => digests_match(&sha256(bytes), digest),
+                    _ => false,
+                };
+                let counts = holds && batch.changes.contains_key(key);
+                (holds, counts.then(|| self.member(key, current)))
             })?;
             if !holds {
                 return Err(StoreError::Precondition);
             }
+            members.extend(member.map(|member| (key, member)));
         }
         let mut census = self.state.census;
         for (key, record) in &batch.changes {
-            self.count_change(key, record.as_ref(), &mut census)?;
+            let old = match members.get(key) {
+                Some(old) => *old,
+                None => self.with_current(key, |old| self.member(key, old))?,
+            };
+            if let Some(old) = old {
+                census.take_out(&old);
+            }
+            let new = record.as_ref().map(Record::as_bytes);
+            if let Some(new) = self.member(key, new) {
+                census.take_in(&new);
+            }
         }
         self.state.census = census;
         // Callers may come in another order than their journal records: the mark never goes back.
@@ -296,21 +307,9 @@ impl<'a> Group<'a> {
         (state, self.changes)
     }
 
-    fn count_change(
-        &self,
-        key: &StoreKey,
-        record: Option<&Record>,
-        census: &mut Census,
-    ) -> Result<(), StoreError> {
-        let mac = self.mac;
-        let old = self.with_current(key, |old| old.map(|old| mac.hash(&[key.as_bytes(), old])))?;
-        if let Some(old) = old {
-            census.take_out(&old);
-        }
-        if let Some(record) = record {
-            census.take_in(&mac.hash(&[key.as_bytes(), record.as_bytes()]));
-        }
-        Ok(())
+    /// What a record is in the digest of all of them.
+    fn member(&self, key: &StoreKey, record: Option<&[u8]>) -> Option<Digest> {
+        record.map(|record| self.mac.hash(&[key.as_bytes(), record]))
     }
 
     /// Shows what stands under `key` after the commits that have joined.
