@@ -184,40 +184,11 @@ mod tests {
     use super::{Exit, not_connected};
     use crate::oauth::flow::Failure;
 
-    /// Every way in which a flow fails, as the broker names them.
-    const FAILURES: [Failure; 25] = [
-        Failure::Denied,
-        Failure::Scope,
-        Failure::Client,
-        Failure::Unavailable,
-        Failure::Interaction,
-        Failure::Provider,
-        Failure::Issuer,
-        Failure::OtherProvider,
-        Failure::Answer,
-        Failure::Signature,
-        Failure::Replayed,
-        Failure::Tries,
-        Failure::Cancelled,
-        Failure::Superseded,
-        Failure::Late,
-        Failure::TryAgain,
-        Failure::Refused,
-        Failure::Mismatch,
-        Failure::NotMember,
-        Failure::NoIdentity,
-        Failure::Protocol,
-        Failure::NotEnabled,
-        Failure::Expired,
-        Failure::Sealed,
-        Failure::Internal,
-    ];
-
     #[test]
     fn every_failure_has_a_sentence_and_a_next_step() {
-        let codes = FAILURES.map(Failure::code);
+        let codes = Failure::ALL.iter().map(|failure| failure.code());
         let mut seen = std::collections::HashSet::new();
-        for code in codes.into_iter().chain(["flow_gone"]) {
+        for code in codes.chain(["flow_gone"]) {
             let detail = not_connected(code, "github").detail();
             assert_eq!(detail.code, code);
             let named = format!("({code})");

@@ -16,34 +16,6 @@ use crate::oauth::flow::{
     Tell,
 };
 
-const FAILURES: [Failure; 25] = [
-    Failure::Denied,
-    Failure::Scope,
-    Failure::Client,
-    Failure::Unavailable,
-    Failure::Interaction,
-    Failure::Provider,
-    Failure::Issuer,
-    Failure::OtherProvider,
-    Failure::Answer,
-    Failure::Signature,
-    Failure::Replayed,
-    Failure::Tries,
-    Failure::Cancelled,
-    Failure::Superseded,
-    Failure::Late,
-    Failure::TryAgain,
-    Failure::Refused,
-    Failure::Mismatch,
-    Failure::NotMember,
-    Failure::NoIdentity,
-    Failure::Protocol,
-    Failure::NotEnabled,
-    Failure::Expired,
-    Failure::Sealed,
-    Failure::Internal,
-];
-
 async fn text(response: axum::response::Response) -> String {
     use http_body_util::BodyExt;
     let body = response.into_body().collect().await.unwrap().to_bytes();
@@ -163,7 +135,7 @@ async fn all() -> BTreeMap<String, String> {
             text(result_page(&view, &url)).await,
         );
     }
-    for failure in FAILURES {
+    for &failure in Failure::ALL {
         let mut view = view(Standing::Over(Outcome::Failed(failure)));
         let said = "The user has denied your request.".to_owned();
         view.said = (failure == Failure::Denied).then_some(said);

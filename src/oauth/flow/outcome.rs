@@ -20,94 +20,84 @@ pub enum Outcome {
     Failed(Failure),
 }
 
-/// Why an account is not connected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Failure {
+/// Writes the failures down once: what they are called here, what callers know them by, and all of them.
+macro_rules! failures {
+    ($($(#[$doc:meta])* $name:ident = $code:literal,)*) => {
+        /// Why an account is not connected.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Failure {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Failure {
+            /// Every one, in the order in which a flow can meet them.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// The stable code.
+            #[must_use]
+            pub const fn code(self) -> &'static str {
+                match self {
+                    $(Self::$name => $code,)*
+                }
+            }
+        }
+    };
+}
+
+failures! {
     /// The person said no at the provider.
-    Denied,
+    Denied = "access_denied",
     /// The provider does not give what was asked for.
-    Scope,
+    Scope = "invalid_scope",
     /// The provider does not accept the client, or what it sends.
-    Client,
+    Client = "client_config",
     /// The provider is out of order.
-    Unavailable,
+    Unavailable = "provider_unavailable",
     /// The provider needed the person, who was not there.
-    Interaction,
+    Interaction = "interaction_required",
     /// The provider said an error that no standard knows.
-    Provider,
+    Provider = "provider_error",
     /// The answer names another issuer than the one that was asked, or none where it must (RFC 9207).
-    Issuer,
+    Issuer = "wrong_issuer",
     /// The answer came to another provider's path.
-    OtherProvider,
+    OtherProvider = "wrong_provider",
     /// The answer lacks what belongs in it.
-    Answer,
+    Answer = "bad_answer",
     /// The answer's signature is wrong, or too old.
-    Signature,
+    Signature = "bad_signature",
     /// The signed answer was used before.
-    Replayed,
+    Replayed = "replayed",
     /// The code from the terminal was wrong too often.
-    Tries,
+    Tries = "too_many_tries",
     /// Whoever began it ended it.
-    Cancelled,
+    Cancelled = "cancelled",
     /// The same user began too many others.
-    Superseded,
+    Superseded = "superseded",
     /// The provider's code was not redeemed in its time.
-    Late,
+    Late = "code_expired",
     /// The provider did not answer when the code was redeemed; it is not tried twice (B11).
-    TryAgain,
+    TryAgain = "try_again",
     /// The provider refused the code.
-    Refused,
+    Refused = "provider_refused",
     /// Another account than the one to be connected again.
-    Mismatch,
+    Mismatch = "account_mismatch",
     /// The user is no member of the organisation any more.
-    NotMember,
+    NotMember = "not_member",
     /// The provider did not say whose account it is.
-    NoIdentity,
+    NoIdentity = "no_identity",
     /// The provider's answer cannot be understood.
-    Protocol,
+    Protocol = "protocol",
     /// The provider has no device flow for this client.
-    NotEnabled,
+    NotEnabled = "device_not_enabled",
     /// The person did not come in time.
-    Expired,
+    Expired = "expired",
     /// The vault is sealed.
-    Sealed,
+    Sealed = "sealed",
     /// It could not be recorded or stored.
-    Internal,
+    Internal = "internal_error",
 }
 
 impl Failure {
-    /// The stable code.
-    #[must_use]
-    pub const fn code(self) -> &'static str {
-        match self {
-            Self::Denied => "access_denied",
-            Self::Scope => "invalid_scope",
-            Self::Client => "client_config",
-            Self::Unavailable => "provider_unavailable",
-            Self::Interaction => "interaction_required",
-            Self::Provider => "provider_error",
-            Self::Issuer => "wrong_issuer",
-            Self::OtherProvider => "wrong_provider",
-            Self::Answer => "bad_answer",
-            Self::Signature => "bad_signature",
-            Self::Replayed => "replayed",
-            Self::Tries => "too_many_tries",
-            Self::Cancelled => "cancelled",
-            Self::Superseded => "superseded",
-            Self::Late => "code_expired",
-            Self::TryAgain => "try_again",
-            Self::Refused => "provider_refused",
-            Self::Mismatch => "account_mismatch",
-            Self::NotMember => "not_member",
-            Self::NoIdentity => "no_identity",
-            Self::Protocol => "protocol",
-            Self::NotEnabled => "device_not_enabled",
-            Self::Expired => "expired",
-            Self::Sealed => "sealed",
-            Self::Internal => "internal_error",
-        }
-    }
-
     /// What an error callback says (RFC 6749 section 4.1.2.1, `OpenID` Connect Core 3.1.2.6, RFC 8707,
     /// and what well-known providers say in their place). The text itself goes nowhere (B7).
     pub(super) fn of_error(error: &str) -> Self {
@@ -144,6 +134,14 @@ impl Failure {
 #[cfg(test)]
 mod tests {
     use super::Failure;
+
+    #[test]
+    fn no_two_failures_have_the_same_code() {
+        let codes: std::collections::HashSet<_> =
+            Failure::ALL.iter().map(|failure| failure.code()).collect();
+        assert_eq!(codes.len(), Failure::ALL.len());
+        assert!(codes.contains("access_denied") && codes.contains("internal_error"));
+    }
 
     #[test]
     fn b7_a_provider_s_error_is_one_of_a_list() {
