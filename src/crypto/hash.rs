@@ -1,7 +1,7 @@
 //! Hashes, keyed hashes, and a digest of a whole set.
 
 use hmac::{Hmac, KeyInit, Mac};
-use sha2::{Digest as _, Sha256};
+use sha2::{Digest as _, Sha256, Sha512};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
@@ -72,6 +72,38 @@ pub fn hmac_of(secret: &Secret, message: &[u8]) -> Digest {
 pub fn hmac_of_digest(secret: &Secret, message: &[u8]) -> Digest {
     let key = Zeroizing::new(secret.expose(sha256));
     plain_hmac(key.as_slice(), message)
+}
+
+/// HMAC-SHA-512 of such a message.
+#[must_use]
+pub fn hmac_sha512_of(secret: &Secret, message: &[u8]) -> [u8; 64] {
+    secret.expose(|key| {
+        let mut block = Zeroizing::new([0; 128]);
+        let hashed: Zeroizing<[u8; 64]> = Zeroizing::new(Sha512::digest(key).into());
+        let key = if key.len() > block.len() {
+            hashed.as_slice()
+        } else {
+            key
+        };
+        for (byte, key) in block.iter_mut().zip(key) {
+            *byte = *key;
+        }
+        let mut mac = Hmac::<Sha512>::new((&*block).into());
+        mac.update(message);
+        mac.finalize().into_bytes().into()
+    })
+}
+
+/// A chain of HMAC-SHA-256: `prefix` and the secret are the key of the first message, each result the
+/// key of the next (as in AWS Signature Version 4). What lies between is wiped.
+#[must_use]
+pub fn hmac_chain(prefix: &[u8], secret: &Secret, first: &[u8], then: &[&[u8]]) -> Digest {
+    let key = secret.expose(|secret| Zeroizing::new([prefix, secret].concat()));
+    let mut digest = Zeroizing::new(plain_hmac(&key, first));
+    for message in then {
+        *digest = plain_hmac(digest.as_slice(), message);
+    }
+    *digest
 }
 
 /// RFC 2104: a key longer than a block is hashed, a shorter one is filled up with zeros. Keys of
@@ -156,7 +188,7 @@ impl MultisetDigest {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{MultisetDigest, hmac_of, hmac_of_digest, sha256};
+    use super::{MultisetDigest, hmac_chain, hmac_of, hmac_of_digest, hmac_sha512_of, sha256};
     use crate::secret::Secret;
 
     /// RFC 4231, test cases 2 and 6.
@@ -176,10 +208,34 @@ mod tests {
             hex(hmac_of(&long, message)),
             "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54"
         );
+        let hex = |digest: [u8; 64]| data_encoding::HEXLOWER.encode(&digest);
+        assert_eq!(
+            hex(hmac_sha512_of(
+                &Secret::copy_of(b"Jefe"),
+                b"what do ya want for nothing?"
+            )),
+            "164b7a7bfcf819e2e395fbe73b56e0a387bd64222e831fd610270cd7ea2505549758bf75c05a994a6d034f65f8f0e6fdcaeab1a34d4a6b4b636e070a38bce737"
+        );
+        assert_eq!(
+            hex(hmac_sha512_of(&long, message)),
+            "80b24263c7c1a3ebb71493c1dd7be8b49b46d1f41b4aeec1121b013783f8f3526b56d037e05f2598bd0fd2215d6a1e5295e64f73f63f0aec8b915a985d786598"
+        );
         let digest = Secret::copy_of(&sha256(b"Jefe"));
         assert_eq!(
             hmac_of_digest(&Secret::copy_of(b"Jefe"), b"a"),
             hmac_of(&digest, b"a")
+        );
+    }
+
+    /// The example of AWS' guide to Signature Version 4: the key of a day, a region and a service.
+    #[test]
+    fn a_chain_makes_each_result_the_next_key() {
+        let secret = Secret::copy_of(b"wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY");
+        let rest: [&[u8]; 3] = [b"us-east-1", b"iam", b"aws4_request"];
+        let key = hmac_chain(b"AWS4", &secret, b"20150830", &rest);
+        assert_eq!(
+            data_encoding::HEXLOWER.encode(&key),
+            "c4afb1cc5771d871763a393e44b703571b55cc28424d1a5e86da6ed3c154a4b9"
         );
     }
 

@@ -6,7 +6,8 @@
 //! which is compared in constant time before anything is decrypted. A box that was flipped, moved,
 //! swapped or opened with another key fails there, and every failure is the same error.
 //!
-//! What others signed is verified by [`Jws`] with their published [`Jwks`].
+//! What others signed is verified by [`Jws`] with their published [`Jwks`]; tokens of our own are
+//! signed by a [`JwsKey`].
 //!
 //! aes-gcm seals, because with `zeroize` it leaves no key in freed memory; ring supplies randomness
 //! and Ed25519, and the provider of rustls.
@@ -16,7 +17,9 @@ mod error;
 mod hash;
 mod jwks;
 mod jws;
+mod jws_key;
 mod key;
+mod key_text;
 mod obx1;
 mod pad;
 mod random;
@@ -36,10 +39,12 @@ mod tests_vectors;
 pub use context::{Context, Owner, OwnerKind};
 pub use error::CryptoError;
 pub use hash::{
-    Digest, MacKey, MultisetDigest, digests_match, hmac_of, hmac_of_digest, sha256, sha256_parts,
+    Digest, MacKey, MultisetDigest, digests_match, hmac_chain, hmac_of, hmac_of_digest,
+    hmac_sha512_of, sha256, sha256_parts,
 };
 pub use jwks::Jwks;
 pub use jws::{Jws, JwsAlg, JwsError};
+pub use jws_key::{JwsKey, JwsKeyError};
 pub use key::{Commitment, Key, KeyRef};
 pub use obx1::{open, open_padded, seal, seal_padded};
 pub use pad::padded_len;
