@@ -164,7 +164,7 @@ async fn tokens_that_somebody_put_back_are_not_lent() {
     let older = engine.rig.raw(&place);
     engine.rig.clock.advance_millis(60 * 60_000);
     assert_eq!(engine.lend(&key).await.unwrap(), "at-1");
-    engine.rig.put_raw(&place, older);
+    engine.rig.put_raw(&place, &older);
     assert!(engine.lend(&key).await.is_err());
 }
 

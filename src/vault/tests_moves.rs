@@ -34,11 +34,11 @@ async fn a_version_in_the_place_of_another_secrets_is_refused() {
     let (_, mine) = rig.places(&org, ANNA, "MINE", 1).await;
     let (_, other) = rig.places(&org, ANNA, "OTHER", 1).await;
     let (mine_raw, other_raw) = (rig.raw(&mine), rig.raw(&other));
-    rig.put_raw(&mine, other_raw);
-    rig.put_raw(&other, mine_raw.clone());
+    rig.put_raw(&mine, &other_raw);
+    rig.put_raw(&other, &mine_raw);
     refused(rig.get(&org, ANNA, "MINE").await);
     refused(rig.get(&org, ANNA, "OTHER").await);
-    rig.put_raw(&mine, mine_raw);
+    rig.put_raw(&mine, &mine_raw);
     assert_eq!(
         rig.get(&org, ANNA, "MINE").await.unwrap(),
         "the value of mine"
@@ -53,7 +53,7 @@ async fn an_older_version_in_the_place_of_the_newest_is_refused() {
     rig.set(&org, ANNA, "MINE", "the new value").await;
     let (_, first) = rig.places(&org, ANNA, "MINE", 1).await;
     let (_, second) = rig.places(&org, ANNA, "MINE", 2).await;
-    rig.put_raw(&second, rig.raw(&first));
+    rig.put_raw(&second, &rig.raw(&first));
     refused(rig.get(&org, ANNA, "MINE").await);
 }
 
@@ -73,16 +73,16 @@ async fn a_pointer_under_another_name_owner_or_organisation_is_refused() {
         let (theirs, their_version) = rig.places(keys, user, name, 1).await;
         let (pointer, value) = (rig.raw(&mine), rig.raw(&version));
         // Theirs where mine stands, and mine where theirs stands; alone, and with its version.
-        rig.put_raw(&mine, rig.raw(&theirs));
+        rig.put_raw(&mine, &rig.raw(&theirs));
         refused(rig.get(&org, ANNA, "MINE").await);
-        rig.put_raw(&version, rig.raw(&their_version));
+        rig.put_raw(&version, &rig.raw(&their_version));
         refused(rig.get(&org, ANNA, "MINE").await);
-        rig.put_raw(&theirs, pointer.clone());
+        rig.put_raw(&theirs, &pointer);
         refused(rig.get(keys, user, name).await);
-        rig.put_raw(&their_version, value.clone());
+        rig.put_raw(&their_version, &value);
         refused(rig.get(keys, user, name).await);
-        rig.put_raw(&mine, pointer);
-        rig.put_raw(&version, value);
+        rig.put_raw(&mine, &pointer);
+        rig.put_raw(&version, &value);
         assert_eq!(
             rig.get(&org, ANNA, "MINE").await.unwrap(),
             "the value of mine"
@@ -108,11 +108,11 @@ async fn an_owners_key_in_the_place_of_anothers_is_refused() {
     let [anna, boris, elsewhere] = &places;
     let own = rig.raw(anna);
     for other in [boris, elsewhere] {
-        rig.put_raw(anna, rig.raw(other));
+        rig.put_raw(anna, &rig.raw(other));
         let org = rig.vault.org(org.id()).unwrap();
         refused(rig.get(&org, ANNA, "MINE").await);
     }
-    rig.put_raw(anna, own);
+    rig.put_raw(anna, &own);
     let org = rig.vault.org(org.id()).unwrap();
     assert_eq!(
         rig.get(&org, ANNA, "MINE").await.unwrap(),
@@ -129,7 +129,7 @@ async fn a_whole_earlier_state_of_a_secret_is_noticed_when_the_store_opens() {
     let earlier = rig.raw(&pointer);
     rig.set(&org, ANNA, "MINE", "the new value").await;
     let newest = rig.raw(&pointer);
-    rig.put_raw(&pointer, earlier);
+    rig.put_raw(&pointer, &earlier);
     let engine = std::sync::Arc::clone(&rig.engine);
     let lifecycle = std::sync::Arc::clone(&rig.lifecycle);
     let folder = std::sync::Arc::clone(&rig.folder);
@@ -139,7 +139,7 @@ async fn a_whole_earlier_state_of_a_secret_is_noticed_when_the_store_opens() {
         "{opened:?}"
     );
     // Put back, it opens: the refusal changed nothing.
-    let write = crate::store::Write::Put(pointer.as_bytes().to_vec(), newest);
+    let write = crate::store::Write::Put(pointer.as_bytes(), &newest);
     crate::store::Engine::apply(&*engine, &[write]).unwrap();
     lifecycle.unseal_unattended().await.unwrap().unwrap();
     drop(folder);
@@ -174,9 +174,9 @@ proptest! {
             let mut flipped = sound.clone();
             let at = at.index(flipped.len());
             flipped[at] ^= 1 << bit;
-            rig.put_raw(&place, flipped);
+            rig.put_raw(&place, &flipped);
             let outcome = rig.get(&org, ANNA, "MINE").await;
-            rig.put_raw(&place, sound);
+            rig.put_raw(&place, &sound);
             refused(outcome);
             assert_eq!(rig.get(&org, ANNA, "MINE").await.unwrap(), "the value of mine");
         });

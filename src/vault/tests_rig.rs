@@ -141,8 +141,8 @@ impl Rig {
     }
 
     /// Writes into the engine behind the store's back.
-    pub(crate) fn put_raw(&self, place: &StoreKey, bytes: Vec<u8>) {
-        let write = Write::Put(place.as_bytes().to_vec(), bytes);
+    pub(crate) fn put_raw(&self, place: &StoreKey, bytes: &[u8]) {
+        let write = Write::Put(place.as_bytes(), bytes);
         self.engine.apply(&[write]).unwrap();
     }
 }
