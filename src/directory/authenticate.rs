@@ -81,6 +81,8 @@ pub(super) struct Cache {
     /// How many changes are being committed: meanwhile only the store is asked.
     pub(super) changing: usize,
     seen: HashMap<Digest, Seen>,
+    /// Each organisation's policy.
+    policies: HashMap<OrgId, OrgSettings>,
 }
 
 /// A key as its records describe it: who bears it, and when that ends.
@@ -91,8 +93,6 @@ pub(super) type Bearer = (Principal, Option<Timestamp>);
 pub struct Directory {
     pub(super) cache: RwLock<Cache>,
     used: Mutex<HashMap<(OrgId, ApiKeyId), Arc<AtomicI64>>>,
-    /// Each organisation's policy, beside the digest of the record that says it.
-    policies: RwLock<HashMap<OrgId, (Digest, OrgSettings)>>,
     pub(super) changes: tokio::sync::Mutex<()>,
 }
 
@@ -136,27 +136,24 @@ impl Directory {
         let mut cache = self.cache.write().unwrap_or_else(PoisonError::into_inner);
         cache.epoch += 1;
         cache.seen.clear();
-        drop(cache);
-        let mut policies = self
-            .policies
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        policies.clear();
+        cache.policies.clear();
     }
 
-    /// What the record of this digest says of an organisation's policy, if it was opened before.
-    pub(super) fn policy(&self, org: OrgId, record: &Digest) -> Option<OrgSettings> {
-        let policies = self.policies.read().unwrap_or_else(PoisonError::into_inner);
-        let (of, settings) = policies.get(&org)?;
-        (of == record).then(|| settings.clone())
+    /// An organisation's policy, if it was read since the last change; else the epoch to read it in.
+    pub(super) fn policy(&self, org: OrgId) -> Result<OrgSettings, u64> {
+        let cache = self.cache.read().unwrap_or_else(PoisonError::into_inner);
+        match cache.policies.get(&org) {
+            Some(settings) if cache.changing == 0 => Ok(settings.clone()),
+            _ => Err(cache.epoch),
+        }
     }
 
-    pub(super) fn keep_policy(&self, org: OrgId, record: Digest, settings: OrgSettings) {
-        let mut policies = self
-            .policies
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        policies.insert(org, (record, settings));
+    /// Keeps a policy that was read in `epoch`, unless that is over.
+    pub(super) fn keep_policy(&self, org: OrgId, epoch: u64, settings: OrgSettings) {
+        let mut cache = self.cache.write().unwrap_or_else(PoisonError::into_inner);
+        if cache.epoch == epoch {
+            cache.policies.insert(org, settings);
+        }
     }
 
     /// Recognises the bearer of an API key.
@@ -168,10 +165,9 @@ impl Directory {
         vault: &Unsealed,
         text: &[u8],
     ) -> Result<Result<Recognised, Refused>, DirectoryError> {
-        let Some(token) = Token::parse(text) else {
+        let Some(hash) = Token::hash_of(text, vault.system_index()) else {
             return Ok(Err(Rejected::Malformed.into()));
         };
-        let hash = token.hash(vault.system_index());
         let now = vault.now();
         let epoch = {
             let cache = self.cache.read().unwrap_or_else(PoisonError::into_inner);

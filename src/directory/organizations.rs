@@ -246,15 +246,12 @@ impl Directory {
         vault: &Unsealed,
         principal: &Principal,
     ) -> Result<OrgSettings, DirectoryError> {
-        let keys = vault.org(principal.org())?;
-        let place = org_place(&keys);
-        let record = org_record(vault, &place).await?;
-        let digest = sha256(record.as_bytes());
-        if let Some(settings) = self.policy(keys.id(), &digest) {
-            return Ok(settings);
-        }
-        let settings = open_org(vault, &keys, &place, &record)?.0.settings;
-        self.keep_policy(keys.id(), digest, settings.clone());
+        let epoch = match self.policy(principal.org()) {
+            Ok(settings) => return Ok(settings),
+            Err(epoch) => epoch,
+        };
+        let settings = self.org_of(vault, principal).await?.0.settings;
+        self.keep_policy(principal.org(), epoch, settings.clone());
         Ok(settings)
     }
 

@@ -38,18 +38,20 @@ impl Token {
     /// Checks the form of a key's text; `None` when it cannot be a key.
     #[must_use]
     pub fn parse(text: &[u8]) -> Option<Self> {
-        let (body, check) = text.split_at_checked(PREFIX + BODY)?;
-        let (prefix, letters) = body.split_at_checked(PREFIX)?;
-        let sound = (prefix == b"rt_live_" || prefix == b"rt_test_")
-            && letters.iter().all(u8::is_ascii_alphanumeric)
-            && check == checksum(body);
-        sound.then(|| Self(Secret::copy_of(text)))
+        is_sound(text).then(|| Self(Secret::copy_of(text)))
     }
 
     /// What the store knows the key by.
     #[must_use]
     pub fn hash(&self, index: &MacKey) -> Digest {
-        self.0.expose(|text| index.hash(&[b"api-key", text]))
+        self.0.expose(|text| hashed(text, index))
+    }
+
+    /// What the store would know a key of this text by, without a copy of it; `None` when it cannot be
+    /// a key.
+    #[must_use]
+    pub fn hash_of(text: &[u8], index: &MacKey) -> Option<Digest> {
+        is_sound(text).then(|| hashed(text, index))
     }
 
     /// The first twelve characters: enough to tell keys apart, not enough to guess one (28 remain).
@@ -65,6 +67,22 @@ impl Token {
     pub fn into_secret(self) -> Secret {
         self.0
     }
+}
+
+fn is_sound(text: &[u8]) -> bool {
+    let Some((body, check)) = text.split_at_checked(PREFIX + BODY) else {
+        return false;
+    };
+    let Some((prefix, letters)) = body.split_at_checked(PREFIX) else {
+        return false;
+    };
+    (prefix == b"rt_live_" || prefix == b"rt_test_")
+        && letters.iter().all(u8::is_ascii_alphanumeric)
+        && check == checksum(body)
+}
+
+fn hashed(text: &[u8], index: &MacKey) -> Digest {
+    index.hash(&[b"api-key", text])
 }
 
 fn checksum(body: &[u8]) -> [u8; CHECK] {
