@@ -22,6 +22,7 @@ mod disk;
 mod execute;
 mod load;
 mod plots;
+mod relay;
 mod report;
 mod requests;
 mod scrub;
@@ -62,6 +63,12 @@ fn main() {
         && word == "--serve-hello"
     {
         servers::serve_hello(size.parse().unwrap());
+        return;
+    }
+    if let [word, upstream] = words.as_slice()
+        && word == "--serve-relay"
+    {
+        relay::serve(upstream.parse().unwrap());
         return;
     }
     let quick = words.iter().any(|word| word == "--quick");

@@ -64,6 +64,12 @@ pub(crate) fn measure(effort: Effort, report: &mut Report) {
     };
     let floor = go(1, there, &direct, effort.time);
     say("direct", 1, &floor, None, String::new());
+    let relay = Server::relay(upstream.addr);
+    let relayed = load::same("POST", "/relay", key, body);
+    let two = (relay.addr, relay.pid());
+    let legs = go(1, two, &relayed, effort.time);
+    let second = legs.p50 - floor.p50;
+    say("a bare relay", 1, &legs, Some(second), String::new());
     let bare = go(1, ours, &livez, effort.time);
     say(
         "the broker's own leg (livez)",
@@ -93,9 +99,14 @@ pub(crate) fn measure(effort: Effort, report: &mut Report) {
     };
     let name = "execute, without the audit commit";
     say(name, 1, &run, Some(rest), bar);
+    let name = "the same, against the bare relay";
+    say(name, 1, &run, Some(rest - second), String::new());
     for clients in [16, 64] {
         let floor = go(clients, there, &direct, effort.time / 2);
         say("direct", clients, &floor, None, String::new());
+        let legs = go(clients, two, &relayed, effort.time / 2);
+        let second = legs.p50 - floor.p50;
+        say("a bare relay", clients, &legs, Some(second), String::new());
         let run = go(clients, ours, &execute, effort.time);
         say(
             "execute",

@@ -33,8 +33,18 @@ impl Server {
 
     /// A bare axum server on our accept loop that answers JSON of `size` bytes.
     pub(crate) fn hello(size: usize) -> Self {
+        Self::own(["--serve-hello", &size.to_string()])
+    }
+
+    /// A bare axum server on our accept loop that calls `upstream` for each answer.
+    pub(crate) fn relay(upstream: SocketAddr) -> Self {
+        Self::own(["--serve-relay", &upstream.to_string()])
+    }
+
+    /// This program as a server.
+    fn own(words: [&str; 2]) -> Self {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--serve-hello", &size.to_string()])
+            .args(words)
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -55,16 +65,19 @@ impl Drop for Server {
 
 /// What the process of [`Server::hello`] does.
 pub(crate) fn serve_hello(size: usize) {
+    let text: &'static str = format!("{{\"data\":\"{}\"}}", "x".repeat(size.max(11) - 11)).leak();
+    let json = [(http::header::CONTENT_TYPE, "application/json")];
+    let hello = async move || (json, text).into_response();
+    serve_bare(Router::new().route("/hello", axum::routing::get(hello)));
+}
+
+/// Serves `router` and nothing else, and says where.
+pub(crate) fn serve_bare(router: Router) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .unwrap();
     runtime.block_on(async {
-        let text: &'static str =
-            format!("{{\"data\":\"{}\"}}", "x".repeat(size.max(11) - 11)).leak();
-        let json = [(http::header::CONTENT_TYPE, "application/json")];
-        let hello = async move || (json, text).into_response();
-        let router = Router::new().route("/hello", axum::routing::get(hello));
         let listener = Listener::tcp("127.0.0.1:0".parse().unwrap()).await.unwrap();
         println!("{}", listener.addr().unwrap());
         std::io::stdout().flush().unwrap();
