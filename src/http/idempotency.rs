@@ -16,7 +16,6 @@ use std::sync::{Mutex, PoisonError};
 
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequestParts, MatchedPath, Request};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use data_encoding::BASE64;
 use http::{HeaderValue, Method, StatusCode, header};
@@ -32,6 +31,7 @@ use crate::wire::Role;
 
 use super::body;
 use super::caller::Caller;
+use super::layers::Next;
 use super::{ApiError, App};
 
 /// How long an answer is kept, in milliseconds (a day).

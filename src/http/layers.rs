@@ -1,13 +1,17 @@
 //! What happens to every request: an id, a line in the log, questions before any route.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Instant;
 
-use axum::extract::{MatchedPath, Request, State};
-use axum::middleware::Next;
+use axum::extract::{MatchedPath, Request};
 use axum::response::{IntoResponse, Response};
+use axum::routing::Route;
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use tower::{Layer, Service};
 
 use crate::id::RequestId;
 
@@ -18,11 +22,58 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Everything that happens around a route, in one piece: each layer of its own would cost every
 /// request a box and a copy of the routes.
-pub(super) async fn surround(
-    State((app, templates)): State<(App, Templates)>,
-    request: Request,
-    next: Next,
-) -> Response {
+#[derive(Clone, Debug)]
+pub(super) struct Surround {
+    pub(super) app: App,
+    pub(super) templates: Templates,
+}
+
+impl Layer<Route> for Surround {
+    type Service = Surrounded;
+
+    fn layer(&self, route: Route) -> Surrounded {
+        let surround = self.clone();
+        Surrounded { surround, route }
+    }
+}
+
+/// A route with everything that happens around it.
+#[derive(Clone, Debug)]
+pub(super) struct Surrounded {
+    surround: Surround,
+    route: Route,
+}
+
+impl Service<Request> for Surrounded {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        // A route is ready at any time.
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let (Surround { app, templates }, next) = (self.surround.clone(), Next(self.route.clone()));
+        Box::pin(async move { Ok(surround(app, &templates, request, next).await) })
+    }
+}
+
+/// The route that a request goes on to.
+#[derive(Debug)]
+pub(super) struct Next(Route);
+
+impl Next {
+    pub(super) async fn run(mut self, request: Request) -> Response {
+        match self.0.call(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        }
+    }
+}
+
+async fn surround(app: App, templates: &Templates, request: Request, next: Next) -> Response {
     let Some(id) = identify(&request) else {
         return ApiError::internal().into_response();
     };
@@ -31,9 +82,9 @@ pub(super) async fn surround(
         Some(Peer::Unix { .. }) | None => None,
     };
     request::within(id, peer, async {
-        let mut response = observe(app, &templates, request, next).await;
+        let mut response = observe(app, templates, request, next).await;
         let headers = response.headers_mut();
-        if let Ok(id) = HeaderValue::from_str(&request::id_text()) {
+        if let Ok(id) = HeaderValue::try_from(request::id_text()) {
             headers.insert(REQUEST_ID, id);
         }
         if let Some(standing) = request::standing() {

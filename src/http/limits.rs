@@ -7,12 +7,13 @@ use std::sync::{Mutex, PoisonError};
 use governor::clock::{Clock as _, DefaultClock};
 use governor::middleware::{StateInformationMiddleware, StateSnapshot};
 use governor::{DefaultKeyedRateLimiter, NotUntil, Quota, RateLimiter};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::StatusCode;
 
 use crate::clock::Timestamp;
 use crate::id::UserId;
 
 use super::serve::{Peer, Source};
+use super::standing::Standing;
 use super::{ApiError, request};
 
 /// Requests per time.
@@ -35,47 +36,6 @@ pub struct RateRules {
     pub lockout_failures: u32,
     /// Milliseconds that a lock lasts, and after which failures are forgotten.
     pub lockout_millis: i64,
-}
-
-const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
-const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
-const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
-
-/// How a caller stands with their rate.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Standing {
-    limit: u32,
-    remaining: u32,
-    /// Seconds until everything that may be taken at once may be taken again.
-    reset: u64,
-}
-
-impl Standing {
-    fn of(state: &StateSnapshot) -> Self {
-        Self::new(state.quota(), state.remaining_burst_capacity())
-    }
-
-    fn new(quota: Quota, remaining: u32) -> Self {
-        let limit = quota.burst_size().get();
-        let missing = limit.saturating_sub(remaining);
-        let refill = quota.replenish_interval().saturating_mul(missing);
-        Self {
-            limit,
-            remaining,
-            reset: refill
-                .as_millis()
-                .div_ceil(1000)
-                .try_into()
-                .unwrap_or(u64::MAX),
-        }
-    }
-
-    /// States it in the headers of an answer.
-    pub(super) fn state(self, headers: &mut HeaderMap) {
-        headers.insert(LIMIT, HeaderValue::from(self.limit));
-        headers.insert(REMAINING, HeaderValue::from(self.remaining));
-        headers.insert(RESET, HeaderValue::from(self.reset));
-    }
 }
 
 type Limiter<K> = DefaultKeyedRateLimiter<K, StateInformationMiddleware>;

@@ -41,6 +41,7 @@ mod secret_names;
 mod secret_versions;
 mod secrets;
 pub mod serve;
+mod standing;
 mod system;
 mod tools;
 

@@ -22,6 +22,13 @@ pub(super) fn check(path: &str) -> Result<(), ApiError> {
 }
 
 fn is_plain(segment: &str) -> bool {
+    // Most are words, and have one spelling.
+    if segment
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
+    {
+        return !segment.is_empty();
+    }
     let Ok(text) = percent_encoding::percent_decode_str(segment).decode_utf8() else {
         return false;
     };

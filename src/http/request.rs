@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::crypto::{Random, SystemRandom};
 use crate::id::RequestId;
 
-use super::limits::Standing;
+use super::standing::Standing;
 
 /// One request.
 #[derive(Debug)]
@@ -17,6 +17,8 @@ pub(super) struct Running {
     standing: Mutex<Option<Standing>>,
 }
 
+/// How long an id's text is.
+const ID_TEXT: usize = 40;
 /// How many ids are drawn at once: drawing is a system call.
 const DRAWN: usize = 32;
 
@@ -98,7 +100,13 @@ pub(super) fn standing() -> Option<Standing> {
 
 /// The id as clients see it: `req_` and a UUID.
 pub(super) fn id_text() -> String {
-    id().map_or_else(|| "req_none".to_owned(), |id| format!("req_{id}"))
+    let Some(id) = id() else {
+        return "req_none".to_owned();
+    };
+    // Of exactly its size: growing would copy it, and a header could not take it over.
+    let mut text = String::with_capacity(ID_TEXT);
+    std::fmt::write(&mut text, format_args!("req_{id}")).unwrap_or_default();
+    text
 }
 
 /// Reads an id that a client sent: our own form or a bare UUID, nothing else.

@@ -1,7 +1,6 @@
 //! The route table, and the OpenAPI document made from it.
 
 use axum::Router;
-use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use utoipa::OpenApi as _;
@@ -137,6 +136,9 @@ pub fn router(app: App, pages: Pages) -> Router {
         .merge(pages.router.with_state(()))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(from_fn_with_state((app.clone(), known), layers::surround))
+        .layer(layers::Surround {
+            app: app.clone(),
+            templates: known,
+        })
         .with_state(app)
 }

@@ -76,7 +76,9 @@ impl Caller {
     }
 
     pub(super) fn answer(&self, found: &Found) -> Response {
-        reply::tagged(reply::data(self.shown(found)), &found.etag().to_string())
+        let shown = self.shown(found);
+        let response = reply::data(&shown);
+        reply::tagged(response, &shown.etag)
     }
 }
 
@@ -121,11 +123,11 @@ pub(super) async fn set(
         created,
     };
     let response = if created {
-        reply::created(answer)
+        reply::created(&answer)
     } else {
-        reply::data(answer)
+        reply::data(&answer)
     };
-    Ok(reply::tagged(response, &found.etag().to_string()))
+    Ok(reply::tagged(response, &answer.secret.etag))
 }
 
 /// Lists secrets: metadata, never values.
