@@ -191,9 +191,10 @@ async fn act(app: App, request: Request, next: Next) -> Response {
     if request.method().is_safe() {
         return next.run(request).await;
     }
-    let task = request::apart(async move { idempotency::apply(&app, request, next).await });
-    task.await
-        .unwrap_or_else(|_| ApiError::internal().into_response())
+    let change = async move { idempotency::apply(&app, request, next).await };
+    request::to_its_end(change)
+        .await
+        .unwrap_or_else(|| ApiError::internal().into_response())
 }
 
 fn wrong_host(app: &App, request: &Request) -> Option<Response> {

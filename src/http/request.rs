@@ -2,7 +2,13 @@
 
 use std::cell::RefCell;
 use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use futures_util::FutureExt;
+use tokio::runtime::Handle;
 
 use crate::crypto::{Random, SystemRandom};
 use crate::id::RequestId;
@@ -58,6 +64,48 @@ where
     match RUNNING.try_with(Arc::clone) {
         Ok(running) => tokio::spawn(RUNNING.scope(running, work)),
         Err(_) => tokio::spawn(work),
+    }
+}
+
+/// Does `work` as part of the running request, to its end also when nobody waits for it any more: then it
+/// goes on in a task of its own. `None` when it panicked.
+pub(super) fn to_its_end<F>(work: F) -> ToItsEnd<F::Output>
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    ToItsEnd(Some(Box::pin(AssertUnwindSafe(work).catch_unwind())))
+}
+
+type Caught<T> = std::thread::Result<T>;
+
+/// Work that is not left half done.
+pub(super) struct ToItsEnd<T: Send + 'static>(
+    Option<Pin<Box<dyn Future<Output = Caught<T>> + Send>>>,
+);
+
+impl<T: Send + 'static> Future for ToItsEnd<T> {
+    type Output = Option<T>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
+        let Some(work) = &mut self.0 else {
+            return Poll::Ready(None);
+        };
+        let done = std::task::ready!(work.as_mut().poll(cx));
+        self.0 = None;
+        Poll::Ready(done.ok())
+    }
+}
+
+impl<T: Send + 'static> Drop for ToItsEnd<T> {
+    fn drop(&mut self) {
+        if let Some(work) = self.0.take()
+            && let Ok(runtime) = Handle::try_current()
+        {
+            match RUNNING.try_with(Arc::clone) {
+                Ok(running) => drop(runtime.spawn(RUNNING.scope(running, work))),
+                Err(_) => drop(runtime.spawn(work)),
+            }
+        }
     }
 }
 
@@ -117,8 +165,36 @@ pub(super) fn parse(text: &str) -> Option<RequestId> {
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
+    use std::future::poll_fn;
+    use std::pin::pin;
+    use std::task::Poll;
 
-    use super::{DRAWN, new_id};
+    use tokio::sync::oneshot;
+
+    use super::{DRAWN, id, new_id, to_its_end, within};
+
+    #[tokio::test]
+    async fn work_goes_on_as_the_same_request_when_nobody_waits_for_it() {
+        let (go, wait) = oneshot::channel::<()>();
+        let (tell, told) = oneshot::channel();
+        let request = new_id().unwrap();
+        {
+            let work = to_its_end(async move {
+                wait.await.unwrap();
+                tell.send(id()).unwrap();
+            });
+            let mut work = pin!(within(request, None, work));
+            assert!(poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx).is_pending())).await);
+        }
+        go.send(()).unwrap();
+        assert_eq!(told.await.unwrap(), Some(request));
+    }
+
+    #[tokio::test]
+    async fn work_that_panics_ends_there() {
+        assert_eq!(to_its_end(async { 7 }).await, Some(7));
+        assert_eq!(to_its_end(async { None::<u8>.unwrap() }).await, None);
+    }
 
     #[test]
     fn no_id_is_given_out_twice() {
