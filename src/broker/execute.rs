@@ -1,6 +1,7 @@
 //! Running a declared action: the whole life of a brokered call.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -152,7 +153,11 @@ impl Broker {
             Err(_) => event,
         };
         let mut aim = Aim::Nowhere;
-        let ready = vault.while_open(self.ready(vault, call, &mut aim)).await;
+        // Pinned here: what is handed on by value is kept twice, and this is large.
+        let ready = {
+            let ready = pin!(self.ready(vault, call, &mut aim));
+            vault.while_open(ready).await
+        };
         let ready = ready.unwrap_or(Err(Unready::Refused(BrokerError::Sealed)));
         let event = match aim {
             Aim::Nowhere => event,
@@ -307,8 +312,11 @@ impl Broker {
         };
         let without = |code: Code| Outcome::failed(code).duration_ms(millis(started));
         // Sealing drops the exchange, and its connection with it: no value outlives the keys.
-        let answered = vault.while_open(tokio::time::timeout(self.total, exchange));
-        let answer = match answered.await.map(out_of_time) {
+        let answered = {
+            let exchange = pin!(tokio::time::timeout(self.total, exchange));
+            vault.while_open(exchange).await
+        };
+        let answer = match answered.map(out_of_time) {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => {
                 let error = error.to_error();

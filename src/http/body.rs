@@ -1,6 +1,8 @@
 //! Reading request bodies and queries. What is refused is described, never repeated: serde's own
 //! messages quote the input, so they are read for their kind and thrown away.
 
+use std::pin::pin;
+
 use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use http::request::Parts;
@@ -8,6 +10,7 @@ use http::{HeaderMap, StatusCode, header};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
+use serde::de::value::MapDeserializer;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::name::is_name_like;
@@ -67,12 +70,24 @@ impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for QueryString<T> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        // Most requests have none, and most queries may be left out.
+        if parts.uri.query().is_none_or(str::is_empty)
+            && let Ok(nothing) = T::deserialize(no_fields())
+        {
+            return Ok(Self(nothing));
+        }
         let found = axum::extract::Query::<T>::try_from_uri(&parts.uri);
         found.map(|query| Self(query.0)).map_err(|error| {
             let text = std::error::Error::source(&error).map(ToString::to_string);
             ApiError::bad_request(describe_query(&text.unwrap_or_default()))
         })
     }
+}
+
+type NoFields = std::iter::Empty<(&'static str, &'static str)>;
+
+fn no_fields() -> MapDeserializer<'static, NoFields, serde::de::value::Error> {
+    MapDeserializer::new(std::iter::empty())
 }
 
 pub(super) fn json_only(headers: &HeaderMap) -> Result<(), ApiError> {
@@ -106,11 +121,7 @@ pub(super) async fn read(
     let Some(closing) = closing else {
         return read_all(body, limit).await;
     };
-    tokio::select! {
-        biased;
-        () = closing.called() => Err(ApiError::sealed()),
-        bytes = read_all(body, limit) => bytes,
-    }
+    closing.while_open(pin!(read_all(body, limit))).await?
 }
 
 async fn read_all(mut body: Body, limit: usize) -> Result<Zeroizing<Vec<u8>>, ApiError> {

@@ -35,7 +35,10 @@ impl FromRequestParts<App> for Caller {
         app.rates
             .principal(principal.user())
             .inspect_err(|_| app.meter.rate_limited("principal"))?;
-        parts.extensions.insert(vault.closing());
+        // Only a change has a body to wait for.
+        if !parts.method.is_safe() {
+            parts.extensions.insert(vault.closing());
+        }
         Ok(Self {
             principal,
             vault,

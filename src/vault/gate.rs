@@ -1,7 +1,10 @@
 //! The one door to the vault: closed while it is sealed.
 
+use std::future::poll_fn;
 use std::ops::Deref;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use arc_swap::ArcSwapOption;
 use tokio::sync::watch;
@@ -53,11 +56,8 @@ impl Unsealed {
     /// # Errors
     /// [`VaultError::Sealed`] when the vault was sealed before the work was done.
     pub async fn while_open<F: Future>(&self, work: F) -> Result<F::Output, VaultError> {
-        tokio::select! {
-            biased;
-            () = self.closing().called() => Err(VaultError::Sealed),
-            done = work => Ok(done),
-        }
+        let called = async { self.closing().called().await };
+        unless_called(|| *self.closing.borrow(), called, work).await
     }
 
     /// What tells that the vault is being sealed, without keeping it open.
@@ -71,7 +71,36 @@ impl Unsealed {
 #[derive(Clone, Debug)]
 pub struct Closing(watch::Receiver<bool>);
 
+/// Does `work` until it is done, or `called`. The call is listened to only once there is something to wait
+/// for: most work is done when it is first asked for.
+async fn unless_called<F: Future>(
+    is_called: impl Fn() -> bool,
+    called: impl Future<Output = ()>,
+    work: F,
+) -> Result<F::Output, VaultError> {
+    let (mut called, mut work) = (pin!(called), pin!(work));
+    poll_fn(|cx| {
+        if is_called() {
+            return Poll::Ready(Err(VaultError::Sealed));
+        }
+        if let Poll::Ready(done) = work.as_mut().poll(cx) {
+            return Poll::Ready(Ok(done));
+        }
+        called.as_mut().poll(cx).map(|()| Err(VaultError::Sealed))
+    })
+    .await
+}
+
 impl Closing {
+    /// Does `work` for as long as the vault is open; what is not done by then is dropped.
+    ///
+    /// # Errors
+    /// [`VaultError::Sealed`] when the vault was sealed before the work was done.
+    pub async fn while_open<F: Future>(self, work: F) -> Result<F::Output, VaultError> {
+        let called = async { self.clone().called().await };
+        unless_called(|| *self.0.borrow(), called, work).await
+    }
+
     /// Waits until the vault is being sealed.
     pub async fn called(mut self) {
         // A vault that is gone was left by everybody.
