@@ -23,10 +23,23 @@ use harness::oidc::provider_file;
 use serde_json::json;
 
 /// A page that says no, with this code in small print: it sets no cookie of a flow, leads nowhere, and
-/// has nothing of what was sent.
+/// has nothing of what was sent. An answer of a provider's is sent on to it, so that it does not stay in
+/// the browser's address (B8).
 #[track_caller]
 fn refused(page: &Page, status: u16, code: &str) {
     let text = page.words();
+    if let Some(there) = page.location() {
+        let set = page.header("set-cookie");
+        assert_eq!((page.status(), set), (303, ""));
+        assert_eq!(there.path(), format!("/connect/refused/{code}"));
+        assert_eq!(there.origin(), page.url.origin());
+        assert_eq!((there.query(), there.fragment()), (None, Some("")));
+        let shown = Jar::new().get(there.as_str());
+        assert_eq!(shown.location(), None);
+        return refused(&shown, status, code);
+    }
+    let answered = page.url.path().contains("/oauth/callback/");
+    assert!(!answered, "the answer stays in the address");
     assert_eq!(page.status(), status, "{text}");
     assert!(
         text.contains(&format!("<code>{code}</code>")),

@@ -56,10 +56,21 @@ impl FlowKeeper {
             .store_generation(vault.store().generation())
     }
 
+    /// Looking uses nothing and changes nothing, so the page does not wait for a journal that fails.
+    async fn look(&self, facts: &FlowFacts) {
+        let Ok(vault) = self.vault() else {
+            return;
+        };
+        let event = Self::event(&vault, Action::OauthOpen, facts).code("opened");
+        if let Err(error) = vault.journal().note(event).await {
+            tracing::warn!(%error, "that a connect page was opened is not in the journal");
+        }
+    }
+
     async fn agree(&self, facts: &FlowFacts) -> Result<(), Failure> {
         let vault = self.vault()?;
         self.check_member(&vault, facts).await?;
-        let event = Self::event(&vault, Action::OauthOpen, facts);
+        let event = Self::event(&vault, Action::OauthOpen, facts).code("agreed");
         vault.journal().note(event).await.map_err(of_audit)?;
         self.0.meter.operation(Action::OauthOpen.code(), "success");
         Ok(())
@@ -128,6 +139,14 @@ impl FlowKeeper {
 }
 
 impl Redeemer for FlowKeeper {
+    fn is_sealed(&self) -> bool {
+        matches!(self.vault(), Err(Failure::Sealed))
+    }
+
+    fn opened<'a>(&'a self, facts: &'a FlowFacts) -> Soon<'a, ()> {
+        Box::pin(self.look(facts))
+    }
+
     fn confirming<'a>(&'a self, facts: &'a FlowFacts) -> Soon<'a, Result<(), Failure>> {
         Box::pin(self.agree(facts))
     }

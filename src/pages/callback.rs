@@ -10,7 +10,7 @@ use http::{HeaderMap, Method};
 use zeroize::Zeroizing;
 
 use super::PagesState;
-use super::form::{MAX_POSTED, cookie_headers, read_body};
+use super::form::{MAX_POSTED, cookie_headers, is_ahead, read_body};
 use super::refusal::Refusal;
 use super::respond::see_other;
 use crate::name::ProviderId;
@@ -36,7 +36,14 @@ pub(super) async fn arrive(
     } else {
         Err(Refusal::Method)
     };
-    taken.unwrap_or_else(|refusal| refusal.page(state.book.public_url()))
+    taken.unwrap_or_else(|refusal| refuse(refusal, &state))
+}
+
+/// The refusal's page, which stands elsewhere where the browser would keep the answer in its address.
+fn refuse(refusal: Refusal, state: &PagesState) -> Response {
+    let (url, refusal) = (state.book.public_url(), state.said(refusal));
+    let sent_on = refusal.place(url).and_then(|place| on(&place));
+    sent_on.unwrap_or_else(|| refusal.page(url))
 }
 
 /// Sends an answer that came as a form of another site's (response mode `form_post`) once more, as a
@@ -53,10 +60,10 @@ pub(super) async fn bounce(
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/?%".contains(&b);
     let posted = posted.filter(|posted| posted.bytes().all(plain));
     let (Ok(provider), Some(posted)) = (ProviderId::parse(&provider), posted) else {
-        return Refusal::Callback.page(url);
+        return refuse(Refusal::Callback, &state);
     };
     let target = format!("{}?{}", url.redirect_uri(&provider), *posted);
-    on(&target).unwrap_or_else(|| Refusal::Callback.page(url))
+    on(&target).unwrap_or_else(|| refuse(Refusal::Callback, &state))
 }
 
 async fn take(
@@ -65,6 +72,7 @@ async fn take(
     query: &str,
     headers: &HeaderMap,
 ) -> Result<Response, Refusal> {
+    // Nobody asked yet, and an answer counts once (B15).
     if is_ahead(headers) {
         return Err(Refusal::Ahead);
     }
@@ -103,15 +111,6 @@ async fn take(
 /// there (RFC 9110 section 10.2.2), which may be a token that nobody asked for (A7, B8).
 fn on(url: &str) -> Option<Response> {
     see_other(&format!("{url}#"), true)
-}
-
-/// Browsers that load ahead say so. Nobody asked yet, and an answer counts once (B15).
-fn is_ahead(headers: &HeaderMap) -> bool {
-    let mut said = ["sec-purpose", "purpose", "x-moz"].into_iter();
-    said.any(|name| {
-        let value = headers.get(name).and_then(|value| value.to_str().ok());
-        value.is_some_and(|value| value.contains("prefetch") || value.contains("prerender"))
-    })
 }
 
 async fn check(state: &PagesState, signed: SignedFlow) -> Taken {

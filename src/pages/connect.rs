@@ -6,7 +6,7 @@ use axum::response::Response;
 use http::{HeaderMap, StatusCode};
 
 use super::connect_page::{Asked, connect_page};
-use super::form::{Form, FormSecret, cookie_headers};
+use super::form::{Form, FormSecret, cookie_headers, is_ahead};
 use super::frame::Frame;
 use super::refusal::Refusal;
 use super::respond::{Leave, page, see_other, with_cookie};
@@ -14,15 +14,24 @@ use super::result_page::failed;
 use super::{PagesState, words};
 use crate::oauth::flow::{ConfirmFault, Failure, FlowCookies, FlowId, Invitation, PublicUrl};
 
-/// Says what would be connected. A link scanner may look: nothing changes.
+/// Says what would be connected. A link scanner may look: nothing changes but that it is on record, once,
+/// that somebody did, and from where. A browser that loads ahead is nobody yet.
 pub(super) async fn show(
     State(state): State<PagesState>,
     Path(flow): Path<String>,
     headers: HeaderMap,
 ) -> Response {
-    let shown = FlowId::parse(&flow).ok_or(Refusal::Unknown);
-    let shown = shown.and_then(|flow| ask(&state, &headers, &flow, None));
-    shown.unwrap_or_else(|refusal| refusal.page(state.book.public_url()))
+    let flow = FlowId::parse(&flow).ok_or(Refusal::Unknown);
+    if let Ok(flow) = &flow
+        && !is_ahead(&headers)
+    {
+        let cookies = FlowCookies::read(cookie_headers(&headers), state.book.public_url());
+        if let Some(facts) = state.book.opened(flow, &cookies, state.now()) {
+            state.redeemer.opened(&facts).await;
+        }
+    }
+    let shown = flow.and_then(|flow| ask(&state, &headers, &flow, None));
+    shown.unwrap_or_else(|refusal| state.refuse(refusal))
 }
 
 /// The question, with how often the code may still be wrong if it was.
@@ -70,7 +79,7 @@ pub(super) async fn agree(
     body: Body,
 ) -> Response {
     let agreed = depart(&state, &flow, &headers, body).await;
-    agreed.unwrap_or_else(|refusal| refusal.page(state.book.public_url()))
+    agreed.unwrap_or_else(|refusal| state.refuse(refusal))
 }
 
 async fn depart(

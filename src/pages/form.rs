@@ -22,6 +22,15 @@ const MAX_FORM: usize = 4 * 1024;
 /// The longest answer that a provider posts, in bytes.
 pub(super) const MAX_POSTED: usize = 8 * 1024;
 
+/// Browsers that load ahead say so.
+pub(super) fn is_ahead(headers: &HeaderMap) -> bool {
+    let mut said = ["sec-purpose", "purpose", "x-moz"].into_iter();
+    said.any(|name| {
+        let value = headers.get(name).and_then(|value| value.to_str().ok());
+        value.is_some_and(|value| value.contains("prefetch") || value.contains("prerender"))
+    })
+}
+
 /// What is in the cookie.
 pub(super) struct FormSecret(Zeroizing<String>);
 

@@ -1,12 +1,13 @@
 //! Pages that say no: what happened, why, and what to do next.
 
+use axum::extract::{Path, State};
 use axum::response::Response;
 use http::StatusCode;
 use maud::{Markup, html};
 
 use super::frame::Frame;
-use super::pictures;
 use super::respond::{Leave, page};
+use super::{PagesState, pictures};
 use crate::oauth::flow::PublicUrl;
 
 /// Why a browser is shown no other page.
@@ -40,7 +41,34 @@ struct Words {
     next: &'static str,
 }
 
+/// Why an answer was not taken, at an address of its own. It is the same for everybody, and knows of
+/// no flow.
+pub(super) async fn show(State(state): State<PagesState>, Path(code): Path<String>) -> Response {
+    let mut known = Refusal::OF_ANSWERS.into_iter();
+    let asked = known.find(|refusal| refusal.words().code == code);
+    asked
+        .unwrap_or(Refusal::Unknown)
+        .page(state.book.public_url())
+}
+
 impl Refusal {
+    /// Those that an answer can meet, and that the browser is sent on to: what it came with has a code
+    /// and a state in its address, which must not stay there (B8).
+    const OF_ANSWERS: [Self; 5] = [
+        Self::Unknown,
+        Self::WrongBrowser,
+        Self::Callback,
+        Self::Sealed,
+        Self::Internal,
+    ];
+
+    /// Where the browser is sent for it. None for what is said in place: to a browser that loads ahead, which
+    /// has to come again by the same address, and to what is no browser.
+    pub(super) fn place(self, url: &PublicUrl) -> Option<String> {
+        let sent_on = Self::OF_ANSWERS.contains(&self);
+        sent_on.then(|| format!("{}/connect/refused/{}", url.as_str(), self.words().code))
+    }
+
     fn words(self) -> Words {
         match self {
             Self::Unknown => Words {

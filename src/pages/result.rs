@@ -23,6 +23,6 @@ pub(super) async fn show(
     });
     match found {
         Some(view) => result_page(&view, url),
-        None => Refusal::Unknown.page(url),
+        None => state.refuse(Refusal::Unknown),
     }
 }

@@ -286,7 +286,7 @@ async fn b8_every_page_keeps_to_itself() {
     let paths = [
         format!("/connect/{}", started.flow),
         "/connect/none".to_owned(),
-        "/v1/oauth/callback/acme-git?code=a&code=b".to_owned(),
+        "/connect/refused/bad_callback".to_owned(),
     ];
     for path in paths {
         let page = browser.get(&path).await;

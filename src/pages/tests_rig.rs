@@ -11,7 +11,7 @@ use tower::ServiceExt;
 
 use super::{PagesState, router};
 use crate::clock::ManualClock;
-use crate::crypto::SystemRandom;
+use crate::crypto::{Random, SystemRandom};
 use crate::id::ConnectionId;
 use crate::oauth::flow::tests_rig::{URL, ask, at, org, user};
 use crate::oauth::flow::{
@@ -26,6 +26,9 @@ pub(super) struct Fake {
     pub calls: Mutex<Vec<String>>,
     pub outcome: Mutex<Option<Outcome>>,
     pub refuses: Mutex<Option<Failure>>,
+    pub sealed: Mutex<bool>,
+    /// The flows whose page was opened, each time that was to be recorded.
+    pub opened: Mutex<Vec<String>>,
 }
 
 impl Fake {
@@ -44,6 +47,16 @@ pub(super) fn connected() -> Outcome {
 }
 
 impl Redeemer for Fake {
+    fn is_sealed(&self) -> bool {
+        *self.sealed.lock().unwrap()
+    }
+
+    fn opened<'a>(&'a self, facts: &'a FlowFacts) -> Soon<'a, ()> {
+        let mut opened = self.opened.lock().unwrap();
+        opened.push(facts.flow.to_string());
+        Box::pin(async {})
+    }
+
     fn confirming<'a>(&'a self, facts: &'a FlowFacts) -> Soon<'a, Result<(), Failure>> {
         self.note(format!("confirming {}", facts.provider));
         let refuses = *self.refuses.lock().unwrap();
@@ -83,13 +96,17 @@ impl Rig {
     }
 
     pub(super) fn at(url: &str) -> Self {
+        Self::with(url, Arc::new(SystemRandom))
+    }
+
+    pub(super) fn with(url: &str, random: Arc<dyn Random>) -> Self {
         let book = Arc::new(FlowBook::new(PublicUrl::parse(url).unwrap()));
         let (fake, clock) = (Arc::new(Fake::default()), ManualClock::at(at(0)));
         let state = PagesState {
             book: book.clone(),
             redeemer: fake.clone(),
             clock: Arc::new(clock.clone()),
-            random: Arc::new(SystemRandom),
+            random,
         };
         Self {
             router: router(state),
@@ -203,6 +220,17 @@ impl Browser {
             .header("content-type", "application/x-www-form-urlencoded")
             .header("sec-fetch-site", "same-origin");
         self.send(request, form).await
+    }
+
+    /// Why an answer was not taken: the page that the browser is sent on to, without the answer (B8).
+    pub(super) async fn refusal(&mut self, answer: &Answer) -> Answer {
+        let there = answer.location().to_owned();
+        assert!(
+            there.starts_with(&format!("{}/connect/refused/", self.url)),
+            "{there}"
+        );
+        assert!(!there.contains('?'), "{there}");
+        self.get(&there).await
     }
 
     /// Opens the page and agrees; the members of the provider's URL.

@@ -24,6 +24,11 @@ fn every_refusal_can_be_reached_and_read() {
     see("flow_unknown");
     browser.open(&at("/v1/oauth/callback/peer?code=a&code=b&state=c"));
     see("bad_callback");
+    let there = browser.script("return location.href").to_string();
+    assert!(
+        !there.contains("code=") && !there.contains("state="),
+        "{there}"
+    );
     // An answer in a browser that did not ask.
     let flow = stage.start(&mia);
     let answer = stage.answer(&mut Jar::new(), &flow, "mia");
@@ -43,7 +48,7 @@ fn every_refusal_can_be_reached_and_read() {
     for path in [
         "/connect/none",
         "/connect/none/result",
-        "/v1/oauth/callback/none?code=c",
+        "/connect/refused/none",
     ] {
         let page = jar.get(&at(path));
         assert!(
@@ -59,6 +64,17 @@ fn every_refusal_can_be_reached_and_read() {
             .all(|url| url.contains("fonts.googleapis.com")),
         "{foreign:?}"
     );
+    // A vault that was sealed meanwhile, for an answer and for a page.
+    let flow = stage.start(&mia);
+    let answer = stage.answer(&mut Jar::new(), &flow, "mia");
+    stage
+        .admin
+        .send("POST", "/v1/operator/seal", None)
+        .expect(200);
+    browser.open(&answer);
+    see("sealed");
+    browser.open(&flow.page);
+    browser.wait_text("Code: sealed");
 }
 
 /// Puts the page in its fragment into a frame.

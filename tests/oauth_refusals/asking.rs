@@ -121,10 +121,13 @@ fn a4_an_address_that_differs_by_one_letter_is_refused_by_the_peer_and_by_us() {
     let stage = Stage::open();
     let mia = stage.broker.member("Mia");
     let registered = stage.back();
+    let port = url::Url::parse(&registered).unwrap().port().unwrap();
+    let (port, other_port) = (format!(":{port}/"), format!(":{}/", port ^ 1));
     for other in [
         format!("{registered}/"),
         registered.replace("callback", "Callback"),
         registered.replace("127.0.0.1", "localhost"),
+        registered.replace(&port, &other_port),
     ] {
         stage.peer.call_back(&[&other]);
         let flow = start(&mia, "peer", "");
@@ -135,11 +138,7 @@ fn a4_an_address_that_differs_by_one_letter_is_refused_by_the_peer_and_by_us() {
     }
     stage.no_call();
     let mut jar = Jar::new();
-    for path in [
-        "/v1/oauth/callback/peer/",
-        "/v1/oauth/Callback/peer",
-        "/v1/oauth/callback/PEER",
-    ] {
+    for path in ["/v1/oauth/callback/peer/", "/v1/oauth/Callback/peer"] {
         let page = jar.get(&format!("{}{path}?code=c&state=s", stage.broker.origin()));
         assert!(
             [400, 404].contains(&page.status()),
@@ -148,5 +147,10 @@ fn a4_an_address_that_differs_by_one_letter_is_refused_by_the_peer_and_by_us() {
         );
         assert_eq!(page.location(), None);
     }
+    let page = jar.get(&format!(
+        "{}?code=c&state=s",
+        registered.replace("/peer", "/PEER")
+    ));
+    crate::refused(&page, 404, "flow_unknown");
     assert_eq!(connect::connections(&mia).len(), 0);
 }

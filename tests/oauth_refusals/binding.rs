@@ -3,7 +3,7 @@
 
 use crate::harness::Client;
 use crate::harness::connect::{Stage, TERMINAL, changed, connections, member, start, ticket_of};
-use crate::harness::jar::Jar;
+use crate::harness::jar::{Jar, Page};
 use crate::{leave, refused};
 
 fn cookie_name(flow: &crate::harness::connect::Flow) -> String {
@@ -20,8 +20,10 @@ fn b3_x4_another_browser_with_the_right_code_and_state_is_told_to_go_back() {
     let mut without = Jar::new();
     let page = without.get(&answer);
     refused(&page, 403, "wrong_browser");
+    let shown = without.follow(page);
     assert!(
-        page.text()
+        shown
+            .text()
             .contains("Open it in the browser where you started")
     );
     for forged in ["", "wrong", &"A".repeat(43), &"A".repeat(5000)] {
@@ -70,7 +72,12 @@ fn b15_who_only_looks_leaves_the_flow_to_the_browser() {
         .unwrap()
         .to_owned();
     let scanner = stage.broker.anonymous();
-    assert_eq!(scanner.get(&target).status, 403);
+    let looked = scanner.get(&target);
+    let there = looked.headers["location"].to_str().unwrap().to_owned();
+    assert!(
+        there.ends_with("/connect/refused/wrong_browser#"),
+        "{there}"
+    );
     assert_eq!(scanner.send("HEAD", &target, None).status, 405);
     // The person's own browser, loading ahead, with all its cookies.
     let cookies: Vec<_> = jar
@@ -292,18 +299,27 @@ fn x6_a_cookie_that_another_host_of_the_domain_could_set_is_none() {
     assert!(!line.to_lowercase().contains("domain"), "{line}");
     let answer = here(&jar.agree(left.location().unwrap().as_str(), "mia", public));
     let value = jar.cookie(&host).unwrap().to_owned();
+    let wrong = |page: &Page| {
+        let there = page.location().unwrap();
+        assert!(
+            there
+                .as_str()
+                .starts_with("https://broker.example.com/connect/refused/")
+        );
+        refused(&Jar::new().get(&here(there.as_str())), 403, "wrong_browser");
+    };
     for planted in [
         cookie_name(&flow),
         format!("__Secure-{}", cookie_name(&flow)),
     ] {
         let mut sibling = Jar::new();
         sibling.put("127.0.0.1", &format!("{planted}={value}; Path=/"));
-        refused(&sibling.get(&answer), 403, "wrong_browser");
+        wrong(&sibling.get(&answer));
     }
     // One that was pushed in beside the right one makes neither count.
     let mut pushed = jar.clone();
     pushed.put("127.0.0.1", &format!("{host}=planted; Path=/v1"));
-    refused(&pushed.get(&answer), 403, "wrong_browser");
+    wrong(&pushed.get(&answer));
     stage.no_call();
     assert!(jar.get(&answer).location().is_some());
 }

@@ -26,7 +26,8 @@ pub struct ServeLimits {
     pub header_bytes: usize,
     /// Header fields of one request. Over: 431.
     pub headers: usize,
-    /// Path and query together, in bytes. Over: 414.
+    /// Path and query together, in bytes; not of a provider's answer, which is read by its own rules.
+    /// Over: 414.
     pub uri_bytes: usize,
     /// Open TCP connections, and separately open Unix socket connections, so that a flood from the
     /// network cannot lock the operator out. Over: closed at once.

@@ -112,10 +112,20 @@ impl FlowBook {
     ) -> Option<Invitation> {
         self.with(now, |inner| {
             let flow = inner.open_to(id, cookies, now)?;
-            flow.opened = true;
             Some(Invitation::of(flow))
         })
     }
+    /// Notes that somebody looks at a flow's page. What it is about, when they are the first: that is to be
+    /// recorded, once for each flow that a caller began.
+    #[must_use]
+    pub fn opened(&self, id: &FlowId, cookies: &FlowCookies, now: Timestamp) -> Option<FlowFacts> {
+        self.with(now, |inner| {
+            let flow = inner.open_to(id, cookies, now)?;
+            let before = std::mem::replace(&mut flow.opened, true);
+            (!before).then(|| flow.ask.facts(flow.id))
+        })
+    }
+
 
     /// Whether this browser may agree: it typed the right code, where there is one. What comes next
     /// is recorded first, so this is asked before [`confirm`](Self::confirm) as well as by it.

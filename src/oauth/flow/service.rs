@@ -15,6 +15,12 @@ pub type Soon<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Who redeems answers, and keeps the record of what people agreed to.
 pub trait Redeemer: Send + Sync + fmt::Debug {
+    /// Whether the vault is sealed: no flow is known then, and whoever comes with one is told why.
+    fn is_sealed(&self) -> bool;
+
+    /// Somebody looks at a flow's page, and is the first. It is shown whatever comes of this.
+    fn opened<'a>(&'a self, facts: &'a FlowFacts) -> Soon<'a, ()>;
+
     /// Somebody agrees, and is about to be sent to the provider. They are not sent when this fails.
     fn confirming<'a>(&'a self, facts: &'a FlowFacts) -> Soon<'a, Result<(), Failure>>;
 
