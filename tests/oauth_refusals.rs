@@ -12,6 +12,7 @@ mod oauth_refusals {
     mod members;
     mod query;
     mod redeeming;
+    mod signed;
     mod state;
 }
 
@@ -27,7 +28,6 @@ use serde_json::json;
 /// the browser's address (B8).
 #[track_caller]
 fn refused(page: &Page, status: u16, code: &str) {
-    let text = page.words();
     if let Some(there) = page.location() {
         let set = page.header("set-cookie");
         assert_eq!((page.status(), set), (303, ""));
@@ -40,6 +40,7 @@ fn refused(page: &Page, status: u16, code: &str) {
     }
     let answered = page.url.path().contains("/oauth/callback/");
     assert!(!answered, "the answer stays in the address");
+    let text = page.words();
     assert_eq!(page.status(), status, "{text}");
     assert!(
         text.contains(&format!("<code>{code}</code>")),

@@ -88,7 +88,6 @@ fn not_trusted(code: &str, provider: &str) -> Option<Words> {
         }
         "bad_answer" => format!("{provider}'s answer lacks what belongs in it"),
         "bad_signature" => format!("the signature of {provider}'s answer is wrong, or too old"),
-        "replayed" => format!("this answer of {provider} was used before, and counts once"),
         "protocol" => format!("{provider}'s answer cannot be understood"),
         _ => return None,
     };

@@ -39,7 +39,7 @@ mod tests_vectors;
 pub use context::{Context, Owner, OwnerKind};
 pub use error::CryptoError;
 pub use hash::{
-    Digest, MacKey, MultisetDigest, digests_match, hmac_chain, hmac_of, hmac_of_digest,
+    Digest, MacKey, MultisetDigest, digests_match, hmac_chain, hmac_of,
     hmac_sha512_of, sha256, sha256_parts,
 };
 pub use jwks::Jwks;

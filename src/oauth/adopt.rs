@@ -47,7 +47,7 @@ pub struct Grant {
     pub bound: Bound,
     /// The scopes that were granted, where the provider says.
     pub scopes: Option<Vec<String>>,
-    /// The tokens by set, the main one first. A signed payload brings none.
+    /// The tokens by set, the main one first.
     pub sets: Vec<(String, Tokens)>,
 }
 

@@ -94,12 +94,8 @@ impl Accounts {
             replaces: flow.replaces(),
             endpoints: endpoints.as_deref(),
         };
-        let Some(code) = flow.code() else {
-            let payload = flow.payload().ok_or(Failure::Answer)?;
-            return self.keep_payload(&asked, flow.bound(), payload, sent).await;
-        };
         let grant = CodeGrant {
-            code,
+            code: flow.code(),
             verifier: flow.verifier(),
         };
         let via = asked.via(flow.bound());
@@ -179,37 +175,6 @@ impl Accounts {
                 Err(failure)
             }
         }
-    }
-
-    /// A payload that the provider signed: an account, and no token.
-    async fn keep_payload(
-        &self,
-        asked: &Asked<'_>,
-        bound: &Bound,
-        payload: &std::collections::BTreeMap<String, String>,
-        sent: Timestamp,
-    ) -> Result<Outcome, Failure> {
-        let members = payload
-            .iter()
-            .map(|(name, value)| (name.clone(), value.clone().into()));
-        let document = serde_json::Value::Object(members.collect());
-        let account = token::read_account(asked.provider, &document);
-        let account = super::identify::kept(account.map_err(|_| Failure::NoIdentity)?);
-        let grant = Grant {
-            org: asked.org,
-            user: asked.user,
-            client: asked.client.reference.clone(),
-            asked: asked.scopes.to_vec(),
-            account,
-            subject: None,
-            missing: Vec::new(),
-            replaces: asked.replaces,
-            sent,
-            bound: bound.clone(),
-            scopes: None,
-            sets: Vec::new(),
-        };
-        self.keep_grant(asked, grant).await
     }
 
     async fn keep_grant(&self, asked: &Asked<'_>, grant: Grant) -> Result<Outcome, Failure> {

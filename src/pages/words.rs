@@ -35,7 +35,6 @@ pub(super) fn words(failure: Failure, provider: &str, org: &str) -> Words {
         | Failure::OtherProvider
         | Failure::Answer
         | Failure::Signature
-        | Failure::Replayed
         | Failure::Protocol => not_trusted(failure, provider),
         Failure::Tries
         | Failure::Cancelled
@@ -123,11 +122,6 @@ fn not_trusted(failure: Failure, provider: &str) -> Text {
             title,
             format!("Its signature is wrong, or too old. {NOTHING}"),
             OPERATOR,
-        ),
-        Failure::Replayed => (
-            "This answer was used before".to_owned(),
-            format!("A signed answer of {provider} counts once. {NOTHING}"),
-            AGAIN,
         ),
         _ => (
             format!("{provider}'s answer cannot be used"),

@@ -5,7 +5,8 @@
 //!    scanner and somebody else's browser leave the flow to the one that left.
 //! 3. The flow is consumed (B2), whatever the answer is.
 //! 4. Path and issuer say who answered (A5, B5), before a code of theirs goes anywhere.
-//! 5. Captures and signature are checked (B16); only then the answer is worth redeeming.
+//! 5. Captures and signature are checked (B16); only then the answer is worth redeeming. A signed
+//!    answer carries the state too, so what keeps any answer from counting twice keeps this one.
 
 use zeroize::Zeroizing;
 
@@ -21,17 +22,15 @@ use super::text::one_line;
 use super::unguessable::{What, digest, ticket};
 use super::{FlowKey, PublicUrl, Tell};
 use crate::clock::Timestamp;
-use crate::crypto::{digests_match, sha256_parts};
+use crate::crypto::digests_match;
 use crate::name::ProviderId;
-use crate::oauth::provider::spec::{Iss, Kind};
+use crate::oauth::provider::spec::Iss;
 use crate::oauth::provider::{Place, Provider, Vars, check_signature};
 use crate::secret::Secret;
 
 /// The longest code, and the longest text of a provider's that is shown.
 const MAX_CODE: usize = 4 * 1024;
 const MAX_SAID: usize = 200;
-/// How long a signed answer without a time of its own is remembered, in seconds.
-const REMEMBERED_S: i64 = 3_600;
 
 /// What became of a callback.
 #[derive(Debug)]
@@ -77,7 +76,7 @@ impl FlowBook {
         now: Timestamp,
     ) -> Taken {
         self.with(now, |inner| {
-            let Some(key) = inner.find(provider, &query, cookies, now) else {
+            let Some(key) = inner.find(&query, now) else {
                 return Taken::Unknown;
             };
             let Some(flow) = inner.flows.get_mut(&key.0) else {
@@ -94,9 +93,7 @@ impl FlowBook {
             let Stage::Away(sent) = flow.work(now) else {
                 return Taken::Unknown;
             };
-            if let Some(state) = &sent.state {
-                inner.states.remove(state);
-            }
+            inner.states.remove(&sent.state);
             if !same {
                 flow.fail(Failure::OtherProvider, now);
                 return Taken::OtherProvider(flow.ask.facts(flow.id));
@@ -117,31 +114,14 @@ impl FlowBook {
         })
     }
 
-    /// Checks the signature of an answer with the client's secret (B16), once.
+    /// Checks the signature of an answer with the client's secret (B16). The answer was consumed before,
+    /// by its state: it comes here once.
     pub fn check(&self, signed: SignedFlow, secret: &Secret, now: Timestamp) -> Taken {
-        let SignedFlow { mut pending, query } = signed;
-        let provider = pending.provider().clone();
-        let sound = query.raw(|raw| check_signature(&provider, raw, secret, now));
-        let rule = provider.spec().callback.signature.as_ref();
-        let Some(rule) = rule.filter(|_| sound.is_ok()) else {
+        let SignedFlow { pending, query } = signed;
+        let provider = pending.provider();
+        let sound = query.raw(|raw| check_signature(provider, raw, secret, now));
+        if sound.is_err() {
             return self.refuse(&pending, Failure::Signature, now);
-        };
-        let signature = query.get(&rule.param).unwrap_or_default();
-        let seen = sha256_parts(&[
-            provider.id().as_str().as_bytes(),
-            b"\0",
-            signature.as_bytes(),
-        ]);
-        let seconds = rule.max_age_s.map_or(REMEMBERED_S, i64::from);
-        // Its time may be said to begin a minute from now.
-        let until = now.plus_seconds(seconds.saturating_add(120));
-        if !self.with(now, |inner| inner.replays.note(seen, until, now)) {
-            return self.refuse(&pending, Failure::Replayed, now);
-        }
-        if provider.spec().kind == Kind::SignedPayload {
-            let members = query.pairs().filter(|(name, _)| *name != rule.param);
-            let members = members.map(|(name, value)| (name.to_owned(), value.to_owned()));
-            pending.payload = Some(members.collect());
         }
         Taken::Pending(pending)
     }
@@ -208,41 +188,14 @@ fn onward(url: &PublicUrl, flow: &super::FlowId, tell: &Tell, members: &[(&str, 
 
 impl Inner {
     /// The flow that a callback is of, when that is under way.
-    fn find(
-        &self,
-        provider: &ProviderId,
-        query: &CallbackQuery,
-        cookies: &FlowCookies,
-        now: Timestamp,
-    ) -> Option<FlowKey> {
-        let Some(state) = query.get("state") else {
-            return self.find_by_cookie(provider, cookies, now);
-        };
-        let state = digest(What::State, state);
+    fn find(&self, query: &CallbackQuery, now: Timestamp) -> Option<FlowKey> {
+        let state = digest(What::State, query.get("state")?);
         let key = self.states.get(&state)?;
         let flow = self.flows.get(&key.0).filter(|flow| !flow.is_over(now))?;
         let Stage::Away(sent) = &flow.stage else {
             return None;
         };
-        let known = sent.state.as_ref()?;
-        digests_match(known, &state).then_some(*key)
-    }
-
-    /// A signed payload carries no state: it is of the flow that this browser left with last.
-    fn find_by_cookie(
-        &self,
-        provider: &ProviderId,
-        cookies: &FlowCookies,
-        now: Timestamp,
-    ) -> Option<FlowKey> {
-        let flows = cookies.flows().filter_map(|id| self.flows.get(&id.key().0));
-        let mine = flows.filter(|flow| flow.is_browser(cookies) && !flow.is_over(now));
-        let left = mine.filter_map(|flow| match &flow.stage {
-            Stage::Away(sent) if sent.state.is_none() => Some((sent.at, flow)),
-            _ => None,
-        });
-        let here = left.filter(|(_, flow)| flow.ask.provider.id() == provider);
-        here.max_by_key(|(at, _)| *at).map(|(_, flow)| flow.key())
+        digests_match(&sent.state, &state).then_some(*key)
     }
 }
 
@@ -256,7 +209,7 @@ fn answer(
     now: Timestamp,
 ) -> Result<PendingFlow, Failure> {
     let (ask, provider) = (&flow.ask, &*flow.ask.provider);
-    let issuer = issuer(provider, flow, query)?;
+    check_issuer(provider, flow, query)?;
     let rule = &provider.spec().callback;
     let code = query.get(&rule.code_param);
     if let Some(error) = query.get("error") {
@@ -264,10 +217,7 @@ fn answer(
         let failure = Failure::of_error(error);
         return Err(code.map_or(failure, |_| Failure::Answer));
     }
-    let code = match provider.spec().kind {
-        Kind::SignedPayload => None,
-        Kind::Oauth2 | Kind::Device => Some(read_code(code)?),
-    };
+    let code = read_code(code)?;
     let bound = ask.bound.capture_callback(provider, query.pairs());
     Ok(PendingFlow {
         flow: flow.id,
@@ -277,8 +227,6 @@ fn answer(
         code,
         verifier: sent.verifier,
         nonce: sent.nonce,
-        issuer,
-        payload: None,
         deadline: now.plus_seconds(i64::from(rule.max_code_age_s)),
         ticket,
     })
@@ -293,23 +241,18 @@ fn read_code(code: Option<&str>) -> Result<Secret, Failure> {
 }
 
 /// RFC 9207 section 2.4: compared as text, on errors too. A file without an issuer expects none.
-fn issuer(
-    provider: &Provider,
-    flow: &Flow,
-    query: &CallbackQuery,
-) -> Result<Option<String>, Failure> {
+fn check_issuer(provider: &Provider, flow: &Flow, query: &CallbackQuery) -> Result<(), Failure> {
     let rule = provider.spec().callback.iss;
     let found = flow.ask.found.as_ref();
     let must = rule == Iss::Required || found.is_some_and(|found| found.names_itself);
     let said = match (rule, query.get("iss")) {
-        (Iss::Off, _) => return Ok(None),
+        (Iss::Off, _) => return Ok(()),
         (_, None) if must => return Err(Failure::Issuer),
-        (_, None) => return Ok(None),
+        (_, None) => return Ok(()),
         (_, Some(said)) => said,
     };
     let file = provider.spec().issuer.as_ref().ok_or(Failure::Issuer)?;
     let expected = file.render(&Vars::of(&flow.ask.bound), Place::Body);
     let expected = expected.map_err(|_| Failure::Issuer)?;
-    let same = *expected == said;
-    same.then(|| Some(said.to_owned())).ok_or(Failure::Issuer)
+    (*expected == said).then_some(()).ok_or(Failure::Issuer)
 }

@@ -8,8 +8,7 @@ use super::code::CodeCheck;
 use super::outcome::{Failure, Outcome};
 use super::pending::PendingFlow;
 use super::record::{Door, Flow, Held, LIFE, Stage};
-use super::replay::Replays;
-use super::shelf::{Kept, Shelf};
+use super::shelf::{Full, Kept, Shelf};
 use super::unguessable::{What, digest};
 use super::view::FlowView;
 use super::{FlowId, FlowKey, PublicUrl, Tell};
@@ -32,7 +31,6 @@ pub(super) struct Inner {
     pub flows: Shelf<Flow>,
     /// Which flow a state is of, by its hash.
     pub states: HashMap<Digest, FlowKey>,
-    pub replays: Replays,
 }
 
 /// Why a flow is not finished.

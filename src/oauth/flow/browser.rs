@@ -18,7 +18,6 @@ use super::{FlowId, Tell};
 use crate::clock::Timestamp;
 use crate::crypto::{CryptoError, Random};
 use crate::oauth::provider::AuthorizeFault;
-use crate::oauth::provider::spec::Kind;
 
 /// The way to the provider.
 pub struct Departure {
@@ -115,6 +114,7 @@ impl FlowBook {
             Some(Invitation::of(flow))
         })
     }
+
     /// Notes that somebody looks at a flow's page. What it is about, when they are the first: that is to be
     /// recorded, once for each flow that a caller began.
     #[must_use]
@@ -125,7 +125,6 @@ impl FlowBook {
             (!before).then(|| flow.ask.facts(flow.id))
         })
     }
-
 
     /// Whether this browser may agree: it typed the right code, where there is one. What comes next
     /// is recorded first, so this is asked before [`confirm`](Self::confirm) as well as by it.
@@ -173,11 +172,8 @@ impl FlowBook {
                 challenge: proof.as_ref().map(|(_, challenge)| challenge.as_str()),
                 nonce: nonce.as_deref(),
             })?;
-            // In a signed payload a state would break the signature: the cookie has to do.
-            let signed = provider.spec().kind == Kind::SignedPayload;
-            let digest = (!signed).then(|| state.digest(What::State));
+            let digest = state.digest(What::State);
             let sent = Sent {
-                at: now,
                 state: digest,
                 verifier: proof.map(|(verifier, _)| verifier),
                 nonce,
@@ -185,15 +181,10 @@ impl FlowBook {
             flow.browser = Some(cookie.digest(What::Cookie));
             flow.until = now.plus_millis(LIFE).min(flow.last);
             let before = std::mem::replace(&mut flow.stage, Stage::Away(sent));
-            if let Stage::Away(Sent {
-                state: Some(old), ..
-            }) = before
-            {
+            if let Stage::Away(Sent { state: old, .. }) = before {
                 inner.states.remove(&old);
             }
-            if let Some(digest) = digest {
-                inner.states.insert(digest, key);
-            }
+            inner.states.insert(digest, key);
             let cookie = flow_cookie(&self.url, id, cookie.text());
             Ok(Departure { url, cookie })
         })

@@ -48,11 +48,6 @@ impl FlowCookies {
         let found = self.0.iter().find(|(id, _)| id == flow);
         found.and_then(|(_, value)| value.as_ref().map(|value| value.as_str()))
     }
-
-    /// The flows of which the browser holds something.
-    pub(super) fn flows(&self) -> impl Iterator<Item = &FlowId> {
-        self.0.iter().map(|(id, _)| id)
-    }
 }
 
 impl std::fmt::Debug for FlowCookies {
@@ -121,6 +116,5 @@ mod tests {
         assert_eq!(*set, format!("rt_flow_{flow}{rest}"));
         let cookies = FlowCookies::read([&*format!("rt_flow_{flow}=v")], &http);
         assert_eq!(cookies.of(&flow), Some("v"));
-        assert_eq!(cookies.flows().count(), 1);
     }
 }

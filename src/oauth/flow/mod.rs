@@ -29,7 +29,6 @@ mod pkce;
 mod public_url;
 mod query;
 mod record;
-mod replay;
 mod return_to;
 mod service;
 mod shelf;

@@ -65,8 +65,6 @@ failures! {
     Answer = "bad_answer",
     /// The answer's signature is wrong, or too old.
     Signature = "bad_signature",
-    /// The signed answer was used before.
-    Replayed = "replayed",
     /// The code from the terminal was wrong too often.
     Tries = "too_many_tries",
     /// Whoever began it ended it.

@@ -23,11 +23,9 @@ pub struct PendingFlow {
     pub(super) ask: Arc<FlowAsk>,
     pub(super) bound: Bound,
     pub(super) redirect_uri: String,
-    pub(super) code: Option<Secret>,
+    pub(super) code: Secret,
     pub(super) verifier: Option<Secret>,
     pub(super) nonce: Option<String>,
-    pub(super) issuer: Option<String>,
-    pub(super) payload: Option<BTreeMap<String, String>>,
     pub(super) deadline: Timestamp,
     /// What the browser is to carry to whoever began.
     pub(super) ticket: Zeroizing<String>,
@@ -83,10 +81,10 @@ impl PendingFlow {
         &self.redirect_uri
     }
 
-    /// The code. None for a signed payload.
+    /// The code.
     #[must_use]
-    pub const fn code(&self) -> Option<&Secret> {
-        self.code.as_ref()
+    pub const fn code(&self) -> &Secret {
+        &self.code
     }
 
     /// The PKCE verifier, when a challenge was sent.
@@ -117,18 +115,6 @@ impl PendingFlow {
     #[must_use]
     pub fn replaces(&self) -> Option<ConnectionId> {
         self.ask.replaces()
-    }
-
-    /// The issuer that the callback named, and that was right (B5).
-    #[must_use]
-    pub fn issuer(&self) -> Option<&str> {
-        self.issuer.as_deref()
-    }
-
-    /// The members of a signed payload, without the signature.
-    #[must_use]
-    pub const fn payload(&self) -> Option<&BTreeMap<String, String>> {
-        self.payload.as_ref()
     }
 
     /// Until when the provider takes the code (B11).

@@ -69,9 +69,8 @@ pub(super) enum Stage {
 /// What was made for one trip to the provider.
 #[derive(Debug)]
 pub(super) struct Sent {
-    pub at: Timestamp,
-    /// The hash of the state. None where the provider carries none.
-    pub state: Option<Digest>,
+    /// The hash of the state.
+    pub state: Digest,
     pub verifier: Option<Secret>,
     pub nonce: Option<String>,
 }

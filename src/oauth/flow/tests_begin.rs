@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::tests_rig::{GIT, MAIL, Rig, SHOP, URL, WIDGET, ask, at, loopback, org, user};
+use super::tests_rig::{GIT, MAIL, Rig, SHOP, URL, ask, at, loopback, org, user};
 use super::{ConfirmFault, FlowFault, FlowPurpose, PublicUrl, ReturnTo, Tell};
 use crate::crypto::{SystemRandom, sha256};
 use crate::id::{ConnectionId, OrgId, UserId};
@@ -266,9 +266,10 @@ fn what_cannot_work_is_said_when_the_flow_is_begun() {
         "pkce = \"optional\"\nrename = { state = \"s\" }",
     );
     assert!(matches!(begin(&named), Err(FlowFault::NoState)));
-    let section = WIDGET.split("[authorize]").next().unwrap().to_owned();
-    let rest = WIDGET.split("[callback.signature]").nth(1).unwrap();
-    let pageless = format!("{section}[callback.signature]{rest}");
+    let (head, rest) = GIT.split_once("[authorize]").unwrap();
+    let rest = rest.split_once("[token]").unwrap().1;
+    let device = "[device]\nurl = \"https://git.example/device\"";
+    let pageless = format!("{head}kind = \"device\"\n{device}\n[token]{rest}");
     assert!(matches!(begin(&pageless), Err(FlowFault::Authorize(_))));
 }
 

@@ -98,30 +98,6 @@ hosts = ["{params.shop}.shop.example"]
 default = ["orders.read"]
 "#;
 
-/// A signed payload, in which a state would break the signature.
-pub(crate) const WIDGET: &str = r#"
-schema = 1
-id = "acme-chat"
-display_name = "Acme Chat"
-kind = "signed_payload"
-[authorize]
-url = "https://chat.example/login"
-pkce = "off"
-pkce_reason = "a sample"
-[callback.signature]
-alg = "hmac-sha256"
-encoding = "hex"
-over = "sorted_lines"
-param = "hash"
-exclude = []
-key = "sha256_client_secret"
-max_age_param = "auth_date"
-max_age_s = 300
-[identity]
-source = "callback"
-id = "/id"
-"#;
-
 pub(crate) fn read(text: &str) -> Arc<Provider> {
     let id = text.lines().find_map(|line| line.strip_prefix("id = \""));
     let id = id.unwrap().trim_end_matches('"');

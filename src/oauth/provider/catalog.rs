@@ -65,7 +65,6 @@ const FILES: &[(&str, &str)] = files![
     "strava"
     "stripe-app"
     "stripe-connect"
-    "telegram-widget"
     "telegram"
     "threads"
     "tiktok"

@@ -100,17 +100,6 @@ fn check_kind(spec: &Spec) -> Result<(), Fault> {
                 "a device flow has none",
             )?;
         }
-        Kind::SignedPayload => {
-            let rule = spec.callback.signature.as_ref();
-            let aged = rule.is_some_and(|rule| rule.max_age_s.is_some());
-            let reason = "a signed payload has a signature with max_age_param and max_age_s";
-            ensure(aged, "callback.signature", reason)?;
-            return ensure(
-                spec.token.is_none(),
-                "token",
-                "a signed payload has no token",
-            );
-        }
     }
     if let Some(device) = &spec.device {
         url(device.url.as_ref(), "device.url")?;
@@ -188,12 +177,10 @@ fn check_identity_request(identity: &Identity) -> Result<(), Fault> {
 /// A token knows where it may go, and comes from whom the person was sent to.
 fn check_hosts(spec: &Spec) -> Result<(), Fault> {
     let Some(api) = &spec.api else {
-        let none = spec.kind == Kind::SignedPayload;
-        return ensure(
-            none,
+        return Err(Fault::new(
             "api.hosts",
             "the only hosts a token may go to; [] for none",
-        );
+        ));
     };
     let used = api.hosts.is_empty() && (api.base_url.is_some() || !api.extra_headers.is_empty());
     ensure(!used, "api.hosts", "an API has hosts")?;
@@ -222,8 +209,7 @@ fn owner(url: &Template) -> Result<Option<String>, Fault> {
 }
 
 fn check_ends(spec: &Spec) -> Result<(), Fault> {
-    let ends =
-        !spec.revoke.is_empty() || spec.revoke_reason.is_some() || spec.kind == Kind::SignedPayload;
+    let ends = !spec.revoke.is_empty() || spec.revoke_reason.is_some();
     let reason = "a grant can be revoked, or there is a reason why not";
     ensure(ends, "revoke_reason", reason)
 }

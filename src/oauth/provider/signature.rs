@@ -5,7 +5,7 @@ use percent_encoding::percent_decode_str;
 use super::Provider;
 use super::spec::{Signature, SignatureKey, SignatureOver};
 use crate::clock::Timestamp;
-use crate::crypto::{Digest, digests_match, hmac_of, hmac_of_digest};
+use crate::crypto::{Digest, digests_match, hmac_of};
 use crate::secret::Secret;
 
 /// The longest query, in bytes, and the most members of one.
@@ -35,7 +35,7 @@ pub enum SignatureFault {
 }
 
 /// Checks the signature over a callback's query, `raw_query` as it arrived and without the `?`.
-/// The one use of each is for the flow to see to.
+/// The one use of each is for the flow to see to, by the state that is signed with the rest.
 ///
 /// # Errors
 /// [`SignatureFault`].
@@ -53,7 +53,6 @@ pub fn check_signature(
     let message = message(rule, &pairs);
     let expected = match rule.key {
         SignatureKey::ClientSecret => hmac_of(secret, message.as_bytes()),
-        SignatureKey::Sha256ClientSecret => hmac_of_digest(secret, message.as_bytes()),
     };
     if !digests_match(&given, &expected) {
         return Err(SignatureFault::Wrong);
@@ -81,7 +80,7 @@ fn read(query: &str) -> Result<Vec<(String, String)>, SignatureFault> {
     Ok(pairs)
 }
 
-/// A control character in a value could stand for the newline between two members.
+/// A control character has no business in an answer.
 fn decode(text: &str) -> Option<String> {
     let spaced = text.replace('+', " ");
     let decoded = percent_decode_str(&spaced).decode_utf8().ok()?;
@@ -103,14 +102,8 @@ fn message(rule: &Signature, pairs: &[(String, String)]) -> String {
         SignatureOver::SortedQuery => covered
             .map(|(name, value)| format!("{}={}", plain(name).replace('=', "%3D"), plain(value)))
             .collect(),
-        SignatureOver::SortedLines => covered
-            .map(|(name, value)| format!("{name}={value}"))
-            .collect(),
     };
-    members.join(match rule.over {
-        SignatureOver::SortedQuery => "&",
-        SignatureOver::SortedLines => "\n",
-    })
+    members.join("&")
 }
 
 fn plain(text: &str) -> String {

@@ -98,8 +98,6 @@ pub enum Kind {
     Oauth2,
     /// A device flow, and no other.
     Device,
-    /// A payload that the provider signs; there is no token.
-    SignedPayload,
 }
 
 /// Whether a file's endpoints were seen to work.

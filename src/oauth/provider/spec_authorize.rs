@@ -165,8 +165,6 @@ pub enum SignatureEncoding {
 pub enum SignatureOver {
     /// `key=value` sorted by key, joined with `&`.
     SortedQuery,
-    /// `key=value` sorted by key, joined with newlines.
-    SortedLines,
 }
 
 /// What keys a signature.
@@ -175,8 +173,6 @@ pub enum SignatureOver {
 pub enum SignatureKey {
     /// The client secret.
     ClientSecret,
-    /// SHA-256 of the client secret (a bot's token).
-    Sha256ClientSecret,
 }
 
 impl Default for Callback {

@@ -6,25 +6,6 @@ use super::{Provider, SignatureFault, check_signature};
 use crate::clock::Timestamp;
 use crate::secret::Secret;
 
-const TELEGRAM: &str = r#"
-schema = 1
-id = "telegram-widget"
-display_name = "Telegram"
-kind = "signed_payload"
-[callback.signature]
-alg = "hmac-sha256"
-encoding = "hex"
-over = "sorted_lines"
-param = "hash"
-exclude = []
-key = "sha256_client_secret"
-max_age_param = "auth_date"
-max_age_s = 300
-[identity]
-source = "callback"
-id = "/id"
-"#;
-
 const NOW: i64 = 1_795_426_200;
 
 /// Signed by Python's hmac module, under `hush`.
@@ -207,21 +188,4 @@ fn a_value_cannot_pose_as_two_members() {
         &timestamp=1795426100&hmac={HMAC}"
     );
     assert_eq!(check(&shopify, &folded, NOW), Err(SignatureFault::Wrong));
-}
-
-#[test]
-fn a_widget_signs_lines_under_the_hash_of_the_bots_token() {
-    let telegram = load(TELEGRAM).unwrap();
-    let token = Secret::copy_of(b"110201543:AAH");
-    let hash = "034f89fc745fde0bf472314133e8a2f309f4aa37cce33a04940a262cce8067d5";
-    let rest = "first_name=Ann%20%26%20Zo%C3%AB&username=ann&auth_date=1795426100";
-    let check = |query: &str| check_signature(&telegram, query, &token, at(NOW));
-    assert_eq!(check(&format!("id=42&{rest}&hash={hash}")), Ok(()));
-    assert_eq!(
-        check(&format!("id=43&{rest}&hash={hash}")),
-        Err(SignatureFault::Wrong)
-    );
-    // Two lines in one value would be the same text to sign.
-    let folded = format!("id=42%0Ausername=ann&first_name=Ann&auth_date=1795426100&hash={hash}");
-    assert_eq!(check(&folded), Err(SignatureFault::Query));
 }
