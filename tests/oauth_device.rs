@@ -32,7 +32,10 @@ fn ended(client: &Client, provider: &str, started: &Value) -> Value {
 
 /// A broker with a provider that answers anything, which lets itself be asked each second.
 fn faulty(fault: &FaultProvider) -> (Broker, Client) {
-    let file = provider_file("fault", "fault", fault.port());
+    of_file(fault, provider_file("fault", "fault", fault.port()))
+}
+
+fn of_file(fault: &FaultProvider, file: String) -> (Broker, Client) {
     let broker = broker(&[("fault", file)], "");
     let admin = broker.operator();
     let client = PeerClient {
@@ -177,6 +180,112 @@ fn an_attempt_that_was_cancelled_keeps_nothing() {
         (&now["status"], &now["error"]),
         (&json!("failed"), &json!("cancelled"))
     );
+}
+
+/// The codes of the records of an action, the newest first.
+fn records(admin: &Client, action: &str) -> Vec<Value> {
+    let path = format!("/v1/audit?action={action}");
+    let found = admin.get(&path).expect(200)["data"].clone();
+    let found = found.as_array().unwrap().iter();
+    let code = |record: &Value| match &record["decision"]["denied"] {
+        Value::Null => record["code"].clone(),
+        denied => denied.clone(),
+    };
+    found.map(code).collect()
+}
+
+#[test]
+fn a_question_leaves_no_record_and_the_end_leaves_one() {
+    let fault = FaultProvider::start();
+    let (_broker, admin) = faulty(&fault);
+    fault.always("/token", Answer::error(400, "authorization_pending"));
+    let started = start(&admin, "fault");
+    eventually(|| (fault.asked("/token").len() >= 3).then_some(()));
+    assert_eq!(records(&admin, "oauth.start"), ["device"]);
+    fault.always("/token", Answer::error(400, "access_denied"));
+    assert_eq!(ended(&admin, "fault", &started)["status"], "denied");
+    let asked = fault.asked("/token").len();
+    let denied = eventually(|| {
+        let found = records(&admin, "oauth.deny");
+        (!found.is_empty()).then_some(found)
+    });
+    assert_eq!(denied, ["access_denied"]);
+    assert_eq!(records(&admin, "oauth.start"), ["device"]);
+    // Nobody asks on.
+    std::thread::sleep(Duration::from_millis(1500));
+    assert_eq!(fault.asked("/token").len(), asked);
+    // Who cancels leaves one, too, and the provider's answer no second one.
+    fault.always("/token", Answer::error(400, "authorization_pending"));
+    let started = start(&admin, "fault");
+    let cancel = json!({"attemptToken": started["attemptToken"]});
+    admin
+        .post("/v1/oauth/device/cancel/fault", &cancel)
+        .expect(200);
+    assert_eq!(
+        records(&admin, "oauth.deny"),
+        ["cancelled", "access_denied"]
+    );
+}
+
+/// As `openai-codex` does it: the last answer is a code with its verifier, made for a redirect URI of the
+/// provider's own, and is redeemed as any other.
+#[test]
+fn d5_a_code_that_is_handed_over_is_redeemed_once() {
+    let fault = FaultProvider::start();
+    let port = fault.port();
+    let section = format!("[device]\nurl = \"http://127.0.0.1:{port}/device\"\n");
+    let hand_off = format!(
+        "{section}style = \"code_handoff\"\ntoken_url = \"http://127.0.0.1:{port}/poll\"\n\
+         body = \"json\"\nmax_wait_s = 60\nrequest = {{ client_id = \"{{client_id}}\" }}\n\
+         poll = {{ device_auth_id = \"{{handle}}\", user_code = \"{{user_code}}\" }}\n\
+         pending_statuses = [403, 404]\nverification_uri = \"http://127.0.0.1:{port}/here\"\n\n\
+         [device.reply]\nhandle = [\"/device_auth_id\"]\nuser_code = [\"/usercode\"]\n\n\
+         [device.handoff]\ncode = \"/authorization_code\"\nverifier = \"/code_verifier\"\n\
+         redirect_uri = \"http://127.0.0.1:{port}/theirs\"\n"
+    );
+    let file = provider_file("fault", "fault", port);
+    assert!(file.contains(&section), "{file}");
+    let (_broker, admin) = of_file(&fault, file.replace(&section, &hand_off));
+    let begun = json!({"device_auth_id": "handle-1", "usercode": "WDJB-MJHT", "interval": "1"});
+    fault.always("/device", Answer::json(200, &begun));
+    fault.always("/poll", Answer::empty(403));
+    let started = start(&admin, "fault");
+    assert_eq!(started["userCode"], "WDJB-MJHT");
+    assert_eq!(started["interval"], 1);
+    let here = format!("http://127.0.0.1:{port}/here");
+    assert_eq!(started["verificationUri"], here);
+    eventually(|| (!fault.asked("/poll").is_empty()).then_some(()));
+    fault.always("/token", Answer::tokens("access-of-ann", "refresh-of-ann"));
+    fault.always("/me", Answer::json(200, &json!({"id": "1", "name": "ann"})));
+    let verifier = "v".repeat(43);
+    let handed = json!({"authorization_code": "a-code-once", "code_verifier": verifier});
+    fault.always("/poll", Answer::json(200, &handed));
+    let done = ended(&admin, "fault", &started);
+    assert_eq!(
+        (&done["status"], &done["account"]),
+        (&json!("connected"), &json!("ann"))
+    );
+    let polled = fault.asked("/poll").pop().unwrap();
+    let polled: Value = serde_json::from_slice(&polled.body).unwrap();
+    let asked_with = json!({"device_auth_id": "handle-1", "user_code": "WDJB-MJHT"});
+    assert_eq!(polled, asked_with);
+    let redeemed = fault.asked("/token");
+    assert_eq!(redeemed.len(), 1);
+    let theirs = format!("http://127.0.0.1:{port}/theirs");
+    for (name, value) in [
+        ("grant_type", "authorization_code"),
+        ("code", "a-code-once"),
+        ("code_verifier", &verifier),
+        ("redirect_uri", &theirs),
+    ] {
+        assert_eq!(redeemed[0].form(name).as_deref(), Some(value), "{name}");
+    }
+    // Neither handle, code nor verifier is told to whoever asks.
+    let told = format!("{started}{done}");
+    for hidden in ["handle-1", "a-code-once", &verifier, "access-of-ann"] {
+        assert!(!told.contains(hidden), "{hidden}");
+    }
+    assert_eq!(records(&admin, "oauth.connect"), ["device"]);
 }
 
 #[test]

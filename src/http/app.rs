@@ -9,8 +9,8 @@ use crate::broker::Broker;
 use crate::clock::Clock;
 use crate::directory::Directory;
 use crate::name::HostPattern;
-use crate::oauth::flow::{DeviceBook, FlowBook, PublicUrl, ReturnRule};
-use crate::oauth::{Accounts, DeviceGrant};
+use crate::oauth::flow::{FlowBook, PublicUrl, ReturnRule};
+use crate::oauth::{Accounts, Attempts};
 use crate::tools::Hub;
 use crate::vault::{Lifecycle, VaultError};
 
@@ -75,12 +75,12 @@ pub struct App(Arc<Inner>);
 #[derive(Debug)]
 pub struct Inner {
     pub(super) lifecycle: Arc<Lifecycle>,
-    pub(super) directory: Directory,
+    pub(super) directory: Arc<Directory>,
     pub(super) hub: Arc<Hub>,
     pub(super) broker: Broker,
     pub(super) accounts: Arc<Accounts>,
     pub(super) flows: Arc<FlowBook>,
-    pub(super) devices: DeviceBook<DeviceGrant>,
+    pub(super) attempts: Arc<Attempts>,
     pub(super) public_url: PublicUrl,
     pub(super) allowed_hosts: Vec<HostPattern>,
     pub(super) return_rules: Vec<ReturnRule>,
@@ -120,13 +120,20 @@ impl App {
             shutdown,
             ..
         } = parts;
+        let directory = Arc::new(directory);
+        let attempts = Attempts::new(
+            Arc::clone(&accounts),
+            Arc::clone(&directory),
+            Arc::clone(&lifecycle),
+            Arc::clone(&parts.clock),
+        );
         let (rates, lockout) = (Rates::new(&parts.rates), Lockout::new(&parts.rates));
         Self(Arc::new(Inner {
             lifecycle,
             directory,
             hub,
             broker,
-            devices: DeviceBook::new(),
+            attempts: Arc::new(attempts),
             public_url: flows.public_url().clone(),
             accounts,
             flows,
@@ -171,7 +178,7 @@ impl App {
         self.broker.forget();
         self.accounts.forget();
         self.flows.forget();
-        self.devices.forget();
+        self.attempts.book().forget();
         emptied
     }
 
@@ -251,7 +258,9 @@ impl App {
         };
         self.directory.write_last_used(&vault).await?;
         self.directory.purge_deleted(&vault).await?;
-        self.forget_departed(&vault).await?;
+        self.accounts
+            .forget_departed(&vault, &self.directory)
+            .await?;
         let minutes = self.minutes.fetch_add(1, Ordering::Relaxed);
         if minutes.is_multiple_of(60) {
             super::idempotency::forget_old(&vault).await?;

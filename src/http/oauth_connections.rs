@@ -5,12 +5,11 @@ use axum::response::Response;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use crate::audit::{Action, Actor, Event, Outcome, Target, TargetKind};
-use crate::id::{ConnectionId, OrgId, UserId};
+use crate::audit::{Action, Event, Target, TargetKind};
+use crate::id::ConnectionId;
 use crate::name::ProviderId;
 use crate::oauth::{Pick, Seen, Standing};
 use crate::policy::{ChooseDefault, Disconnect, ReadConnections};
-use crate::vault::Unsealed;
 use crate::wire;
 
 use super::body::QueryString;
@@ -195,55 +194,4 @@ pub(super) async fn provider_status(
         accounts: all.len(),
         connection: used.map(shown),
     }))
-}
-
-impl App {
-    /// Forgets the accounts of those who are no members any more, and has them revoked. What fails for one
-    /// is tried again in a minute, and holds up no other.
-    pub(super) async fn forget_departed(&self, vault: &Unsealed) -> Result<(), ApiError> {
-        let roster = self.accounts.roster(vault).await?;
-        for (org, user) in roster.holders() {
-            if let Err(error) = self.forget_if_departed(vault, (org, user)).await {
-                tracing::warn!(
-                    code = error.code(),
-                    "accounts of a removed member are still there"
-                );
-            }
-        }
-        Ok(())
-    }
-
-    /// The same for one.
-    pub(super) async fn forget_if_departed(
-        &self,
-        vault: &Unsealed,
-        (org, user): (OrgId, UserId),
-    ) -> Result<(), ApiError> {
-        if self.directory.is_member(vault, org, user).await? {
-            return Ok(());
-        }
-        let roster = self.accounts.roster(vault).await?;
-        if roster.of_member(org, user, None).is_empty() {
-            return Ok(());
-        }
-        let target = Target::new(TargetKind::User).id(user.bytes());
-        let event = Event::new(Action::OauthDisconnect, Actor::System)
-            .org(org)
-            .on_behalf_of(user)
-            .target(target)
-            .code("member_removed")
-            .store_generation(vault.store().generation());
-        let recorded = vault.journal().record(event).await?;
-        let gone = self
-            .accounts
-            .forget_member(vault, (org, user), &recorded)
-            .await;
-        recorded.outcome(match &gone {
-            Ok(_) => Outcome::success(),
-            Err(_) => Outcome::failed("not_stored"),
-        });
-        gone?;
-        self.wake_accounts();
-        Ok(())
-    }
 }

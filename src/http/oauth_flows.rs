@@ -338,7 +338,7 @@ pub(super) async fn cancel(
 fn not_begun(fault: &FlowFault, provider: &Provider) -> ApiError {
     let message = capital(&fault.to_string());
     match fault {
-        FlowFault::Full => ApiError::new(
+        FlowFault::Full | FlowFault::OrgFull => ApiError::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "too_many_flows",
             message,

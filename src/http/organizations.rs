@@ -294,11 +294,10 @@ pub(super) async fn remove_member(
         .await?;
     // Their accounts go with them; what fails here is done within the minute.
     let whose = (caller.principal.org(), removed.to_wire().user_id);
-    if let Err(error) = app.forget_if_departed(&caller.vault, whose).await {
-        tracing::warn!(
-            code = error.code(),
-            "accounts of a removed member are still there"
-        );
+    let (vault, directory) = (&caller.vault, &*app.directory);
+    let forgotten = app.accounts.forget_if_departed(vault, directory, whose);
+    if let Err(error) = forgotten.await {
+        tracing::warn!(%error, "accounts of a removed member are still there");
     }
     Ok(reply::data(wire::Done::OK))
 }

@@ -31,8 +31,8 @@ pub trait Meter: Send + Sync + fmt::Debug {
     fn rotation_lost(&self);
     /// So many token hosts are left alone now, because they do not answer.
     fn breakers_open(&self, hosts: usize);
-    /// A step of a flow, or a revocation, ended so.
-    fn flow(&self, step: &'static str, outcome: &'static str);
+    /// A revocation was tried, and ended so.
+    fn revoked(&self, outcome: &'static str);
 }
 
 /// Where tests stop the engine, in the order of a refresh. Names as in the manual.

@@ -1,5 +1,6 @@
 //! Device flows: the questions that are asked of a provider (RFC 8628, and the hand-off of a code that
-//! resembles it). When they may be asked, [`DeviceBook`](super::flow::DeviceBook) says.
+//! resembles it). When they may be asked, [`DeviceBook`](super::flow::DeviceBook) says; who asks, and what
+//! follows from the answers, is in [`attempts`](super::attempts).
 
 use super::accounts::Accounts;
 use super::client::Client;
@@ -7,8 +8,8 @@ use super::flow::{DeviceAnswer, DeviceAsk, DeviceShown, Failure, Outcome};
 use super::outbound::Silence;
 use super::redeem::{Asked, tokens_of};
 use super::token::{
-    CodeGrant, DeviceError, DeviceStart, Poll, Subject, TokenReply, Told, code_request,
-    device_request, poll_request, read_device_start, read_poll,
+    self, CodeGrant, DeviceError, DeviceStart, HandOff, Poll, Subject, TokenReply, Told, Via,
+    code_request, device_request, poll_request, read_device_start, read_poll,
 };
 use crate::audit::Recorded;
 use crate::clock::Timestamp;
@@ -27,8 +28,17 @@ pub struct DeviceGrant {
 pub enum DeviceReply {
     /// Nothing yet, or nothing ever.
     Not(DeviceAnswer),
-    /// The person agreed: the tokens, and when they were asked for.
-    Granted(Box<TokenReply>, Timestamp),
+    /// The person agreed: what they granted.
+    Granted(DeviceGranted),
+}
+
+/// What a person granted: tokens, and when they were asked for; or a code that gives some.
+#[derive(Debug)]
+pub enum DeviceGranted {
+    /// Tokens.
+    Tokens(Box<TokenReply>, Timestamp),
+    /// A code, which is still to be redeemed.
+    Code(Box<HandOff>),
 }
 
 impl Accounts {
@@ -66,20 +76,28 @@ impl Accounts {
         Ok((shown, DeviceGrant { start, client }))
     }
 
-    /// Asks once whether the person agreed. `recorded` is of the flow's beginning, or of this question.
+    /// Asks once whether the person agreed. That the client is used for it was recorded when the flow was
+    /// begun, and with it every question: a record for each would say the same again, every few seconds.
     pub async fn ask_device(
         &self,
         vault: &Unsealed,
         (ask, grant): (&DeviceAsk, &DeviceGrant),
-        recorded: &Recorded,
     ) -> DeviceReply {
         let now = vault.now();
         let about = (&*ask.provider, &ask.bound);
         let Ok(endpoints) = self.endpoints(ask.org, about, now).await else {
             return DeviceReply::Not(DeviceAnswer::NoAnswer);
         };
-        let asked = asked(vault, ask, &grant.client, endpoints.as_deref(), recorded);
-        let via = asked.via(&ask.bound);
+        let via = Via {
+            provider: &ask.provider,
+            bound: &ask.bound,
+            client: token::Client {
+                id: &grant.client.reference.client_id,
+                secret: grant.client.secret.as_ref(),
+            },
+            redirect_uri: None,
+            endpoints: endpoints.as_deref(),
+        };
         let Ok(request) = poll_request(&via, &grant.start) else {
             return DeviceReply::Not(DeviceAnswer::Ended(Failure::Client));
         };
@@ -91,33 +109,47 @@ impl Accounts {
             },
             Err(Silence::Unsent(kind) | Silence::Unknown(kind)) => Told::NoReply(*kind),
         };
-        let answer = match read_poll(&via, told, now) {
+        DeviceReply::Not(match read_poll(&via, told, now) {
             Poll::Pending => DeviceAnswer::Pending,
             Poll::SlowDown => DeviceAnswer::SlowDown,
             Poll::Later => DeviceAnswer::NoAnswer,
             Poll::Denied => DeviceAnswer::Ended(Failure::Denied),
             Poll::Expired => DeviceAnswer::Ended(Failure::Expired),
             Poll::Failed { .. } => DeviceAnswer::Ended(Failure::Refused),
-            Poll::Tokens(reply) => return DeviceReply::Granted(reply, now),
-            Poll::HandOff(handed) => {
-                let via = via.with_redirect_uri(&handed.redirect_uri);
-                let code = CodeGrant {
-                    code: &handed.code,
-                    verifier: Some(&handed.verifier),
-                };
-                let redeemed = match code_request(&via, &code) {
-                    Ok(request) => self.ask(&asked, request).await,
-                    Err(_) => Err(Failure::Client),
-                };
-                let what = (Subject::Token, now);
-                let read = redeemed.and_then(|reply| tokens_of(&asked, &ask.bound, &reply, what));
-                match read {
-                    Ok(reply) => return DeviceReply::Granted(Box::new(reply), now),
-                    Err(failure) => DeviceAnswer::Ended(failure),
-                }
+            Poll::Tokens(reply) => {
+                return DeviceReply::Granted(DeviceGranted::Tokens(reply, now));
             }
+            Poll::HandOff(handed) => {
+                return DeviceReply::Granted(DeviceGranted::Code(Box::new(handed)));
+            }
+        })
+    }
+
+    /// Redeems the code that a person's agreement gave, once (D5). It was recorded.
+    ///
+    /// # Errors
+    /// [`Failure`]: what the person is told.
+    pub async fn redeem_handed(
+        &self,
+        vault: &Unsealed,
+        (ask, grant): (&DeviceAsk, &DeviceGrant),
+        handed: &HandOff,
+        recorded: &Recorded,
+    ) -> Result<(TokenReply, Timestamp), Failure> {
+        let now = vault.now();
+        let found = self.endpoints(ask.org, (&ask.provider, &ask.bound), now);
+        let endpoints = found.await.map_err(|_| Failure::TryAgain)?;
+        let asked = asked(vault, ask, &grant.client, endpoints.as_deref(), recorded);
+        let via = asked.via(&ask.bound);
+        let via = via.with_redirect_uri(&handed.redirect_uri);
+        let code = CodeGrant {
+            code: &handed.code,
+            verifier: Some(&handed.verifier),
         };
-        DeviceReply::Not(answer)
+        let request = code_request(&via, &code).map_err(|_| Failure::Client)?;
+        let reply = self.ask(&asked, request).await?;
+        let what = (Subject::Token, now);
+        Ok((tokens_of(&asked, &ask.bound, &reply, what)?, now))
     }
 
     /// Keeps what a device flow brought. It was recorded.
@@ -159,7 +191,7 @@ fn asked<'a>(
     vault: &'a Unsealed,
     ask: &'a DeviceAsk,
     client: &'a Client,
-    endpoints: Option<&'a super::token::Endpoints>,
+    endpoints: Option<&'a token::Endpoints>,
     recorded: &'a Recorded,
 ) -> Asked<'a> {
     Asked {

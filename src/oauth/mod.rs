@@ -8,15 +8,18 @@
 //! connection what is kept of an account, all of it in memory but the tokens
 //! refresh    how tokens are kept alive, and lent
 //! outbox     tokens that are still to be revoked upstream
+//! attempts   device flows under way: asked about until they end
 //! ```
 //!
 //! [`Accounts`] is all of this together. Everything that leaves goes through [`Outbound`].
 
 mod accounts;
 mod adopt;
+mod attempts;
 mod choose;
 pub mod client;
 pub mod connection;
+mod departed;
 mod device;
 mod discovery;
 pub mod flow;
@@ -37,9 +40,10 @@ mod tokens;
 
 pub use accounts::{Accounts, AccountsParts, Meter, Point, Stops};
 pub use adopt::{AdoptFault, Adopted, Grant};
+pub use attempts::Attempts;
 pub use choose::{Pick, Seen, Standing};
 pub use connection::{Revocation, Upstream};
-pub use device::{DeviceGrant, DeviceReply};
+pub use device::{DeviceGrant, DeviceGranted, DeviceReply};
 pub use discovery::DiscoveryFault;
 pub use outbound::{DEADLINE, Outbound, Silence};
 pub use refresh::{AccessFault, Lent, Pass};

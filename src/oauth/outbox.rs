@@ -118,7 +118,7 @@ impl Accounts {
         let ended = self
             .settle(vault, &roster, (&kept, round), &recorded)
             .await?;
-        self.meter.flow("revoke", ended.code());
+        self.meter.revoked(ended.code());
         recorded.outcome(match ended {
             Upstream::Revoked => Outcome::success(),
             other => Outcome::failed(other.code()),

@@ -30,7 +30,7 @@ impl Meter for Deaf {
     fn waited(&self, _: Duration) {}
     fn rotation_lost(&self) {}
     fn breakers_open(&self, _: usize) {}
-    fn flow(&self, _: &'static str, _: &'static str) {}
+    fn revoked(&self, _: &'static str) {}
 }
 
 /// An engine, its vault, an issuer.

@@ -26,7 +26,7 @@ pub(super) struct OauthSeries {
     wait_seconds: Histogram,
     rotation_lost: Counter,
     breakers_open: Gauge,
-    flows: Family<[(&'static str, &'static str); 2], Counter>,
+    revocations: Family<[(&'static str, &'static str); 1], Counter>,
 }
 
 impl OauthSeries {
@@ -38,7 +38,7 @@ impl OauthSeries {
             wait_seconds: Histogram::new(WAITS),
             rotation_lost: Counter::default(),
             breakers_open: Gauge::default(),
-            flows: Family::default(),
+            revocations: Family::default(),
         };
         registry.register(
             "oauth_refresh",
@@ -71,9 +71,9 @@ impl OauthSeries {
             series.breakers_open.clone(),
         );
         registry.register(
-            "oauth_steps",
-            "Steps of flows and revocations, by how they ended",
-            series.flows.clone(),
+            "oauth_revocations",
+            "Tries to have a connection revoked at its provider, by how they ended",
+            series.revocations.clone(),
         );
         series
     }
@@ -106,8 +106,8 @@ impl crate::oauth::Meter for Metrics {
         self.oauth.breakers_open.set(hosts);
     }
 
-    fn flow(&self, step: &'static str, outcome: &'static str) {
-        let labels = [("step", step), ("outcome", outcome)];
-        self.oauth.flows.get_or_create(&labels).inc();
+    fn revoked(&self, outcome: &'static str) {
+        let labels = [("outcome", outcome)];
+        self.oauth.revocations.get_or_create(&labels).inc();
     }
 }

@@ -94,6 +94,9 @@ pub enum FlowFault {
     /// Too many flows are under way.
     #[error("too many accounts are being connected at this moment")]
     Full,
+    /// Too many flows of one organisation are under way.
+    #[error("too many accounts of your organisation are being connected at this moment")]
+    OrgFull,
     /// No random bytes.
     #[error(transparent)]
     Crypto(#[from] CryptoError),

@@ -124,7 +124,10 @@ impl FlowBook {
             last: expires.plus_millis(LIFE),
         };
         let put = self.with(now, |inner| inner.flows.put(flow.key().0, record, now));
-        put.map_err(|_| FlowFault::Full)?;
+        put.map_err(|full| match full {
+            Full::All => FlowFault::Full,
+            Full::Org => FlowFault::OrgFull,
+        })?;
         Ok(Started {
             flow,
             auth_url: self.url.connect(&flow),

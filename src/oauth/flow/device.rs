@@ -297,7 +297,15 @@ impl<G> Attempt<G> {
     }
 }
 
+/// Each of them is asked for every few seconds, so there are fewer of them than of links.
 impl<G> Kept for Attempt<G> {
+    const MOST_OF_USER: usize = 5;
+    const MOST_OF_ORG: usize = 100;
+
+    fn org(&self) -> OrgId {
+        self.ask.org
+    }
+
     fn owner(&self) -> UserId {
         self.ask.user
     }

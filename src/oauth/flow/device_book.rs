@@ -33,6 +33,9 @@ pub enum DeviceFault {
     /// Too many are under way.
     #[error("too many accounts are being connected at this moment")]
     Full,
+    /// Too many of one organisation are under way.
+    #[error("too many accounts of your organisation are being connected at this moment")]
+    OrgFull,
     /// No random bytes.
     #[error(transparent)]
     Crypto(#[from] CryptoError),
@@ -96,7 +99,10 @@ impl<G> DeviceBook<G> {
         };
         let key = token.digest(What::Attempt);
         let put = self.with(now, |shelf| shelf.put(key, attempt, now));
-        put.map_err(|Full| DeviceFault::Full)?;
+        put.map_err(|full| match full {
+            Full::All => DeviceFault::Full,
+            Full::Org => DeviceFault::OrgFull,
+        })?;
         Ok(token.text().to_owned())
     }
 
@@ -129,20 +135,6 @@ impl<G> DeviceBook<G> {
             }
             let turn = found.take_turn(FlowKey(key), now).map(Turn::Ask);
             Some(turn.unwrap_or_else(|| Turn::Stored(found.view(now))))
-        })
-    }
-
-    /// The rights to ask for all attempts whose time has come, the longest due first.
-    pub fn due(&self, most: usize, now: Timestamp) -> Vec<DeviceTurn<G>> {
-        self.with(now, |shelf| {
-            let all = shelf.iter_mut();
-            let mut due: Vec<_> = all
-                .filter_map(|(key, attempt)| Some((attempt.due_at(now)?, *key)))
-                .collect();
-            due.sort_unstable();
-            let due = due.into_iter().take(most);
-            due.filter_map(|(_, key)| shelf.get_mut(&key)?.take_turn(FlowKey(key), now))
-                .collect()
         })
     }
 

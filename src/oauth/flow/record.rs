@@ -116,6 +116,13 @@ impl Flow {
 }
 
 impl Kept for Flow {
+    const MOST_OF_USER: usize = 20;
+    const MOST_OF_ORG: usize = 1_000;
+
+    fn org(&self) -> OrgId {
+        self.ask.org
+    }
+
     fn owner(&self) -> UserId {
         self.ask.user
     }

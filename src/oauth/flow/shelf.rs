@@ -1,23 +1,27 @@
 //! What is kept in memory for a few minutes, and cannot grow without end: so many of each user, so
-//! many of all.
+//! many of each organisation, so many of all.
 
 use std::collections::{HashMap, VecDeque};
 
 use crate::clock::Timestamp;
 use crate::crypto::Digest;
-use crate::id::UserId;
+use crate::id::{OrgId, UserId};
 
 /// The most things in all.
 const MOST: usize = 10_000;
-/// The most of one user that are under way, and the most that are over.
-const MOST_OF_USER: usize = 20;
 /// Milliseconds between two looks for what can be forgotten.
 const SWEEP_EVERY: i64 = 1_000;
 
 /// A thing on the shelf.
 pub(super) trait Kept {
+    /// The most of one user that are under way, and the most that are over.
+    const MOST_OF_USER: usize;
+    /// The most of one organisation that are under way: others find room beside it.
+    const MOST_OF_ORG: usize;
     /// Whose it is.
     fn owner(&self) -> UserId;
+    /// The organisation it is of.
+    fn org(&self) -> OrgId;
     /// When it is forgotten.
     fn forget_at(&self) -> Timestamp;
     /// Whether nothing more can come of it.
@@ -28,7 +32,12 @@ pub(super) trait Kept {
 
 /// There is no room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Full;
+pub(super) enum Full {
+    /// For anybody.
+    All,
+    /// For this organisation.
+    Org,
+}
 
 /// Things by the hash of what they are found by.
 #[derive(Debug)]
@@ -54,7 +63,12 @@ impl<T: Kept> Shelf<T> {
     pub(super) fn put(&mut self, key: Digest, thing: T, now: Timestamp) -> Result<(), Full> {
         self.sweep(now);
         if self.things.len() >= MOST {
-            return Err(Full);
+            return Err(Full::All);
+        }
+        let (org, all) = (thing.org(), self.things.values());
+        let of_org = all.filter(|other| other.org() == org && !other.is_over(now));
+        if of_org.count() >= T::MOST_OF_ORG {
+            return Err(Full::Org);
         }
         let user = thing.owner();
         self.things.insert(key, thing);
@@ -69,13 +83,13 @@ impl<T: Kept> Shelf<T> {
             };
             if !thing.is_over(now) {
                 under_way += 1;
-                if under_way <= MOST_OF_USER {
+                if under_way <= T::MOST_OF_USER {
                     continue;
                 }
                 thing.give_way(now);
             }
             over += 1;
-            if over > MOST_OF_USER {
+            if over > T::MOST_OF_USER {
                 things.remove(key);
                 gone.push(*key);
             }
@@ -90,11 +104,6 @@ impl<T: Kept> Shelf<T> {
 
     pub(super) fn get_mut(&mut self, key: &Digest) -> Option<&mut T> {
         self.things.get_mut(key)
-    }
-
-    /// All things with what they are found by.
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (&Digest, &mut T)> {
-        self.things.iter_mut()
     }
 
     /// Forgets what is to be forgotten, at most once a second. Whether it looked.
@@ -121,9 +130,11 @@ impl<T: Kept> Shelf<T> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Full, Kept, MOST, MOST_OF_USER, Shelf};
+    use super::{Full, Kept, MOST, Shelf};
     use crate::clock::Timestamp;
-    use crate::id::UserId;
+    use crate::id::{OrgId, UserId};
+
+    const MOST_OF_USER: usize = Thing::MOST_OF_USER;
 
     #[derive(Debug)]
     struct Thing {
@@ -133,6 +144,11 @@ mod tests {
     }
 
     impl Kept for Thing {
+        const MOST_OF_USER: usize = 20;
+        const MOST_OF_ORG: usize = 20_000;
+        fn org(&self) -> OrgId {
+            OrgId::from_bytes([1; 16])
+        }
         fn owner(&self) -> UserId {
             self.owner
         }
@@ -190,7 +206,8 @@ mod tests {
             thing.owner = UserId::from_bytes(key(number / 10)[..16].try_into().unwrap());
             shelf.put(key(number), thing, now).unwrap();
         }
-        assert_eq!(shelf.put(key(MOST), thing(user(1), 90_000), now), Err(Full));
+        let full = shelf.put(key(MOST), thing(user(1), 90_000), now);
+        assert_eq!(full, Err(Full::All));
         let later = Timestamp::from_millis(5_500);
         shelf.put(key(MOST), thing(9, 90_000), later).unwrap();
         assert_eq!(shelf.len(), MOST - 9);

@@ -16,6 +16,9 @@ fn a1_no_two_flows_share_a_state_and_no_state_is_kept_as_it_is() {
         let mut id = [0; 16];
         id[..4].copy_from_slice(&(number / 10).to_be_bytes());
         ask.user = UserId::from_bytes(id);
+        // A thousand are under way in one organisation at most.
+        id[..4].copy_from_slice(&(number / 1_000).to_be_bytes());
+        ask.org = OrgId::from_bytes(id);
         let started = rig.book.begin(ask, rig.now, &SystemRandom).unwrap();
         let state = rig.leave(&started.flow).remove("state").unwrap();
         rig.jar.clear();
@@ -137,14 +140,14 @@ fn looking_changes_nothing_and_needs_no_cookie() {
     for _ in 0..3 {
         assert!(rig.book.invitation(&flow, &rig.nobody(), rig.now).is_some());
     }
-    rig.leave(&flow);
-    assert_eq!(rig.status(&flow), "confirmed");
-}
     assert_eq!(rig.status(&flow), "waiting");
     let looks = (0..3).map(|_| rig.book.opened(&flow, &rig.nobody(), rig.now));
     let told: Vec<_> = looks.map(|facts| facts.is_some()).collect();
     assert_eq!(told, [true, false, false], "once is recorded");
     assert_eq!(rig.status(&flow), "opened");
+    rig.leave(&flow);
+    assert_eq!(rig.status(&flow), "confirmed");
+}
 
 #[test]
 fn x1_once_a_browser_agreed_no_other_sees_the_page_or_can_agree() {
@@ -289,4 +292,24 @@ fn b9_the_address_to_return_to_is_the_one_that_was_judged() {
     };
     let start = format!("{URL}/apps?tab=2&flow={flow}&ticket=");
     assert!(onward.starts_with(&start), "{onward}");
+}
+
+#[test]
+fn an_organisation_leaves_room_for_others() {
+    let rig = Rig::new();
+    let begin = |number: u32, organisation: u8| {
+        let mut ask = ask(MAIL, loopback());
+        let mut id = [0; 16];
+        id[..4].copy_from_slice(&number.to_be_bytes());
+        (ask.user, ask.org) = (
+            UserId::from_bytes(id),
+            OrgId::from_bytes([organisation; 16]),
+        );
+        rig.book.begin(ask, rig.now, &SystemRandom)
+    };
+    for number in 0..1_000 {
+        begin(number, 1).unwrap();
+    }
+    assert!(matches!(begin(1_000, 1), Err(FlowFault::OrgFull)));
+    begin(1_000, 2).unwrap();
 }

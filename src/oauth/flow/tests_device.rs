@@ -1,9 +1,10 @@
 //! Device attempts: when is asked, and when it ends.
 
 use super::tests_rig::{at, org, read, user};
+use super::unguessable::{What, digest};
 use super::{
-    DeviceAnswer, DeviceAsk, DeviceBook, DeviceShown, DeviceStatus, DeviceTurn, Failure, Outcome,
-    Turn,
+    DeviceAnswer, DeviceAsk, DeviceBook, DeviceFault, DeviceShown, DeviceStatus, DeviceTurn,
+    Failure, Outcome, Turn,
 };
 use crate::clock::Timestamp;
 use crate::crypto::SystemRandom;
@@ -32,8 +33,8 @@ hosts = ["device.example"]
 
 type Book = DeviceBook<Secret>;
 
-fn start(book: &Book, number: u8, interval_s: u32, expires_s: i64) -> String {
-    let ask = DeviceAsk {
+fn asking(number: u8) -> DeviceAsk {
+    DeviceAsk {
         org: org(),
         user: user(number),
         provider: read(CHAT),
@@ -44,15 +45,22 @@ fn start(book: &Book, number: u8, interval_s: u32, expires_s: i64) -> String {
             client_id: "client-1".to_owned(),
         },
         replaces: None,
-    };
-    let shown = DeviceShown {
+    }
+}
+
+fn shown(interval_s: u32, expires_s: i64) -> DeviceShown {
+    DeviceShown {
         user_code: "BCDF-GHJK".to_owned(),
         verification_uri: "https://device.example/go".to_owned(),
         verification_uri_complete: None,
         interval_s,
         expires_at: at(expires_s * 1_000),
-    };
+    }
+}
+
+fn start(book: &Book, number: u8, interval_s: u32, expires_s: i64) -> String {
     let grant = Secret::copy_of(b"device-code");
+    let (ask, shown) = (asking(number), shown(interval_s, expires_s));
     book.start(ask, shown, grant, at(0), &SystemRandom).unwrap()
 }
 
@@ -109,7 +117,7 @@ fn d1_slow_down_is_for_good_and_no_answer_doubles_until_there_is_one() {
         let turn = asks(&book, &attempt, now).unwrap();
         book.answered(turn, answer, seconds(now)).unwrap();
         let wait = (1..200)
-            .find(|wait| book_is_due(&book, now + wait))
+            .find(|wait| is_due(&book, &attempt, now + wait))
             .unwrap();
         waits.push(wait);
         now += wait;
@@ -122,12 +130,11 @@ fn d1_slow_down_is_for_good_and_no_answer_doubles_until_there_is_one() {
     );
 }
 
-/// Whether anything is due, without taking it.
-fn book_is_due(book: &Book, now: i64) -> bool {
+/// Whether it may be asked for, without taking the right.
+fn is_due(book: &Book, attempt: &str, now: i64) -> bool {
     book.with(seconds(now), |shelf| {
-        shelf
-            .iter_mut()
-            .any(|(_, attempt)| attempt.due_at(seconds(now)).is_some())
+        let attempt = shelf.get(&digest(What::Attempt, attempt)).unwrap();
+        attempt.due_at(seconds(now)).is_some()
     })
 }
 
@@ -163,7 +170,6 @@ fn d2_it_ends_with_its_time_a_no_and_any_unknown_error() {
         status(&book, &attempt, 600),
         (DeviceStatus::Expired, Some("expired"))
     );
-    assert!(book.due(9, seconds(600)).is_empty());
     assert!(
         book.view(org(), user(1), &attempt, seconds(1_200))
             .is_none()
@@ -272,15 +278,27 @@ fn d4_what_is_in_memory_ends_with_it() {
 }
 
 #[test]
-fn all_that_is_due_is_asked_for_the_longest_due_first() {
+fn nobody_has_many_attempts_asked_for_at_once_and_no_organisation_takes_every_place() {
     let book = Book::new();
-    for (number, interval) in [(1, 9), (2, 5), (3, 7), (4, 90)] {
-        start(&book, number, interval, 600);
+    let mine: Vec<_> = (0..6).map(|_| start(&book, 1, 5, 600)).collect();
+    assert_eq!(
+        status(&book, &mine[0], 1),
+        (DeviceStatus::Failed, Some("superseded"))
+    );
+    assert_eq!(status(&book, &mine[1], 1).0, DeviceStatus::Pending);
+    let member = |number: u8, organisation: u8| {
+        let mut ask = asking(number);
+        ask.org = OrgId::from_bytes([organisation; 16]);
+        let grant = Secret::copy_of(b"device-code");
+        book.start(ask, shown(5, 600), grant, at(0), &SystemRandom)
+    };
+    // Five are under way: ninety-five more of other members, and then no more of this organisation.
+    for number in 2..=96 {
+        member(number, 1).unwrap();
     }
-    let due = book.due(2, seconds(60));
-    let users: Vec<_> = due.iter().map(|turn| turn.ask().user).collect();
-    assert_eq!(users, [user(2), user(3)]);
-    let rest = book.due(9, seconds(60));
-    assert_eq!(rest.len(), 1);
-    assert_eq!(rest[0].ask().user, user(1));
+    assert!(matches!(member(97, 1), Err(DeviceFault::OrgFull)));
+    member(97, 2).unwrap();
+    // What ended makes room.
+    assert!(book.cancel(org(), user(1), &mine[5], at(0)));
+    member(97, 1).unwrap();
 }

@@ -123,8 +123,9 @@ fn check_device(spec: &Spec) -> Result<(), Fault> {
         "device.handoff",
         reason,
     )?;
-    let paced = (1..=60).contains(&device.interval_default_s);
-    ensure(paced, "device.interval_default_s", "1 to 60 seconds")?;
+    // RFC 8628, 3.2: five, where the answer names none. Only the provider itself may ask for less.
+    let paced = (5..=60).contains(&device.interval_default_s);
+    ensure(paced, "device.interval_default_s", "5 to 60 seconds")?;
     let ends = device
         .max_wait_s
         .is_none_or(|wait| (1..=3600).contains(&wait));

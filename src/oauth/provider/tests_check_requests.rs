@@ -232,7 +232,7 @@ fn device_flows_are_whole() {
             ),
             (
                 "max_wait_s = 900",
-                "interval_default_s = 0",
+                "interval_default_s = 4",
                 "device.interval_default_s",
             ),
             (

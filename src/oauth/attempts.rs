@@ -1,0 +1,195 @@
+//! Device flows under way. The provider is asked in the background, as often as it allows, whether or not
+//! anybody asks us: a grant that a person gave must not be lost because their terminal was closed.
+//!
+//! In the journal stand its beginning and its end, and the granting before anything is made of it.
+//! Questions leave no record: each would be one more write to the disk, every few seconds.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::accounts::Accounts;
+use super::device::{DeviceGrant, DeviceGranted, DeviceReply};
+use super::flow::{
+    DeviceAnswer, DeviceAsk, DeviceBook, DeviceStatus, DeviceTurn, Failure, Outcome, Turn,
+};
+use super::token::TokenReply;
+use crate::audit::{Action, Actor, Event, Outcome as Ended, Recorded, Target, TargetKind};
+use crate::clock::{Clock, Timestamp};
+use crate::directory::Directory;
+use crate::id::{OrgId, UserId};
+use crate::vault::{Lifecycle, Unsealed, VaultError};
+
+/// The device flows under way, and what is needed to bring them to an end.
+#[derive(Debug)]
+pub struct Attempts {
+    book: DeviceBook<DeviceGrant>,
+    accounts: Arc<Accounts>,
+    directory: Arc<Directory>,
+    lifecycle: Arc<Lifecycle>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Attempts {
+    /// None are under way.
+    #[must_use]
+    pub fn new(
+        accounts: Arc<Accounts>,
+        directory: Arc<Directory>,
+        lifecycle: Arc<Lifecycle>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            book: DeviceBook::new(),
+            accounts,
+            directory,
+            lifecycle,
+            clock,
+        }
+    }
+
+    /// The book of them.
+    #[must_use]
+    pub const fn book(&self) -> &DeviceBook<DeviceGrant> {
+        &self.book
+    }
+
+    /// Asks the provider until the flow ends, as often as it allows.
+    pub async fn see_through(&self, (org, user): (OrgId, UserId), attempt: &str) {
+        loop {
+            let pause = match self.book.turn(org, user, attempt, self.clock.now()) {
+                Some(Turn::Ask(turn)) => {
+                    self.ask(turn).await;
+                    1
+                }
+                Some(Turn::Stored(view)) if view.status == DeviceStatus::Pending => {
+                    u64::from(view.shown.interval_s).clamp(1, 60)
+                }
+                Some(Turn::Stored(_)) | None => return,
+            };
+            tokio::time::sleep(Duration::from_secs(pause)).await;
+        }
+    }
+
+    /// Asks the provider once, and does what follows from its answer.
+    pub async fn ask(&self, turn: DeviceTurn<DeviceGrant>) {
+        let Ok(vault) = self.lifecycle.gate().unsealed() else {
+            return;
+        };
+        let about = (turn.ask(), turn.grant());
+        let ended = match self.accounts.ask_device(&vault, about).await {
+            DeviceReply::Not(answer) => self.not_granted(&vault, turn, answer).await,
+            DeviceReply::Granted(granted) => self.granted(&vault, turn, granted).await,
+        };
+        if let Err(error) = ended {
+            tracing::warn!(%error, "a device flow could not be recorded or stored");
+        }
+    }
+
+    async fn not_granted(
+        &self,
+        vault: &Unsealed,
+        turn: DeviceTurn<DeviceGrant>,
+        answer: DeviceAnswer,
+    ) -> Result<(), VaultError> {
+        let event = event(vault, Action::OauthDeny, turn.ask());
+        let view = self.book.answered(turn, answer, vault.now());
+        match (answer, view.and_then(|view| view.error)) {
+            // One that was cancelled meanwhile has its record.
+            (DeviceAnswer::Ended(failure), Some(error)) if error == failure.code() => {
+                Ok(vault.journal().note(event.denied(error)).await?)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The person agreed. Nothing of it is used before that is on record.
+    async fn granted(
+        &self,
+        vault: &Unsealed,
+        turn: DeviceTurn<DeviceGrant>,
+        granted: DeviceGranted,
+    ) -> Result<(), VaultError> {
+        let event = event(vault, Action::OauthConnect, turn.ask()).code("device");
+        let recorded = match vault.journal().record(event).await {
+            Ok(recorded) => recorded,
+            Err(error) => {
+                // It was given once, and cannot be used: there is nothing to ask for any more.
+                let over = DeviceAnswer::Ended(Failure::Internal);
+                self.book.answered(turn, over, vault.now());
+                return Err(error.into());
+            }
+        };
+        let (ask, grant, key) = (turn.ask_shared(), turn.grant_shared(), turn.key());
+        let about = (&*ask, &*grant);
+        let member = self.directory.is_member(vault, ask.org, ask.user).await;
+        let awaited = self.book.approved(turn, vault.now());
+        let unwanted = match member {
+            Ok(true) if awaited => None,
+            Ok(true) => Some(Failure::Cancelled),
+            Ok(false) => Some(Failure::NotMember),
+            Err(_) => Some(Failure::Internal),
+        };
+        let kept = match unwanted {
+            None => self.keep(vault, about, granted, &recorded).await,
+            Some(failure) => {
+                self.drop_granted(vault, about, granted, &recorded).await;
+                Err(failure)
+            }
+        };
+        recorded.outcome(match &kept {
+            Ok(_) => Ended::success(),
+            Err(failure) => Ended::failed(failure.code()),
+        });
+        if kept.is_err() {
+            self.accounts.wake();
+        }
+        let outcome = kept.unwrap_or_else(Outcome::Failed);
+        self.book.settle(key, outcome, vault.now());
+        Ok(())
+    }
+
+    async fn keep(
+        &self,
+        vault: &Unsealed,
+        about: (&DeviceAsk, &DeviceGrant),
+        granted: DeviceGranted,
+        recorded: &Recorded,
+    ) -> Result<Outcome, Failure> {
+        let tokens: (TokenReply, Timestamp) = match granted {
+            DeviceGranted::Tokens(reply, sent) => (*reply, sent),
+            DeviceGranted::Code(handed) => {
+                let redeemed = self.accounts.redeem_handed(vault, about, &handed, recorded);
+                redeemed.await?
+            }
+        };
+        self.accounts
+            .keep_device(vault, about, tokens, recorded)
+            .await
+    }
+
+    /// Nobody waits for it any more: tokens are revoked, and a code is not redeemed.
+    async fn drop_granted(
+        &self,
+        vault: &Unsealed,
+        about: (&DeviceAsk, &DeviceGrant),
+        granted: DeviceGranted,
+        recorded: &Recorded,
+    ) {
+        if let DeviceGranted::Tokens(reply, sent) = granted {
+            let unkept = (*reply, sent);
+            let dropped = self.accounts.drop_device(vault, about, unkept, recorded);
+            if dropped.await.is_err() {
+                tracing::warn!("tokens that nobody waits for could not be kept to be revoked");
+            }
+        }
+    }
+}
+
+fn event(vault: &Unsealed, action: Action, ask: &DeviceAsk) -> Event {
+    let target = Target::new(TargetKind::Connection).name(ask.provider.id());
+    Event::new(action, Actor::System)
+        .org(ask.org)
+        .on_behalf_of(ask.user)
+        .target(target)
+        .store_generation(vault.store().generation())
+}
