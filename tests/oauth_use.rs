@@ -4,6 +4,7 @@
 mod harness;
 
 mod oauth_use {
+    mod lists;
     mod refusals;
     mod shipped;
     mod tokens;

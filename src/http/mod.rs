@@ -22,6 +22,7 @@ mod idempotency;
 mod layers;
 mod limits;
 mod meter;
+mod oauth_asking;
 mod oauth_clients;
 mod oauth_connections;
 mod oauth_device;

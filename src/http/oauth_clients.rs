@@ -16,7 +16,7 @@ use crate::wire;
 use super::body::Input;
 use super::caller::Caller;
 use super::error::capital;
-use super::oauth_flows::bad_param;
+use super::oauth_asking::{allowed_scopes, bad_param};
 use super::{ApiError, App, reply};
 
 /// The documented word for "the secret stays".
@@ -34,7 +34,17 @@ fn shown(app: &App, info: ClientInfo) -> wire::OauthConfig {
     }
 }
 
-fn read(app: &App, provider: &Provider, body: wire::SetOauthConfig) -> Result<NewClient, ApiError> {
+fn read(
+    app: &App,
+    provider: &Provider,
+    owner: ClientOwner,
+    body: wire::SetOauthConfig,
+) -> Result<NewClient, ApiError> {
+    let scopes = body.scopes.map(wire::ScopeList::into_scopes);
+    // Refused now, and not whenever somebody wants to connect.
+    if let Some(asked) = &scopes {
+        allowed_scopes(provider, owner, asked)?;
+    }
     let given = body.client_secret.filter(|secret| {
         let kept = secret.expose(|bytes| bytes.is_empty() || bytes == UNCHANGED);
         !kept
@@ -56,7 +66,7 @@ fn read(app: &App, provider: &Provider, body: wire::SetOauthConfig) -> Result<Ne
         hosts: provider
             .bind_hosts(&body.params, &app.allowed_hosts)
             .map_err(|fault| bad_param(&fault))?,
-        scopes: body.scopes.map(wire::ScopeList::into_scopes),
+        scopes,
     })
 }
 
@@ -106,7 +116,7 @@ pub(super) async fn set_config(
 ) -> Result<Response, ApiError> {
     let permit = caller.may::<WriteClients>(()).await?;
     let provider = app.provider(&body.provider)?;
-    let new = read(&app, &provider, body)?;
+    let new = read(&app, &provider, ClientOwner::Organization, body)?;
     let org = caller.vault.org(caller.principal.org())?;
     let event = caller.client_event(Action::OauthClientSet, provider.id(), false);
     let info = caller
@@ -151,7 +161,7 @@ pub(super) async fn remove_config(
     let org = caller.vault.org(caller.principal.org())?;
     let shelf = ClientShelf::of_org(&caller.vault, &org);
     if shelf.info(provider.id()).await?.is_none() {
-        return Err(ApiError::not_found());
+        return Err(no_client(provider.id(), ClientOwner::Organization));
     }
     let _changing = app.accounts.changing().await;
     let roster = app.accounts.roster(&caller.vault).await?;
@@ -177,7 +187,7 @@ pub(super) async fn set_oauth_client(
 ) -> Result<Response, ApiError> {
     let permit = caller.may::<WriteSharedClients>(()).await?;
     let provider = app.provider(&body.provider)?;
-    let new = read(&app, &provider, body)?;
+    let new = read(&app, &provider, ClientOwner::Instance, body)?;
     let event = caller.client_event(Action::OauthClientSet, provider.id(), true);
     let info = caller
         .audited(event, async |recorded| {
@@ -216,7 +226,7 @@ pub(super) async fn remove_oauth_client(
     let provider = app.provider(&provider)?;
     let shelf = ClientShelf::of_installation(&caller.vault);
     if shelf.info(provider.id()).await?.is_none() {
-        return Err(ApiError::not_found());
+        return Err(no_client(provider.id(), ClientOwner::Instance));
     }
     let _changing = app.accounts.changing().await;
     let roster = app.accounts.roster(&caller.vault).await?;
@@ -230,6 +240,22 @@ pub(super) async fn remove_oauth_client(
         })
         .await?;
     Ok(reply::data(wire::Done::OK))
+}
+
+/// There is nothing to remove.
+fn no_client(provider: &ProviderId, owner: ClientOwner) -> ApiError {
+    let (whose, list) = match owner {
+        ClientOwner::Organization => (
+            "Your organisation has no client of its own for this provider.",
+            "runtools oauth configs list",
+        ),
+        ClientOwner::Instance => (
+            "This installation has no client for this provider.",
+            "runtools-broker oauth-client list",
+        ),
+    };
+    let hint = format!("See which there are: {list}. Nothing had to be removed for {provider}.");
+    ApiError::new(StatusCode::NOT_FOUND, "no_such_client", whose, hint)
 }
 
 impl From<ClientError> for ApiError {

@@ -42,11 +42,21 @@ pub(super) async fn start_device(
     if let Some(id) = body.reconnect {
         caller.own_connection(id).await?;
     }
+    let scopes = Caller::scopes_for(&provider, &client, body.scopes)?;
+    let (scopes, further) = provider.by_list(scopes);
+    if !further.is_empty() {
+        return Err(ApiError::new(
+            StatusCode::BAD_REQUEST,
+            "bad_scope",
+            "A device flow asks for scopes of the provider's main list only.",
+            "Connect it in a browser, or leave those with a list's name before them out.",
+        ));
+    }
     let ask = DeviceAsk {
         org: caller.principal.org(),
         user: caller.principal.user(),
         bound: caller.bind(&provider, &client.1, &body.params)?,
-        scopes: Caller::scopes_for(&provider, &client, body.scopes)?,
+        scopes,
         client: client.0,
         replaces: body.reconnect,
         provider: Arc::clone(&provider),

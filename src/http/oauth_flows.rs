@@ -9,15 +9,13 @@ use http::StatusCode;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use crate::audit::{Action, Event, Target, TargetKind};
+use crate::audit::Action;
 use crate::id::ConnectionId;
-use crate::name::ProviderId;
-use crate::oauth::client::{ClientInfo, ClientOwner, ClientRef};
 use crate::oauth::flow::{
     Failure, FinishFault, FlowAsk, FlowFault, FlowId, FlowPurpose, FlowView, Found, ReturnTo, Tell,
     complete,
 };
-use crate::oauth::provider::{Beyond, Bound, ParamFault, Provider};
+use crate::oauth::provider::Provider;
 use crate::policy::Connect;
 use crate::wire;
 
@@ -31,7 +29,8 @@ use super::{ApiError, App, reply};
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(super) struct StartQuery {
-    /// Scopes to ask for besides the provider's own: with commas or spaces between.
+    /// Scopes to ask for besides the provider's own: with commas or spaces between. One of another list of
+    /// the provider's has the list's name before it, such as `user:chat:write`.
     scopes: Option<String>,
     /// `http://127.0.0.1:PORT/PATH`: the terminal on this machine that waits for the browser.
     redirect_uri: Option<String>,
@@ -50,74 +49,6 @@ pub(super) struct StartQuery {
     login_hint: Option<String>,
     /// What the provider must be told, as a JSON object of texts.
     params: Option<String>,
-}
-
-impl Caller {
-    /// What is asked for: the provider's own, the client's or those that were named (A8). More than the
-    /// file lists only with a client of the organisation's own.
-    pub(super) fn scopes_for(
-        provider: &Provider,
-        (client, info): &(ClientRef, ClientInfo),
-        asked: Option<Vec<String>>,
-    ) -> Result<Vec<String>, ApiError> {
-        let asked = asked.unwrap_or_else(|| info.scopes.clone());
-        let beyond = match client.owner {
-            ClientOwner::Organization => Beyond::Allowed,
-            ClientOwner::Instance => Beyond::Refused,
-        };
-        provider.allowed_scopes(&asked, beyond).map_err(|fault| {
-            ApiError::new(
-                StatusCode::BAD_REQUEST,
-                "bad_scope",
-                capital(&fault.to_string()),
-                "See runtools oauth providers --json for the scopes there are; a client of your organisation's own may ask for others.",
-            )
-        })
-    }
-
-    /// Parameters as they were told, checked (A9); and whether the client is for them: its secret, and a code,
-    /// go to no host that its owner did not mean.
-    pub(super) fn bind(
-        &self,
-        provider: &Provider,
-        client: &ClientInfo,
-        told: &BTreeMap<String, String>,
-    ) -> Result<Bound, ApiError> {
-        let bound = provider.bind(told, &self.app.allowed_hosts);
-        let bound = bound.map_err(|fault| bad_param(&fault))?;
-        if provider.client_fits(&client.hosts, &bound) {
-            return Ok(bound);
-        }
-        Err(ApiError::new(
-            StatusCode::CONFLICT,
-            "client_for_another_host",
-            "The OAuth client that is set for this provider is for another host than the one you named.",
-            format!(
-                "An admin sets one for that host: runtools oauth configs set {} --client-id ID --param NAME=VALUE.",
-                provider.id()
-            ),
-        ))
-    }
-
-    /// Only a connection of the caller's own is made anew.
-    pub(super) async fn own_connection(&self, id: ConnectionId) -> Result<(), ApiError> {
-        let principal = &self.principal;
-        let seen = self
-            .app
-            .accounts
-            .find(&self.vault, principal.org(), id)
-            .await?;
-        if seen.connection.user == principal.user() {
-            Ok(())
-        } else {
-            Err(ApiError::not_found())
-        }
-    }
-
-    pub(super) fn provider_event(&self, action: Action, provider: &ProviderId) -> Event {
-        let target = Target::new(TargetKind::Connection).name(provider);
-        self.event(action).target(target)
-    }
 }
 
 /// Begins to connect an account.
@@ -145,7 +76,7 @@ pub(super) async fn start(
     };
     let asked = query.scopes.map(wire::ScopeList::Text);
     let asked = asked.map(wire::ScopeList::into_scopes);
-    let scopes = Caller::scopes_for(&provider, &client, asked)?;
+    let (scopes, extra_scopes) = provider.by_list(Caller::scopes_for(&provider, &client, asked)?);
     let bound = caller.bind(&provider, &client.1, &told(query.params.as_deref())?)?;
     let names = app
         .directory
@@ -164,7 +95,7 @@ pub(super) async fn start(
         org_name: names.org,
         bound,
         scopes,
-        extra_scopes: BTreeMap::new(),
+        extra_scopes,
         found: found.map(|(page, names_itself)| Found { page, names_itself }),
         client: client.0,
         purpose,
@@ -190,16 +121,15 @@ pub(super) async fn start(
     })))
 }
 
-pub(super) fn bad_param(fault: &ParamFault) -> ApiError {
-    ApiError::new(
-        StatusCode::BAD_REQUEST,
-        "bad_param",
-        capital(&fault.to_string()),
-        "See runtools oauth providers --json for what the provider must be told.",
-    )
-}
-
 fn tell(app: &App, query: &StartQuery) -> Result<Tell, ApiError> {
+    if query.popup == Some(true) && query.return_to.is_none() {
+        return Err(ApiError::new(
+            StatusCode::BAD_REQUEST,
+            "bad_popup",
+            "popup is for a dashboard: without return_to nobody is told what its window came to.",
+            "Send return_to as well, or leave popup out.",
+        ));
+    }
     match (&query.redirect_uri, &query.return_to) {
         (Some(_), Some(_)) => Err(ApiError::bad_request(
             "A flow goes back to one place: redirect_uri or return_to.",

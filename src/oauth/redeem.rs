@@ -148,7 +148,7 @@ impl Accounts {
             Err(failure) => Err(failure),
         };
         let missing = missing_scopes(asked.provider, &reply.main);
-        let scopes = reply.main.scopes.clone();
+        let scopes = granted(asked, &reply);
         let bound = reply.bound;
         let mut sets = vec![(MAIN.to_owned(), reply.main)];
         sets.extend(reply.secondary);
@@ -283,6 +283,21 @@ impl Accounts {
         let kept = self.discard(asked.vault, connection, &sets, asked.recorded);
         kept.await.map_err(|error| internal(&error))
     }
+}
+
+/// The scopes that were granted, those of further sets with the set's name before them.
+fn granted(asked: &Asked<'_>, reply: &TokenReply) -> Option<Vec<String>> {
+    let mut all = reply.main.scopes.clone();
+    for (set, tokens) in &reply.secondary {
+        let told = tokens.scopes.iter().flatten();
+        let told: Vec<_> = told.map(|scope| format!("{set}:{scope}")).collect();
+        if !told.is_empty() {
+            // What the main set has is as asked for where the answer does not say.
+            all.get_or_insert_with(|| asked.scopes.to_vec())
+                .extend(told);
+        }
+    }
+    all
 }
 
 /// The tokens of an answer, or what its failure means for the person.

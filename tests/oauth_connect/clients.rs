@@ -113,3 +113,91 @@ fn providers_are_listed_with_whether_they_can_be_used() {
     let github = member.get("/v1/oauth/start/github").refused(409);
     assert_eq!(github, "provider_not_configured");
 }
+
+#[test]
+fn a_secret_that_is_left_out_empty_or_called_unchanged_stays_and_a_first_one_is_needed() {
+    let peer = Peer::start();
+    let broker = connect::broker(&[("peer", peer.provider_file("peer", "peer"))], "");
+    let (admin, member) = (broker.operator(), broker.member("Mia"));
+    let client = peer.basic();
+    let without = json!({"provider": "peer", "clientId": client.id});
+    let kept = ["", "unchanged"].map(|secret| {
+        let mut body = without.clone();
+        body["clientSecret"] = secret.into();
+        body
+    });
+    let kept = [&without, &kept[0], &kept[1]];
+    for body in kept {
+        let refused = admin.post("/v1/oauth/configs", body);
+        assert_eq!(refused.refused(400), "client_secret_needed", "{body}");
+    }
+    connect::set_client(&admin, "peer", &client).expect(200);
+    for body in kept {
+        let set = admin.post("/v1/oauth/configs", body).expect(200)["data"].clone();
+        assert_eq!(set["hasSecret"], true, "{body}");
+    }
+    // Of another client nothing is known that could stay.
+    let mut other = without.clone();
+    other["clientId"] = "another-client".into();
+    let refused = admin.post("/v1/oauth/configs", &other);
+    assert_eq!(refused.refused(400), "client_secret_needed");
+    // And what stayed is the secret: the provider takes it.
+    peer.call_back(&[&connect::back(&broker, "peer")]);
+    let stage = Stage {
+        broker,
+        peer,
+        admin,
+    };
+    stage.connect(&member, "mia");
+}
+
+#[test]
+fn a8_scopes_that_nobody_could_ask_for_are_refused_when_the_client_is_set() {
+    let peer = Peer::start();
+    let broker = connect::broker(&[("peer", peer.provider_file("peer", "peer"))], "");
+    let admin = broker.operator();
+    let client = peer.basic();
+    let body = |scopes: &str| {
+        json!({
+            "provider": "peer", "clientId": client.id, "clientSecret": client.secret,
+            "scopes": scopes,
+        })
+    };
+    let shared = "/v1/operator/oauth-clients";
+    let refused = admin.post(shared, &body("write admin"));
+    assert_eq!(refused.refused(400), "bad_scope");
+    assert_eq!(
+        admin.get(shared).expect(200)["data"],
+        json!([]),
+        "nothing was set"
+    );
+    admin.post(shared, &body("write")).expect(200);
+    // A client of the organisation's own may ask for more, but for no text that is no scope.
+    admin
+        .post("/v1/oauth/configs", &body("write admin"))
+        .expect(200);
+    let refused = admin.post("/v1/oauth/configs", &body("a\"b"));
+    assert_eq!(refused.refused(400), "bad_scope");
+}
+
+#[test]
+fn a_client_that_is_not_there_is_said_to_be_none() {
+    let peer = Peer::start();
+    let broker = connect::broker(&[("peer", peer.provider_file("peer", "peer"))], "");
+    let admin = broker.operator();
+    for (path, list) in [
+        ("/v1/oauth/configs/peer", "runtools oauth configs list"),
+        (
+            "/v1/operator/oauth-clients/peer",
+            "runtools-broker oauth-client list",
+        ),
+    ] {
+        let refused = admin.delete(path);
+        assert_eq!(refused.refused(404), "no_such_client");
+        let hint = refused.value()["error"]["hint"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        assert!(hint.contains(list), "{hint}");
+    }
+}

@@ -144,3 +144,19 @@ fn the_page_has_no_token_and_names_one_origin(stage: &Stage, origin: &str, flow:
             .contains("script-src 'sha256-")
     );
 }
+
+#[test]
+fn a_window_that_nobody_would_hear_of_is_not_begun() {
+    let stage = Stage::open();
+    let mia = stage.broker.member("Mia");
+    for query in [
+        "popup=true",
+        "popup=true&redirect_uri=http://127.0.0.1:19999/back",
+    ] {
+        let refused = mia.get(&format!("/v1/oauth/start/peer?{query}"));
+        assert_eq!(refused.refused(400), "bad_popup", "{query}");
+    }
+    mia.get("/v1/oauth/start/peer?popup=false").expect(200);
+    mia.get("/v1/oauth/start/peer?popup=true&return_to=/")
+        .expect(200);
+}

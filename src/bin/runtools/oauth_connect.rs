@@ -23,7 +23,8 @@ pub(crate) struct ConnectArgs {
     /// The provider, such as github; `runtools oauth providers` lists them
     #[arg(value_parser = ProviderId::parse)]
     pub(crate) provider: ProviderId,
-    /// Ask for these scopes, with spaces or commas between them; may be repeated
+    /// Ask for these scopes too, with spaces or commas between them; may be repeated. One of another list
+    /// of the provider's has the list's name before it: user:chat:write
     #[arg(long = "scopes", visible_alias = "scope", value_name = "SCOPES")]
     pub(crate) scopes: Vec<String>,
     /// Tell the provider's file something that it needs, such as a shop; may be repeated

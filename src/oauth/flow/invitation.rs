@@ -50,8 +50,12 @@ impl Invitation {
     pub(super) fn of(flow: &Flow) -> Self {
         let ask = &*flow.ask;
         let spec = ask.provider.spec();
-        let more = ask.extra_scopes.values().flatten();
-        let scopes = ask.scopes.iter().chain(more);
+        let further = ask.extra_scopes.iter();
+        let further = further.flat_map(|(list, scopes)| {
+            let written = move |scope| format!("{list}:{scope}");
+            scopes.iter().map(written)
+        });
+        let scopes = ask.scopes.iter().cloned().chain(further);
         Self {
             provider: one_line(&spec.display_name, NAME),
             host: flow.door.host.clone(),
@@ -61,7 +65,7 @@ impl Invitation {
                 .collect(),
             user: one_line(&ask.user_name, NAME),
             org: one_line(&ask.org_name, NAME),
-            scopes: scopes.map(|scope| line(&ask.provider, scope)).collect(),
+            scopes: scopes.map(|scope| line(&ask.provider, &scope)).collect(),
             told: told(flow),
             purpose: ask.purpose,
             needs_code: flow.code.is_some() && !matches!(flow.stage, Stage::Away(_)),

@@ -1,6 +1,5 @@
 //! A flow whose answer has come: it can be finished once, because whoever finishes it takes it.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -103,12 +102,6 @@ impl PendingFlow {
     #[must_use]
     pub fn scopes(&self) -> &[String] {
         &self.ask.scopes
-    }
-
-    /// Scopes of the provider's further lists that were asked for.
-    #[must_use]
-    pub fn extra_scopes(&self) -> &BTreeMap<String, Vec<String>> {
-        &self.ask.extra_scopes
     }
 
     /// The connection that is to be made anew.

@@ -58,6 +58,10 @@ fn check_authorize(file: &Authorize) -> Result<(), Fault> {
     };
     let reason = "a standard parameter without which there still is a flow";
     ensure(file.omit.iter().all(spared), "authorize.omit", reason)?;
+    let word = |name: &String| !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase());
+    let lists = file.extra_scope_params.keys().all(word);
+    let reason = "a list has a name of lower-case letters";
+    ensure(lists, "authorize.extra_scope_params", reason)?;
     let mut names = BTreeSet::new();
     let sent = STANDARD.iter().map(|name| name_of(file, name));
     let lists = file.extra_scope_params.values().map(String::as_str);

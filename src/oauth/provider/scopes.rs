@@ -1,7 +1,11 @@
 //! What may be asked for (A8): the file's list, and more only with somebody's leave.
+//!
+//! A provider may have further lists of scopes, which are asked for in parameters of their own (Slack's of
+//! the person, beside its bot's). Everywhere here, a scope of such a list is written with the list's name
+//! before it: `user:chat:write`.
 
 use super::Provider;
-use super::spec::Spec;
+use super::spec::{Map, Spec};
 
 /// The most scopes of one request.
 const MAX_SCOPES: usize = 100;
@@ -67,6 +71,30 @@ impl Provider {
         (all.len() <= MAX_SCOPES)
             .then_some(all)
             .ok_or(ScopeFault::TooMany)
+    }
+
+    /// The same scopes list by list, as they are sent: the provider's main one, and its further ones by
+    /// their names.
+    #[must_use]
+    pub fn by_list(&self, scopes: Vec<String>) -> (Vec<String>, Map<Vec<String>>) {
+        let (mut main, mut further): (_, Map<Vec<String>>) = (Vec::new(), Map::new());
+        for scope in scopes {
+            match self.further_list(&scope) {
+                Some((list, rest)) => {
+                    let of_list = further.entry(list.to_owned()).or_default();
+                    of_list.push(rest.to_owned());
+                }
+                None => main.push(scope),
+            }
+        }
+        (main, further)
+    }
+
+    fn further_list<'s>(&self, scope: &'s str) -> Option<(&'s str, &'s str)> {
+        let authorize = self.spec().authorize.as_ref()?;
+        let (list, rest) = scope.split_once(':')?;
+        let known = authorize.extra_scope_params.contains_key(list) && !rest.is_empty();
+        known.then_some((list, rest))
     }
 
     /// Whether a text would be read as two scopes.

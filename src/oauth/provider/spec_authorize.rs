@@ -26,7 +26,8 @@ pub struct Authorize {
     /// The parameter of the scopes.
     #[serde(default = "scope")]
     pub scope_param: String,
-    /// Further lists of scopes: list name → parameter (`user = "user_scope"`).
+    /// Further lists of scopes: list name → parameter (`user = "user_scope"`). A scope of one is written
+    /// `user:chat:write`, here and wherever it is asked for; their tokens are the set of that name.
     #[serde(default)]
     pub extra_scope_params: Map<String>,
     /// Leave the parameter out when there is no scope.

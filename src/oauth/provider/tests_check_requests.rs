@@ -29,6 +29,10 @@ fn the_authorization_request_is_ours_to_write() {
             "extra_scope_params = { user = \"scope\" }",
             "authorize.rename",
         ),
+        (
+            "extra_scope_params = { \"user:x\" = \"user_scope\" }",
+            "authorize.extra_scope_params",
+        ),
         ("scope_param = \"state\"", "authorize.rename"),
         ("omit = [\"state\"]", "authorize.omit"),
         ("omit = [\"client_id\"]", "authorize.omit"),

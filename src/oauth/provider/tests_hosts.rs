@@ -95,6 +95,15 @@ fn scopes_outside_the_list_need_leave() {
         scopes(&slack, &["chat:write"], Beyond::Refused).unwrap(),
         ["channels:read", "chat:write"]
     );
+    let both = slack.by_list(
+        ["chat:write", "user:chat:write", "users:read", "user:"]
+            .map(str::to_owned)
+            .to_vec(),
+    );
+    assert_eq!(both.0, ["chat:write", "users:read", "user:"]);
+    assert_eq!(both.1["user"], ["chat:write"]);
+    let email = vec!["user:email".to_owned()];
+    assert_eq!(google.by_list(email.clone()), (email, Default::default()));
     for bad in ["", "a b", "a,b", "a\n", "a\"", "ü", "a\\"] {
         let fault = scopes(&slack, &[bad], Beyond::Allowed);
         assert_eq!(fault, Err(ScopeFault::Form { position: 1 }), "{bad:?}");
