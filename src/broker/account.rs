@@ -7,7 +7,8 @@
 use std::sync::Arc;
 
 use crate::audit::Recorded;
-use crate::name::{FieldName, HostPattern};
+use crate::id::ConnectionId;
+use crate::name::{FieldName, HostPattern, ProviderId};
 use crate::oauth::connection::{Connection, MAIN};
 use crate::oauth::provider::{Loopback, Provider};
 use crate::oauth::{AccessFault, Accounts, Lent, Pick};
@@ -63,7 +64,10 @@ pub(super) async fn look(
             return Ok(Err(unfit(refusal)));
         }
         Pick::None => {
-            let refusal = BrokerError::NeedsConnect { provider: id };
+            let refusal = BrokerError::NeedsConnect {
+                provider: id,
+                secret: None,
+            };
             let outcome = "no_connection";
             return Ok(Err(Unfit { outcome, refusal }));
         }
@@ -73,13 +77,14 @@ pub(super) async fn look(
         return unavailable("no_such_token");
     };
     if let Some(over) = accounts.over(vault, connection.id, &set).await? {
-        return Ok(Err(unfit(refusal(id, over))));
+        return Ok(Err(unfit(refusal(id, connection.id, over))));
     }
     let lacks = |scope: &&String| !connection.scopes.contains(scope);
     let missing: Vec<_> = spec.scopes.iter().filter(lacks).cloned().collect();
     if !missing.is_empty() {
         let refusal = BrokerError::MissingScopes {
             provider: id,
+            connection: connection.id,
             missing,
         };
         return Ok(Err(unfit(refusal)));
@@ -130,7 +135,7 @@ impl Chosen {
         accounts: &Arc<Accounts>,
     ) -> Result<Lent, BrokerError> {
         let lent = accounts.lend(vault, self.connection.id, &self.set).await;
-        lent.map_err(|fault| refusal(self.provider.id().clone(), fault))
+        lent.map_err(|fault| refusal(self.provider.id().clone(), self.connection.id, fault))
     }
 }
 
@@ -150,12 +155,19 @@ pub(super) async fn refused(
 }
 
 /// What a run is refused with when there is no token.
-fn refusal(provider: crate::name::ProviderId, fault: AccessFault) -> BrokerError {
+fn refusal(provider: ProviderId, connection: ConnectionId, fault: AccessFault) -> BrokerError {
     let why = fault.code();
     match fault {
         AccessFault::Vault(error) => error.into(),
-        AccessFault::Gone => BrokerError::NeedsConnect { provider },
-        AccessFault::Reauth(_) | AccessFault::Ended => BrokerError::NeedsReauth { provider, why },
+        AccessFault::Gone => BrokerError::NeedsConnect {
+            provider,
+            secret: None,
+        },
+        AccessFault::Reauth(_) | AccessFault::Ended => BrokerError::NeedsReauth {
+            provider,
+            connection,
+            why,
+        },
         AccessFault::Client | AccessFault::Unavailable { .. } => {
             BrokerError::TokenUnavailable { provider, why }
         }

@@ -1,7 +1,8 @@
 //! Why a call was refused before it was sent, or cut off.
 
 use crate::egress::EgressError;
-use crate::name::{FieldName, ProviderId};
+use crate::id::ConnectionId;
+use crate::name::{FieldName, ProviderId, SecretName};
 use crate::tools::{HubError, ToolError};
 use crate::vault::VaultError;
 
@@ -38,6 +39,8 @@ pub enum BrokerError {
     NeedsConnect {
         /// The provider.
         provider: ProviderId,
+        /// The secret that would do in its place.
+        secret: Option<SecretName>,
     },
     /// The account that the request names is not there.
     #[error("no account of the provider {provider} by that name is connected")]
@@ -50,6 +53,8 @@ pub enum BrokerError {
     NeedsReauth {
         /// The provider.
         provider: ProviderId,
+        /// The connection.
+        connection: ConnectionId,
         /// Why, in a word.
         why: &'static str,
     },
@@ -64,6 +69,8 @@ pub enum BrokerError {
     MissingScopes {
         /// The provider.
         provider: ProviderId,
+        /// The connection.
+        connection: ConnectionId,
         /// What is missing.
         missing: Vec<String>,
     },
@@ -155,15 +162,21 @@ impl BrokerError {
             Self::Missing { .. } => {
                 "See what was looked for: runtools tool explain SLUG. Then set the secret, or store the credential.".to_owned()
             }
-            Self::NeedsConnect { provider } | Self::NeedsReauth { provider, .. } => format!(
-                "Connect it: runtools oauth connect {provider}, or GET /v1/oauth/start/{provider} for the page to open."
+            Self::NeedsConnect { provider, secret: None } => {
+                format!("Connect one: runtools oauth connect {provider}.")
+            }
+            Self::NeedsConnect { provider, secret: Some(secret) } => format!(
+                "Connect one: runtools oauth connect {provider}. Or set the secret that does as well: runtools secret set {secret}."
+            ),
+            Self::NeedsReauth { provider, connection, .. } => format!(
+                "Connect it again: runtools oauth connect {provider} --reconnect {connection}."
             ),
             Self::AccountUnavailable { .. } => "Look up what your accounts are called: runtools oauth status.".to_owned(),
             Self::AmbiguousAccount { provider } => format!(
                 "Name one with --account (account in the request), or choose: runtools oauth set-default {provider} ACCOUNT."
             ),
-            Self::MissingScopes { provider, missing } => format!(
-                "Connect it again with them: runtools oauth connect {provider} --scopes '{}'.",
+            Self::MissingScopes { provider, connection, missing } => format!(
+                "Connect it again with them: runtools oauth connect {provider} --reconnect {connection} --scopes '{}'.",
                 missing.join(" ")
             ),
             Self::TokenUnavailable { why: "client_config", .. } => {

@@ -1,5 +1,6 @@
 //! Looking for what fills one field, source by source.
 
+use std::fmt::Display;
 use std::sync::Arc;
 
 use crate::crypto::Owner;
@@ -38,7 +39,7 @@ pub(super) struct Search<'a> {
 }
 
 impl Search<'_> {
-    fn note(&mut self, source: FieldSource, name: Option<&SecretName>, outcome: &str) {
+    fn note(&mut self, source: FieldSource, name: Option<&dyn Display>, outcome: &str) {
         let name = name.map(ToString::to_string);
         self.looked.push(Looked {
             source,
@@ -192,34 +193,41 @@ impl Search<'_> {
                 return Ok(Some(filled));
             }
         }
-        self.connected(ask.account.as_deref()).await
+        self.connected(ask.account.as_deref(), name).await
     }
 
     /// The caller's connected account, where the tool's spec takes the field from one.
-    async fn connected(&mut self, named: Option<&str>) -> Result<Option<Filled>, BrokerError> {
+    async fn connected(
+        &mut self,
+        named: Option<&str>,
+        instead: Option<&SecretName>,
+    ) -> Result<Option<Filled>, BrokerError> {
         let spec = self.tool.spec.credentials.oauth.as_ref();
         let member = spec.and_then(|spec| spec.credential_mapping.get(self.field));
         let Some((spec, member)) = spec.zip(member) else {
             return Ok(None);
         };
-        let principal = self.permit.principal();
+        let (principal, provider) = (self.permit.principal(), spec.provider.clone());
         // As with a secret of one's own: who may not see it must not write a tool that shows it.
         if !self.tool.trusted_by(principal.user()) {
-            self.note(FieldSource::Connection, None, "not_vouched");
+            self.note(FieldSource::Connection, Some(&provider), "not_vouched");
             return Ok(None);
         }
         let wanted = (spec, member.as_str());
         let looked = account::look(self.vault, self.accounts, principal, wanted, named).await?;
         Ok(match looked {
             Ok(chosen) => {
-                self.note(FieldSource::Connection, None, "found");
+                self.note(FieldSource::Connection, Some(&provider), "found");
                 Some(Filled {
                     filling: Filling::Account(Box::new(chosen)),
                     source: FieldSource::Connection,
                 })
             }
-            Err(unfit) => {
-                self.note(FieldSource::Connection, None, unfit.outcome);
+            Err(mut unfit) => {
+                self.note(FieldSource::Connection, Some(&provider), unfit.outcome);
+                if let BrokerError::NeedsConnect { secret, .. } = &mut unfit.refusal {
+                    *secret = instead.cloned();
+                }
                 self.unfit = Some(unfit.refusal);
                 None
             }

@@ -22,6 +22,7 @@ pub fn not_connected(code: &str, provider: &str) -> ClientError {
             code: code.to_owned(),
             message,
             hint: Some(hint.to_owned()),
+            connect_url: None,
             request_id: None,
         },
     }

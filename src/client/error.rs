@@ -164,6 +164,7 @@ impl ClientError {
             code: self.code().to_owned(),
             message: self.to_string(),
             hint: self.hint(),
+            connect_url: None,
             request_id: None,
         }
     }
@@ -253,6 +254,7 @@ mod tests {
             code: "sealed".into(),
             message: "the vault is sealed".into(),
             hint: Some("unseal it".into()),
+            connect_url: None,
             request_id: None,
         };
         for (error, exit) in [

@@ -27,6 +27,7 @@ pub struct ApiError {
     message: Cow<'static, str>,
     hint: Cow<'static, str>,
     retry_after: Option<u64>,
+    connect_url: Option<String>,
 }
 
 impl ApiError {
@@ -44,6 +45,7 @@ impl ApiError {
             message: message.into(),
             hint: hint.into(),
             retry_after: None,
+            connect_url: None,
         }
     }
 
@@ -109,6 +111,13 @@ impl ApiError {
         self
     }
 
+    /// Says where the flow is begun that puts it right.
+    #[must_use]
+    fn connect_url(mut self, path: Option<String>) -> Self {
+        self.connect_url = path;
+        self
+    }
+
     /// The stable code.
     #[must_use]
     pub const fn code(&self) -> &'static str {
@@ -128,6 +137,7 @@ impl IntoResponse for ApiError {
             code: self.code.to_owned(),
             message: self.message.into_owned(),
             hint: Some(self.hint.into_owned()).filter(|hint| !hint.is_empty()),
+            connect_url: self.connect_url,
             request_id: Some(request::id_text()),
         };
         let mut response = (self.status, Json(wire::Failure { error })).into_response();
@@ -225,6 +235,7 @@ impl From<HubError> for ApiError {
 impl From<BrokerError> for ApiError {
     fn from(error: BrokerError) -> Self {
         let (code, message, hint) = (error.code(), capital(&error.to_string()), error.hint());
+        let connect = connect_path(&error);
         let status = match error {
             BrokerError::Vault(error) => return error.into(),
             BrokerError::Hub(error) => return error.into(),
@@ -246,11 +257,34 @@ impl From<BrokerError> for ApiError {
             | BrokerError::MissingScopes { .. } => StatusCode::CONFLICT,
             BrokerError::Placement(_) | BrokerError::Scrub(_) => StatusCode::UNPROCESSABLE_ENTITY,
         };
-        let answer = Self::new(status, code, message, capital(&hint));
+        let answer = Self::new(status, code, message, capital(&hint)).connect_url(connect);
         if status == StatusCode::TOO_MANY_REQUESTS {
             return answer.retry_after(1);
         }
         answer
+    }
+}
+
+/// Where the flow is begun that puts an error right, as a path of this API.
+fn connect_path(error: &BrokerError) -> Option<String> {
+    let again = |provider, connection| format!("/v1/oauth/start/{provider}?reconnect={connection}");
+    match error {
+        BrokerError::NeedsConnect { provider, .. } => Some(format!("/v1/oauth/start/{provider}")),
+        BrokerError::NeedsReauth {
+            provider,
+            connection,
+            ..
+        } => Some(again(provider, connection)),
+        BrokerError::MissingScopes {
+            provider,
+            connection,
+            missing,
+        } => {
+            let scopes = missing.join(" ");
+            let scopes: String = url::form_urlencoded::byte_serialize(scopes.as_bytes()).collect();
+            Some(format!("{}&scopes={scopes}", again(provider, connection)))
+        }
+        _ => None,
     }
 }
 

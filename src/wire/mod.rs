@@ -79,6 +79,10 @@ pub struct FailureDetail {
     /// What to do next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+    /// What an account that has to be connected, or connected again, is connected with: a path of this API,
+    /// to be read (GET) by the same caller; its `authUrl` is the page to open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connect_url: Option<String>,
     /// Names this request in logs and audit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,

@@ -17,6 +17,13 @@ fn refused(reply: &Reply, status: u16) -> (String, String) {
     (code, hint)
 }
 
+/// Where an account is connected for the tool, as the refusal of a run says.
+#[track_caller]
+fn connect_url(client: &Client) -> String {
+    let refused = run(client, "custom-me", None).expect(409);
+    refused["error"]["connectUrl"].as_str().unwrap().to_owned()
+}
+
 /// A connection whose access token has ended when this returns.
 #[track_caller]
 fn ended(broker: &Broker, client: &Client, peer: &Peer) -> Value {
@@ -44,7 +51,7 @@ fn without_an_account_it_says_how_to_connect_one() {
     let (code, hint) = refused(&run(&ann, "custom-me", None), 409);
     assert_eq!(code, "needs_connect");
     assert!(hint.contains("runtools oauth connect peer"), "{hint}");
-    assert!(hint.contains("/v1/oauth/start/peer"), "{hint}");
+    assert_eq!(connect_url(&ann), "/v1/oauth/start/peer");
     let (code, hint) = refused(&run(&ann, "custom-me", Some("ann")), 404);
     assert_eq!(code, "account_unavailable");
     assert!(hint.contains("runtools oauth status"), "{hint}");
@@ -58,7 +65,14 @@ fn a_grant_that_is_over_must_be_made_again_and_may_be() {
     peer.revoke_all_of("ann");
     let (code, hint) = refused(&run(&ann, "custom-me", None), 409);
     assert_eq!(code, "needs_reauth");
-    assert!(hint.contains("runtools oauth connect peer"), "{hint}");
+    let id = connection["id"].as_str().unwrap();
+    let command = format!("runtools oauth connect peer --reconnect {id}");
+    assert!(hint.contains(&command), "{hint}");
+    let url = connect_url(&ann);
+    assert_eq!(url, format!("/v1/oauth/start/peer?reconnect={id}"));
+    // It is what it says: a flow for this very connection.
+    let started = ann.get(&url).expect(200)["data"].clone();
+    assert!(started["authUrl"].as_str().unwrap().contains("/connect/"));
     let asked = peer.granted("refresh_token").len();
     assert_eq!(asked, 1, "it was asked once");
     let told = explained(&ann, "custom-me", &json!({}));
@@ -85,10 +99,9 @@ fn scopes_that_the_tool_needs_are_named_and_can_be_asked_for() {
     let connection = connect(&broker, &ann, &peer, "ann");
     let (code, hint) = refused(&run(&ann, "custom-write", None), 409);
     assert_eq!(code, "missing_scopes");
-    assert!(
-        hint.contains("runtools oauth connect peer --scopes 'write'"),
-        "{hint}"
-    );
+    let id = connection["id"].as_str().unwrap();
+    let command = format!("runtools oauth connect peer --reconnect {id} --scopes 'write'");
+    assert!(hint.contains(&command), "{hint}");
     let told = explained(&ann, "custom-write", &json!({}));
     assert_eq!(told, ("missing".into(), "missing_scopes".into()));
     assert!(upstream.seen().is_empty(), "nothing was sent");

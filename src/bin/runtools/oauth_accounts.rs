@@ -236,6 +236,7 @@ fn meant(all: Vec<Connection>, text: &str) -> Vec<Connection> {
             .filter(|one| one.id.to_string() == text)
             .collect();
     }
+            connect_url: None,
     let is_meant = |one: &Connection| {
         let same = |name: &str| name.eq_ignore_ascii_case(text);
         one.account_id == text || same(&one.account) || one.email.as_deref().is_some_and(same)

@@ -13,7 +13,7 @@ use runtools_broker::client::{
 };
 use runtools_broker::name::{ActionName, FieldName, SecretName};
 use runtools_broker::secret::Secret;
-use runtools_broker::wire::{Execution, Explanation, FieldSource};
+use runtools_broker::wire::{Execution, Explanation, FieldExplanation, FieldSource};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -171,8 +171,9 @@ pub(crate) async fn explain(args: ExplainArgs, session: &Session) -> Outcome {
         let mut table = Table::new(&["FIELD", "REQUIRED", "FROM", "SECRET", "LOOKED FOR"]);
         for field in &found.fields {
             let looked = field.looked_for.iter().map(|place| {
-                let name = place.name.as_deref().unwrap_or(source(place.source));
-                format!("{name}: {}", place.outcome)
+                let name = place.name.as_ref().map(|name| format!(" {name}"));
+                let name = name.unwrap_or_default();
+                format!("{}{name}: {}", source(place.source), place.outcome)
             });
             let looked: Vec<String> = looked.collect();
             table.row(&[
@@ -191,10 +192,27 @@ pub(crate) async fn explain(args: ExplainArgs, session: &Session) -> Outcome {
         return Ok(Exit::Ok);
     }
     session.out.note(format!("{slug} lacks a credential"));
-    session.out.hint(format!(
-        "set the secret that was looked for, or `runtools tool credentials set {slug} FIELD`"
-    ));
+    let missing =
+        |field: &&FieldExplanation| field.required && field.source == FieldSource::Missing;
+    for field in found.fields.iter().filter(missing) {
+        session.out.hint(ways(field, slug.as_str()));
+    }
     Ok(Exit::Incomplete)
+}
+
+/// The ways to fill a field, the usual ones first.
+fn ways(field: &FieldExplanation, slug: &str) -> String {
+    let looked = |source| {
+        let mut places = field.looked_for.iter();
+        places.find(|place| place.source == source)?.name.as_deref()
+    };
+    let secret =
+        looked(FieldSource::UserSecret).map(|name| format!("`runtools secret set {name}`"));
+    let account =
+        looked(FieldSource::Connection).map(|id| format!("`runtools oauth connect {id}`"));
+    let stored = format!("`runtools tool credentials set {slug} {}`", field.field);
+    let ways: Vec<_> = secret.into_iter().chain(account).chain([stored]).collect();
+    format!("fill {} with one of: {}", field.field, ways.join(", "))
 }
 
 const fn source(source: FieldSource) -> &'static str {
@@ -264,7 +282,7 @@ fn values<'a>(
 
 #[cfg(test)]
 mod tests {
-    use super::{overrides, params, result};
+    use super::{overrides, params, result, ways};
 
     #[test]
     fn overrides_are_names_and_refusals_repeat_nothing() {
@@ -274,6 +292,32 @@ mod tests {
             let refused = overrides(&[bad.into()]).unwrap_err().detail();
             assert!(!format!("{refused:?}").contains("canary"), "{bad}");
         }
+    }
+
+    #[test]
+    fn whoever_lacks_a_credential_is_told_every_way_to_fill_it() {
+        let field = |looked: serde_json::Value| {
+            let text = serde_json::json!({
+                "field": "token", "required": true, "source": "missing", "lookedFor": looked,
+            });
+            ways(&serde_json::from_value(text).unwrap(), "github")
+        };
+        let place = |source: &str, name: &str| serde_json::json!({"source": source, "name": name, "outcome": "absent"});
+        let told = field(serde_json::json!([
+            place("user_secret", "GITHUB_TOKEN"),
+            place("org_secret", "GITHUB_TOKEN"),
+            place("connection", "github"),
+        ]));
+        assert_eq!(
+            told,
+            "fill token with one of: `runtools secret set GITHUB_TOKEN`, `runtools oauth connect \
+             github`, `runtools tool credentials set github token`"
+        );
+        let told = field(serde_json::json!([]));
+        assert!(
+            told.ends_with("one of: `runtools tool credentials set github token`"),
+            "{told}"
+        );
     }
 
     #[test]
