@@ -116,8 +116,30 @@ fn n2_the_browser_gets_one_address_and_none_of_our_restrictions() {
         .unwrap()
         .stdout;
     let umask = String::from_utf8(umask).unwrap();
-    let page = "http://127.0.0.1:8420/connect/FLOW";
-    assert_eq!(seen, format!("1\n{page}\n{umask}NoNewPrivs:\t0\n"));
+    let (port, back) = redirect(&fake);
+    let door = format!("http://127.0.0.1:{port}");
+    let lines: Vec<_> = seen.lines().collect();
+    let [count, address, mask, privileges] = lines[..] else {
+        panic!("{seen}");
+    };
+    assert_eq!(
+        (count, mask, privileges),
+        ("1", umask.trim(), "NoNewPrivs:\t0")
+    );
+    // What everybody on the machine can read on its command line says nothing of the flow, nor where
+    // the browser is to come back to.
+    let start = address
+        .strip_prefix(&door)
+        .unwrap_or_else(|| panic!("{address}"));
+    assert!(
+        start.len() == 44 && start != back && !seen.contains("FLOW"),
+        "{seen}"
+    );
+    let answer = get(port, start).unwrap();
+    assert!(
+        answer.contains("location: http://127.0.0.1:8420/connect/FLOW\r\n"),
+        "{answer}"
+    );
     press_ctrl_c(&child);
     ended(3, child);
 }

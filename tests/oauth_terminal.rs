@@ -109,8 +109,15 @@ fn n1_chromium_goes_out_to_the_provider_and_comes_home_to_the_terminal() {
     let desk = Desk::new();
     let (page, child) = desk.connecting(&[]);
     let browser = Chromium::start();
+    assert!(!page.starts_with(desk.broker.origin()), "{page}");
     browser.open(&page);
     browser.wait_text("Default");
+    let page = browser.script("return location.href");
+    let page = page.as_str().unwrap();
+    assert!(
+        page.starts_with(&format!("{}/connect/", desk.broker.origin())),
+        "{page}"
+    );
     browser.click("button[type=submit]");
     browser.wait_url(&desk.peer.origin());
     browser.type_into("input[name=login]", "ann");
@@ -189,9 +196,10 @@ fn a_no_and_ctrl_c_end_the_flow() {
     assert!(said.contains("the request was declined at peer"), "{said}");
 
     let (page, child) = desk.connecting(&[]);
+    let page = Jar::new().open(&page).url;
     let kill = ["-INT", &child.id().to_string()];
     assert!(Command::new("kill").args(kill).status().unwrap().success());
     ended(3, child);
-    let dead = Jar::new().open(&page);
+    let dead = Jar::new().open(page.as_str());
     assert!(!dead.text().contains("Continue to"), "{}", dead.text());
 }

@@ -4,6 +4,11 @@
 //! 256 random bits. Others on this machine can find the port; without the path they are told that
 //! nothing is there. The first request that is right closes the door. What it brings, a ticket, is of
 //! use only to whoever began the flow.
+//!
+//! The way out begins here as well. A browser is started with an address on its command line, which
+//! everybody on the machine can read; were it the flow's, somebody else could be the first to agree, and
+//! attach an account of theirs. So it is another path of this door, which leads to the flow's page and
+//! is open to [programs of this user](super::neighbours) only.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -25,6 +30,7 @@ use tokio::time::{sleep, timeout};
 use url::form_urlencoded;
 
 use super::ClientError;
+use super::neighbours::is_own;
 use crate::crypto::{Digest, Random, digests_match, sha256};
 
 /// How long a connection may take for its one request.
@@ -42,6 +48,7 @@ pub struct Loopback {
     listener: TcpListener,
     port: u16,
     path: String,
+    start: String,
 }
 
 /// What the browser brought.
@@ -57,7 +64,9 @@ pub enum Returned {
 struct Awaited {
     host: String,
     path: Digest,
+    start: Digest,
     flow: String,
+    page: HeaderValue,
     onward: HeaderValue,
     brought: OnceLock<Returned>,
 }
@@ -69,19 +78,28 @@ impl Loopback {
     /// [`ClientError::File`] when the system gives no port, [`ClientError::Failed`] when it has no
     /// random bytes.
     pub async fn open(random: &dyn Random) -> Result<Self, ClientError> {
-        let bytes: [u8; 32] = random.bytes().map_err(|_| {
-            ClientError::failed("the system has no random bytes", "try again in a moment")
-        })?;
+        let path = || -> Result<String, ClientError> {
+            let bytes: [u8; 32] = random.bytes().map_err(|_| {
+                ClientError::failed("the system has no random bytes", "try again in a moment")
+            })?;
+            Ok(format!("/{}", BASE64URL_NOPAD.encode(&bytes)))
+        };
         let closed = |error: std::io::Error| ClientError::file("a port on 127.0.0.1", &error);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
         let listener = listener.map_err(closed)?;
         let port = listener.local_addr().map_err(closed)?.port();
-        let path = format!("/{}", BASE64URL_NOPAD.encode(&bytes));
         Ok(Self {
             listener,
             port,
-            path,
+            path: path()?,
+            start: path()?,
         })
+    }
+
+    /// What a browser on this machine is started with.
+    #[must_use]
+    pub fn start(&self) -> String {
+        format!("http://127.0.0.1:{}{}", self.port, self.start)
     }
 
     /// Where the browser is to be sent: a number, not a name that something could resolve elsewhere.
@@ -90,12 +108,14 @@ impl Loopback {
         format!("http://127.0.0.1:{}{}", self.port, self.path)
     }
 
-    /// Waits until the browser comes back from `flow`, and sends it on to the page `onward`. The door
-    /// is closed when this ends, also when it is dropped before.
-    pub async fn wait(self, flow: &str, onward: HeaderValue) -> Returned {
+    /// Sends the browser to `page`, the one of `flow`, waits until it comes back from there, and sends it on
+    /// to the page `onward`. The door is closed when this ends, also when it is dropped before.
+    pub async fn wait(self, flow: &str, page: HeaderValue, onward: HeaderValue) -> Returned {
         let awaited = Arc::new(Awaited {
             host: format!("127.0.0.1:{}", self.port),
             path: sha256(self.path.as_bytes()),
+            start: sha256(self.start.as_bytes()),
+            page,
             flow: flow.to_owned(),
             onward,
             brought: OnceLock::new(),
@@ -129,8 +149,11 @@ impl Loopback {
 
 /// Answers the one request of a connection.
 async fn visit(stream: TcpStream, awaited: Arc<Awaited>) {
+    let ends = stream.peer_addr().ok().zip(stream.local_addr().ok());
+    // Asked only of one that knows the way: a look at every connection of the machine.
+    let own = || ends.is_some_and(|(theirs, ours)| is_own(theirs, ours));
     let answer = service_fn(|request| {
-        let answer = awaited.answer(&request);
+        let answer = awaited.answer(&request, own);
         async { Ok::<_, Infallible>(answer) }
     });
     let mut http = Builder::new();
@@ -141,17 +164,21 @@ async fn visit(stream: TcpStream, awaited: Arc<Awaited>) {
 }
 
 impl Awaited {
-    fn answer<B>(&self, request: &Request<B>) -> Response<Empty<Bytes>> {
+    fn answer<B>(&self, request: &Request<B>, own: impl Fn() -> bool) -> Response<Empty<Bytes>> {
         let mut response = Response::new(Empty::new());
-        let taken = self.read(request).and_then(|brought| {
+        let onward = if self.leaves(request) {
+            own().then_some(&self.page)
+        } else {
+            let brought = self.read(request).filter(|_| own());
             // The first one only.
-            self.brought.set(brought).ok()
-        });
+            let taken = brought.and_then(|brought| self.brought.set(brought).ok());
+            taken.map(|()| &self.onward)
+        };
         let headers = response.headers_mut();
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-        if taken.is_some() {
-            headers.insert(LOCATION, self.onward.clone());
+        if let Some(onward) = onward {
+            headers.insert(LOCATION, onward.clone());
             *response.status_mut() = StatusCode::SEE_OTHER;
         } else {
             *response.status_mut() = StatusCode::NOT_FOUND;
@@ -159,13 +186,23 @@ impl Awaited {
         response
     }
 
-    /// What a request brings, if it is the awaited one.
-    fn read<B>(&self, request: &Request<B>) -> Option<Returned> {
-        let path = sha256(request.uri().path().as_bytes());
+    /// Whether it is a GET of this path, by our number.
+    fn is_get<B>(&self, request: &Request<B>, path: &Digest) -> bool {
+        let asked = sha256(request.uri().path().as_bytes());
         // A name that was made to resolve to this machine stands in the host field.
         let mut hosts = request.headers().get_all(HOST).iter();
         let ours = hosts.next().is_some_and(|host| *host == *self.host) && hosts.next().is_none();
-        if !digests_match(&path, &self.path) || !ours || request.method() != Method::GET {
+        digests_match(&asked, path) && ours && request.method() == Method::GET
+    }
+
+    /// Whether a browser sets out.
+    fn leaves<B>(&self, request: &Request<B>) -> bool {
+        self.is_get(request, &self.start) && request.uri().query().is_none()
+    }
+
+    /// What a request brings, if it is the awaited one.
+    fn read<B>(&self, request: &Request<B>) -> Option<Returned> {
+        if !self.is_get(request, &self.path) {
             return None;
         }
         let query = request.uri().query()?;
@@ -194,158 +231,5 @@ impl Awaited {
 }
 
 #[cfg(test)]
-mod tests {
-    use http::HeaderValue;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpStream;
-    use tokio::task::JoinHandle;
-
-    use super::{Loopback, MOST, Returned};
-    use crate::crypto::SystemRandom;
-
-    const ONWARD: &str = "http://127.0.0.1:8420/connect/FLOW/result";
-
-    /// A door that is waited at: its port, its path, and what will be brought.
-    async fn door() -> (u16, String, JoinHandle<Returned>) {
-        let loopback = Loopback::open(&SystemRandom).await.unwrap();
-        let (port, path) = (loopback.port, loopback.path.clone());
-        let onward = HeaderValue::from_static(ONWARD);
-        let waits = tokio::spawn(async move { loopback.wait("FLOW", onward).await });
-        (port, path, waits)
-    }
-
-    async fn send(port: u16, head: &str) -> std::io::Result<String> {
-        let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
-        stream.write_all(head.as_bytes()).await?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await?;
-        Ok(answer)
-    }
-
-    async fn get(port: u16, target: &str) -> String {
-        let head = format!("GET {target} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\n\r\n");
-        send(port, &head).await.unwrap()
-    }
-
-    #[tokio::test]
-    async fn n1_the_browser_is_sent_on_and_the_door_is_closed() {
-        let (port, path, waits) = door().await;
-        let answer = get(port, &format!("{path}?flow=FLOW&ticket=t-1_2")).await;
-        assert!(answer.starts_with("HTTP/1.1 303 "), "{answer}");
-        assert!(
-            answer.contains(&format!("location: {ONWARD}\r\n")),
-            "{answer}"
-        );
-        assert!(answer.contains("cache-control: no-store\r\n") && !answer.contains("t-1_2"));
-        assert_eq!(waits.await.unwrap(), Returned::Ticket("t-1_2".into()));
-        let again = send(port, &format!("GET {path} HTTP/1.1\r\n\r\n")).await;
-        assert_eq!(
-            again.unwrap_err().kind(),
-            std::io::ErrorKind::ConnectionRefused
-        );
-    }
-
-    #[tokio::test]
-    async fn n1_a_failure_comes_back_by_its_code() {
-        let (port, path, waits) = door().await;
-        get(port, &format!("{path}?flow=FLOW&error=access_denied")).await;
-        assert_eq!(
-            waits.await.unwrap(),
-            Returned::Error("access_denied".into())
-        );
-    }
-
-    #[tokio::test]
-    async fn n1_whoever_guesses_is_told_that_nothing_is_there() {
-        let (port, path, waits) = door().await;
-        let right = "flow=FLOW&ticket=mine";
-        let short: String = path.chars().take(43).collect();
-        for target in [
-            "/".to_owned(),
-            format!("/callback?{right}"),
-            format!("/{}?{right}", "A".repeat(43)),
-            format!("{path}/?{right}"),
-            format!("{path}x?{right}"),
-            format!("{short}?{right}"),
-            path.to_lowercase(),
-            path.clone(),
-            format!("{path}?"),
-            format!("{path}?flow=FLOW"),
-            format!("{path}?ticket=mine"),
-            format!("{path}?flow=OTHER&ticket=mine"),
-            format!("{path}?{right}&ticket=yours"),
-            format!("{path}?{right}&error=x"),
-            format!("{path}?{right}&more=x"),
-            format!("{path}?flow=FLOW&ticket=a%0ab"),
-            format!("{path}?flow=FLOW&ticket={}", "x".repeat(513)),
-        ] {
-            let answer = get(port, &target).await;
-            assert!(answer.starts_with("HTTP/1.1 404 "), "{target} {answer}");
-            assert!(!answer.contains("FLOW"), "{answer}");
-        }
-        assert!(!waits.is_finished());
-        get(port, &format!("{path}?{right}")).await;
-        assert_eq!(waits.await.unwrap(), Returned::Ticket("mine".into()));
-    }
-
-    #[tokio::test]
-    async fn n1_other_methods_and_names_for_this_machine_are_refused() {
-        let (port, path, waits) = door().await;
-        let right = format!("{path}?flow=FLOW&ticket=mine");
-        for head in [
-            format!("POST {right} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\n\r\n"),
-            format!("HEAD {right} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\n\r\n"),
-            format!("GET {right} HTTP/1.1\r\nhost: localhost:{port}\r\n\r\n"),
-            format!("GET {right} HTTP/1.1\r\nhost: evil.example:{port}\r\n\r\n"),
-            format!("GET {right} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\nhost: evil\r\n\r\n"),
-            format!("GET {right} HTTP/1.1\r\n\r\n"),
-        ] {
-            let answer = send(port, &head).await.unwrap();
-            assert!(!answer.contains(" 303 "), "{head} {answer}");
-        }
-        assert!(!waits.is_finished());
-    }
-
-    #[tokio::test]
-    async fn n1_nothing_but_the_loopback_address_is_listened_on() {
-        let loopback = Loopback::open(&SystemRandom).await.unwrap();
-        assert_eq!(
-            loopback.listener.local_addr().unwrap().ip().to_string(),
-            "127.0.0.1"
-        );
-        let uri = loopback.redirect_uri();
-        assert_eq!(
-            uri,
-            format!("http://127.0.0.1:{}{}", loopback.port, loopback.path)
-        );
-        // The broker takes ports from 1024, and paths of at most 65 plain characters.
-        assert!(loopback.port >= 1024 && loopback.path.len() == 44);
-        let plain = |c: char| c.is_ascii_alphanumeric() || "/-_".contains(c);
-        assert!(loopback.path.chars().all(plain));
-        // Elsewhere on this machine, and in IPv6, the port is free.
-        for address in ["127.0.0.2", "::1"] {
-            assert!(TcpStream::connect((address, loopback.port)).await.is_err());
-        }
-        let another = Loopback::open(&SystemRandom).await.unwrap();
-        assert_ne!(another.path, loopback.path);
-    }
-
-    #[tokio::test]
-    async fn n1_those_who_never_speak_do_not_keep_the_browser_out() {
-        let (port, path, waits) = door().await;
-        let mut silent = Vec::new();
-        for _ in 0..2 * MOST {
-            silent.push(TcpStream::connect(("127.0.0.1", port)).await.unwrap());
-        }
-        get(port, &format!("{path}?flow=FLOW&ticket=mine")).await;
-        assert_eq!(waits.await.unwrap(), Returned::Ticket("mine".into()));
-    }
-
-    #[tokio::test]
-    async fn n1_a_flow_that_is_given_up_closes_the_door() {
-        let (port, _, waits) = door().await;
-        waits.abort();
-        waits.await.unwrap_err();
-        assert!(TcpStream::connect(("127.0.0.1", port)).await.is_err());
-    }
-}
+#[path = "tests_loopback.rs"]
+mod tests;

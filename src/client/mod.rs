@@ -24,6 +24,8 @@ mod exit;
 mod hidden;
 mod input;
 mod loopback;
+mod nearest;
+mod neighbours;
 mod output;
 mod place;
 mod profile;
@@ -47,6 +49,7 @@ pub use input::{
     read_value, scope_list, stdin_is_piped, without_newline,
 };
 pub use loopback::{Loopback, Returned};
+pub use nearest::nearest;
 pub use output::{Colour, Output};
 pub use place::{DEFAULT_ORIGIN, Place, default_socket, same_origin};
 pub use profile::{Profile, ProfileStore};

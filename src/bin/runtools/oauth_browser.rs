@@ -45,12 +45,13 @@ pub(crate) async fn here(
     session.out.instruct(&format!(
         "Open this page if your browser does not:\n  {page}"
     ));
+    // Its command line is everybody's to read, and the page's address is for this user alone.
     let opener = opener.map(|mut opener| {
-        opener.open(page.as_str());
+        opener.open(&loopback.start());
         opener
     });
     let mut course = Course::of(args, &started, client, session);
-    let visit = loopback.wait(&started.flow, onward);
+    let visit = loopback.wait(&started.flow, header(&page)?, onward);
     tokio::select! {
         came = course.with_browser(opener, visit) => came,
         _ = interrupt.recv() => course.give_up(&mut interrupt).await,
@@ -112,8 +113,12 @@ fn page(started: &StartedFlow) -> Result<Url, ClientError> {
         .ok_or(ClientError::NotAnAnswer { status: 200 })
 }
 
-/// The page that says how the flow ended, for the browser to show at last.
+fn header(page: &Url) -> Result<HeaderValue, ClientError> {
+    HeaderValue::from_str(page.as_str()).map_err(|_| ClientError::NotAnAnswer { status: 200 })
+}
+
 fn onward(page: &Url, flow: &str) -> Result<HeaderValue, ClientError> {
+/// The page that says how the flow ended, for the browser to show at last.
     let mut result = page.clone();
     result.set_query(None);
     result.set_fragment(None);
