@@ -52,6 +52,9 @@ for (const element of document.body.querySelectorAll('*')) {
 for (const target of document.querySelectorAll('button, .button, input[type=text]')) {
   if (target.getBoundingClientRect().height < 44) found.push('too small for a finger: ' + target.outerHTML);
 }
+scrollTo(0, 0);
+const go = document.querySelector('form button');
+if (go && go.getBoundingClientRect().bottom > innerHeight) found.push('the button is below the fold');
 return found;
 ";
 
@@ -65,7 +68,7 @@ fn well_made(browser: &Chromium, what: &str) {
 /// The same on each screen, by day and by night. Pictures are kept under `name`, to be looked at.
 #[track_caller]
 fn on_every_screen(browser: &Chromium, name: &str) {
-    for screen in [Screen::Desktop, Screen::Phone] {
+    for screen in [Screen::Desktop, Screen::Phone, Screen::Window] {
         for dark in [false, true] {
             browser.screen(screen);
             browser.dark(dark);

@@ -35,7 +35,8 @@ impl Asked<'_> {
     }
 }
 
-/// The page.
+/// The page. However long the list of scopes is, the button stands on the first screen, and so does what
+/// has to be read before it is pressed: who, where, and the warning come first.
 pub(super) fn connect_page(asked: &Asked<'_>) -> Markup {
     let what = asked.invitation;
     let initial: String = what.provider.chars().take(1).collect();
@@ -48,12 +49,12 @@ pub(super) fn connect_page(asked: &Asked<'_>) -> Markup {
         h1 { (asked.title()) }
         (lead(what))
         (facts(what))
-        @if !what.scopes.is_empty() { (scopes(what)) }
         p class="note" {
             strong { "Did somebody send you this link?" }
             " Continue only if you are " (what.user) " and started this yourself. If not, close this \
               page: nothing has been connected."
         }
+        @if !what.scopes.is_empty() { (scopes(what)) }
         (form(asked))
         p class="small" {
             "Tools use the account and never see its tokens. This link ends at "
@@ -116,7 +117,7 @@ fn form(asked: &Asked<'_>) -> Markup {
     let what = asked.invitation;
     let wrong = asked.left.is_some();
     html! {
-        form method="post" autocomplete="off" {
+        form method="post" class="ask" autocomplete="off" {
             input type="hidden" name="token" value=(asked.token);
             @if what.needs_code {
                 label for="code" { "Code from your terminal" }

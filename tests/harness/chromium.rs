@@ -34,6 +34,8 @@ pub enum Screen {
     Desktop,
     /// 390 × 844, at two pixels a point, as phones have it.
     Phone,
+    /// 500 × 850: a window that a dashboard opens.
+    Window,
 }
 
 /// The name of an element's id in `WebDriver`.
@@ -260,6 +262,7 @@ impl Chromium {
         let (width, height, scale, mobile) = match screen {
             Screen::Desktop => (1280, 800, 1, false),
             Screen::Phone => (390, 844, 2, true),
+            Screen::Window => (500, 850, 1, false),
         };
         let metrics = json!({
             "width": width, "height": height, "deviceScaleFactor": scale, "mobile": mobile,
