@@ -63,23 +63,32 @@ fn format(dir: &Path) -> Finding {
     }
 }
 
-/// Only looked at when nobody answers: a broker that is up holds it.
+/// Whether this store is held, and by the broker that answers: on a machine with several, the usual
+/// socket may be another one's.
 fn lock(dir: &Path, broker: &Running) -> Finding {
-    if broker.is_up() {
-        return Finding::ok("lock", "held by the running broker");
-    }
+    let free = || {
+        if !broker.is_up() {
+            return Finding::ok("lock", "free");
+        }
+        Finding::warn(
+            "lock",
+            "free: the broker that answers on the socket holds another store, and not this one",
+            "What is said of a running broker is of that one. Name this one's socket, by --socket or in the settings, or the other's data directory.",
+        )
+    };
     let tried = File::open(dir.join("LOCK")).map(|file| {
         // Shared and given back at once when the file is dropped.
         flock(&file, FlockOperation::NonBlockingLockShared)
     });
     match tried {
-        Ok(Ok(())) => Finding::ok("lock", "free"),
+        Ok(Ok(())) => free(),
+        Ok(Err(_)) if broker.is_up() => Finding::ok("lock", "held by the running broker"),
         Ok(Err(_)) => Finding::warn(
             "lock",
             "a broker holds the store, and none answers on the socket",
             "Name the socket it was started with, by --socket or in the settings; or look for a broker that hangs.",
         ),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Finding::ok("lock", "free"),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => free(),
         Err(error) => Finding::fail(
             "lock",
             format!("it cannot be looked at: {}", error.kind()),
@@ -144,7 +153,7 @@ mod tests {
 
     use super::super::tests_rig::{around, config, with_ring, with_store};
     use super::super::{Level, Running, Surroundings};
-    use super::{journal, store};
+    use super::{journal, lock, store};
     use crate::store::SledEngine;
 
     fn worst(config: &crate::config::Config, around: &Surroundings) -> Level {
@@ -195,6 +204,9 @@ mod tests {
         let up = Surroundings { broker, ..around() };
         assert_eq!(worst(&config, &up), Level::Ok);
         drop(held);
+        let other = lock(&config.data_dir.join("store"), &up.broker);
+        assert_eq!(other.level, Level::Warn, "it answers for another store");
+        assert!(other.text.contains("another store"), "{}", other.text);
     }
 
     #[test]
