@@ -9,7 +9,6 @@ use runtools_broker::client::text::minute;
 use runtools_broker::client::{
     Client, ClientError, Exit, Outcome, Route, Session, Table, read_stdin, stdin_is_piped,
 };
-use runtools_broker::id::ObjectId;
 use runtools_broker::secret::Secret;
 use runtools_broker::wire::KeySlot;
 use serde::Serialize;
@@ -27,9 +26,8 @@ pub(crate) enum SlotCommand {
     /// Take a way to unseal away; the last one stays
     #[command(visible_alias = "rm")]
     Remove {
-        /// The slot's id
-        #[arg(value_parser = ObjectId::parse)]
-        id: ObjectId,
+        /// The slot: its id, its label, or its kind where there is one of that kind
+        slot: String,
         /// Do not ask
         #[arg(long)]
         yes: bool,
@@ -54,9 +52,8 @@ pub(crate) struct AddArgs {
 /// What is tested.
 #[derive(Args, Debug)]
 pub(crate) struct TestArgs {
-    /// The slot's id
-    #[arg(value_parser = ObjectId::parse)]
-    id: ObjectId,
+    /// The slot: its id, its label, or its kind where there is one of that kind
+    slot: String,
     /// Where the key file is, when it was moved
     #[arg(long, value_name = "FILE")]
     path: Option<PathBuf>,
@@ -95,7 +92,7 @@ pub(crate) async fn run(command: SlotCommand, session: &Session) -> Outcome {
     match command {
         SlotCommand::Add(args) => add(args, &client, session).await?,
         SlotCommand::Test(args) => test(args, &client, session).await?,
-        SlotCommand::Remove { id, yes } => remove(id, yes, &client, session).await?,
+        SlotCommand::Remove { slot, yes } => remove(&slot, yes, &client, session).await?,
         SlotCommand::List => list(&client, session).await?,
     }
     Ok(Exit::Ok)
@@ -163,10 +160,8 @@ fn absolute(path: Option<&Path>) -> Result<Option<PathBuf>, ClientError> {
 }
 
 async fn test(args: TestArgs, client: &Client, session: &Session) -> Result<(), ClientError> {
-    let all: Vec<KeySlot> = client.list(&slots()).await?;
-    let slot = all.into_iter().find(|slot| slot.id == args.id);
-    let needs_passphrase = slot.is_some_and(|slot| slot.kind == "passphrase");
-    let secret = needs_passphrase.then(|| passphrase("passphrase of the slot", session));
+    let slot = meant(client.list(&slots()).await?, &args.slot)?;
+    let secret = (slot.kind == "passphrase").then(|| passphrase("passphrase of the slot", session));
     let secret = secret.transpose()?;
     let path = absolute(args.path.as_deref())?;
     let body = body::secret(&TestBody {
@@ -174,17 +169,39 @@ async fn test(args: TestArgs, client: &Client, session: &Session) -> Result<(), 
         path,
     })?;
     drop(secret);
-    let route = slots().then(args.id.to_string()).then("test");
+    let route = slots().then(slot.id.to_string()).then("test");
     let done: Value = client.call(Method::POST, &route, Some(body)).await?;
-    session.out.done(&done, format!("slot {} opens", args.id))
+    session.out.done(&done, format!("slot {} opens", slot.id))
+}
+
+/// The slot that a text means.
+fn meant(all: Vec<KeySlot>, text: &str) -> Result<KeySlot, ClientError> {
+    let of = |is: &dyn Fn(&KeySlot) -> bool| {
+        let mut found = all.iter().filter(|slot| is(slot));
+        found.next().filter(|_| found.next().is_none()).cloned()
+    };
+    let by_kind = |slot: &KeySlot| slot.kind == text.replace('_', "-");
+    of(&|slot| slot.id.to_string() == text)
+        .or_else(|| of(&|slot| !slot.label.is_empty() && slot.label == text))
+        .or_else(|| of(&by_kind))
+        .ok_or_else(|| {
+            let several = all.iter().filter(|slot| by_kind(slot)).count() > 1;
+            let what = if several {
+                "there are several slots of that kind, so name one by its id"
+            } else {
+                "no slot has that id, label or kind"
+            };
+            ClientError::usage(what, "`runtools-broker key slot list` shows them")
+        })
 }
 
 async fn remove(
-    id: ObjectId,
+    text: &str,
     yes: bool,
     client: &Client,
     session: &Session,
 ) -> Result<(), ClientError> {
+    let id = meant(client.list(&slots()).await?, text)?.id;
     if !yes {
         let warning = format!("This removes slot {id}: what opened it will not unseal any more.");
         session
@@ -194,4 +211,48 @@ async fn remove(
     let route = slots().then(id.to_string());
     let done: Value = client.call(Method::DELETE, &route, None).await?;
     session.out.done(&done, format!("removed slot {id}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use runtools_broker::wire::KeySlot;
+
+    use super::meant;
+
+    fn slot(id: u8, kind: &str, label: &str) -> KeySlot {
+        let text = serde_json::json!({
+            "id": format!("00000000-0000-4000-8000-0000000000{id:02}"), "kind": kind,
+            "label": label, "createdAt": "2026-11-23T09:30:00Z",
+        });
+        serde_json::from_value(text).unwrap()
+    }
+
+    #[test]
+    fn a_slot_is_meant_by_id_label_or_a_kind_of_which_there_is_one() {
+        let all = || {
+            vec![
+                slot(1, "key-file", ""),
+                slot(2, "passphrase", "of ann"),
+                slot(3, "passphrase", "of bob"),
+            ]
+        };
+        for (text, label) in [
+            ("00000000-0000-4000-8000-000000000002", "of ann"),
+            ("of bob", "of bob"),
+            ("key-file", ""),
+            ("key_file", ""),
+        ] {
+            assert_eq!(meant(all(), text).unwrap().label, label, "{text}");
+        }
+        for (text, words) in [
+            ("passphrase", "several"),
+            ("nobody", "no slot"),
+            ("", "no slot"),
+        ] {
+            let refused = meant(all(), text).unwrap_err();
+            assert!(refused.to_string().contains(words), "{refused}");
+            let hint = refused.detail().hint.unwrap();
+            assert!(hint.contains("key slot list"), "{hint}");
+        }
+    }
 }
