@@ -15,6 +15,8 @@ const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 
 /// How to give a value without being asked.
 const INSTEAD: &str = "pipe the value in, or pass --from-file FILE or --generate";
+/// What to look at where nothing came in, and the command does not know better.
+const EMPTY: &str = "nothing came in: look at what was piped in, or at the file";
 
 /// How many characters a generated value may have.
 #[derive(Clone, Copy, Debug)]
@@ -81,9 +83,9 @@ pub fn read_value(
     match source {
         ValueSource::Argument(value) => {
             out.hint("other processes could see the value; next time type it, or pipe it in");
-            checked(value)
+            checked(value, INSTEAD)
         }
-        ValueSource::Stdin => read_stdin(),
+        ValueSource::Stdin => read_stdin_or(INSTEAD),
         ValueSource::File(path) => read_file(&path),
         ValueSource::Generate(length) => generate(usize::from(length), random),
         ValueSource::Ask => prompts.hidden_twice(question, INSTEAD),
@@ -101,7 +103,16 @@ pub fn stdin_is_piped() -> bool {
 /// # Errors
 /// [`ClientError::Usage`] for an empty or too large one, [`ClientError::File`].
 pub fn read_stdin() -> Result<Secret, ClientError> {
-    read_all(io::stdin().lock()).map_err(|error| ClientError::file("standard input", &error))?
+    read_stdin_or(EMPTY)
+}
+
+/// The same for a command with other ways to give the value, which are named when nothing comes in.
+///
+/// # Errors
+/// As [`read_stdin`].
+pub fn read_stdin_or(instead: &str) -> Result<Secret, ClientError> {
+    let read = read_all(io::stdin().lock(), instead);
+    read.map_err(|error| ClientError::file("standard input", &error))?
 }
 
 /// Reads a value from a file, without one newline at its end.
@@ -109,17 +120,17 @@ pub fn read_stdin() -> Result<Secret, ClientError> {
 /// # Errors
 /// [`ClientError::Usage`] for an empty or too large one, [`ClientError::File`].
 pub fn read_file(path: &Path) -> Result<Secret, ClientError> {
-    let opened = File::open(path).and_then(read_all);
+    let opened = File::open(path).and_then(|file| read_all(file, EMPTY));
     opened.map_err(|error| ClientError::file(path, &error))?
 }
 
-fn read_all(from: impl Read) -> io::Result<Result<Secret, ClientError>> {
+fn read_all(from: impl Read, instead: &str) -> io::Result<Result<Secret, ClientError>> {
     // Room for the largest value, its newline and the byte that tells a larger one.
     let room = MAX_VALUE_BYTES + 3;
     let mut bytes = Zeroizing::new(Vec::with_capacity(room + 32));
     from.take(u64::try_from(room).unwrap_or(u64::MAX))
         .read_to_end(&mut bytes)?;
-    Ok(checked(Secret::copy_of(without_newline(&bytes))))
+    Ok(checked(Secret::copy_of(without_newline(&bytes)), instead))
 }
 
 /// Takes one newline off the end: the one that `echo` and editors put there.
@@ -131,9 +142,9 @@ pub fn without_newline(bytes: &[u8]) -> &[u8] {
     line.strip_suffix(b"\r").unwrap_or(line)
 }
 
-fn checked(value: Secret) -> Result<Secret, ClientError> {
+fn checked(value: Secret, instead: &str) -> Result<Secret, ClientError> {
     if value.is_empty() {
-        return Err(ClientError::usage("the value is empty", INSTEAD));
+        return Err(ClientError::usage("the value is empty", instead));
     }
     if value.len() > MAX_VALUE_BYTES {
         return Err(ClientError::usage(
@@ -210,7 +221,8 @@ pub fn credential_fields(fields: &[String]) -> Result<(), ClientError> {
 #[cfg(test)]
 mod tests {
     use super::{
-        ValueSource, checked, credential_fields, generate, read_file, scope_list, without_newline,
+        EMPTY, ValueSource, checked, credential_fields, generate, read_file, scope_list,
+        without_newline,
     };
     use crate::crypto::SystemRandom;
     use crate::secret::Secret;
@@ -244,7 +256,7 @@ mod tests {
             std::fs::write(&path, [vec![b'x'; size], b"\n".to_vec()].concat()).unwrap();
             assert_eq!(read_file(&path).is_ok(), fits, "{size}");
             assert_eq!(
-                checked(Secret::take(vec![b'x'; size])).is_ok(),
+                checked(Secret::take(vec![b'x'; size]), EMPTY).is_ok(),
                 fits,
                 "{size}"
             );

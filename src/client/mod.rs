@@ -46,7 +46,7 @@ pub use error::ClientError;
 pub use exit::{Exit, Outcome};
 pub use input::{
     Generated, ValueSource, credential_fields, generate, named_value, read_file, read_stdin,
-    read_value, scope_list, stdin_is_piped, without_newline,
+    read_stdin_or, read_value, scope_list, stdin_is_piped, without_newline,
 };
 pub use loopback::{Loopback, Returned};
 pub use nearest::nearest;

@@ -125,6 +125,13 @@ fn a_client_s_secret_is_sent_and_never_shown() {
             .extend(sent.as_object().unwrap().clone());
         assert_eq!(fake.all(SET).last().unwrap().body, body, "{more:?}");
     }
+    let empty = [&set[..], &["--client-secret-stdin"]].concat();
+    let (_, err) = fake.fed(2, &empty, "\n");
+    assert!(err.contains("the value is empty"), "{err}");
+    assert!(
+        err.contains("--client-secret-file FILE") && !err.contains("--generate"),
+        "{err}"
+    );
     assert!(
         seen.contains("https://broker.example/v1/oauth/callback/github"),
         "{seen}"

@@ -9,8 +9,8 @@ use http::Method;
 use runtools_broker::client::body::{self, Lent};
 use runtools_broker::client::text::minute;
 use runtools_broker::client::{
-    Client, ClientError, Exit, Outcome, Route, Session, Table, named_value, read_file, read_stdin,
-    scope_list, stdin_is_piped,
+    Client, ClientError, Exit, Outcome, Route, Session, Table, named_value, read_file,
+    read_stdin_or, scope_list, stdin_is_piped,
 };
 use runtools_broker::name::ProviderId;
 use runtools_broker::secret::Secret;
@@ -163,7 +163,7 @@ impl SecretArgs {
             return read_file(path).map(Some);
         }
         if self.client_secret_stdin || stdin_is_piped() {
-            return read_stdin().map(Some);
+            return read_stdin_or(INSTEAD).map(Some);
         }
         let question = format!("client secret of {provider}");
         session.prompts.hidden_twice(&question, INSTEAD).map(Some)
