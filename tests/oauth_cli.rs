@@ -275,3 +275,39 @@ fn a_provider_without_a_client_is_refused_in_the_broker_s_words() {
     let (_, err) = fake.says(8, &["oauth", "connect", "github", "--no-browser"]);
     assert!(err.contains(hint), "{err}");
 }
+
+#[test]
+fn a_provider_that_was_mistyped_is_guessed_and_nothing_is_begun() {
+    let fake = waiting(&[]);
+    let (_, err) = fake.says(9, &["oauth", "connect", "githb"]);
+    assert!(err.contains("there is no provider githb"), "{err}");
+    assert!(err.contains("did you mean github?"), "{err}");
+    let (_, err) = fake.says(9, &["oauth", "connect", "dropbox"]);
+    assert!(!err.contains("did you mean"), "{err}");
+    assert!(fake.all(START).is_empty());
+}
+
+#[test]
+fn whoever_reads_json_has_the_link_before_the_wait_is_over() {
+    let fake = waiting(&[(START, vec![data(&started(Some("ABCD-EFGH")))])]);
+    let words = ["oauth", "connect", "github", "--no-browser", "--json"];
+    let mut child = fake.start(&words, &[]);
+    let mut out = std::io::BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut out, &mut line).unwrap();
+    let first: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(
+        first["waiting"]["authUrl"],
+        "http://127.0.0.1:8420/connect/FLOW"
+    );
+    assert_eq!(first["waiting"]["code"], "ABCD-EFGH");
+    press_ctrl_c(&child);
+    let mut rest = String::new();
+    out.read_to_string(&mut rest).unwrap();
+    let last: Value = serde_json::from_str(&rest).unwrap();
+    assert_eq!(
+        (&last["error"]["code"], rest.lines().count()),
+        (&json!("cancelled"), 1)
+    );
+    ended(3, child);
+}

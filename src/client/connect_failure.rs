@@ -125,7 +125,8 @@ fn over(code: &str, provider: &str) -> Option<Words> {
         ),
         "flow_gone" => (
             Exit::Failed,
-            "the broker does not know this attempt any more: it may have been restarted".to_owned(),
+            "the broker does not know this attempt any more: it was sealed or restarted meanwhile"
+                .to_owned(),
             AGAIN,
         ),
         _ => return None,

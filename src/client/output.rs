@@ -2,11 +2,13 @@
 //!
 //! Data goes to standard output, words to standard error. With `--json`, standard output gets exactly
 //! one document, `{"data": …}` or `{"error": …}`, and standard error stays empty, unless the command
-//! waits for something that a person has to do. A reader that went away is no failure.
+//! waits for something that a person has to do: then there are two documents of one line each, first
+//! `{"waiting": …}`, at once. A reader that went away is no failure.
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::termios::tcgetwinsize;
 use serde::Serialize;
@@ -57,6 +59,13 @@ pub struct Output {
     colour_err: bool,
     width: Option<usize>,
     error_width: Option<usize>,
+    /// A line was written already: what follows is a line as well.
+    lines: AtomicBool,
+}
+
+#[derive(Serialize)]
+struct Waiting<'a, T> {
+    waiting: &'a T,
 }
 
 #[derive(Serialize)]
@@ -82,6 +91,7 @@ impl Output {
             colour_err: options.colour.on(env, io::stderr().is_terminal()),
             width: columns(&io::stdout()),
             error_width: columns(&io::stderr()).filter(|_| !env.dumb_terminal),
+            lines: AtomicBool::new(false),
         }
     }
 
@@ -108,7 +118,7 @@ impl Output {
         human: impl FnOnce() -> String,
     ) -> Result<(), ClientError> {
         if self.json {
-            document(&Document { data })
+            self.document(&Document { data })
         } else {
             to_stdout(human().as_bytes())
         }
@@ -125,7 +135,7 @@ impl Output {
         table: impl FnOnce() -> Table,
     ) -> Result<(), ClientError> {
         if self.json {
-            return document(&Document { data });
+            return self.document(&Document { data });
         }
         let table = table();
         if table.is_empty() {
@@ -152,7 +162,7 @@ impl Output {
     /// As [`show`](Self::show).
     pub fn done<T: Serialize>(&self, data: &T, words: impl Display) -> Result<(), ClientError> {
         if self.json {
-            return document(&Document { data });
+            return self.document(&Document { data });
         }
         self.note(words);
         Ok(())
@@ -204,6 +214,27 @@ impl Output {
         }
     }
 
+    /// Says with `--json` what the command waits for: in a line of its own, which can be read before the
+    /// last one comes.
+    ///
+    /// # Errors
+    /// As [`show`](Self::show).
+    pub fn waits<T: Serialize>(&self, waiting: &T) -> Result<(), ClientError> {
+        if !self.json {
+            return Ok(());
+        }
+        self.lines.store(true, Ordering::Relaxed);
+        self.document(&Waiting { waiting })
+    }
+
+    fn document(&self, document: &impl Serialize) -> Result<(), ClientError> {
+        let pretty = !self.lines.load(Ordering::Relaxed);
+        let json = body::written(document, pretty)?;
+        let text = std::str::from_utf8(&json).unwrap_or_default();
+        to_stdout(visible_json(text).as_bytes())?;
+        to_stdout(b"\n")
+    }
+
     /// Says what a person has to do for the command to go on: whatever the flags, on standard error.
     pub fn instruct(&self, lines: &str) {
         let lines = lines.lines().map(|line| format!("{}\n", Visible(line)));
@@ -221,7 +252,7 @@ impl Output {
         let detail = error.detail();
         if self.json {
             // Nothing is left to say it with when standard output is gone.
-            drop(document(&Failure { error: detail }));
+            drop(self.document(&Failure { error: detail }));
             return;
         }
         let error = self.painted("1;31", "error:");
@@ -268,13 +299,6 @@ impl Output {
             word.to_owned()
         }
     }
-}
-
-fn document(document: &impl Serialize) -> Result<(), ClientError> {
-    let json = body::written(document, true)?;
-    let text = std::str::from_utf8(&json).unwrap_or_default();
-    to_stdout(visible_json(text).as_bytes())?;
-    to_stdout(b"\n")
 }
 
 fn to_stdout(bytes: &[u8]) -> Result<(), ClientError> {

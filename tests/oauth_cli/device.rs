@@ -111,10 +111,26 @@ fn what_was_not_allowed_is_said_to_a_key_that_may_only_connect_too() {
 }
 
 #[test]
-fn with_json_the_code_is_still_shown_and_the_document_is_the_only_output() {
+fn with_json_there_is_a_line_at_once_and_a_line_at_the_end() {
     let fake = device(&json!({"status": "connected", "connectionId": ID}));
     let (out, err) = fake.says(0, &["oauth", "connect", "github", "--json"]);
-    let document: Value = serde_json::from_str(&out).unwrap();
+    let lines: Vec<Value> = out
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let [waiting, document] = &lines[..] else {
+        panic!("{out}");
+    };
+    let page = "https://github.example/login/device";
+    let shown = json!({
+        "provider": "github", "verificationUri": page,
+        "verificationUriComplete": format!("{page}?user_code=WDJB-MJHT"),
+        "userCode": "WDJB-MJHT", "expiresAt": "2026-11-23T09:45:00.000Z",
+    });
+    assert_eq!(
+        waiting["waiting"], shown,
+        "what it is asked about with stays here"
+    );
     let connected = json!({
         "provider": "github", "connectionId": ID, "account": "octocat", "renewed": false,
         "missingScopes": [],

@@ -72,6 +72,11 @@ async fn list(all: bool, session: &Session) -> Outcome {
     session
         .out
         .table(&found, "no provider has a client", || table(&found))?;
+    if found.iter().any(|one| one.status == "unverified") {
+        session.out.hint(
+            "FILE says how sure the provider's file is: unverified ones follow its documentation, and nobody has tried them with a real account yet",
+        );
+    }
     if found.is_empty() {
         session.out.hint(
             "`runtools oauth providers --all` lists every one; `oauth configs set` sets a client",

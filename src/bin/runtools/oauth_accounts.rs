@@ -58,14 +58,21 @@ pub(crate) async fn status(args: StatusArgs, session: &Session) -> Outcome {
             .out
             .hint("connect one with `runtools oauth connect PROVIDER`");
     }
-    for next in all.iter().filter_map(next_step) {
+    // Only its owner connects an account again.
+    let own: Vec<Connection> = if args.all {
+        session.client()?.list(&connections()).await?
+    } else {
+        Vec::new()
+    };
+    let is_own = |one: &Connection| !args.all || own.iter().any(|mine| mine.id == one.id);
+    for next in all.iter().filter_map(|one| next_step(one, is_own(one))) {
         session.out.hint(next);
     }
     Ok(Exit::Ok)
 }
 
 /// What to do about an account that does not work as it should, and who does it.
-fn next_step(one: &Connection) -> Option<String> {
+fn next_step(one: &Connection, is_own: bool) -> Option<String> {
     let Connection {
         account,
         provider,
@@ -73,6 +80,9 @@ fn next_step(one: &Connection) -> Option<String> {
         ..
     } = one;
     Some(match (one.status.as_str(), one.client.as_str()) {
+        ("revoked" | "limited", _) if !is_own => {
+            format!("{account}: its owner connects it to {provider} again; nobody else can")
+        }
         ("revoked" | "limited", _) => format!(
             "{account}: connect it again with `runtools oauth connect {provider} --reconnect {id}`"
         ),
@@ -202,10 +212,12 @@ fn one_of(
     match (meant.len(), meant.pop()) {
         (1, Some(one)) => Ok(one),
         _ if names.is_empty() => Err(none(
+            "not_found",
             format!("no account of {provider} is connected"),
             format!("connect one with `runtools oauth connect {provider}`"),
         )),
         (0, _) => Err(none(
+            "not_found",
             format!("no connected account of {provider} has that name, e-mail address or id"),
             format!("there are: {}", names.join(", ")),
         )),
@@ -216,13 +228,15 @@ fn one_of(
     }
 }
 
-fn none(message: String, hint: String) -> ClientError {
+/// There is nothing of that name.
+pub(crate) fn none(code: &str, message: String, hint: String) -> ClientError {
     ClientError::NotConnected {
         exit: Exit::NotFound,
         detail: FailureDetail {
-            code: "not_found".to_owned(),
+            code: code.to_owned(),
             message,
             hint: Some(hint),
+            connect_url: None,
             request_id: None,
         },
     }
@@ -236,7 +250,6 @@ fn meant(all: Vec<Connection>, text: &str) -> Vec<Connection> {
             .filter(|one| one.id.to_string() == text)
             .collect();
     }
-            connect_url: None,
     let is_meant = |one: &Connection| {
         let same = |name: &str| name.eq_ignore_ascii_case(text);
         one.account_id == text || same(&one.account) || one.email.as_deref().is_some_and(same)
@@ -348,7 +361,7 @@ mod tests {
             let mut one = two().remove(0);
             status.clone_into(&mut one.status);
             client.clone_into(&mut one.client);
-            let told = next_step(&one).unwrap();
+            let told = next_step(&one, true).unwrap();
             assert!(
                 told.starts_with("octocat: ") && told.contains(words),
                 "{told}"
@@ -356,7 +369,12 @@ mod tests {
         }
         let mut active = two().remove(0);
         "active".clone_into(&mut active.status);
-        assert_eq!(next_step(&active), None);
+        assert_eq!(next_step(&active, true), None);
+        let others = next_step(&two().remove(0), false).unwrap();
+        assert!(
+            others.contains("its owner") && !others.contains("runtools"),
+            "{others}"
+        );
     }
 
     #[test]

@@ -67,6 +67,7 @@ pub(crate) async fn elsewhere(
     let mut interrupt = interrupt()?;
     let started: StartedFlow = client.get(&start(args)?).await?;
     let page = page(&started)?;
+    session.out.waits(&started)?;
     session.out.instruct(&format!(
         "Open this page in a browser, on any machine:\n  {page}"
     ));
@@ -117,8 +118,8 @@ fn header(page: &Url) -> Result<HeaderValue, ClientError> {
     HeaderValue::from_str(page.as_str()).map_err(|_| ClientError::NotAnAnswer { status: 200 })
 }
 
-fn onward(page: &Url, flow: &str) -> Result<HeaderValue, ClientError> {
 /// The page that says how the flow ended, for the browser to show at last.
+fn onward(page: &Url, flow: &str) -> Result<HeaderValue, ClientError> {
     let mut result = page.clone();
     result.set_query(None);
     result.set_fragment(None);

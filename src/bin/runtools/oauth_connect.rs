@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use clap::Args;
 use runtools_broker::client::text::Visible;
 use runtools_broker::client::{
-    Client, ClientError, Exit, Opener, Outcome, Route, Session, named_value, scope_list,
+    Client, ClientError, Exit, Opener, Outcome, Route, Session, named_value, nearest, scope_list,
 };
 use runtools_broker::id::ConnectionId;
 use runtools_broker::name::ProviderId;
@@ -13,6 +13,7 @@ use runtools_broker::wire::{Connection, Provider};
 use serde::Serialize;
 
 use crate::oauth::{connections, providers};
+use crate::oauth_accounts::none;
 use crate::oauth_browser;
 use crate::oauth_device;
 use crate::oauth_mode::{Mode, choose};
@@ -156,8 +157,11 @@ pub(crate) async fn connect(
     let client = session.client()?;
     let all: Vec<Provider> = if_allowed(client.list(&providers(true)).await)?;
     let provider = all.iter().find(|known| known.id == args.provider.as_str());
-    if let Some(provider) = provider {
-        args.check_params(provider)?;
+    match provider {
+        Some(provider) => args.check_params(provider)?,
+        // A key that may not list providers knows of none: the broker says whether there is this one.
+        None if all.is_empty() => {}
+        None => return Err(unknown(args.provider.as_str(), &all)),
     }
     let before = if_allowed(owned(&args.provider, &client).await)?;
     let before: HashSet<ConnectionId> = before.into_iter().map(|one| one.id).collect();
@@ -167,6 +171,21 @@ pub(crate) async fn connect(
         Mode::Device => oauth_device::connect(&args, &client, session).await?,
     };
     tell(&args, &came, &before, &client, session).await
+}
+
+/// There is no such provider; one that is spelled nearly so is named.
+fn unknown(asked: &str, all: &[Provider]) -> ClientError {
+    let list = "`runtools oauth providers --all` lists them";
+    let near = nearest(asked, all.iter().map(|known| known.id.as_str()));
+    let hint = near.map_or_else(
+        || list.to_owned(),
+        |near| format!("did you mean {near}? {list}"),
+    );
+    none(
+        "no_such_provider",
+        format!("there is no provider {asked}"),
+        hint,
+    )
 }
 
 /// A key may be allowed to connect accounts and not to look at them: then less is known.

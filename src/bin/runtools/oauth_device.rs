@@ -7,7 +7,9 @@ use runtools_broker::client::text::minute;
 use runtools_broker::client::{
     Client, ClientError, Exit, Route, Session, body, not_connected, picture,
 };
+use runtools_broker::clock::Timestamp;
 use runtools_broker::wire::{DeviceStatus, DeviceStatusOf, Done, StartDevice, StartedDevice};
+use serde::Serialize;
 use tokio::signal::unix::Signal;
 use tokio::time::sleep;
 
@@ -16,6 +18,30 @@ use crate::oauth_connect::{Came, ConnectArgs, Patience};
 
 /// The longest time between two looks, in seconds, whatever a provider wishes.
 const SELDOM: u32 = 300;
+
+/// What is shown of an attempt. What it is asked about with stays here.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Shown<'a> {
+    provider: &'a str,
+    verification_uri: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verification_uri_complete: Option<&'a str>,
+    user_code: &'a str,
+    expires_at: Timestamp,
+}
+
+impl<'a> Shown<'a> {
+    fn of(started: &'a StartedDevice) -> Self {
+        Self {
+            provider: &started.provider,
+            verification_uri: &started.verification_uri,
+            verification_uri_complete: started.verification_uri_complete.as_deref(),
+            user_code: &started.user_code,
+            expires_at: started.expires_at,
+        }
+    }
+}
 
 /// Shows the code and waits until somebody has typed it.
 pub(crate) async fn connect(
@@ -31,6 +57,7 @@ pub(crate) async fn connect(
     })?;
     let route = Route::new("/v1/oauth/device/start").then(args.provider.as_str());
     let started: StartedDevice = client.call(Method::POST, &route, Some(body)).await?;
+    session.out.waits(&Shown::of(&started))?;
     show(&started, session);
     tokio::select! {
         came = wait(args, &started, client) => came,
