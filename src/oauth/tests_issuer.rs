@@ -18,6 +18,8 @@ pub(super) enum Fault {
     LoseAnswer,
     /// Waits until released, then does it.
     Hold,
+    /// Waits until released, answers this, and does nothing.
+    HoldThenAnswer(u16, &'static str),
 }
 
 #[derive(Debug, Default)]
@@ -94,11 +96,13 @@ impl Issuer {
                 state.asked.push((path.clone(), body.clone()));
                 state.faults.pop_front()
             };
-            if let Some(Fault::Hold) = fault {
+            if let Some(Fault::Hold | Fault::HoldThenAnswer(..)) = fault {
                 self.release.notified().await;
             }
             let (status, text) = match &fault {
-                Some(Fault::Answer(status, text)) => (*status, (*text).to_owned()),
+                Some(Fault::Answer(status, text) | Fault::HoldThenAnswer(status, text)) => {
+                    (*status, (*text).to_owned())
+                }
                 _ => self.answer(&path, &body),
             };
             if matches!(fault, Some(Fault::LoseAnswer)) {

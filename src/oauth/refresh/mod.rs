@@ -37,6 +37,8 @@ mod tests_crash;
 mod tests_engine;
 #[cfg(test)]
 mod tests_plan;
+#[cfg(test)]
+mod tests_races;
 
 pub use access::{AccessFault, Lent};
 pub(in crate::oauth) use attempt::door;

@@ -1,0 +1,102 @@
+//! What two who act on one grant at once do to each other: nothing (R3, R4).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::oauth::AccessFault;
+use crate::oauth::connection::{Health, SetKey};
+use crate::oauth::tests_rig::{Engine, Fault, HOUR};
+
+const MINUTE: i64 = 60_000;
+const GONE: &str = r#"{"error":"invalid_grant"}"#;
+
+/// An engine whose refresh hangs at the issuer, and a grant that was made anew meanwhile.
+async fn overtaken(fault: Fault) -> (Engine, SetKey) {
+    let refresh = "rotates = \"always\"\nconfirm_invalid_grant = false";
+    let engine = Engine::new(refresh, true, 0).await;
+    let key = engine.connect("ada").await;
+    engine.rig.clock.advance_millis(55 * MINUTE);
+    engine.issuer.fault(fault);
+    assert_eq!(engine.lend(&key).await.unwrap(), "at-0");
+    while engine.issuer.asked("/token").is_empty() {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    assert_eq!(engine.connect("ada").await, key, "the same connection");
+    let renewed = engine.state(&key).await;
+    engine.issuer.release();
+    engine.settled().await;
+    let now = engine.state(&key).await;
+    assert_eq!(
+        (now.version, now.expires, now.attempt.is_some()),
+        (renewed.version, renewed.expires, false),
+        "nothing was written over what is newer"
+    );
+    (engine, key)
+}
+
+#[tokio::test]
+async fn r3_an_invalid_grant_that_is_late_ends_nothing_of_what_is_newer() {
+    let (engine, key) = overtaken(Fault::HoldThenAnswer(400, GONE)).await;
+    let state = engine.state(&key).await;
+    assert_eq!((state.health, state.failures), (Health::Active, 0));
+    assert_eq!(engine.lend(&key).await.unwrap(), "at-0");
+    assert_eq!(engine.issuer.asked("/token").len(), 1);
+    engine.rig.clock.advance_millis(HOUR);
+    assert_eq!(engine.lend(&key).await.unwrap(), "at-1");
+}
+
+#[tokio::test]
+async fn r3_tokens_that_are_late_replace_none_that_are_newer_and_are_revoked() {
+    let (engine, key) = overtaken(Fault::Hold).await;
+    assert_eq!(engine.lend(&key).await.unwrap(), "at-0");
+    assert_eq!(engine.revoke().await, 1);
+    let revoked = engine.issuer.asked("/revoke").join(" ");
+    for (token, wanted) in [("rt-1", true), ("at-1", true), ("rt-0", false)] {
+        let told = revoked.contains(&format!("token={token}"));
+        assert_eq!(told, wanted, "{token} in {revoked}");
+    }
+}
+
+#[tokio::test]
+async fn r4_while_one_refresh_is_under_way_nobody_asks_beside_it() {
+    let engine = Arc::new(Engine::new("rotates = \"always\"", true, 0).await);
+    let key = engine.connect("ada").await;
+    // Somebody has the turn, and does not come back.
+    let (done, never) = tokio::sync::oneshot::channel::<()>();
+    let flights = &engine.accounts.flights;
+    let under_way = flights.join_or(&key, || async { drop(never.await) });
+    // What has time left is lent without waiting.
+    engine.rig.clock.advance_millis(55 * MINUTE);
+    assert_eq!(engine.lend(&key).await.unwrap(), "at-0");
+
+    engine.rig.clock.advance_millis(5 * MINUTE);
+    let mut callers = tokio::task::JoinSet::new();
+    for _ in 0..20 {
+        let (engine, key) = (Arc::clone(&engine), key.clone());
+        callers.spawn(async move { engine.lend(&key).await });
+    }
+    // Whoever loses patience does not take the turn, either.
+    let impatient = flights.join_or(&key, || async { panic!("beside it") });
+    impatient.ended(Duration::from_millis(200)).await;
+    let pass = engine.accounts.pass(&engine.rig.vault).await.unwrap();
+    assert_eq!(pass.refreshed, 0);
+    assert!(callers.try_join_next().is_none(), "they wait");
+    assert!(engine.issuer.asked("/token").is_empty(), "nobody asked");
+
+    // Those who waited look at what came of it, and hear that it was nothing.
+    drop(done);
+    under_way.ended(Duration::from_secs(5)).await;
+    while let Some(caller) = callers.join_next().await {
+        let fault = caller.unwrap().unwrap_err();
+        assert!(
+            matches!(fault, AccessFault::Unavailable { again: None }),
+            "{fault}"
+        );
+    }
+    assert!(
+        engine.issuer.asked("/token").is_empty(),
+        "none tries for itself"
+    );
+    assert_eq!(engine.lend(&key).await.unwrap(), "at-1");
+    assert_eq!(engine.issuer.refreshes(), 1);
+}
