@@ -40,7 +40,7 @@ mod tests_exchange;
 #[cfg(test)]
 mod tests_guard;
 #[cfg(test)]
-mod tests_origin;
+pub(crate) mod tests_origin;
 #[cfg(test)]
 mod tests_outgoing;
 #[cfg(test)]

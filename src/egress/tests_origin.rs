@@ -224,13 +224,13 @@ fn request_end(seen: &[u8]) -> Option<usize> {
 
 /// Says its answers in turn, the last one for ever, and counts the questions.
 #[derive(Debug, Default)]
-pub(super) struct Told {
+pub(crate) struct Told {
     answers: Mutex<VecDeque<Vec<IpAddr>>>,
     asked: AtomicUsize,
 }
 
 impl Told {
-    pub(super) fn new(answers: &[&[&str]]) -> Arc<Self> {
+    pub(crate) fn new(answers: &[&[&str]]) -> Arc<Self> {
         let parse = |ips: &&[&str]| ips.iter().map(|ip| ip.parse().unwrap()).collect();
         Arc::new(Self {
             answers: Mutex::new(answers.iter().map(parse).collect()),
@@ -238,7 +238,7 @@ impl Told {
         })
     }
 
-    pub(super) fn asked(&self) -> usize {
+    pub(crate) fn asked(&self) -> usize {
         self.asked.load(Ordering::SeqCst)
     }
 }

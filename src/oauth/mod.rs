@@ -34,6 +34,8 @@ mod tests_adopt;
 #[cfg(test)]
 mod tests_issuer;
 #[cfg(test)]
+mod tests_outbound;
+#[cfg(test)]
 mod tests_rig;
 pub mod token;
 mod tokens;
