@@ -44,9 +44,47 @@ fn the_authorization_request_is_ours_to_write() {
     ] {
         refused(GOOGLE, &[(at, &format!("{at}{line}\n"), key)]);
     }
-    let written = "https://accounts.google.com/o/oauth2/v2/auth?response_type=token";
+}
+
+#[test]
+fn a7_no_file_asks_for_anything_but_a_code() {
+    let at = "[authorize]\n";
     let url = "https://accounts.google.com/o/oauth2/v2/auth";
-    refused(GOOGLE, &[(url, written, "authorize.params")]);
+    let params = "params = { access_type";
+    for kind in ["token", "id_token", "code token", "code", "none"] {
+        let written = format!("{url}?response_type={}", kind.replace(' ', "%20"));
+        let param = format!("params = {{ response_type = \"{kind}\", access_type");
+        let chosen = format!("select_account_params = {{ response_type = \"{kind}\",");
+        let again = format!("reconnect_params = {{ response_type = \"{kind}\",");
+        refused(
+            GOOGLE,
+            &[
+                (url, &written, "authorize.params"),
+                (params, &param, "authorize.params"),
+                ("select_account_params = {", &chosen, "authorize.params"),
+                ("reconnect_params = {", &again, "authorize.params"),
+            ],
+        );
+    }
+    // Nor does another value come in under a name that is turned into it.
+    for line in [
+        "rename = { scope = \"response_type\" }",
+        "rename = { client_id = \"response_type\" }",
+        "scope_param = \"response_type\"",
+        "extra_scope_params = { user = \"response_type\" }",
+    ] {
+        refused(
+            GOOGLE,
+            &[(at, &format!("{at}{line}\n"), "authorize.rename")],
+        );
+    }
+    let renamed = "rename = { response_type = \"type\" }\n";
+    let google = load(&edited(
+        &edited(GOOGLE, params, "params = { type = \"token\", access_type"),
+        at,
+        &format!("{at}{renamed}"),
+    ));
+    assert!(google.is_err(), "a name stands for one thing");
 }
 
 #[test]

@@ -70,7 +70,7 @@ fn scopes(provider: &Provider, asked: &[&str], beyond: Beyond) -> Result<Vec<Str
 }
 
 #[test]
-fn scopes_outside_the_list_need_leave() {
+fn a8_scopes_outside_the_list_need_leave() {
     let google = load(GOOGLE).unwrap();
     let calendar = "https://www.googleapis.com/auth/calendar";
     let drive = "https://www.googleapis.com/auth/drive";

@@ -126,7 +126,7 @@ fn bind(provider: &Provider, pairs: &[(&str, &str)]) -> Result<Bound, ParamFault
 }
 
 #[test]
-fn no_hostile_value_is_a_label_of_a_host() {
+fn a9_no_hostile_value_is_a_label_of_a_host() {
     let shopify = load(SHOPIFY).unwrap();
     let open = load(&edited(
         SHOPIFY,
@@ -144,7 +144,7 @@ fn no_hostile_value_is_a_label_of_a_host() {
 }
 
 #[test]
-fn no_hostile_value_is_a_host_or_the_end_of_one() {
+fn a9_no_hostile_value_is_a_host_or_the_end_of_one() {
     let hosted = load(HOSTED).unwrap();
     let long = format!("{}.corp.example", "a".repeat(250));
     let all = HOSTILE
@@ -161,7 +161,7 @@ fn no_hostile_value_is_a_host_or_the_end_of_one() {
 }
 
 #[test]
-fn no_hostile_value_leaves_its_path_segment() {
+fn a9_no_hostile_value_leaves_its_path_segment() {
     let hosted = load(HOSTED).unwrap();
     for value in HOSTILE {
         let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
