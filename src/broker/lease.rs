@@ -89,6 +89,16 @@ impl Searchers {
     }
 }
 
+impl Cache {
+    /// Drops those that were there the last time, too: whether none is left, and nothing is to be swept.
+    fn sweep(&mut self) -> bool {
+        self.kept
+            .retain(|_, kept| !std::mem::replace(&mut kept.swept_once, true));
+        self.sweeping = !self.kept.is_empty();
+        !self.sweeping
+    }
+}
+
 fn locked(cache: &Mutex<Cache>) -> MutexGuard<'_, Cache> {
     cache.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -100,12 +110,7 @@ async fn sweep(cache: Weak<Mutex<Cache>>) {
         let Some(cache) = cache.upgrade() else {
             return;
         };
-        let mut cache = locked(&cache);
-        cache
-            .kept
-            .retain(|_, kept| !std::mem::replace(&mut kept.swept_once, true));
-        if cache.kept.is_empty() {
-            cache.sweeping = false;
+        if locked(&cache).sweep() {
             return;
         }
     }
@@ -227,4 +232,45 @@ fn build(values: &BTreeMap<FieldName, Secret>, binding: &Binding) -> Result<Patt
     }
     let basic = basic.iter().map(|(user, value)| (user.as_slice(), *value));
     Ok(Patterns::for_values(values.values(), basic)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{KEPT, MOST, Patterns, SWEEP, Searchers, locked, sha256_parts};
+    use crate::clock::Timestamp;
+    use crate::crypto::Digest;
+    use crate::secret::Secret;
+
+    fn key(number: usize) -> Digest {
+        sha256_parts(&[&number.to_be_bytes()])
+    }
+
+    fn patterns() -> Patterns {
+        Patterns::for_values([&Secret::copy_of(b"ghp_Zq9nKo0xj7")], []).unwrap()
+    }
+
+    #[tokio::test]
+    async fn lk_8_searchers_are_few_and_gone_within_a_minute_though_nobody_calls() {
+        let (searchers, now) = (Searchers::default(), Timestamp::default());
+        let kept = || locked(&searchers.0).kept.len();
+        for number in 0..2 * MOST + 5 {
+            searchers.keep(key(number), patterns(), now);
+            assert!((1..=MOST).contains(&kept()));
+        }
+        let last = key(2 * MOST + 4);
+        assert!(searchers.get(&last, now.plus_millis(KEPT - 1)).is_some());
+        for other in [KEPT, -KEPT] {
+            assert!(searchers.get(&last, now.plus_millis(other)).is_none());
+        }
+        // Whoever comes between two sweeps is gone after two more.
+        assert!(SWEEP.as_millis() * 2 <= u128::from(KEPT.unsigned_abs()));
+        for _ in 0..2 {
+            assert!(locked(&searchers.0).sweeping, "somebody sweeps");
+            assert!(!locked(&searchers.0).sweep() && kept() > 0);
+            assert!(locked(&searchers.0).sweep() && kept() == 0);
+            searchers.keep(last, patterns(), now);
+        }
+        searchers.forget();
+        assert_eq!(kept(), 0, "sealing does not wait");
+    }
 }
