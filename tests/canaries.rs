@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use canaries::connected::{Providers, connect_badly, connect_it, leave};
 use canaries::journey::{Planted, misuse_it, use_it};
-use harness::connected::write_files;
+use harness::connect::write_files;
 use harness::{Broker, Canaries, Setup, Upstream};
 use serde_json::{Value, json};
 use stage::{memory, tool};

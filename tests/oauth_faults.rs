@@ -7,13 +7,14 @@ mod oauth_faults {
     mod answers;
     mod connecting;
     mod floods;
+    mod places;
     mod refreshing;
 }
 
-use harness::connected::{
-    self, Person, agree, fault_client, fault_file, install, set_client, tool,
-};
+use harness::agreeable::{agree, fault_client, fault_file};
+use harness::connect::{self, goes, set_client};
 use harness::fault_provider::{Answer, FaultProvider};
+use harness::tools::{install, tool};
 use harness::{Broker, Client, Upstream};
 use serde_json::{Value, json};
 
@@ -28,14 +29,10 @@ struct Stage {
 
 impl Stage {
     fn new(changes: &[(&str, &str)]) -> Self {
-        Self::with(changes, "private = [\"127.0.0.1/32\"]")
-    }
-
-    fn with(changes: &[(&str, &str)], oauth: &str) -> Self {
         let (fault, upstream) = (FaultProvider::start(), Upstream::echo());
         agree(&fault);
-        let broker = connected::broker_with(&[fault_file(&fault, changes)], oauth);
-        set_client(&broker.operator(), "fault", &fault_client());
+        let broker = connect::broker(&[fault_file(&fault, changes)], "");
+        set_client(&broker.operator(), "fault", &fault_client()).expect(200);
         let spec = tool("custom-me", upstream.port(), "fault", &[]);
         install(&broker.operator(), &spec);
         let ann = broker.member("Ann");
@@ -50,12 +47,7 @@ impl Stage {
     /// Goes through a flow: how it ended.
     #[track_caller]
     fn goes(&self) -> Value {
-        let person = Person {
-            broker: &self.broker,
-            client: &self.ann,
-            provider: "fault",
-        };
-        person.goes("ann", "")
+        goes(&self.ann, "fault", "ann", "")
     }
 
     /// Goes through a flow that must fail: with which error.
@@ -73,7 +65,7 @@ impl Stage {
         self.fault.next("/token", answer);
         let ended = self.goes();
         assert_eq!(ended["status"], "connected", "{ended}");
-        connected::connection(&self.ann, ended["connectionId"].as_str().unwrap())
+        connect::connection(&self.ann, ended["connectionId"].as_str().unwrap())
     }
 
     fn connections(&self) -> Value {

@@ -11,10 +11,10 @@ mod oauth_pages {
 }
 
 use harness::Broker;
+use harness::agreeable::with_one_account;
 use harness::chromium::{Chromium, Screen};
 use harness::connect::{self, Flow};
 use harness::fault_provider::{Answer, FaultProvider};
-use harness::oidc::provider_file;
 use serde_json::json;
 
 /// What a page must be, whatever it says: the complaints.
@@ -83,21 +83,8 @@ fn on_every_screen(browser: &Chromium, name: &str) {
 
 /// A broker whose provider `fault` answers the browser at once with these members and the state.
 fn with_fault(members: &'static [(&'static str, &'static str)]) -> (FaultProvider, Broker) {
-    let provider = FaultProvider::start();
+    let (provider, broker) = with_one_account(|file| file, "");
     answer_with(&provider, members);
-    provider.always("/token", Answer::tokens("access-1", "refresh-1"));
-    provider.always(
-        "/me",
-        Answer::json(200, &json!({"id": "7", "name": "Mia M"})),
-    );
-    provider.always("/revoke", Answer::empty(200));
-    let file = provider_file("fault", "fault", provider.port());
-    let broker = connect::broker(&[("fault", file)], "");
-    let body = json!({"provider": "fault", "clientId": "id-1", "clientSecret": "secret-1"});
-    broker
-        .operator()
-        .post("/v1/oauth/configs", &body)
-        .expect(200);
     (provider, broker)
 }
 

@@ -12,8 +12,9 @@ mod oauth_refresh {
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use harness::connected::{self, connect, install, peer_file, run, runs, tool};
+use harness::connect::{self, connect_peer, peer_file};
 use harness::oidc::{Fault, Peer, Rotate, Then};
+use harness::tools::{install, run, runs, tool};
 use harness::{Broker, Client, Upstream, eventually};
 use serde_json::Value;
 
@@ -41,13 +42,13 @@ impl Stage {
     fn new(rotate: Rotate, changes: &[(&str, &str)], seconds: u32) -> Self {
         let (peer, upstream) = (Peer::start(), Upstream::echo());
         peer.rotate(rotate);
-        let many = "private = [\"127.0.0.1/32\"]\n[limits]\nconnections_per_source = 512";
-        let broker = connected::broker_with(&[peer_file(&peer, changes)], many);
+        let many = "[limits]\nconnections_per_source = 512";
+        let broker = connect::broker(&[peer_file(&peer, changes)], many);
         let spec = tool("custom-me", upstream.port(), "peer", &["read"]);
         install(&broker.operator(), &spec);
         let ann = broker.member("Ann");
         peer.lifetimes(seconds, LONG);
-        let connection = connect(&broker, &ann, &peer, "ann");
+        let connection = connect_peer(&broker, &ann, &peer, "ann");
         peer.lifetimes(HOUR, LONG);
         if seconds == SHORT {
             std::thread::sleep(Duration::from_millis(2_200));
@@ -72,7 +73,7 @@ impl Stage {
 
     /// The connection as it is shown now.
     fn now(&self) -> Value {
-        connected::connection(&self.ann(), self.connection["id"].as_str().unwrap())
+        connect::connection(&self.ann(), self.connection["id"].as_str().unwrap())
     }
 
     /// Runs the tool: the token that the upstream saw.

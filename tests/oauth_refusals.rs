@@ -17,11 +17,10 @@ mod oauth_refusals {
 }
 
 use harness::Broker;
+use harness::agreeable::with_one_account;
 use harness::connect;
-use harness::fault_provider::{Answer, FaultProvider};
+use harness::fault_provider::FaultProvider;
 use harness::jar::{Jar, Page};
-use harness::oidc::provider_file;
-use serde_json::json;
 
 /// A page that says no, with this code in small print: it sets no cookie of a flow, leads nowhere, and
 /// has nothing of what was sent. An answer of a provider's is sent on to it, so that it does not stay in
@@ -56,23 +55,9 @@ fn refused(page: &Page, status: u16, code: &str) {
     }
 }
 
-/// A broker with the provider `fault`, which gives tokens and tells an account; and an admin's client.
+/// A broker with the provider `fault`, which gives tokens and tells an account.
 fn with_fault(file: impl FnOnce(String) -> String) -> (FaultProvider, Broker) {
-    let provider = FaultProvider::start();
-    provider.always("/token", Answer::tokens("access-1", "refresh-1"));
-    provider.always(
-        "/me",
-        Answer::json(200, &json!({"id": "7", "name": "Mia M"})),
-    );
-    provider.always("/revoke", Answer::empty(200));
-    let file = file(provider_file("fault", "fault", provider.port()));
-    let broker = connect::broker(&[("fault", file)], "");
-    let body = json!({"provider": "fault", "clientId": "id-1", "clientSecret": "secret-1"});
-    broker
-        .operator()
-        .post("/v1/oauth/configs", &body)
-        .expect(200);
-    (provider, broker)
+    with_one_account(file, "")
 }
 
 /// Agrees to a flow, and stops at the provider's door: its address.

@@ -10,8 +10,9 @@ mod oauth_use {
     mod tokens;
 }
 
-use harness::connected::{self, Person, connect, install, peer_file, run, runs, set_client, tool};
+use harness::connect::{self, connect_peer, goes, peer_file, set_client};
 use harness::oidc::Peer;
+use harness::tools::{install, run, runs, tool};
 use harness::{Broker, Upstream, eventually};
 use serde_json::{Value, json};
 
@@ -20,7 +21,7 @@ const SCOPES: &[&str] = &["openid", "read"];
 /// A broker, a peer of it, an upstream that echoes, and a tool for that with the peer's token.
 fn stage() -> (Peer, Broker, Upstream) {
     let (peer, upstream) = (Peer::start(), Upstream::echo());
-    let broker = connected::broker(&[peer_file(&peer, &[])]);
+    let broker = connect::broker(&[peer_file(&peer, &[])], "");
     let spec = tool("custom-me", upstream.port(), "peer", SCOPES);
     install(&broker.operator(), &spec);
     (peer, broker, upstream)
@@ -49,7 +50,7 @@ fn a_tool_runs_with_the_connected_accounts_token_and_its_caller_never_sees_it() 
         explained(&ann, "custom-me", &nothing),
         ("missing".into(), "no_connection".into())
     );
-    let connection = connect(&broker, &ann, &peer, "ann");
+    let connection = connect_peer(&broker, &ann, &peer, "ann");
     assert_eq!(connection["account"], "ann");
     assert_eq!(connection["isDefault"], true);
     assert_eq!(
@@ -96,9 +97,9 @@ fn a_tool_runs_with_the_connected_accounts_token_and_its_caller_never_sees_it() 
 fn the_account_that_is_named_is_used_and_nothing_is_picked_among_several() {
     let (peer, broker, upstream) = stage();
     let ann = broker.member("Ann");
-    let first = connect(&broker, &ann, &peer, "ann");
-    let second = connect(&broker, &ann, &peer, "work");
-    let third = connect(&broker, &ann, &peer, "spare");
+    let first = connect_peer(&broker, &ann, &peer, "ann");
+    let second = connect_peer(&broker, &ann, &peer, "work");
+    let third = connect_peer(&broker, &ann, &peer, "spare");
     assert_ne!(first["id"], second["id"]);
     let used = |account: Option<&str>| {
         let done = run(&ann, "custom-me", account).expect(200);
@@ -149,7 +150,7 @@ fn the_account_that_is_named_is_used_and_nothing_is_picked_among_several() {
 fn what_is_nearer_than_a_connection_wins() {
     let (peer, broker, upstream) = stage();
     let ann = broker.member("Ann");
-    connect(&broker, &ann, &peer, "ann");
+    connect_peer(&broker, &ann, &peer, "ann");
     let secret = json!({"name": "CUSTOM_ME_TOKEN", "value": "a-secret-of-her-own"});
     ann.post("/v1/secrets", &secret).expect(201);
     assert_eq!(explained(&ann, "custom-me", &json!({})).0, "user_secret");
@@ -166,19 +167,14 @@ fn what_is_nearer_than_a_connection_wins() {
 fn b13_the_same_account_again_renews_its_connection_and_another_makes_another() {
     let (peer, broker, _upstream) = stage();
     let ann = broker.member("Ann");
-    let first = connect(&broker, &ann, &peer, "ann");
-    let again = connect(&broker, &ann, &peer, "ann");
+    let first = connect_peer(&broker, &ann, &peer, "ann");
+    let again = connect_peer(&broker, &ann, &peer, "ann");
     assert_eq!(first["id"], again["id"]);
-    let person = Person {
-        broker: &broker,
-        client: &ann,
-        provider: "peer",
-    };
     // A reconnect that comes back with another account changes nothing, and what was granted is
     // revoked.
     let before = peer.asked("/token/revocation").len();
     let reconnect = format!("&reconnect={}", first["id"].as_str().unwrap());
-    let ended = person.goes("mallory", &reconnect);
+    let ended = goes(&ann, "peer", "mallory", &reconnect);
     assert_eq!(ended["status"], "failed", "{ended}");
     assert_eq!(ended["error"], "account_mismatch", "{ended}");
     eventually(|| (peer.asked("/token/revocation").len() > before).then_some(()));
@@ -186,6 +182,6 @@ fn b13_the_same_account_again_renews_its_connection_and_another_makes_another() 
     assert_eq!(all["data"].as_array().unwrap().len(), 1, "{all}");
     assert_eq!(all["data"][0]["account"], "ann");
     // And somebody else's client of the same provider is somebody else's matter.
-    set_client(&broker.operator(), "peer", &peer.post());
+    set_client(&broker.operator(), "peer", &peer.post()).expect(200);
     assert_eq!(runs(&ann, "custom-me")["success"], true);
 }

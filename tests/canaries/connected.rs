@@ -4,16 +4,15 @@
 use serde_json::{Value, json};
 
 use super::journey::Planted;
-use crate::harness::connected::{agree, install, set_client, tool};
+use crate::harness::agreeable::agree;
+use crate::harness::connect::{TERMINAL, set_client};
 use crate::harness::fault_provider::{Answer, FaultProvider};
 use crate::harness::jar::Jar;
 use crate::harness::oidc::{Peer, PeerClient};
 use crate::harness::oidc_client::provider_file;
+use crate::harness::tools::{install, tool};
 use crate::harness::{Broker, Client, Upstream};
 use crate::stage;
-
-/// Where a terminal would wait for its browser.
-const TERMINAL: &str = "http://127.0.0.1:49999/done";
 
 /// Two providers whose ids are marks: one that does as it should, and one that does not.
 pub(crate) struct Providers {
@@ -183,7 +182,7 @@ pub(crate) fn connect_badly(planted: &mut Planted, providers: &Providers, broker
         secret: planted.values.value(),
         auth: "post",
     };
-    set_client(&operator, &id, &client);
+    set_client(&operator, &id, &client).expect(200);
     let member = broker.member("badly connected");
     let (access, refresh) = (planted.values.value(), planted.values.value());
     let echo = json!({

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -20,18 +21,36 @@ pub const TERMINAL: &str = "http://127.0.0.1:19999/back";
 /// `[oauth]`.
 pub fn broker(files: &[(&str, String)], more: &str) -> Broker {
     let folder = Arc::new(tempfile::tempdir().unwrap());
-    let providers = folder.path().join("providers");
-    std::fs::create_dir(&providers).unwrap();
-    for (id, text) in files {
-        std::fs::write(providers.join(format!("{id}.toml")), text).unwrap();
-    }
-    let config =
-        format!("[oauth]\nproviders_dir = {providers:?}\nprivate = [\"127.0.0.1/32\"]\n{more}\n");
+    let oauth = format!("private = [\"127.0.0.1/32\"]\n{more}");
     let setup = Setup {
-        config,
+        config: write_files(folder.path(), files, &oauth),
         ..Setup::default()
     };
     Broker::over(folder, setup)
+}
+
+/// Writes provider files below `folder`: the lines of `broker.toml` that name them, and `oauth`.
+pub fn write_files(folder: &Path, files: &[(&str, String)], oauth: &str) -> String {
+    let providers = folder.join("providers");
+    std::fs::create_dir_all(&providers).unwrap();
+    for (id, text) in files {
+        std::fs::write(providers.join(format!("{id}.toml")), text).unwrap();
+    }
+    format!("[oauth]\nproviders_dir = {providers:?}\n{oauth}\n")
+}
+
+/// The file of the peer's Basic client under the id `peer`, with these words changed.
+pub fn peer_file(peer: &Peer, changes: &[(&str, &str)]) -> (&'static str, String) {
+    ("peer", edited(peer.provider_file("peer", "peer"), changes))
+}
+
+/// A text with these words changed, each of which is there.
+pub fn edited(mut text: String, changes: &[(&str, &str)]) -> String {
+    for (from, to) in changes {
+        assert!(text.contains(from), "{from} is not in {text}");
+        text = text.replace(from, to);
+    }
+    text
 }
 
 /// A broker, a peer, and a provider `peer` between them, for which the organisation has a client.
@@ -158,17 +177,56 @@ pub fn set_client(admin: &Client, provider: &str, client: &PeerClient) -> Reply 
     admin.post("/v1/oauth/configs", &body)
 }
 
-/// Begins a flow; the query is written as it is sent.
+/// Asks to begin a flow; the query is written as it is sent.
+pub fn begin(client: &Client, provider: &str, query: &str) -> Reply {
+    client.get(&format!("/v1/oauth/start/{provider}?{query}"))
+}
+
+/// Begins a flow.
 #[track_caller]
 pub fn start(client: &Client, provider: &str, query: &str) -> Flow {
-    let path = format!("/v1/oauth/start/{provider}?{query}");
-    let begun = client.get(&path).expect(200)["data"].clone();
+    let begun = begin(client, provider, query).expect(200)["data"].clone();
     assert_eq!(begun["provider"], provider);
     Flow {
         id: text(&begun["flow"]).to_owned(),
         page: text(&begun["authUrl"]).to_owned(),
         code: begun["code"].as_str().map(str::to_owned),
     }
+}
+
+/// Goes through a whole flow as `login`, with a browser of its own and `more` in the query: how it ended.
+#[track_caller]
+pub fn goes(client: &Client, provider: &str, login: &str, more: &str) -> Value {
+    let flow = start(client, provider, &format!("redirect_uri={TERMINAL}{more}"));
+    let back = Jar::new().agree(&flow.page, login, TERMINAL);
+    match member(&back, "ticket") {
+        Some(ticket) => flow.finish(client, &ticket).expect(200)["data"].clone(),
+        None => flow.seen(client),
+    }
+}
+
+/// Connects an account: the connection.
+#[track_caller]
+pub fn connects(client: &Client, provider: &str, login: &str) -> Value {
+    let ended = goes(client, provider, login, "");
+    assert_eq!(ended["status"], "connected", "{ended}");
+    connection(client, text(&ended["connectionId"]))
+}
+
+/// Connects an account at the peer under the provider id `peer`, setting the client first.
+#[track_caller]
+pub fn connect_peer(broker: &Broker, client: &Client, peer: &Peer, login: &str) -> Value {
+    peer.call_back(&[&back(broker, "peer")]);
+    set_client(&broker.operator(), "peer", &peer.basic()).expect(200);
+    connects(client, "peer", login)
+}
+
+/// A connection as its owner's list shows it; null when it is not there.
+#[track_caller]
+pub fn connection(client: &Client, id: &str) -> Value {
+    let mut all = connections(client).into_iter();
+    all.find(|connection| connection["id"] == id)
+        .unwrap_or_default()
 }
 
 /// The connections that a caller sees.

@@ -17,13 +17,13 @@
     reason = "what reads best in a test"
 )]
 
+pub mod agreeable;
 pub mod api;
 pub mod broker;
 pub mod canary;
 pub mod chromium;
 pub mod client;
 pub mod connect;
-pub mod connected;
 pub mod crm;
 pub mod fault_provider;
 pub mod jar;
@@ -33,6 +33,7 @@ pub mod oidc_client;
 pub mod oidc_log;
 pub mod program;
 pub mod slow;
+pub mod tools;
 pub mod upstream;
 
 pub use broker::{Broker, Setup};

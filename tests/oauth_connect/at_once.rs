@@ -3,18 +3,17 @@
 
 use bytes::Bytes;
 use http::Response;
-use serde_json::json;
 
+use crate::harness::agreeable::with_one_account;
 use crate::harness::chromium::Chromium;
-use crate::harness::connect::{self, Terminal, connections, start, ticket_of};
+use crate::harness::connect::{Terminal, connections, start, ticket_of};
 use crate::harness::fault_provider::{Answer, FaultProvider};
 use crate::harness::jar::Jar;
-use crate::harness::oidc::provider_file;
 use crate::harness::{Broker, Upstream};
 
 /// Answers at once, as one who agreed before is answered.
 fn provider(more: &str) -> (FaultProvider, Broker) {
-    let provider = FaultProvider::start();
+    let (provider, broker) = with_one_account(|file| file, more);
     provider.script("/authorize", |seen| {
         let (back, state) = (
             seen.query("redirect_uri").unwrap(),
@@ -22,20 +21,6 @@ fn provider(more: &str) -> (FaultProvider, Broker) {
         );
         Answer::redirect(302, &format!("{back}?code=c-1&state={state}"))
     });
-    provider.always("/token", Answer::tokens("a-1", "r-1"));
-    provider.always(
-        "/me",
-        Answer::json(200, &json!({"id": "7", "name": "Mia M"})),
-    );
-    let broker = connect::broker(
-        &[("fault", provider_file("fault", "fault", provider.port()))],
-        more,
-    );
-    let body = json!({"provider": "fault", "clientId": "id-1", "clientSecret": "secret-1"});
-    broker
-        .operator()
-        .post("/v1/oauth/configs", &body)
-        .expect(200);
     (provider, broker)
 }
 

@@ -3,8 +3,8 @@
 use runtools_broker::clock::Timestamp;
 use serde_json::{Value, json};
 
-use crate::harness::connected::{run, runs};
 use crate::harness::fault_provider::Answer;
+use crate::harness::tools::{run, runs};
 use crate::{Stage, tokens};
 
 #[test]

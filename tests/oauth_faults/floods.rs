@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::harness::connected::run;
 use crate::harness::fault_provider::Answer;
+use crate::harness::tools::run;
 use crate::{Stage, ended_tokens};
 
 /// The most memory that the broker ever had, in KiB.

@@ -2,8 +2,9 @@
 
 use serde_json::json;
 
-use crate::harness::connected::run;
+use crate::harness::connect::connects;
 use crate::harness::fault_provider::{Answer, FaultProvider};
+use crate::harness::tools::run;
 use crate::{Stage, ended_tokens, tokens};
 
 /// Runs with a token that has ended and this answer to its refresh: how the connection stands.
@@ -161,13 +162,8 @@ fn r10_a_host_that_asks_for_patience_is_left_alone_by_everybody() {
     let stage = Stage::new(&[]);
     stage.connects(ended_tokens());
     let bob = stage.broker.member("Bob");
-    let person = crate::Person {
-        broker: &stage.broker,
-        client: &bob,
-        provider: "fault",
-    };
     stage.fault.next("/token", ended_tokens());
-    person.connects("bob");
+    connects(&bob, "fault", "bob");
     let much = Answer::error(429, "slow_down").with("retry-after", "120");
     stage.fault.next("/token", much);
     assert_eq!(

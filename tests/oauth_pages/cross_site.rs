@@ -1,32 +1,21 @@
 //! A provider on another site than the broker, as providers are: which cookies a real browser sends on
 //! the way back (rule 3.3, 5).
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::agree;
+use crate::harness::agreeable::with_one_account;
 use crate::harness::chromium::Chromium;
-use crate::harness::connect::{self, Front, connections, start};
+use crate::harness::connect::{Front, connections, start};
 use crate::harness::fault_provider::{Answer, FaultProvider};
-use crate::harness::oidc::provider_file;
 use crate::harness::{Broker, Client};
 
 /// A broker that browsers reach as `localhost`, and a provider at 127.0.0.1.
 fn two_sites() -> (FaultProvider, Front, Broker, Client) {
-    let (provider, front) = (FaultProvider::start(), Front::open());
-    provider.always("/token", Answer::tokens("access-1", "refresh-1"));
-    provider.always(
-        "/me",
-        Answer::json(200, &json!({"id": "7", "name": "Mia M"})),
-    );
-    let file = provider_file("fault", "fault", provider.port());
+    let front = Front::open();
     let more = format!("public_url = \"{}\"", front.origin());
-    let broker = connect::broker(&[("fault", file)], &more);
+    let (provider, broker) = with_one_account(|file| file, &more);
     front.lead_to(&broker);
-    let body = json!({"provider": "fault", "clientId": "id-1", "clientSecret": "secret-1"});
-    broker
-        .operator()
-        .post("/v1/oauth/configs", &body)
-        .expect(200);
     let mia = broker.member("Mia");
     (provider, front, broker, mia)
 }

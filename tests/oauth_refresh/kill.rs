@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::connected::{self, access, fault_file, install, run, tool};
+use crate::harness::agreeable::{access, agreeable, connect_fault, fault_file};
+use crate::harness::connect;
 use crate::harness::fault_provider::Answer;
 use crate::harness::oidc::{Fault, Rotate, Then};
+use crate::harness::tools::{install, run, runs, tool};
 use crate::harness::{Upstream, eventually};
 use crate::{NEVER, SHORT, Stage};
 
@@ -87,9 +89,9 @@ fn r5_when_a_provider_that_does_not_rotate_ends_a_grant_after_a_kill_it_is_its_o
 
 #[test]
 fn r5_killed_within_the_grace_of_a_spent_token_it_is_shown_again_at_once() {
-    let (fault, upstream) = (connected::agreeable(), Upstream::echo());
+    let (fault, upstream) = (agreeable(), Upstream::echo());
     let grace = ("[refresh]", "[refresh]\nreuse_grace_s = 600");
-    let mut broker = connected::broker(&[fault_file(&fault, &[grace])]);
+    let mut broker = connect::broker(&[fault_file(&fault, &[grace])], "");
     let spec = tool("custom-me", upstream.port(), "fault", &[]);
     install(&broker.operator(), &spec);
     let ann = broker.member("Ann");
@@ -100,7 +102,7 @@ fn r5_killed_within_the_grace_of_a_spent_token_it_is_shown_again_at_once() {
     });
     fault.next("/token", Answer::json(200, &short));
     fault.next("/token", Answer::Hang);
-    connected::connect_fault(&broker, &ann);
+    connect_fault(&broker, &ann);
     std::thread::sleep(Duration::from_millis(1_200));
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -112,7 +114,7 @@ fn r5_killed_within_the_grace_of_a_spent_token_it_is_shown_again_at_once() {
     });
     broker.restart();
     let ann = broker.anonymous().key(&key);
-    let done = connected::runs(&ann, "custom-me");
+    let done = runs(&ann, "custom-me");
     assert_eq!(done["success"], true, "{done}");
     assert_eq!(
         upstream.last().header("authorization"),

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::kill::{Caught, killed};
-use crate::harness::connected::{connection, run};
+use crate::harness::connect::connection;
 use crate::harness::oidc::{Fault, Rotate, Then};
+use crate::harness::tools::run;
 use crate::{BELIEVED, HOUR, SHORT, Stage};
 
 /// So long lives an access token that is refreshed after a third of it, and has more than two minutes

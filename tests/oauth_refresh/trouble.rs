@@ -2,8 +2,9 @@
 
 use serde_json::json;
 
-use crate::harness::connected::{connect, run, set_client};
+use crate::harness::connect::{connect_peer, connects, set_client};
 use crate::harness::oidc::{Fault, Rotate, Then};
+use crate::harness::tools::run;
 use crate::{HOUR, SHORT, Stage};
 
 #[test]
@@ -36,7 +37,7 @@ fn r11_a_client_secret_that_changed_is_an_admins_matter_and_heals_when_it_is_set
     assert_eq!(stage.refreshes(), 1, "the provider is not asked meanwhile");
     assert!(stage.upstream.seen().is_empty());
 
-    set_client(&stage.broker.operator(), "peer", &stage.peer.basic());
+    set_client(&stage.broker.operator(), "peer", &stage.peer.basic()).expect(200);
     stage.used();
     let shown = stage.now();
     assert_eq!(shown["status"], "active", "{shown}");
@@ -49,22 +50,14 @@ fn r11_a_client_secret_that_changed_is_an_admins_matter_and_heals_when_it_is_set
 #[test]
 fn r11_another_client_id_leaves_what_the_old_one_made_with_the_old_one() {
     let stage = Stage::new(Rotate::Always, &[], SHORT);
-    set_client(&stage.broker.operator(), "peer", &stage.peer.post());
+    set_client(&stage.broker.operator(), "peer", &stage.peer.post()).expect(200);
     stage.used();
     let asked = stage.peer.granted("refresh_token");
     assert_eq!((asked.len(), asked[0].status), (1, Some(200)));
     // Whoever connects now does so with the new one, also the same account again.
     let bob = stage.broker.member("Bob");
-    let peer = &stage.peer;
-    let url = format!("{}/v1/oauth/callback/peer", stage.broker.origin());
-    peer.call_back(&[&url]);
-    let person = crate::harness::connected::Person {
-        broker: &stage.broker,
-        client: &bob,
-        provider: "peer",
-    };
-    person.connects("bob");
-    let redeemed = peer.granted("authorization_code");
+    connects(&bob, "peer", "bob");
+    let redeemed = stage.peer.granted("authorization_code");
     let last = redeemed.last().unwrap();
     assert_eq!(last.status, Some(200), "{last:?}");
 }
@@ -74,7 +67,7 @@ fn v4_one_members_disconnecting_leaves_the_other_members_connection_alone() {
     let stage = Stage::new(Rotate::Always, &[], HOUR);
     let token = stage.used();
     let bob = stage.broker.member("Bob");
-    let other = connect(&stage.broker, &bob, &stage.peer, "ann");
+    let other = connect_peer(&stage.broker, &bob, &stage.peer, "ann");
     assert_ne!(other["id"], stage.connection["id"]);
     let path = format!("/v1/oauth/connections/{}", other["id"].as_str().unwrap());
     assert_eq!(stage.ann().delete(&path).refused(404), "not_found");

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::connected::{self, Person, connect, install, peer_file, run, runs, tool};
+use crate::harness::connect::{self, connect_peer, goes, peer_file};
 use crate::harness::oidc::{Fault, Peer, Then};
+use crate::harness::tools::{install, run, runs, tool};
 use crate::harness::{Broker, Client, Reply, Upstream};
 use crate::{SCOPES, explained};
 
@@ -28,7 +29,7 @@ fn connect_url(client: &Client) -> String {
 #[track_caller]
 fn ended(broker: &Broker, client: &Client, peer: &Peer) -> Value {
     peer.lifetimes(2, 86_400);
-    let connection = connect(broker, client, peer, "ann");
+    let connection = connect_peer(broker, client, peer, "ann");
     peer.lifetimes(3600, 86_400);
     std::thread::sleep(Duration::from_millis(2_200));
     connection
@@ -36,7 +37,7 @@ fn ended(broker: &Broker, client: &Client, peer: &Peer) -> Value {
 
 fn with(changes: &[(&str, &str)]) -> (Peer, Broker, Upstream, Client) {
     let (peer, upstream) = (Peer::start(), Upstream::echo());
-    let broker = connected::broker(&[peer_file(&peer, changes)]);
+    let broker = connect::broker(&[peer_file(&peer, changes)], "");
     let spec = tool("custom-me", upstream.port(), "peer", SCOPES);
     install(&broker.operator(), &spec);
     let ann = broker.member("Ann");
@@ -85,7 +86,7 @@ fn a_grant_that_is_over_must_be_made_again_and_may_be() {
     assert_eq!(status["connection"]["status"], "revoked", "{status}");
     assert_eq!(status["connection"]["reason"], "provider_said", "{status}");
 
-    let again = connect(&broker, &ann, &peer, "ann");
+    let again = connect_peer(&broker, &ann, &peer, "ann");
     assert_eq!(again["id"], connection["id"]);
     assert_eq!(again["status"], "active");
     assert_eq!(runs(&ann, "custom-me")["success"], true);
@@ -96,7 +97,7 @@ fn scopes_that_the_tool_needs_are_named_and_can_be_asked_for() {
     let (peer, broker, upstream, ann) = with(&[]);
     let spec = tool("custom-write", upstream.port(), "peer", &["read", "write"]);
     install(&broker.operator(), &spec);
-    let connection = connect(&broker, &ann, &peer, "ann");
+    let connection = connect_peer(&broker, &ann, &peer, "ann");
     let (code, hint) = refused(&run(&ann, "custom-write", None), 409);
     assert_eq!(code, "missing_scopes");
     let id = connection["id"].as_str().unwrap();
@@ -107,12 +108,7 @@ fn scopes_that_the_tool_needs_are_named_and_can_be_asked_for() {
     assert!(upstream.seen().is_empty(), "nothing was sent");
     assert_eq!(runs(&ann, "custom-me")["success"], true);
     // As the hint says; the connection is the same, with more rights.
-    let person = Person {
-        broker: &broker,
-        client: &ann,
-        provider: "peer",
-    };
-    let done = person.goes("ann", "&scopes=write");
+    let done = goes(&ann, "peer", "ann", "&scopes=write");
     assert_eq!(done["connectionId"], connection["id"], "{done}");
     assert_eq!(runs(&ann, "custom-write")["success"], true);
 }
@@ -138,7 +134,7 @@ fn a_provider_that_is_away_is_no_reason_to_connect_again() {
 #[test]
 fn a_tool_of_a_provider_that_is_not_here_or_of_a_token_that_is_not_says_so() {
     let (peer, broker, upstream, ann) = with(&[]);
-    connect(&broker, &ann, &peer, "ann");
+    connect_peer(&broker, &ann, &peer, "ann");
     let elsewhere = tool("custom-a", upstream.port(), "elsewhere", &[]);
     let mut user = tool("custom-b", upstream.port(), "peer", &[]);
     user["credentialsJson"]["oauth"]["credentialMapping"]["token"] = json!("user_access_token");
@@ -161,7 +157,7 @@ fn a_tool_of_a_provider_that_is_not_here_or_of_a_token_that_is_not_says_so() {
 #[test]
 fn t11_a_token_goes_to_no_host_but_the_apis_own_and_into_no_query() {
     let (peer, broker, upstream, ann) = with(&[]);
-    connect(&broker, &ann, &peer, "ann");
+    connect_peer(&broker, &ann, &peer, "ann");
     // `localhost` is the same machine, and not the host that the provider's file names.
     let mut elsewhere = tool("custom-elsewhere", upstream.port(), "peer", &[]);
     elsewhere["bindings"][0]["hosts"] = json!(["localhost"]);

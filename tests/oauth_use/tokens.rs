@@ -4,10 +4,10 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use crate::SCOPES;
-use crate::harness::connected::{
-    self, access, agreeable, fault_file, install, peer_file, runs, tool,
-};
+use crate::harness::agreeable::{access, agreeable, connect_fault, fault_file};
+use crate::harness::connect::{self, connect_peer, peer_file};
 use crate::harness::oidc::Peer;
+use crate::harness::tools::{install, runs, tool};
 use crate::harness::upstream::json as answer;
 use crate::harness::{Upstream, eventually};
 use serde_json::json;
@@ -15,13 +15,13 @@ use serde_json::json;
 #[test]
 fn a_token_near_its_end_is_refreshed_before_it_is_used() {
     let (peer, upstream) = (Peer::start(), Upstream::echo());
-    let broker = connected::broker(&[peer_file(&peer, &[])]);
+    let broker = connect::broker(&[peer_file(&peer, &[])], "");
     let spec = tool("custom-me", upstream.port(), "peer", SCOPES);
     install(&broker.operator(), &spec);
     let ann = broker.member("Ann");
     // Of less than a minute half is used.
     peer.lifetimes(8, 86_400);
-    let connection = connected::connect(&broker, &ann, &peer, "ann");
+    let connection = connect_peer(&broker, &ann, &peer, "ann");
     runs(&ann, "custom-me");
     let first = upstream.last().header("authorization");
     assert!(peer.granted("refresh_token").is_empty(), "it had time left");
@@ -38,7 +38,7 @@ fn a_token_near_its_end_is_refreshed_before_it_is_used() {
     runs(&ann, "custom-me");
     assert_eq!(upstream.last().header("authorization"), second);
     assert_eq!(peer.granted("refresh_token").len(), 1);
-    let after = connected::connection(&ann, connection["id"].as_str().unwrap());
+    let after = connect::connection(&ann, connection["id"].as_str().unwrap());
     assert_ne!(after["refreshedAt"], connection["refreshedAt"], "{after}");
     assert_ne!(after["expiresAt"], connection["expiresAt"], "{after}");
 }
@@ -48,12 +48,12 @@ fn a_token_with_little_left_is_used_as_it_is_and_refreshed_behind_the_callers_ba
     let (peer, upstream) = (Peer::start(), Upstream::echo());
     // Refreshed with two thirds left, and handed out to the half.
     let lead = ("[refresh]", "[refresh]\nlead_s = 3600");
-    let broker = connected::broker(&[peer_file(&peer, &[lead])]);
+    let broker = connect::broker(&[peer_file(&peer, &[lead])], "");
     let spec = tool("custom-me", upstream.port(), "peer", SCOPES);
     install(&broker.operator(), &spec);
     let ann = broker.member("Ann");
     peer.lifetimes(20, 86_400);
-    connected::connect(&broker, &ann, &peer, "ann");
+    connect_peer(&broker, &ann, &peer, "ann");
     peer.lifetimes(3600, 86_400);
     std::thread::sleep(Duration::from_secs(8));
     let done = runs(&ann, "custom-me");
@@ -81,11 +81,11 @@ fn a_token_that_the_api_refuses_before_its_time_is_refreshed_before_the_next_run
         };
         answer(status, &json!({ "status": status }))
     });
-    let broker = connected::broker(&[fault_file(&fault, &[])]);
+    let broker = connect::broker(&[fault_file(&fault, &[])], "");
     let spec = tool("custom-me", upstream.port(), "fault", &[]);
     install(&broker.operator(), &spec);
     let ann = broker.member("Ann");
-    connected::connect_fault(&broker, &ann);
+    connect_fault(&broker, &ann);
     assert_eq!(runs(&ann, "custom-me")["success"], true);
     let refreshes = || fault.asked("/token").len() - 1;
 
@@ -117,11 +117,11 @@ fn what_a_refused_request_says_other_than_401_costs_no_refresh() {
     let status = std::sync::Arc::new(Mutex::new(403));
     let told = std::sync::Arc::clone(&status);
     let upstream = Upstream::plain(move |_| answer(*told.lock().unwrap(), &json!({})));
-    let broker = connected::broker(&[fault_file(&fault, &[])]);
+    let broker = connect::broker(&[fault_file(&fault, &[])], "");
     let spec = tool("custom-me", upstream.port(), "fault", &[]);
     install(&broker.operator(), &spec);
     let ann = broker.member("Ann");
-    connected::connect_fault(&broker, &ann);
+    connect_fault(&broker, &ann);
     for other in [403, 400, 404, 429, 500, 200] {
         *status.lock().unwrap() = other;
         runs(&ann, "custom-me");
