@@ -4,6 +4,10 @@
 
 mod harness;
 
+mod tenants {
+    mod connected;
+}
+
 use std::collections::BTreeSet;
 
 use harness::{Broker, Client, Reply, api};
@@ -140,8 +144,7 @@ const INSTALLATION: [&str; 9] = [
     "DELETE /v1/operator/slots/{id}",
 ];
 
-/// A connection takes a provider to make: that nobody reaches another organisation's is shown in
-/// `src/oauth/tests_adopt.rs`, and of members in `tests/oauth_connect.rs`.
+/// A connection takes a provider to make: `tests/tenants/connected.rs`.
 const CONNECTIONS: [&str; 2] = [
     "DELETE /v1/oauth/connections/{id}",
     "POST /v1/oauth/connections/{id}/default",

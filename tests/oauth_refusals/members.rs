@@ -129,7 +129,7 @@ fn b4_a_flow_that_was_cancelled_takes_no_answer() {
 }
 
 #[test]
-fn b4_another_organisation_s_admin_sees_nothing_of_a_flow_and_finishes_none() {
+fn b4_another_member_sees_nothing_of_a_flow_and_finishes_none() {
     let stage = Stage::open();
     let mia = stage.broker.member("Mia");
     let flow = stage.start(&mia);
