@@ -5,11 +5,11 @@ mod harness;
 
 use std::time::Duration;
 
-use harness::connect::{Stage, broker, set_client};
+use harness::agreeable::{fault_client, fault_file};
+use harness::connect::{Stage, broker, connections, set_client};
 use harness::fault_provider::{Answer, FaultProvider};
 use harness::jar::Jar;
-use harness::oidc::{PeerClient, provider_file};
-use harness::{Broker, Client, eventually};
+use harness::{Broker, Canaries, Client, eventually};
 use serde_json::{Value, json};
 
 fn start(client: &Client, provider: &str) -> Value {
@@ -32,18 +32,14 @@ fn ended(client: &Client, provider: &str, started: &Value) -> Value {
 
 /// A broker with a provider that answers anything, which lets itself be asked each second.
 fn faulty(fault: &FaultProvider) -> (Broker, Client) {
-    of_file(fault, provider_file("fault", "fault", fault.port()))
+    let (_, file) = fault_file(fault, &[]);
+    of_file(fault, file)
 }
 
 fn of_file(fault: &FaultProvider, file: String) -> (Broker, Client) {
     let broker = broker(&[("fault", file)], "");
     let admin = broker.operator();
-    let client = PeerClient {
-        id: "an-id".to_owned(),
-        secret: "a-client-secret-of-some-length".to_owned(),
-        auth: "post",
-    };
-    set_client(&admin, "fault", &client).expect(200);
+    set_client(&admin, "fault", &fault_client()).expect(200);
     fault.always("/device", device(60));
     (broker, admin)
 }
@@ -134,16 +130,70 @@ fn d2_a_no_and_an_end_are_said_as_they_are() {
 }
 
 #[test]
-fn d3_a_page_on_a_host_of_nobody_s_is_not_shown() {
+fn d3_nobody_is_sent_to_a_page_that_is_not_the_providers() {
     let fault = FaultProvider::start();
     let (_broker, admin) = faulty(&fault);
+    for page in [
+        "https://evil.example/device",
+        "http://127.0.0.1.evil.example/device",
+        "https://127.0.0.1@evil.example/device",
+        "https://evil.example\\@127.0.0.1/device",
+        "javascript:alert(1)//127.0.0.1",
+        "data:text/html,127.0.0.1",
+        "file:///127.0.0.1",
+        "//127.0.0.1/device",
+        "127.0.0.1/device",
+        "http://localhost/device",
+        "",
+    ] {
+        let answer = json!({
+            "device_code": "x", "user_code": "WDJB-MJHT", "expires_in": 60, "interval": 1,
+            "verification_uri": page,
+        });
+        fault.always("/device", Answer::json(200, &answer));
+        let reply = admin.post("/v1/oauth/device/start/fault", &json!({}));
+        assert_eq!(reply.refused(502), "protocol", "{page}");
+        let told = String::from_utf8(reply.body).unwrap();
+        assert!(page.is_empty() || !told.contains(page), "{told}");
+    }
+    // A page with the code filled in is held to the same, and done without.
     let answer = json!({
         "device_code": "x", "user_code": "WDJB-MJHT", "expires_in": 60, "interval": 1,
-        "verification_uri": "https://evil.example/device",
+        "verification_uri": "http://127.0.0.1:9/device",
+        "verification_uri_complete": "https://evil.example/device?code=WDJB-MJHT",
     });
     fault.always("/device", Answer::json(200, &answer));
-    let refused = admin.post("/v1/oauth/device/start/fault", &json!({}));
-    assert_eq!(refused.expect(502)["error"]["code"], "protocol");
+    let reply = admin.post("/v1/oauth/device/start/fault", &json!({}));
+    assert!(
+        !String::from_utf8(reply.body)
+            .unwrap()
+            .contains("evil.example")
+    );
+    assert_eq!(fault.asked("/token").len(), 0);
+}
+
+#[test]
+fn d3_what_the_provider_is_asked_with_is_told_to_nobody() {
+    let fault = FaultProvider::start();
+    let (broker, admin) = faulty(&fault);
+    fault.always("/token", Answer::error(400, "authorization_pending"));
+    let reply = admin.post("/v1/oauth/device/start/fault", &json!({}));
+    let started = reply.value()["data"].clone();
+    let asked = eventually(|| fault.asked("/token").first().cloned());
+    let code = asked.form("device_code").unwrap();
+    assert_eq!(code, "a-device-code-that-nobody-sees");
+    let mut canaries = Canaries::new();
+    canaries.also(&code);
+    let body = json!({"attemptToken": started["attemptToken"]});
+    let stands = admin.post("/v1/oauth/device/status/fault", &body);
+    let audit = admin.get("/v1/audit?all=true&limit=200");
+    for (what, reply) in [("start", &reply), ("status", &stands), ("audit", &audit)] {
+        canaries.absent_from(what, &reply.body);
+    }
+    canaries.absent_from("the log", &broker.log_bytes());
+    for (path, bytes) in broker.files() {
+        canaries.absent_from(&path.display().to_string(), &bytes);
+    }
 }
 
 #[test]
@@ -165,21 +215,62 @@ fn a_grant_is_kept_although_its_terminal_was_closed() {
     assert_eq!(account, "ann");
 }
 
+/// A moment in which a provider would have been asked again, had it not been left alone.
+const AWHILE: Duration = Duration::from_millis(2_500);
+
 #[test]
-fn an_attempt_that_was_cancelled_keeps_nothing() {
+fn d4_an_attempt_that_was_cancelled_is_asked_for_no_more_and_keeps_nothing() {
     let fault = FaultProvider::start();
     let (_broker, admin) = faulty(&fault);
     fault.always("/token", Answer::error(400, "authorization_pending"));
     let started = start(&admin, "fault");
+    eventually(|| (!fault.asked("/token").is_empty()).then_some(()));
     let asked = json!({"attemptToken": started["attemptToken"]});
     admin
         .post("/v1/oauth/device/cancel/fault", &asked)
         .expect(200);
+    // Whoever asked now would be given tokens.
+    let before = fault.asked("/token").len();
+    fault.always(
+        "/token",
+        Answer::tokens("too-late-access", "too-late-refresh"),
+    );
+    std::thread::sleep(AWHILE);
     let now = status(&admin, "fault", &started);
     assert_eq!(
         (&now["status"], &now["error"]),
         (&json!("failed"), &json!("cancelled"))
     );
+    assert!(
+        fault.asked("/token").len() <= before + 1,
+        "one was on its way"
+    );
+    assert!(connections(&admin).is_empty());
+}
+
+#[test]
+fn d4_a_restart_ends_an_attempt_and_whoever_waits_hears_so() {
+    let fault = FaultProvider::start();
+    let (mut broker, admin) = faulty(&fault);
+    fault.always("/token", Answer::error(400, "authorization_pending"));
+    let started = start(&admin, "fault");
+    eventually(|| (!fault.asked("/token").is_empty()).then_some(()));
+    broker.kill();
+    let before = fault.asked("/token").len();
+    fault.always(
+        "/token",
+        Answer::tokens("too-late-access", "too-late-refresh"),
+    );
+    broker.restart();
+    let admin = broker.operator();
+    let asked = json!({"attemptToken": started["attemptToken"]});
+    let gone = admin.post("/v1/oauth/device/status/fault", &asked);
+    assert_eq!(gone.refused(404), "unknown_attempt");
+    let hint = gone.value()["error"]["hint"].as_str().unwrap().to_owned();
+    assert!(hint.contains("runtools oauth connect"), "{hint}");
+    std::thread::sleep(AWHILE);
+    assert_eq!(fault.asked("/token").len(), before, "nobody asks any more");
+    assert!(connections(&admin).is_empty());
 }
 
 /// The codes of the records of an action, the newest first.
@@ -243,7 +334,7 @@ fn d5_a_code_that_is_handed_over_is_redeemed_once() {
          [device.handoff]\ncode = \"/authorization_code\"\nverifier = \"/code_verifier\"\n\
          redirect_uri = \"http://127.0.0.1:{port}/theirs\"\n"
     );
-    let file = provider_file("fault", "fault", port);
+    let (_, file) = fault_file(&fault, &[]);
     assert!(file.contains(&section), "{file}");
     let (_broker, admin) = of_file(&fault, file.replace(&section, &hand_off));
     let begun = json!({"device_auth_id": "handle-1", "usercode": "WDJB-MJHT", "interval": "1"});

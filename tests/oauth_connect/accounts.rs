@@ -183,7 +183,7 @@ fn b12_less_than_is_required_makes_a_limited_connection_that_says_what_is_missin
 }
 
 #[test]
-fn v3_a_connection_is_forgotten_here_and_revoked_at_the_peer_and_the_answer_tells_both() {
+fn v2_v3_a_connection_is_forgotten_here_and_revoked_at_the_peer_and_the_answer_tells_both() {
     let stage = Stage::open();
     let mia = stage.broker.member("Mia");
     let (first, second) = (stage.connect(&mia, "mia"), stage.connect(&mia, "work"));
@@ -195,18 +195,12 @@ fn v3_a_connection_is_forgotten_here_and_revoked_at_the_peer_and_the_answer_tell
         json!({"success": true, "upstream": "revoked"})
     );
     assert_eq!(living(&stage), ["work", "work"]);
-    // V1: the refresh token, said to be one, by a client that proves itself.
-    let asked = &stage.peer.asked("/token/revocation")[0];
-    assert_eq!(
-        (asked.form("token_type_hint"), &*asked.auth),
-        (Some("refresh_token"), "basic")
-    );
     // The one that is left is the default.
     assert_eq!(connections(&mia).len(), 1);
     assert_eq!(one(&mia, &second)["isDefault"], true);
     assert_eq!(mia.delete(&path).refused(404), "not_found");
 
-    // V2, V3: here it is gone whatever the provider says.
+    // Here it is gone whatever the provider says.
     let busy = Then::Reply(503, vec![("retry-after", "3600".into())], String::new());
     stage.peer.fault(&Fault::before("/token/revocation", busy));
     let gone = mia
@@ -223,6 +217,29 @@ fn v3_a_connection_is_forgotten_here_and_revoked_at_the_peer_and_the_answer_tell
         (&status["connected"], &status["accounts"]),
         (&json!(false), &json!(0))
     );
+}
+
+#[test]
+fn v1_the_refresh_token_is_revoked_first_and_the_access_token_dies_with_it() {
+    let stage = Stage::open();
+    let mia = stage.broker.member("Mia");
+    let id = stage.connect(&mia, "mia");
+    let secrets = stage.peer.secrets();
+    let lives = |token: &str| stage.peer.userinfo(token).status;
+    let access = secrets.iter().find(|secret| lives(secret) == 200);
+    let access = access.expect("one of them is the access token");
+    let refresh = secrets
+        .iter()
+        .find(|secret| !secret.contains('.') && *secret != access && stage.peer.is_active(secret));
+    let refresh = refresh.expect("one of them is the refresh token");
+    let gone = mia.delete(&format!("/v1/oauth/connections/{id}"));
+    assert_eq!(gone.expect(200)["data"]["upstream"], "revoked");
+    let asked = &stage.peer.asked("/token/revocation")[0];
+    assert_eq!(asked.form("token"), Some(&**refresh));
+    assert_eq!(asked.form("token_type_hint"), Some("refresh_token"));
+    assert_eq!((&*asked.auth, asked.query.len()), ("basic", 0));
+    assert_eq!(lives(access), 401);
+    assert!(!stage.peer.is_active(refresh));
 }
 
 #[test]

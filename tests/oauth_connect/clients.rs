@@ -1,7 +1,9 @@
 //! Whose client a flow asks with.
 
+use crate::harness::Upstream;
 use crate::harness::connect::{self, Stage, TERMINAL, connections, text};
 use crate::harness::oidc::Peer;
+use crate::harness::tools::{install, runs, tool};
 use serde_json::json;
 
 #[test]
@@ -200,4 +202,77 @@ fn a_client_that_is_not_there_is_said_to_be_none() {
             .to_owned();
         assert!(hint.contains(list), "{hint}");
     }
+}
+
+/// Redeems, refreshes and revokes by a client of one kind: as the peer was proved to each time.
+fn proves_itself(template: &str, way: &str) {
+    let peer = Peer::start();
+    let client = match way {
+        "basic" => peer.basic(),
+        "post" => peer.post(),
+        _ => peer.native(),
+    };
+    let file = peer.provider_file(template, "peer");
+    let broker = connect::broker(&[("peer", file)], "");
+    peer.call_back(&[&connect::back(&broker, "peer")]);
+    let admin = broker.operator();
+    let config = if client.secret.is_empty() {
+        json!({"provider": "peer", "clientId": client.id, "public": true})
+    } else {
+        json!({"provider": "peer", "clientId": client.id, "clientSecret": client.secret})
+    };
+    admin.post("/v1/oauth/configs", &config).expect(200);
+    let stage = Stage {
+        broker,
+        peer,
+        admin,
+    };
+    let upstream = Upstream::echo();
+    install(
+        &stage.admin,
+        &tool("custom-me", upstream.port(), "peer", &["read"]),
+    );
+    let mia = stage.broker.member("Mia");
+    stage.peer.lifetimes(1, 86_400);
+    let id = stage.connect(&mia, "mia");
+    std::thread::sleep(std::time::Duration::from_millis(1_100));
+    assert_eq!(runs(&mia, "custom-me")["success"], true);
+    let gone = mia.delete(&format!("/v1/oauth/connections/{id}"));
+    assert_eq!(gone.expect(200)["data"]["upstream"], "revoked", "{way}");
+
+    let asked = |path: &str| stage.peer.asked(path);
+    let (tokens, revoked) = (asked("/token"), asked("/token/revocation"));
+    let grants: Vec<_> = tokens
+        .iter()
+        .map(|asked| asked.form("grant_type"))
+        .collect();
+    assert_eq!(
+        grants,
+        [Some("authorization_code"), Some("refresh_token")],
+        "{way}"
+    );
+    assert!(!revoked.is_empty(), "{way}");
+    for asked in tokens.iter().chain(&revoked) {
+        assert_eq!((&*asked.auth, asked.status), (way, Some(200)), "{asked:?}");
+        assert!(asked.query.is_empty(), "{asked:?}");
+    }
+    if !client.secret.is_empty() {
+        let everything = format!("{:?}", stage.peer.log());
+        let times = everything.matches(&client.secret).count();
+        let wanted = if way == "post" { 2 + revoked.len() } else { 0 };
+        assert_eq!(times, wanted, "once in each body, and in no URL: {way}");
+    }
+}
+
+#[test]
+fn t1_a_client_proves_itself_in_one_way_the_one_that_its_file_says() {
+    std::thread::scope(|scope| {
+        for (template, way) in [
+            ("peer", "basic"),
+            ("peer-post", "post"),
+            ("peer-native", "none"),
+        ] {
+            scope.spawn(move || proves_itself(template, way));
+        }
+    });
 }

@@ -76,3 +76,18 @@ fn v4_one_members_disconnecting_leaves_the_other_members_connection_alone() {
     assert!(stage.peer.is_active(&token));
     assert_eq!(stage.used(), token);
 }
+
+#[test]
+fn r12_a_refresh_names_no_scopes_unless_the_file_says_so_and_then_no_others() {
+    let plain = Stage::new(Rotate::Always, &[], SHORT);
+    plain.used();
+    assert_eq!(plain.peer.granted("refresh_token")[0].form("scope"), None);
+
+    let told = ("[refresh]", "[refresh]\nsend_scope = true");
+    let named = Stage::new(Rotate::Always, &[told], SHORT);
+    named.used();
+    let asked = named.peer.granted("refresh_token");
+    let (again, first) = (asked[0].form("scope"), named.peer.asked("/auth"));
+    assert_eq!(again, first[0].query("scope"), "as the person agreed to");
+    assert_eq!(asked.len(), 1);
+}

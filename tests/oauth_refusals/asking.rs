@@ -59,6 +59,7 @@ fn a1_a2_no_two_flows_share_anything_and_no_state_is_kept_as_it_is() {
     }
     canaries.absent_from("the log", &broker.log_bytes());
     let audit = broker.operator().get("/v1/audit?all=true&limit=500");
+    assert_eq!(audit.status, 200);
     canaries.absent_from("the audit", &audit.body);
 }
 
