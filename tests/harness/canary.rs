@@ -1,15 +1,66 @@
 //! The leak oracle: values planted once and looked for everywhere, in every encoding.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use aho_corasick::AhoCorasick;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
 /// Planted texts.
 #[derive(Clone, Debug, Default)]
-pub struct Canaries(Vec<String>);
+pub struct Canaries {
+    planted: Vec<String>,
+    /// Made when it is first needed, and anew after more was planted.
+    searcher: OnceLock<Searcher>,
+}
+
+/// All forms of all planted texts, found in one pass each.
+#[derive(Clone, Debug)]
+struct Searcher {
+    exact: Forms,
+    /// Forms that are written in either case.
+    any_case: Forms,
+}
+
+#[derive(Clone, Debug)]
+struct Forms {
+    all: Vec<Form>,
+    automaton: AhoCorasick,
+}
+
+/// A planted text, the name of one of its forms, and that.
+type Form = (String, &'static str, Vec<u8>);
 
 static COUNT: AtomicU64 = AtomicU64::new(0);
+
+impl Searcher {
+    fn of(all: Vec<Form>) -> Self {
+        let (any_case, exact) = all
+            .into_iter()
+            .partition(|(_, form, _)| ["hex", "percent"].contains(form));
+        Self {
+            exact: Forms::of(exact, false),
+            any_case: Forms::of(any_case, true),
+        }
+    }
+}
+
+impl Forms {
+    fn of(all: Vec<Form>, any_case: bool) -> Self {
+        let automaton = AhoCorasick::builder()
+            .ascii_case_insensitive(any_case)
+            .build(all.iter().map(|(_, _, bytes)| bytes))
+            .unwrap();
+        Self { all, automaton }
+    }
+
+    fn found_in(&self, bytes: &[u8]) -> Option<(String, &'static str)> {
+        let hit = self.automaton.find(bytes)?;
+        let (canary, form, _) = &self.all[hit.pattern().as_usize()];
+        Some((canary.clone(), form))
+    }
+}
 
 impl Canaries {
     pub fn new() -> Self {
@@ -19,43 +70,33 @@ impl Canaries {
     /// A new value of 40 characters, registered.
     pub fn value(&mut self) -> String {
         let value = random(40);
-        self.0.push(value.clone());
+        self.also(&value);
         value
     }
 
     /// A new name of upper-case letters, for secrets and the like, registered.
     pub fn name(&mut self) -> String {
         let name = format!("CANARY_{}", random(24).to_ascii_uppercase());
-        self.0.push(name.clone());
+        self.also(&name);
         name
     }
 
     /// Registers a text that the broker made, such as an API key.
     pub fn also(&mut self, text: &str) {
-        self.0.push(text.to_owned());
+        self.planted.push(text.to_owned());
+        self.searcher = OnceLock::new();
     }
 
-    /// The first planted text that `bytes` hold in any form, with the form's name.
+    /// A planted text that `bytes` hold in any form, with the form's name.
     pub fn found_in(&self, bytes: &[u8]) -> Option<(String, &'static str)> {
-        let lower = bytes.to_ascii_lowercase();
-        for canary in &self.0 {
-            for (form, needle) in forms(canary) {
-                let hay = if form == "hex" || form == "percent" {
-                    &lower
-                } else {
-                    bytes
-                };
-                if contains(hay, &needle) {
-                    return Some((canary.clone(), form));
-                }
-            }
-        }
-        None
+        let searcher = self.searcher.get_or_init(|| Searcher::of(self.forms()));
+        let exact = searcher.exact.found_in(bytes);
+        exact.or_else(|| searcher.any_case.found_in(bytes))
     }
 
     /// Every form of every planted text.
-    pub fn forms(&self) -> Vec<(String, &'static str, Vec<u8>)> {
-        let all = self.0.iter().flat_map(|canary| {
+    pub fn forms(&self) -> Vec<Form> {
+        let all = self.planted.iter().flat_map(|canary| {
             let form = |(form, bytes)| (canary.clone(), form, bytes);
             forms(canary).into_iter().map(form)
         });
@@ -108,13 +149,4 @@ fn forms(text: &str) -> Vec<(&'static str, Vec<u8>)> {
         }
     }
     forms
-}
-
-/// Whether `hay` holds `needle`.
-pub fn contains(hay: &[u8], needle: &[u8]) -> bool {
-    let searcher = aho_corasick::AhoCorasick::builder()
-        .kind(Some(aho_corasick::AhoCorasickKind::NoncontiguousNFA))
-        .build([needle])
-        .unwrap();
-    searcher.find(hay).is_some()
 }
