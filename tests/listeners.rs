@@ -2,6 +2,7 @@
 
 mod harness;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
@@ -149,4 +150,53 @@ fn an_unknown_local_user_is_refused_and_recorded() {
         curl(65534).stdout.ends_with(b"\n000"),
         "the socket's mode lets everybody in"
     );
+}
+
+/// The lines of a table of the kernel's that are of sockets of process `pid`.
+fn sockets(pid: u32, table: &str, inode: usize) -> Vec<Vec<String>> {
+    let open = fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
+    let open: BTreeSet<String> = open
+        .filter_map(|entry| fs::read_link(entry.unwrap().path()).ok())
+        .filter_map(|link| {
+            let link = link.to_str()?.strip_prefix("socket:[")?;
+            link.strip_suffix(']').map(str::to_owned)
+        })
+        .collect();
+    let text = fs::read_to_string(format!("/proc/{pid}/net/{table}")).unwrap();
+    text.lines()
+        .map(|line| line.split_whitespace().map(str::to_owned).collect())
+        .filter(|words: &Vec<String>| words.get(inode).is_some_and(|inode| open.contains(inode)))
+        .collect()
+}
+
+#[test]
+fn lk_3_it_listens_where_it_was_told_and_nowhere_else() {
+    let broker = Broker::start();
+    let operator = broker.operator();
+    let client = serde_json::json!({"provider": "github", "clientId": "i", "clientSecret": "s-1"});
+    operator.post("/v1/oauth/configs", &client).expect(200);
+    operator.get("/v1/oauth/start/github").expect(200);
+    broker.anonymous().get("/v1/health/live");
+    let pid = broker.pid();
+    // Local address and state of each line; 0A is LISTEN.
+    let listening = |table: &str| -> Vec<String> {
+        let lines = sockets(pid, table, 9);
+        let mut listening = lines.iter().filter(|words| words[3] == "0A");
+        listening.by_ref().map(|words| words[1].clone()).collect()
+    };
+    let port: u16 = broker.origin().rsplit(':').next().unwrap().parse().unwrap();
+    assert_eq!(listening("tcp"), [format!("0100007F:{port:04X}")]);
+    for table in ["tcp6", "udp", "udp6", "raw", "raw6"] {
+        let found = match table {
+            "tcp6" => listening(table),
+            _ => sockets(pid, table, 9).concat(),
+        };
+        assert_eq!(found, Vec::<String>::new(), "{table}");
+    }
+    // The eighth word is the path; the flag says that connections are taken.
+    let unix = sockets(pid, "unix", 6);
+    let taking: Vec<_> = unix.iter().filter(|words| words[3] == "00010000").collect();
+    assert_eq!(taking.len(), 1, "{taking:?}");
+    assert_eq!(taking[0][7], broker.socket().display().to_string());
+    assert!(sockets(pid, "packet", 8).is_empty());
 }
