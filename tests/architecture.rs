@@ -7,6 +7,8 @@ mod rules;
 #[path = "architecture/source.rs"]
 mod source;
 
+use std::collections::BTreeSet;
+
 use rules::{
     DOORS, EXPOSERS, MAX_LINES, Rule, UNFINISHED, doors_are_kept, exposers_are_listed,
     files_are_short, imports_go_left, lints_are_expected_with_reasons, nothing_is_unfinished,
@@ -204,4 +206,47 @@ fn what_the_threats_are_shown_by_is_there() {
         .filter(|name| !is_there(name))
         .collect();
     assert!(gone.is_empty(), "{gone:?}");
+}
+
+/// The rules that the OAuth client keeps, by letter and how many there are of it.
+const OAUTH_RULES: [(char, u32); 10] = [
+    ('a', 9),  // what is asked of a provider
+    ('b', 16), // what comes back with the browser
+    ('x', 7),  // one flow, one browser, one person
+    ('t', 11), // the token endpoint
+    ('r', 18), // refreshing
+    ('v', 4),  // revoking
+    ('d', 5),  // codes on another device
+    ('m', 1),  // discovery
+    ('o', 1),  // ID tokens
+    ('n', 2),  // the command line
+];
+
+/// The rules that a test carries in its name: `b3_x4_another_browser_…` is of B3 and of X4.
+fn rules_of(name: &str) -> impl Iterator<Item = &str> {
+    let numbered = |word: &&str| {
+        let digits = word.get(1..).unwrap_or_default();
+        word.starts_with(|c: char| c.is_ascii_lowercase())
+            && !digits.is_empty()
+            && digits.bytes().all(|b| b.is_ascii_digit())
+    };
+    name.split('_').take_while(numbered)
+}
+
+#[test]
+fn each_rule_of_the_oauth_client_has_a_test_of_its_name() {
+    let rules: Vec<_> = rules_of("b3_x4_another_browser_of_2").collect();
+    assert_eq!(rules, ["b3", "x4"]);
+    let all = sources(&["src", "tests"]);
+    let names = all.iter().flat_map(|source| {
+        let rest = source.text.split("fn ").skip(1);
+        rest.filter_map(|rest| rest.split('(').next())
+    });
+    let kept: BTreeSet<&str> = names.flat_map(rules_of).collect();
+    let missing: Vec<_> = OAUTH_RULES
+        .iter()
+        .flat_map(|(letter, count)| (1..=*count).map(move |number| format!("{letter}{number}")))
+        .filter(|rule| !kept.contains(rule.as_str()))
+        .collect();
+    assert_eq!(missing, Vec::<String>::new());
 }
