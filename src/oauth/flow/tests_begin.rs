@@ -11,7 +11,7 @@ use crate::id::{ConnectionId, OrgId, UserId};
 fn a1_no_two_flows_share_a_state_and_no_state_is_kept_as_it_is() {
     let mut rig = Rig::new();
     let (mut states, mut flows) = (HashSet::new(), HashSet::new());
-    for number in 0..2_000_u32 {
+    for number in 0..10_000_u32 {
         let mut ask = ask(MAIL, loopback());
         let mut id = [0; 16];
         id[..4].copy_from_slice(&(number / 10).to_be_bytes());
@@ -32,7 +32,7 @@ fn a1_no_two_flows_share_a_state_and_no_state_is_kept_as_it_is() {
         }
         states.insert(state);
     }
-    assert_eq!((states.len(), flows.len()), (2_000, 2_000));
+    assert_eq!((states.len(), flows.len()), (10_000, 10_000));
 }
 
 #[test]
