@@ -14,6 +14,7 @@ use crate::wire::ExecutionError;
 use super::scrub::{
     BodyIs, Encoding, Hits, Limits, Patterns, ScrubError, scrub_body, scrub_headers, scrub_json,
 };
+use super::sign::NoToken;
 
 /// The longest answer that fits into a result, in bytes.
 const MAX_ANSWER: usize = 8 << 20;
@@ -39,6 +40,8 @@ pub(super) enum NoAnswer {
     Egress(#[from] EgressError),
     #[error(transparent)]
     Scrub(#[from] ScrubError),
+    #[error(transparent)]
+    Token(#[from] NoToken),
 }
 
 impl NoAnswer {
@@ -48,6 +51,8 @@ impl NoAnswer {
             Self::Scrub(ScrubError::Unscannable) => "unscannable",
             Self::Scrub(ScrubError::Bomb) => "upstream_too_large",
             Self::Scrub(_) => "upstream_protocol",
+            Self::Token(NoToken::Refused { .. }) => "token_refused",
+            Self::Token(NoToken::Unusable) => "token_unusable",
         };
         ExecutionError {
             code: code.to_owned(),

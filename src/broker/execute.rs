@@ -6,11 +6,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
-use tokio::time::error::Elapsed;
 
 use crate::audit::{Code, Event, Outcome, Recorded};
 use crate::clock::Clock;
-use crate::egress::{Egress, EgressError, Phase, Private, Url, VerifiedPeer, check_method};
+use crate::egress::{Egress, EgressError, Private, Url, VerifiedPeer, check_method};
 use crate::name::{ActionName, FieldName, Host};
 use crate::oauth::Accounts;
 use crate::policy::{ExecuteTool, Permit};
@@ -19,11 +18,13 @@ use crate::vault::Unsealed;
 use crate::wire::{self, Execution};
 
 use super::account;
-use super::answer::{self, NoAnswer};
+use super::answer::NoAnswer;
 use super::intent::describe;
 use super::lease::{self, Searchers};
 use super::resolve::{Filled, Filling, Resolution, resolve};
-use super::{Ask, BrokerError, place};
+use super::send::{Sending, Stopped, out_of_time, send};
+use super::sign::{Pass, Tokens, may_exchange};
+use super::{Ask, BrokerError};
 
 /// Uses credentials for callers. Holds no secret but the searchers of the last minute.
 #[derive(Debug)]
@@ -32,6 +33,7 @@ pub struct Broker {
     hub: Arc<Hub>,
     accounts: Arc<Accounts>,
     searchers: Searchers,
+    tokens: Tokens,
     clock: Arc<dyn Clock>,
     total: Duration,
 }
@@ -60,6 +62,7 @@ pub(super) struct Ready<'a> {
     binding: &'a Binding,
     pub(super) filled: BTreeMap<FieldName, Filled>,
     peer: VerifiedPeer,
+    pass: Pass,
     pick: Option<String>,
 }
 
@@ -108,6 +111,7 @@ impl Broker {
             hub,
             accounts,
             searchers: Searchers::default(),
+            tokens: Tokens::default(),
             clock,
             total,
         }
@@ -116,6 +120,7 @@ impl Broker {
     /// Forgets what could be forgotten, at sealing.
     pub fn forget(&self) {
         self.searchers.forget();
+        self.tokens.forget();
         self.egress.close_idle();
     }
 
@@ -223,12 +228,13 @@ impl Broker {
             .map(|(field, filled)| (field.clone(), filled.filling.hosts()));
         let hosts = hosts.collect();
         let binding = tool.spec.binding_for(&rendered.destination(), &hosts);
+        let binding = binding.filter(|binding| may_exchange(binding, &hosts));
         let binding = binding.ok_or(BrokerError::Unbound)?;
         *aim = Aim::of(&rendered.host, true);
         // Only what the binding places is lent: a value without a slot here stays closed.
         let filled: BTreeMap<_, _> = filled
             .into_iter()
-            .filter(|(field, _)| placed(binding, field))
+            .filter(|(field, _)| binding.uses(field))
             .collect();
         let filled = self
             .lend_accounts(vault, (binding, tool.vouched()), filled)
@@ -242,6 +248,9 @@ impl Broker {
         let egress = self.egress.for_org(permit.principal().org());
         let target = egress.admit(url, &private).await.map_err(unsent)?;
         let peer = egress.connect(target).await.map_err(unsent)?;
+        let (goes, whose) = ((&egress, &private), (permit.principal().org(), binding));
+        let pass = Pass::ready(&self.tokens, goes, whose, &filled, self.clock.now()).await;
+        let pass = pass.map_err(unsent)?;
         let pick = action
             .http
             .as_ref()
@@ -251,6 +260,7 @@ impl Broker {
             binding,
             filled,
             peer,
+            pass,
             pick,
         })
     }
@@ -291,34 +301,32 @@ impl Broker {
             binding,
             filled,
             peer,
+            pass,
             pick,
         } = ready;
         let now = self.clock.now();
-        let lent = lease::open(&self.searchers, filled, binding, &recorded, now);
-        let prepared = lent.and_then(|lease| {
-            place::place(rendered, binding, &lease.values)
-                .map(|outgoing| (outgoing, lease.patterns, lease.tokens))
-        });
-        let (outgoing, patterns, tokens) = match prepared {
-            Ok(prepared) => prepared,
-            Err(error) => {
-                recorded.outcome(Outcome::failed(error.code()));
-                return Err(error);
-            }
+        let mut lease = match lease::open(&self.searchers, filled, binding, &recorded, now) {
+            Ok(lease) => lease,
+            Err(error) => return Err(unused(recorded, error)),
         };
-        let exchange = async {
-            let incoming = peer.send(outgoing).await?;
-            answer::read(incoming, &patterns).await
+        let (lent, kept) = (std::mem::take(&mut lease.tokens), pass.key());
+        let sending = Sending {
+            rendered,
+            binding,
+            peer,
+            pass,
         };
+        let exchange = send(sending, lease, &self.tokens, now);
         let without = |code: Code| Outcome::failed(code).duration_ms(millis(started));
         // Sealing drops the exchange, and its connection with it: no value outlives the keys.
         let answered = {
             let exchange = pin!(tokio::time::timeout(self.total, exchange));
             vault.while_open(exchange).await
         };
-        let answer = match answered.map(out_of_time) {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(error)) => {
+        let (answer, patterns) = match answered.map(out_of_time) {
+            Ok(Ok(answered)) => answered,
+            Ok(Err(Stopped::Refused(error))) => return Err(unused(recorded, error)),
+            Ok(Err(Stopped::NoAnswer(error))) => {
                 let error = error.to_error();
                 let code = Code::parse(&error.code);
                 recorded.outcome(without(code.unwrap_or_else(|| "upstream_failed".into())));
@@ -330,7 +338,8 @@ impl Broker {
             }
         };
         if answer.status == REFUSED {
-            account::refused(vault, &self.accounts, &tokens, &recorded).await;
+            account::refused(vault, &self.accounts, &lent, &recorded).await;
+            kept.iter().for_each(|key| self.tokens.refused(key));
         }
         let result = answer.result(&patterns, pick.as_deref()).await;
         recorded.outcome(
@@ -348,9 +357,10 @@ impl Broker {
     }
 }
 
-/// What came in time, or that nothing did.
-fn out_of_time<T>(answered: Result<Result<T, NoAnswer>, Elapsed>) -> Result<T, NoAnswer> {
-    answered.unwrap_or_else(|_| Err(EgressError::Timeout { phase: Phase::Body }.into()))
+/// Records that the values were not used after all.
+fn unused(recorded: Recorded, error: BrokerError) -> BrokerError {
+    recorded.outcome(Outcome::failed(error.code()));
+    error
 }
 
 /// Refusals are the caller's; a target that is away is the call's result.
@@ -375,12 +385,6 @@ fn unsent(error: EgressError) -> Unready {
         | EgressError::HeaderValue
         | EgressError::Root => Unready::Refused(BrokerError::Egress(error)),
     }
-}
-
-fn placed(binding: &Binding, field: &FieldName) -> bool {
-    use crate::tools::{BasicOther, Slot};
-    let as_other = |slot: &Slot| matches!(slot, Slot::Basic { other: BasicOther::Field(other), .. } if other == field);
-    binding.slots.contains_key(field) || binding.slots.values().flatten().any(as_other)
 }
 
 fn millis(started: Instant) -> u64 {

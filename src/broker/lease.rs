@@ -56,6 +56,21 @@ pub(super) struct Lease {
     pub(super) tokens: Vec<Lent>,
 }
 
+impl Lease {
+    /// What to search the answer for when this was made for the call as well: a signature, a token.
+    pub(super) fn search_also_for<'s>(
+        &'s self,
+        binding: &Binding,
+        made: impl Iterator<Item = &'s Secret>,
+    ) -> Result<Patterns, BrokerError> {
+        let mut made = made.peekable();
+        if made.peek().is_none() {
+            return Ok(self.patterns.clone());
+        }
+        build(&self.values, binding, made)
+    }
+}
+
 impl Searchers {
     /// Forgets all of them.
     pub(super) fn forget(&self) {
@@ -117,7 +132,7 @@ async fn sweep(cache: Weak<Mutex<Cache>>) {
 }
 
 /// Which version a filling is; `None` for one that came with the request.
-fn identity(filling: &Filling) -> Option<Digest> {
+pub(super) fn identity(filling: &Filling) -> Option<Digest> {
     match filling {
         Filling::Request(_) | Filling::Account(_) => None,
         Filling::Secret(found) => {
@@ -184,7 +199,7 @@ pub(super) fn open(
             tokens,
         });
     }
-    let patterns = build(&values, binding)?;
+    let patterns = build(&values, binding, [])?;
     if cacheable {
         searchers.keep(key, patterns.clone(), now);
     }
@@ -206,7 +221,11 @@ fn basic_pairs(binding: &Binding) -> impl Iterator<Item = (&FieldName, BasicRole
     })
 }
 
-fn build(values: &BTreeMap<FieldName, Secret>, binding: &Binding) -> Result<Patterns, BrokerError> {
+fn build<'s>(
+    values: &'s BTreeMap<FieldName, Secret>,
+    binding: &Binding,
+    made: impl IntoIterator<Item = &'s Secret>,
+) -> Result<Patterns, BrokerError> {
     let mut basic: Vec<(Zeroizing<Vec<u8>>, &Secret)> = Vec::new();
     for (field, slots) in &binding.slots {
         let Some(value) = values.get(field) else {
@@ -231,7 +250,11 @@ fn build(values: &BTreeMap<FieldName, Secret>, binding: &Binding) -> Result<Patt
         }
     }
     let basic = basic.iter().map(|(user, value)| (user.as_slice(), *value));
-    Ok(Patterns::for_values(values.values(), basic)?)
+    let all: Vec<&Secret> = values.values().chain(made).collect();
+    Ok(Patterns::for_values(
+        all.iter().map(|value| &**value),
+        basic,
+    )?)
 }
 
 #[cfg(test)]

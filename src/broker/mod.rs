@@ -11,7 +11,9 @@
 //! | connect and verify | [`egress`](crate::egress) | no value is opened for a peer that has not proved itself |
 //! | record the intent, durably | [`audit`](crate::audit) | nothing is used unseen |
 //! | open the values | `lease` | as late as possible |
+//! | fetch a token with a signed assertion, where the binding says so | `sign` | the key itself is never sent |
 //! | place them in their slots | `place` | the caller chooses no slot |
+//! | sign what was placed | `sign` | nothing changes afterwards; the caller chooses no part of a signature |
 //! | send; search head, body and result | [`scrub`] | an echo comes back masked |
 //! | record the outcome | [`audit`](crate::audit) | |
 
@@ -25,6 +27,8 @@ mod place;
 mod resolve;
 pub mod scrub;
 mod search;
+mod send;
+mod sign;
 
 pub use error::BrokerError;
 pub use execute::{Broker, Call};

@@ -21,6 +21,7 @@ use crate::secret::Secret;
 use crate::tools::{BasicOther, BasicRole, Binding, Body, RenderedRequest, Slot};
 
 use super::BrokerError;
+use super::sign::{Surroundings, Unsigned, sign};
 
 /// Everything but the unreserved characters (RFC 3986, 2.3).
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
@@ -29,7 +30,7 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'_')
     .remove(b'~');
 
-type Values = BTreeMap<FieldName, Secret>;
+pub(super) type Values = BTreeMap<FieldName, Secret>;
 
 /// A request under construction.
 struct Draft {
@@ -39,12 +40,14 @@ struct Draft {
     body: Body,
 }
 
-/// Places `values` in the slots of `binding` and makes the request that goes out.
+/// Places `values` in the slots of `binding`, signs, and makes the request that goes out. With it comes
+/// what a signer made.
 pub(super) fn place(
     rendered: RenderedRequest,
     binding: &Binding,
     values: &Values,
-) -> Result<Outgoing, BrokerError> {
+    around: &Surroundings<'_>,
+) -> Result<(Outgoing, Vec<Secret>), BrokerError> {
     let method = rendered.method.clone();
     let places = rendered.places.clone();
     let mut draft = Draft {
@@ -81,7 +84,16 @@ pub(super) fn place(
             }
         }
     }
-    draft.finish(method)
+    let body = draft.write_body()?;
+    let request = Unsigned {
+        method: &method,
+        path: &mut draft.path,
+        query: &mut draft.query,
+        headers: &mut draft.headers,
+        body: &body,
+    };
+    let made = sign(request, binding, values, around)?;
+    Ok((draft.finish(method, body)?, made))
 }
 
 impl Draft {
@@ -108,7 +120,7 @@ impl Draft {
             Slot::Query { name } => self.set_query(name, value),
             Slot::JsonPointer { pointer } => self.set_json(pointer, value)?,
             Slot::FormField { name } => self.set_form(name, value)?,
-            Slot::PathSegment { .. } => {}
+            Slot::PathSegment { .. } | Slot::Signed(_) => {}
         }
         Ok(())
     }
@@ -179,7 +191,7 @@ impl Draft {
         Ok(())
     }
 
-    fn finish(mut self, method: http::Method) -> Result<Outgoing, BrokerError> {
+    fn finish(self, method: http::Method, body: Bytes) -> Result<Outgoing, BrokerError> {
         let mut target = Zeroizing::new(String::with_capacity(
             self.path.len() + self.query.len() + 1,
         ));
@@ -190,6 +202,11 @@ impl Draft {
         }
         let target = PathAndQuery::try_from(target.as_str())
             .map_err(|_| BrokerError::Placement("the path cannot be sent"))?;
+        Ok(Outgoing::full(method, target, self.headers, body))
+    }
+
+    /// The body's bytes; with them goes their type, unless a header states it.
+    fn write_body(&mut self) -> Result<Bytes, BrokerError> {
         let (body, kind) = match &self.body {
             Body::None => (Bytes::new(), None),
             Body::Json(value) => {
@@ -211,7 +228,7 @@ impl Draft {
                 .entry(CONTENT_TYPE)
                 .or_insert(HeaderValue::from_static(kind));
         }
-        Ok(Outgoing::full(method, target, self.headers, body))
+        Ok(body)
     }
 }
 

@@ -19,18 +19,30 @@ use crate::secret::Secret;
 
 /// Why a key signs nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.reason())]
 pub enum JwsKeyError {
     /// It is no private key in a form that is read.
-    #[error("it is no private key in PEM (PKCS #8, or PKCS #1 for RSA), nor the base64 of one")]
     Form,
     /// It is a key of another kind, or one too weak to use.
-    #[error(
-        "it is no key for the algorithm: RS256 takes RSA of 2048 to 4096 bits, ES256 a P-256 key"
-    )]
     Unfit,
     /// Signing failed.
-    #[error("it signs nothing")]
     Sign,
+}
+
+impl JwsKeyError {
+    /// The error's text.
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Form => {
+                "it is no private key in PEM (PKCS #8, or PKCS #1 for RSA), nor the base64 of one"
+            }
+            Self::Unfit => {
+                "it is no key for the algorithm: RS256 takes RSA of 2048 to 4096 bits, ES256 a P-256 key"
+            }
+            Self::Sign => "it signs nothing",
+        }
+    }
 }
 
 /// A private key that signs tokens.

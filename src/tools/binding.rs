@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::error::Rule;
 use super::path::{PathPattern, segments};
+use super::signer::Signer;
 use super::slot::{BasicOther, PlaceName, Slot};
 use crate::name::{FieldName, Host, HostPattern, is_name_like};
 
@@ -163,6 +164,29 @@ impl Binding {
         self.slots.get(field).and_then(|slots| slots.first())
     }
 
+    /// Every field that the slots speak of.
+    pub fn fields(&self) -> impl Iterator<Item = &FieldName> {
+        let others = self.slots.values().flatten().flat_map(Slot::others);
+        self.slots.keys().chain(others)
+    }
+
+    /// Whether the slots speak of `field`.
+    #[must_use]
+    pub fn uses(&self, field: &FieldName) -> bool {
+        self.fields().any(|used| used == field)
+    }
+
+    /// The signer of its requests, with the field that it signs with.
+    #[must_use]
+    pub fn signer(&self) -> Option<(&FieldName, &Signer)> {
+        self.slots.iter().find_map(|(field, slots)| {
+            slots.iter().find_map(|slot| match slot {
+                Slot::Signed(signer) => Some((field, &**signer)),
+                _ => None,
+            })
+        })
+    }
+
     /// Which segment of `path` is the place `name`, counted from 0. `None` when no pattern that covers
     /// the path has the place, or two have it in different segments.
     #[must_use]
@@ -197,6 +221,7 @@ impl Binding {
             ));
         }
         self.check_places()?;
+        self.check_signers()?;
         self.check_collisions()
     }
 
@@ -229,6 +254,28 @@ impl Binding {
         Ok(())
     }
 
+    /// One signer at most, last of all; its key goes nowhere, and its token endpoint is as guarded as the
+    /// hosts are.
+    fn check_signers(&self) -> Result<(), Rule> {
+        let signs = |slot: &Slot| matches!(slot, Slot::Signed(_));
+        let signers = self.slots.values().flatten().filter(|slot| signs(slot));
+        if signers.count() > 1 {
+            return Err(wrong("a binding has one signer"));
+        }
+        let mut listed = self.slots.values();
+        if listed.any(|slots| slots.len() > 1 && slots.iter().any(signs)) {
+            return Err(wrong("a signer is its field's only slot"));
+        }
+        let endpoint = self.signer().and_then(|(_, signer)| signer.exchanged_at());
+        let clear = |url: &crate::egress::Url| url.scheme() == crate::egress::Scheme::Http;
+        if endpoint.is_some_and(clear) && self.private.is_empty() {
+            return Err(wrong(
+                "a token is fetched in clear only from private ranges: name them in private, or use https",
+            ));
+        }
+        Ok(())
+    }
+
     /// Two fields are not both placed in one header, except as the two halves of one Basic pair.
     fn check_collisions(&self) -> Result<(), Rule> {
         let preferred: Vec<_> = self
@@ -238,8 +285,8 @@ impl Binding {
             .collect();
         for (index, (field, slot)) in preferred.iter().enumerate() {
             for (other_field, other) in preferred.iter().skip(index + 1) {
-                let same =
-                    slot == other || (slot.header().is_some() && slot.header() == other.header());
+                let taken = slot.headers();
+                let same = slot == other || other.headers().iter().any(|name| taken.contains(name));
                 if same && !(is_half(slot, other_field) && is_half(other, field)) {
                     return Err(wrong("two fields are placed in the same slot"));
                 }

@@ -27,6 +27,8 @@ mod installs;
 mod parameters;
 mod path;
 mod reader;
+mod signer;
+mod signer_read;
 mod slot;
 mod spec;
 mod spec_read;
@@ -44,6 +46,10 @@ pub use hub::{Custom, Hub, HubError, Tool};
 pub use installs::{CredentialInfo, StoredCredential};
 pub use parameters::Parameters;
 pub use path::PathPattern;
+pub use signer::{
+    HmacSigner, JwtSigner, JwtUse, KeyForm, MacEncoding, MacHash, Piece, Pieces, Said, SigV4,
+    Signer, TimeForm,
+};
 pub use slot::{BasicOther, BasicRole, PlaceName, Slot, SlotFormat};
 pub use spec::{
     Action, CredentialMode, CredentialSpec, Field, OAuthSpec, ToolSpec, default_secret,

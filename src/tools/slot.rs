@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::error::{Rule, ToolError};
 use super::reader::Item;
+use super::signer::Signer;
 use super::template_text::{Part, Text};
 use crate::name::FieldName;
 
@@ -152,6 +153,8 @@ pub enum Slot {
         /// The place.
         name: PlaceName,
     },
+    /// Nowhere: the value signs the request, and what it makes is sent.
+    Signed(Box<Signer>),
 }
 
 fn wrong(reason: &'static str) -> ToolError {
@@ -240,9 +243,11 @@ impl Slot {
         } else if let Some(name) = object.text("path_segment", 64)? {
             let name = PlaceName::parse(&name).map_err(at)?;
             Self::PathSegment { name }
+        } else if let Some(signer) = Signer::read(&mut object)? {
+            Self::Signed(Box::new(signer))
         } else {
             return Err(at(wrong(
-                "a slot has one of: header, basic, query, form, json, path segment",
+                "a slot has one of: header, basic, query, form, json, path segment, sigv4, hmac, jwt, jwt bearer, github app",
             )));
         };
         object.done()?;
@@ -271,16 +276,31 @@ impl Slot {
             Self::FormField { name } => json!({ "form": name }),
             Self::JsonPointer { pointer } => json!({ "json": pointer }),
             Self::PathSegment { name } => json!({ "pathSegment": name.as_str() }),
+            Self::Signed(signer) => signer.to_json(),
         }
     }
 
-    /// The header this slot fills, if it fills one.
+    /// The headers this slot fills.
     #[must_use]
-    pub fn header(&self) -> Option<HeaderName> {
+    pub fn headers(&self) -> Vec<HeaderName> {
         match self {
-            Self::Header { name, .. } => Some(name.clone()),
-            Self::Basic { .. } => Some(::http::header::AUTHORIZATION),
-            _ => None,
+            Self::Header { name, .. } => vec![name.clone()],
+            Self::Basic { .. } => vec![::http::header::AUTHORIZATION],
+            Self::Signed(signer) => signer.headers(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The fields it needs besides its own.
+    #[must_use]
+    pub fn others(&self) -> Vec<&FieldName> {
+        match self {
+            Self::Basic {
+                other: BasicOther::Field(field),
+                ..
+            } => vec![field],
+            Self::Signed(signer) => signer.fields(),
+            _ => Vec::new(),
         }
     }
 }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::binding::{Binding, Destination, HostSource};
 use super::error::{Rule, ToolError};
 use super::parameters::Parameters;
-use super::slot::{BasicOther, Slot};
+use super::slot::Slot;
 use super::template::HttpTemplate;
 use super::template_render::RenderedRequest;
 use crate::name::{ActionName, FieldName, Host, HostPattern, ProviderId, SecretName, ToolSlug};
@@ -167,7 +167,7 @@ impl ToolSpec {
         at_hand: &BTreeMap<FieldName, Vec<HostPattern>>,
     ) -> Option<&Binding> {
         self.bindings.iter().find(|binding| {
-            let used: BTreeSet<&FieldName> = slot_fields(binding).collect();
+            let used: BTreeSet<&FieldName> = binding.fields().collect();
             let own = at_hand.iter().filter(|(field, _)| used.contains(field));
             let lent: Vec<&[HostPattern]> = own.map(|(_, hosts)| hosts.as_slice()).collect();
             (used.is_empty() || !lent.is_empty()) && binding.admits(to, &lent)
@@ -284,21 +284,40 @@ impl ToolSpec {
         })
     }
 
+    /// Whether the binding sends what signs in any of them.
+    fn sends_a_key(&self, binding: &Binding) -> bool {
+        let signers = self.bindings.iter().filter_map(Binding::signer);
+        let keys: Vec<_> = signers.map(|(key, _)| key).collect();
+        let mut slots = binding
+            .slots
+            .iter()
+            .flat_map(|(field, slots)| slots.iter().map(move |slot| (field, slot)));
+        slots.any(|(field, slot)| {
+            let sent = (!matches!(slot, Slot::Signed(_))).then_some(field);
+            let mut sent = slot.others().into_iter().chain(sent);
+            sent.any(|field| keys.contains(&field))
+        })
+    }
+
     /// Checks what spans several parts: fields against slots, templates against bindings.
     pub(super) fn check(&self) -> Result<(), ToolError> {
         let fields: BTreeSet<&FieldName> = self.credentials.fields.keys().collect();
         for (index, binding) in self.bindings.iter().enumerate() {
-            if !slot_fields(binding).all(|field| fields.contains(field)) {
+            if !binding.fields().all(|field| fields.contains(field)) {
                 let reason = "a slot names a field that the tool's credentials do not have";
                 let place = format!("/bindings/{index}/slots");
                 return Err(ToolError::new(place, Rule::Slot { reason }));
             }
         }
-        let has_slot =
-            |field: &&FieldName| self.bindings.iter().any(|b| b.slots.contains_key(*field));
+        let has_slot = |field: &&FieldName| self.bindings.iter().any(|b| b.uses(field));
         if !self.bindings.is_empty() && !fields.iter().all(has_slot) {
             let reason = "a credential field has no slot in any binding, so it could never be used";
             return Err(ToolError::new("/bindings", Rule::Slot { reason }));
+        }
+        if let Some(index) = self.bindings.iter().position(|b| self.sends_a_key(b)) {
+            let reason = "a field that signs is never sent, so it has no other slot, in no binding";
+            let place = format!("/bindings/{index}/slots");
+            return Err(ToolError::new(place, Rule::Slot { reason }));
         }
         for (name, action) in &self.actions {
             let Some(http) = &action.http else { continue };
@@ -307,19 +326,6 @@ impl ToolSpec {
         }
         Ok(())
     }
-}
-
-/// Every field a binding's slots speak of.
-fn slot_fields(binding: &Binding) -> impl Iterator<Item = &FieldName> {
-    let others = binding.slots.values().flatten();
-    let others = others.filter_map(|slot| match slot {
-        Slot::Basic {
-            other: BasicOther::Field(field),
-            ..
-        } => Some(field),
-        _ => None,
-    });
-    binding.slots.keys().chain(others)
 }
 
 impl OAuthSpec {

@@ -148,7 +148,7 @@ impl Open {
         let slots = || binding.slots.values().flatten();
         Ok(Self {
             port: binding.port,
-            headers: slots().filter_map(Slot::header).collect(),
+            headers: slots().flat_map(Slot::headers).collect(),
             queries: slots().filter_map(query_name).map(Box::from).collect(),
         })
     }
@@ -268,9 +268,10 @@ impl Fixed {
         binding.slots.values().flatten().any(|slot| match slot {
             Slot::Query { name } => self.query.contains_key(&**name),
             Slot::FormField { name } => form.is_some_and(|form| form.contains_key(&**name)),
-            other => other
-                .header()
-                .is_some_and(|taken| self.headers.iter().any(|(name, _)| *name == taken)),
+            other => {
+                let taken = other.headers();
+                self.headers.iter().any(|(name, _)| taken.contains(name))
+            }
         })
     }
 
