@@ -8,16 +8,21 @@ use super::spec::ToolSpec;
 use crate::name::ToolSlug;
 
 /// Every shipped file: its slug and its text.
-const FILES: [(&str, &str); 12] = [
+const FILES: [(&str, &str); 14] = [
     (
         "anthropic",
         include_str!("../../config/tools/anthropic.toml"),
     ),
+    ("aws", include_str!("../../config/tools/aws.toml")),
     (
         "generic-http",
         include_str!("../../config/tools/generic-http.toml"),
     ),
     ("github", include_str!("../../config/tools/github.toml")),
+    (
+        "github-app",
+        include_str!("../../config/tools/github-app.toml"),
+    ),
     ("gitlab", include_str!("../../config/tools/gitlab.toml")),
     ("jira", include_str!("../../config/tools/jira.toml")),
     ("linear", include_str!("../../config/tools/linear.toml")),

@@ -114,7 +114,7 @@ fn every_shipped_credential_has_a_slot_and_stands_in_no_template() {
     for spec in catalog().all() {
         for field in spec.credentials.fields.keys() {
             assert!(
-                spec.bindings.iter().any(|b| b.preferred(field).is_some()),
+                spec.bindings.iter().any(|binding| binding.uses(field)),
                 "{}",
                 spec.slug
             );
@@ -135,6 +135,8 @@ fn shipped_tools_match_the_usual_secret_names() {
     let catalog = catalog();
     for (slug, field, secret) in [
         ("anthropic", "apiKey", "ANTHROPIC_API_KEY"),
+        ("aws", "secretAccessKey", "AWS_SECRET_ACCESS_KEY"),
+        ("github-app", "privateKey", "GITHUB_APP_PRIVATE_KEY"),
         ("github", "token", "GITHUB_TOKEN"),
         ("gitlab", "token", "GITLAB_TOKEN"),
         ("linear", "apiKey", "LINEAR_API_KEY"),
