@@ -137,7 +137,7 @@ impl IntoResponse for ApiError {
             code: self.code.to_owned(),
             message: self.message.into_owned(),
             hint: Some(self.hint.into_owned()).filter(|hint| !hint.is_empty()),
-            connect_url: self.connect_url,
+            connect_url: self.connect_url.map(String::into_boxed_str),
             request_id: Some(request::id_text()),
         };
         let mut response = (self.status, Json(wire::Failure { error })).into_response();

@@ -82,7 +82,8 @@ pub struct FailureDetail {
     /// What an account that has to be connected, or connected again, is connected with: a path of this API,
     /// to be read (GET) by the same caller; its `authUrl` is the page to open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub connect_url: Option<String>,
+    #[schema(value_type = Option<String>)]
+    pub connect_url: Option<Box<str>>,
     /// Names this request in logs and audit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
