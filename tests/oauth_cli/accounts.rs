@@ -125,13 +125,6 @@ fn a_client_s_secret_is_sent_and_never_shown() {
             .extend(sent.as_object().unwrap().clone());
         assert_eq!(fake.all(SET).last().unwrap().body, body, "{more:?}");
     }
-    let empty = [&set[..], &["--client-secret-stdin"]].concat();
-    let (_, err) = fake.fed(2, &empty, "\n");
-    assert!(err.contains("the value is empty"), "{err}");
-    assert!(
-        err.contains("--client-secret-file FILE") && !err.contains("--generate"),
-        "{err}"
-    );
     assert!(
         seen.contains("https://broker.example/v1/oauth/callback/github"),
         "{seen}"
@@ -234,4 +227,27 @@ fn a_run_may_name_the_account() {
     fake.says(0, &["tool", "exec", "github", "--action", "me"]);
     let asked = fake.all("POST /v1/tools/github/execute");
     assert!(asked[1].body.get("account").is_none());
+}
+
+#[test]
+fn an_empty_client_secret_is_refused_with_the_options_there_are() {
+    let fake = Fake::github(&[]);
+    let (_, err) = fake.fed(
+        2,
+        &[
+            "oauth",
+            "configs",
+            "set",
+            "github",
+            "--client-id",
+            "Iv1",
+            "--client-secret-stdin",
+        ],
+        "\n",
+    );
+    assert!(err.contains("the value is empty"), "{err}");
+    assert!(
+        err.contains("--client-secret-file FILE") && !err.contains("--generate"),
+        "{err}"
+    );
 }
