@@ -4,8 +4,8 @@
 mod harness;
 
 mod oauth_refresh {
+    mod at_length;
     mod kill;
-    mod patience;
     mod trouble;
 }
 

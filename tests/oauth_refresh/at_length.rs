@@ -1,4 +1,5 @@
-//! What takes a minute and more: each story beside the others, so that all take as long as one.
+//! What takes a minute and more: each story beside the others, so that all take as long as one; and by
+//! its name before other tests, which then run meanwhile.
 
 use std::thread::Builder;
 use std::time::{Duration, Instant};
