@@ -22,7 +22,7 @@ use super::answer::NoAnswer;
 use super::intent::describe;
 use super::lease::{self, Searchers};
 use super::resolve::{Filled, Filling, Resolution, resolve};
-use super::send::{Sending, Stopped, out_of_time, send};
+use super::send::{Sending, Stopped, out_of_time, send, unused};
 use super::sign::{Pass, Tokens, may_exchange};
 use super::{Ask, BrokerError};
 
@@ -355,12 +355,6 @@ impl Broker {
             error: answer.error(),
         })
     }
-}
-
-/// Records that the values were not used after all.
-fn unused(recorded: Recorded, error: BrokerError) -> BrokerError {
-    recorded.outcome(Outcome::failed(error.code()));
-    error
 }
 
 /// Refusals are the caller's; a target that is away is the call's result.

@@ -2,6 +2,7 @@
 
 use tokio::time::error::Elapsed;
 
+use crate::audit::{Outcome, Recorded};
 use crate::clock::Timestamp;
 use crate::egress::{EgressError, Phase, VerifiedPeer};
 use crate::tools::{Binding, RenderedRequest};
@@ -79,4 +80,10 @@ pub(super) async fn send(
 /// What came in time, or that nothing did.
 pub(super) fn out_of_time<T>(answered: Result<Result<T, Stopped>, Elapsed>) -> Result<T, Stopped> {
     answered.unwrap_or_else(|_| Err(EgressError::Timeout { phase: Phase::Body }.into()))
+}
+
+/// Records that the values were not used after all.
+pub(super) fn unused(recorded: Recorded, error: BrokerError) -> BrokerError {
+    recorded.outcome(Outcome::failed(error.code()));
+    error
 }
