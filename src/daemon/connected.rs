@@ -40,7 +40,6 @@ pub(super) fn connect(
         outbound: Outbound::new(egress, &settings.private),
         cleartext_hosts: cleartext_hosts(config),
         meter: Arc::<Metrics>::clone(metrics),
-        stops: None,
     });
     let host = url.origin().host.to_string();
     Ok(Connected {

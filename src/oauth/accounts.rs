@@ -11,10 +11,10 @@ use super::connection::{Connection, Kept, Roster, TokenState, places};
 use super::discovery::Discovered;
 use super::outbound::Outbound;
 use super::provider::{Catalog, Provider};
+#[cfg(test)]
+use super::refresh::Stops;
 use super::refresh::{Flights, Paces};
 use crate::audit::Recorded;
-use crate::crypto::Owner;
-use crate::id::ConnectionId;
 use crate::name::{HostPattern, ProviderId};
 use crate::store::{Batch, Expect};
 use crate::vault::{OrgKeys, Unsealed, VaultError};
@@ -35,35 +35,6 @@ pub trait Meter: Send + Sync + fmt::Debug {
     fn revoked(&self, outcome: &'static str);
 }
 
-/// Where tests stop the engine, in the order of a refresh. Names as in the manual.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Point {
-    /// Before the attempt is written.
-    P1,
-    /// After it was.
-    P2,
-    /// Before the request is sent.
-    P3,
-    /// After the answer arrived.
-    P4,
-    /// Before the new tokens are committed.
-    P5,
-    /// After they were.
-    P6,
-    /// Before callers are told.
-    P7,
-}
-
-/// Told at each [`Point`]. One that never returns is a crash at that place.
-pub trait Stops: Send + Sync + fmt::Debug {
-    /// The refresh of `connection` is at `point`.
-    fn at(
-        &self,
-        point: Point,
-        connection: ConnectionId,
-    ) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send + '_>>;
-}
-
 /// What an [`Accounts`] is made of.
 #[derive(Debug)]
 pub struct AccountsParts {
@@ -75,8 +46,6 @@ pub struct AccountsParts {
     pub cleartext_hosts: Vec<HostPattern>,
     /// Who counts.
     pub meter: Arc<dyn Meter>,
-    /// Where tests stop it; `None` outside of tests.
-    pub stops: Option<Arc<dyn Stops>>,
 }
 
 /// The connected accounts of everybody, and what keeps them alive.
@@ -95,7 +64,8 @@ pub struct Accounts {
     pub(super) news: tokio::sync::Notify,
     /// Something is to be revoked sooner than was known.
     pub(super) unrevoked: tokio::sync::Notify,
-    stops: Option<Arc<dyn Stops>>,
+    #[cfg(test)]
+    pub(super) stops: Option<Arc<dyn Stops>>,
     roster: ArcSwap<OnceCell<Arc<Roster>>>,
 }
 
@@ -114,7 +84,8 @@ impl Accounts {
             changes: tokio::sync::Mutex::default(),
             news: tokio::sync::Notify::new(),
             unrevoked: tokio::sync::Notify::new(),
-            stops: parts.stops,
+            #[cfg(test)]
+            stops: None,
             roster: ArcSwap::default(),
         }
     }
@@ -181,12 +152,6 @@ impl Accounts {
     pub(super) fn provider(&self, id: &ProviderId) -> Option<Arc<Provider>> {
         self.catalog.get(id).cloned()
     }
-
-    pub(super) async fn stop_at(&self, point: Point, connection: ConnectionId) {
-        if let Some(stops) = &self.stops {
-            stops.at(point, connection).await;
-        }
-    }
 }
 
 /// Puts a state into `batch`, in place of the one that was read; what the roster is told once that is
@@ -198,12 +163,8 @@ pub(super) fn put_state(
     (new, old): (TokenState, Option<&Kept<TokenState>>),
 ) -> Result<Kept<TokenState>, VaultError> {
     let place = places::state(org, new.connection, &new.set);
-    let record = vault.seal_state(org.kek(), org.id(), Owner::SYSTEM, &place, &new)?;
-    let expected = old.map_or(Expect::Absent, |old| Expect::Exactly(old.record));
-    batch.expect(place.clone(), expected);
-    let kept = Kept::of(new, &record);
-    batch.put(place, record);
-    Ok(kept)
+    batch.expect(place.clone(), in_place_of(old));
+    Kept::put(vault, org, batch, place, new)
 }
 
 /// Puts a connection into `batch`, as [`put_state`] does.
@@ -214,12 +175,13 @@ pub(super) fn put_connection(
     (new, old): (Connection, Option<&Kept<Connection>>),
 ) -> Result<Kept<Connection>, VaultError> {
     let place = places::connection(org, new.id);
-    let record = vault.seal_state(org.kek(), org.id(), Owner::SYSTEM, &place, &new)?;
-    let expected = old.map_or(Expect::Absent, |old| Expect::Exactly(old.record));
-    batch.expect(place.clone(), expected);
-    let kept = Kept::of(new, &record);
-    batch.put(place, record);
-    Ok(kept)
+    batch.expect(place.clone(), in_place_of(old));
+    Kept::put(vault, org, batch, place, new)
+}
+
+/// What must stand where something is written: what was read, or nothing.
+fn in_place_of<T>(old: Option<&Kept<T>>) -> Expect {
+    old.map_or(Expect::Absent, |old| Expect::Exactly(old.record))
 }
 
 /// Writes a new state alone. The roster knows it afterwards.

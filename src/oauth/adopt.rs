@@ -203,10 +203,7 @@ pub(super) fn put_default(
     connection: &Connection,
 ) -> Result<(), VaultError> {
     let place = places::default(org, connection.user, &connection.provider);
-    let id = connection.id;
-    let record = vault.seal_state(org.kek(), org.id(), Owner::SYSTEM, &place, &id)?;
-    batch.put(place, record);
-    Ok(())
+    Kept::put(vault, org, batch, place, connection.id).map(drop)
 }
 
 /// The times of a set's tokens, without them.

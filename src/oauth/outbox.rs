@@ -382,10 +382,7 @@ fn seal(
     revocation: Revocation,
 ) -> Result<Kept<Revocation>, VaultError> {
     let place = places::revocation(org, revocation.id);
-    let record = vault.seal_state(org.kek(), org.id(), Owner::SYSTEM, &place, &revocation)?;
-    let kept = Kept::of(revocation, &record);
-    batch.put(place, record);
-    Ok(kept)
+    Kept::put(vault, org, batch, place, revocation)
 }
 
 /// Of several answers, the one that a person must know of.

@@ -6,9 +6,10 @@ use std::time::Duration;
 use super::client::{ClientOwner, ClientRef, ClientShelf, NewClient, NewSecret};
 use super::connection::{Account, MAIN, SetKey};
 use super::provider::{Catalog, Loopback};
+use super::refresh::Stops;
 pub(super) use super::tests_issuer::{Fault, Issuer};
 use super::token::Tokens;
-use super::{Accounts, AccountsParts, Grant, Meter, Outbound, Stops};
+use super::{Accounts, AccountsParts, Grant, Meter, Outbound};
 use crate::clock::Timestamp;
 use crate::egress::{Egress, EgressOptions, Limits, SystemResolver};
 use crate::id::{ConnectionId, OrgId, UserId};
@@ -225,11 +226,12 @@ fn accounts(file: &str, stops: Option<Arc<dyn Stops>>) -> Arc<Accounts> {
         own: Vec::new(),
     });
     let ranges = ["127.0.0.0/8".parse().unwrap()];
-    Arc::new(Accounts::new(AccountsParts {
+    let mut accounts = Accounts::new(AccountsParts {
         catalog,
         outbound: Outbound::new(egress.unwrap(), &ranges),
         cleartext_hosts: Vec::new(),
         meter: Arc::new(Deaf),
-        stops,
-    }))
+    });
+    accounts.stops = stops;
+    Arc::new(accounts)
 }

@@ -11,6 +11,8 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use serde::Serialize;
+
 use super::places;
 use super::record::{Connection, TokenState};
 use super::revocation::Revocation;
@@ -19,7 +21,7 @@ use crate::id::{ConnectionId, OrgId, UserId};
 use crate::name::ProviderId;
 use crate::oauth::client::ClientRef;
 use crate::oauth::provider::Bound;
-use crate::store::StoreKey;
+use crate::store::{Batch, StoreKey};
 use crate::vault::{OrgKeys, Unsealed, VaultError};
 
 /// A token set, by its connection and name.
@@ -41,6 +43,26 @@ impl<T> Kept<T> {
             value: Arc::new(value),
             record: sha256(record.as_bytes()),
         }
+    }
+
+    /// Puts `value`, sealed, into `batch` at `place`; what the roster is told once that is committed.
+    ///
+    /// # Errors
+    /// When no randomness is to be had.
+    pub(in crate::oauth) fn put(
+        vault: &Unsealed,
+        org: &OrgKeys,
+        batch: &mut Batch,
+        place: StoreKey,
+        value: T,
+    ) -> Result<Self, VaultError>
+    where
+        T: Serialize,
+    {
+        let record = vault.seal_state(org.kek(), org.id(), Owner::SYSTEM, &place, &value)?;
+        let kept = Self::of(value, &record);
+        batch.put(place, record);
+        Ok(kept)
     }
 }
 

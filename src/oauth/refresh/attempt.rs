@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::audit::{Action, Actor, Event, Outcome, Recorded, Target, TargetKind};
 use crate::clock::Timestamp;
-use crate::oauth::accounts::{Accounts, Point, write_state};
+use crate::oauth::accounts::{Accounts, write_state};
 use crate::oauth::client::{self, ClientError, ClientOwner};
 use crate::oauth::connection::{Attempt, Connection, Kept, Roster, SetKey, TokenState};
 use crate::oauth::outbound::{DEADLINE, Silence};
@@ -22,6 +22,7 @@ use crate::vault::{Unsealed, VaultError};
 use super::ending::Ended;
 use super::pace::{NoTurn, Turn};
 use super::plan;
+use super::stops::Point;
 
 /// How often a turn at a busy provider is asked for.
 const TURN_EVERY: std::time::Duration = std::time::Duration::from_millis(20);
@@ -50,15 +51,23 @@ pub(super) struct Sent {
 /// How the exchange went.
 pub(super) enum Exchange {
     Granted(Box<TokenReply>),
+    Not(NotGranted),
+}
+
+/// Why it brought no tokens that are kept.
+pub(super) enum NotGranted {
     /// `unseen`: the provider may have acted on the request, and nobody saw its answer.
-    Failed {
-        verdict: Verdict,
-        unseen: bool,
-    },
+    Failed { verdict: Verdict, unseen: bool },
     /// Tokens of another account, or in another issuer's name. They are in the outbox.
     Foreign,
     /// Nothing was sent, for the client's sake or the file's.
     NotSent(&'static str),
+}
+
+impl From<NotGranted> for Exchange {
+    fn from(why: NotGranted) -> Self {
+        Self::Not(why)
+    }
 }
 
 impl Accounts {
@@ -188,9 +197,9 @@ impl Accounts {
                 let sets = [(sent.state.value.set.clone(), foreign)];
                 self.discard(about.vault, connection, &sets, about.recorded)
                     .await?;
-                self.write_failure(about, sent, Exchange::Foreign).await
+                self.write_failure(about, sent, NotGranted::Foreign).await
             }
-            failed => self.write_failure(about, sent, failed).await,
+            Exchange::Not(why) => self.write_failure(about, sent, why).await,
         }
     }
 
@@ -213,16 +222,15 @@ impl Accounts {
         let by = match by.await {
             Ok(by) => by,
             Err(ClientError::Vault(error)) => return Err(error),
-            Err(_) => return Ok(Exchange::NotSent("client_gone")),
+            Err(_) => return Ok(NotGranted::NotSent("client_gone").into()),
         };
         let bound = &connection.bound;
         let found = self.endpoints(connection.org, (provider, bound), sent.at);
         let Ok(endpoints) = found.await else {
             turn.failed(about.vault.now());
-            return Ok(Exchange::Failed {
-                verdict: classify(provider, Told::NoReply(NoReply::Connect), sent.at),
-                unseen: false,
-            });
+            let verdict = classify(provider, Told::NoReply(NoReply::Connect), sent.at);
+            let unseen = false;
+            return Ok(NotGranted::Failed { verdict, unseen }.into());
         };
         let via = Via {
             provider,
@@ -236,7 +244,7 @@ impl Accounts {
         };
         let held = sent.held(sent.at);
         let Ok(request) = refresh_request(&via, &held, &connection.asked) else {
-            return Ok(Exchange::NotSent("request_not_made"));
+            return Ok(NotGranted::NotSent("request_not_made").into());
         };
         self.stop_at(Point::P3, connection.id).await;
         let answered = self.outbound.send(connection.org, request).await;
@@ -245,10 +253,9 @@ impl Accounts {
             Ok(reply) => read(about, &reply, (sent, turn), now),
             Err(silence) => {
                 turn.failed(now);
-                Exchange::Failed {
-                    verdict: classify(provider, Told::NoReply(silence.kind()), now),
-                    unseen: matches!(silence, Silence::Unknown(_)),
-                }
+                let verdict = classify(provider, Told::NoReply(silence.kind()), now);
+                let unseen = matches!(silence, Silence::Unknown(_));
+                NotGranted::Failed { verdict, unseen }.into()
             }
         })
     }
@@ -305,10 +312,8 @@ fn read(
         });
         turn.asked_to_wait(now, wait);
     }
-    Exchange::Failed {
-        verdict,
-        unseen: may_have_spent(provider, reply.status),
-    }
+    let unseen = may_have_spent(provider, reply.status);
+    NotGranted::Failed { verdict, unseen }.into()
 }
 
 /// Whether a provider whose refresh tokens change may have spent ours and made another, of which this

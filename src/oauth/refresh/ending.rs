@@ -8,7 +8,7 @@ use crate::oauth::token::{Class, Verdict};
 use crate::store::StoreError;
 use crate::vault::VaultError;
 
-use super::attempt::{Exchange, Sent, Subjects};
+use super::attempt::{NotGranted, Sent, Subjects};
 use super::plan::backoff;
 use super::success::LOOK_AGAIN;
 
@@ -58,14 +58,14 @@ impl Accounts {
         &self,
         about: &Subjects<'_>,
         sent: Sent,
-        exchange: Exchange,
+        why: NotGranted,
     ) -> Result<Ended, VaultError> {
         let now = about.vault.now();
         let chance = u32::from_be_bytes(about.vault.random().bytes()?);
         let key = (about.connection.value.id, sent.state.value.set.clone());
         let (mut old, mut tries) = (sent.state.clone(), 0);
         let (lost, class, code) = loop {
-            let (new, class, code) = told(about, &exchange, (&old.value, sent.lost), (now, chance));
+            let (new, class, code) = told(about, &why, (&old.value, sent.lost), (now, chance));
             let lost = new.health == Health::Revoked(Revoked::RotationLost);
             let change = (new, &old);
             match write_state(about.vault, about.roster, change, about.recorded).await {
@@ -94,14 +94,14 @@ impl Accounts {
 /// The state after a failure, and its class and code.
 fn told(
     about: &Subjects<'_>,
-    exchange: &Exchange,
+    why: &NotGranted,
     (old, lost): (&TokenState, bool),
     (now, chance): (Timestamp, u32),
 ) -> (TokenState, &'static str, String) {
     let file = &about.provider.spec().refresh;
-    let (verdict, unseen) = match exchange {
-        Exchange::Failed { verdict, unseen } => (verdict, *unseen),
-        Exchange::NotSent(code) => {
+    let (verdict, unseen) = match why {
+        NotGranted::Failed { verdict, unseen } => (verdict, *unseen),
+        NotGranted::NotSent(code) => {
             let class = Class::Client.as_str();
             let told = Told {
                 class,
@@ -116,7 +116,7 @@ fn told(
             return (new, class, (*code).to_owned());
         }
         // Tokens of somebody else's: counted apart, and what we have is kept (R13).
-        Exchange::Foreign | Exchange::Granted(_) => {
+        NotGranted::Foreign => {
             let class = Class::Suspicious.as_str();
             let told = Told {
                 class,

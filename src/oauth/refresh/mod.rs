@@ -30,6 +30,7 @@ mod flight;
 mod pace;
 mod plan;
 mod schedule;
+mod stops;
 mod success;
 #[cfg(test)]
 mod tests_crash;
@@ -45,3 +46,5 @@ pub(in crate::oauth) use attempt::door;
 pub(in crate::oauth) use flight::Flights;
 pub(in crate::oauth) use pace::{NoTurn, Paces};
 pub use schedule::Pass;
+#[cfg(test)]
+pub(in crate::oauth) use stops::Stops;

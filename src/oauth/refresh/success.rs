@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::clock::Timestamp;
 use crate::crypto::Owner;
-use crate::oauth::accounts::{Accounts, Point, put_connection, put_state};
+use crate::oauth::accounts::{Accounts, put_connection, put_state};
 use crate::oauth::connection::{Connection, Health, Kept, MAIN, TokenState};
 use crate::oauth::provider::Provider;
 use crate::oauth::token::{TokenReply, Tokens, missing_scopes};
@@ -14,6 +14,7 @@ use crate::vault::VaultError;
 
 use super::attempt::{Sent, Subjects, vault_org};
 use super::ending::Ended;
+use super::stops::Point;
 
 /// How long new tokens that the store refuses are offered to it again, in all and each time.
 const OFFERED: Duration = Duration::from_secs(40);

@@ -9,9 +9,10 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 
 use crate::id::ConnectionId;
+use crate::oauth::AccessFault;
 use crate::oauth::connection::{Health, Revoked, SetKey};
+use crate::oauth::refresh::stops::{Point, Stops};
 use crate::oauth::tests_rig::{Engine, HOUR};
-use crate::oauth::{AccessFault, Point, Stops};
 
 const MINUTE: i64 = 60_000;
 

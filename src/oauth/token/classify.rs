@@ -108,13 +108,6 @@ impl NoReply {
             Self::Protocol => "not_http",
         }
     }
-
-    /// Whether the provider may have acted on the request. Only when it cannot have is the same
-    /// request sent once more.
-    #[must_use]
-    pub const fn may_have_arrived(self) -> bool {
-        !matches!(self, Self::Refused | Self::Dns | Self::Connect | Self::Tls)
-    }
 }
 
 impl From<&EgressError> for NoReply {
