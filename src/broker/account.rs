@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use crate::audit::Recorded;
+use crate::clock::Timestamp;
 use crate::id::ConnectionId;
 use crate::name::{FieldName, HostPattern, ProviderId};
 use crate::oauth::connection::{Connection, MAIN};
@@ -16,7 +17,7 @@ use crate::policy::Principal;
 use crate::tools::{Binding, OAuthSpec, Scheme, Slot};
 use crate::vault::Unsealed;
 
-use super::BrokerError;
+use super::{BrokerError, Misfit};
 
 /// An account that can fill a field.
 #[derive(Debug)]
@@ -50,12 +51,12 @@ pub(super) async fn look(
 ) -> Result<Result<Chosen, Unfit>, BrokerError> {
     let id = spec.provider.clone();
     let who = (principal.org(), principal.user());
-    let unavailable = |why| {
+    let misfit = |misfit| {
         let provider = spec.provider.clone();
-        Ok(Err(unfit(BrokerError::TokenUnavailable { provider, why })))
+        Ok(Err(unfit(BrokerError::Misfit { provider, misfit })))
     };
     let Some(provider) = accounts.catalog().get(&id).cloned() else {
-        return unavailable("no_such_provider");
+        return misfit(Misfit::Provider);
     };
     let connection = match accounts.pick(vault, who, &id, named).await? {
         Pick::One(connection) => connection,
@@ -74,10 +75,10 @@ pub(super) async fn look(
         Pick::Ambiguous => return Ok(Err(unfit(BrokerError::AmbiguousAccount { provider: id }))),
     };
     let Some(set) = set_of(&connection, member) else {
-        return unavailable("no_such_token");
+        return misfit(Misfit::Token);
     };
     if let Some(over) = accounts.over(vault, connection.id, &set).await? {
-        return Ok(Err(unfit(refusal(id, connection.id, over))));
+        return Ok(Err(unfit(refusal(id, connection.id, over, vault.now()))));
     }
     let lacks = |scope: &&String| !connection.scopes.contains(scope);
     let missing: Vec<_> = spec.scopes.iter().filter(lacks).cloned().collect();
@@ -91,7 +92,7 @@ pub(super) async fn look(
     }
     let hosts = provider.api_hosts(&connection.bound).unwrap_or_default();
     if hosts.is_empty() {
-        return unavailable("no_api_host");
+        return misfit(Misfit::ApiHost);
     }
     Ok(Ok(Chosen {
         connection,
@@ -135,7 +136,8 @@ impl Chosen {
         accounts: &Arc<Accounts>,
     ) -> Result<Lent, BrokerError> {
         let lent = accounts.lend(vault, self.connection.id, &self.set).await;
-        lent.map_err(|fault| refusal(self.provider.id().clone(), self.connection.id, fault))
+        let (provider, now) = (self.provider.id().clone(), vault.now());
+        lent.map_err(|fault| refusal(provider, self.connection.id, fault, now))
     }
 }
 
@@ -155,8 +157,21 @@ pub(super) async fn refused(
 }
 
 /// What a run is refused with when there is no token.
-fn refusal(provider: ProviderId, connection: ConnectionId, fault: AccessFault) -> BrokerError {
+fn refusal(
+    provider: ProviderId,
+    connection: ConnectionId,
+    fault: AccessFault,
+    now: Timestamp,
+) -> BrokerError {
     let why = fault.code();
+    let again_s = match &fault {
+        AccessFault::Unavailable { again: Some(again) } => {
+            // Whole seconds, upwards: whoever comes then is not a moment early.
+            let millis = again.millis_since(now).max(1).unsigned_abs();
+            Some(millis.div_ceil(1000))
+        }
+        _ => None,
+    };
     match fault {
         AccessFault::Vault(error) => error.into(),
         AccessFault::Gone => BrokerError::NeedsConnect {
@@ -168,8 +183,51 @@ fn refusal(provider: ProviderId, connection: ConnectionId, fault: AccessFault) -
             connection,
             why,
         },
-        AccessFault::Client | AccessFault::Unavailable { .. } => {
-            BrokerError::TokenUnavailable { provider, why }
+        AccessFault::Client | AccessFault::Unavailable { .. } => BrokerError::TokenUnavailable {
+            provider,
+            why,
+            again_s,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::refusal;
+    use crate::broker::{BrokerError, Misfit};
+    use crate::clock::Timestamp;
+    use crate::name::ProviderId;
+    use crate::oauth::AccessFault;
+
+    #[test]
+    fn who_must_wait_hears_for_how_long_and_who_cannot_be_helped_by_waiting_does_not() {
+        let provider = ProviderId::parse("issuer").unwrap();
+        let (now, id) = (
+            Timestamp::from_millis(1_000_000),
+            ConnectionId::from_bytes([7; 16]),
+        );
+        let again_s = |again| {
+            let fault = AccessFault::Unavailable { again };
+            match refusal(provider.clone(), id, fault, now) {
+                BrokerError::TokenUnavailable { again_s, .. } => again_s,
+                other => panic!("{other}"),
+            }
+        };
+        assert_eq!(again_s(Some(now.plus_millis(90_001))), Some(91));
+        assert_eq!(again_s(Some(now.plus_millis(-5))), Some(1));
+        assert_eq!(again_s(None), None);
+        for (misfit, code, next) in [
+            (Misfit::Provider, "no_such_provider", "oauth.providers_dir"),
+            (Misfit::Token, "no_such_token", "credentials.oauth"),
+            (Misfit::ApiHost, "no_api_host", "[api] hosts"),
+        ] {
+            let provider = provider.clone();
+            let error = BrokerError::Misfit { provider, misfit };
+            assert_eq!(error.code(), code);
+            let (hint, text) = (error.hint(), error.to_string());
+            assert!(hint.contains(next), "{hint}");
+            assert!(!hint.contains("Try again"), "{hint}");
+            assert!(!text.contains("for now"), "{text}");
         }
     }
 }

@@ -81,6 +81,16 @@ pub enum BrokerError {
         provider: ProviderId,
         /// Why, in a word.
         why: &'static str,
+        /// Seconds until it is tried again, where that is known.
+        again_s: Option<u64>,
+    },
+    /// The tool and the provider's file do not fit together.
+    #[error("the tool cannot use an account of {provider}: {misfit}")]
+    Misfit {
+        /// The provider.
+        provider: ProviderId,
+        /// What does not fit.
+        misfit: Misfit,
     },
     /// No binding lets these credentials go to this target.
     #[error("no binding of the tool lets these credentials go to this target")]
@@ -108,6 +118,40 @@ pub enum BrokerError {
     Scrub(#[from] ScrubError),
 }
 
+/// What a tool wants of an account that no account has: trying again changes nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Misfit {
+    /// The broker has no file for the provider.
+    #[error("the broker has no file for that provider")]
+    Provider,
+    /// The connection has no token of the name that the tool maps.
+    #[error("the connection has no token of the name that the tool asks for")]
+    Token,
+    /// The provider's file names no host of its API for this connection.
+    #[error("its file names no host that the token may go to")]
+    ApiHost,
+}
+
+impl Misfit {
+    const fn code(self) -> &'static str {
+        match self {
+            Self::Provider => "no_such_provider",
+            Self::Token => "no_such_token",
+            Self::ApiHost => "no_api_host",
+        }
+    }
+
+    fn hint(self, provider: &ProviderId) -> String {
+        match self {
+            Self::Provider => "Look at what there is: runtools oauth providers --all. The operator adds a file to oauth.providers_dir and restarts the broker; or correct the provider in the tool's spec.".to_owned(),
+            Self::Token => format!(
+                "Correct credentials.oauth in the tool's spec (access_token, or SET_access_token as {provider}'s file names its sets), or connect again if the provider gives that token only now: runtools oauth connect {provider}."
+            ),
+            Self::ApiHost => "The operator names the hosts in the provider's file, under [api] hosts, and restarts the broker. Until then its tokens go nowhere.".to_owned(),
+        }
+    }
+}
+
 fn list(fields: &[FieldName]) -> String {
     fields
         .iter()
@@ -131,6 +175,7 @@ impl BrokerError {
             Self::AmbiguousAccount { .. } => "ambiguous_account",
             Self::MissingScopes { .. } => "missing_scopes",
             Self::TokenUnavailable { .. } => "token_unavailable",
+            Self::Misfit { misfit, .. } => misfit.code(),
             Self::Unbound => "binding_refused",
             Self::Placement(_) => "placement_refused",
             Self::Tool(_) => "bad_params",
@@ -182,7 +227,11 @@ impl BrokerError {
             Self::TokenUnavailable { why: "client_config", .. } => {
                 "An admin looks at the client: runtools oauth configs list; or the operator: runtools-broker oauth-client list.".to_owned()
             }
+            Self::TokenUnavailable { again_s: Some(seconds), .. } => format!(
+                "Try again in {seconds} seconds, when the broker has asked the provider again; runtools oauth status shows more."
+            ),
             Self::TokenUnavailable { .. } => "Try again in a minute; runtools oauth status shows more.".to_owned(),
+            Self::Misfit { provider, misfit } => misfit.hint(provider),
             Self::Placement(_) => "Correct the tool's spec, or the parameters.".to_owned(),
             Self::Tool(error) => error.hint().to_owned(),
             Self::Sealed => "Look whether the upstream did what was asked. The operator unseals with runtools-broker unseal.".to_owned(),

@@ -30,6 +30,6 @@ mod search;
 mod send;
 mod sign;
 
-pub use error::BrokerError;
+pub use error::{BrokerError, Misfit};
 pub use execute::{Broker, Call};
 pub use resolve::{Ask, Resolution};

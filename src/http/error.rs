@@ -236,6 +236,11 @@ impl From<BrokerError> for ApiError {
     fn from(error: BrokerError) -> Self {
         let (code, message, hint) = (error.code(), capital(&error.to_string()), error.hint());
         let connect = connect_path(&error);
+        let after = match &error {
+            BrokerError::TokenUnavailable { again_s, .. } => *again_s,
+            BrokerError::Egress(EgressError::Share) => Some(1),
+            _ => None,
+        };
         let status = match error {
             BrokerError::Vault(error) => return error.into(),
             BrokerError::Hub(error) => return error.into(),
@@ -251,6 +256,7 @@ impl From<BrokerError> for ApiError {
             | BrokerError::Unbound
             | BrokerError::Egress(_) => StatusCode::FORBIDDEN,
             BrokerError::Missing { .. }
+            | BrokerError::Misfit { .. }
             | BrokerError::NeedsConnect { .. }
             | BrokerError::NeedsReauth { .. }
             | BrokerError::AmbiguousAccount { .. }
@@ -258,10 +264,10 @@ impl From<BrokerError> for ApiError {
             BrokerError::Placement(_) | BrokerError::Scrub(_) => StatusCode::UNPROCESSABLE_ENTITY,
         };
         let answer = Self::new(status, code, message, capital(&hint)).connect_url(connect);
-        if status == StatusCode::TOO_MANY_REQUESTS {
-            return answer.retry_after(1);
+        match after {
+            Some(seconds) => answer.retry_after(seconds),
+            None => answer,
         }
-        answer
     }
 }
 
@@ -371,5 +377,23 @@ mod tests {
         assert_eq!((answer.status.as_u16(), answer.code), (429, "egress_share"));
         assert_eq!(answer.retry_after, Some(1));
         assert!(answer.hint.starts_with("Wait until"), "{}", answer.hint);
+    }
+
+    #[test]
+    fn who_waits_for_a_token_gets_the_time_in_the_header_of_that_name() {
+        for again_s in [Some(91), None] {
+            let provider = crate::name::ProviderId::parse("issuer").unwrap();
+            let why = "token_unavailable";
+            let answer = ApiError::from(BrokerError::TokenUnavailable {
+                provider,
+                why,
+                again_s,
+            });
+            assert_eq!(answer.status.as_u16(), 503);
+            let response = axum::response::IntoResponse::into_response(answer);
+            let header = response.headers().get(http::header::RETRY_AFTER);
+            let seconds = header.map(|value| value.to_str().unwrap().parse::<u64>().unwrap());
+            assert_eq!(seconds, again_s);
+        }
     }
 }
