@@ -176,6 +176,11 @@ fn not_redeemed(code: &str, provider: &str) -> Option<Words> {
             "the broker could not finish".to_owned(),
             OPERATOR,
         ),
+        "too_many_accounts" => (
+            Exit::Conflict,
+            "as many accounts are connected as may be".to_owned(),
+            "disconnect one with `runtools oauth disconnect`, or have the operator raise `oauth.accounts_per_member` or `oauth.accounts_per_org`",
+        ),
         _ => return None,
     })
 }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::log::LogSettings;
 
 use crate::http::serve::{ServeLimits, TlsFiles};
+use crate::oauth::Caps;
 
 /// The daemon's settings.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -50,7 +51,7 @@ pub struct Config {
 }
 
 /// Connected accounts.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct OauthSettings {
     /// The origin at which browsers reach the broker. Without it: the first listen address.
@@ -63,6 +64,10 @@ pub struct OauthSettings {
     pub hosts: Vec<String>,
     /// Addresses, besides the broker's own, that a flow may send its browser back to.
     pub return_to: Vec<String>,
+    /// How many accounts one member may have connected.
+    pub accounts_per_member: usize,
+    /// How many accounts all members of an organisation may have connected together.
+    pub accounts_per_org: usize,
 }
 
 /// The certificate for TCP; both or none.
@@ -194,6 +199,8 @@ pub(super) const RANGES: &[(&str, u64, u64)] = &[
     ("rate.per_source_per_second", 1, 1_000_000),
     ("rate.per_source_burst", 1, 1_000_000),
     ("secrets.delete_retention_days", 0, 3650),
+    ("oauth.accounts_per_member", 1, 10_000),
+    ("oauth.accounts_per_org", 1, 1_000_000),
 ];
 
 impl Config {
@@ -278,6 +285,21 @@ impl Default for Config {
             rate: RateSettings::default(),
             secrets: SecretSettings::default(),
             oauth: OauthSettings::default(),
+        }
+    }
+}
+
+impl Default for OauthSettings {
+    fn default() -> Self {
+        let Caps { member, org } = Caps::default();
+        Self {
+            public_url: None,
+            providers_dir: None,
+            private: Vec::new(),
+            hosts: Vec::new(),
+            return_to: Vec::new(),
+            accounts_per_member: member,
+            accounts_per_org: org,
         }
     }
 }

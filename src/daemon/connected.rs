@@ -10,7 +10,7 @@ use crate::egress::Egress;
 use crate::name::{Host, HostPattern};
 use crate::oauth::flow::{FlowBook, PublicUrl, ReturnRule};
 use crate::oauth::provider::{Catalog, Loopback};
-use crate::oauth::{Accounts, AccountsParts, Outbound};
+use crate::oauth::{Accounts, AccountsParts, Caps, Outbound};
 use crate::telemetry::Metrics;
 
 /// The most provider files of an operator's own.
@@ -40,6 +40,10 @@ pub(super) fn connect(
         outbound: Outbound::new(egress, &settings.private),
         cleartext_hosts: cleartext_hosts(config),
         meter: Arc::<Metrics>::clone(metrics),
+        caps: Caps {
+            member: settings.accounts_per_member,
+            org: settings.accounts_per_org,
+        },
     });
     let host = url.origin().host.to_string();
     Ok(Connected {

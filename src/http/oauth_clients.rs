@@ -165,8 +165,7 @@ pub(super) async fn remove_config(
     }
     let _changing = app.accounts.changing().await;
     let roster = app.accounts.roster(&caller.vault).await?;
-    let needed =
-        |client: &ClientRef| roster.needs_client(Some(org.id()), (provider.id(), client), None);
+    let needed = |client: &ClientRef| roster.needs_client(org.id(), (provider.id(), client), None);
     let event = caller.client_event(Action::OauthClientRemove, provider.id(), false);
     caller
         .audited(event, async |recorded| {
@@ -230,7 +229,8 @@ pub(super) async fn remove_oauth_client(
     }
     let _changing = app.accounts.changing().await;
     let roster = app.accounts.roster(&caller.vault).await?;
-    let needed = |client: &ClientRef| roster.needs_client(None, (provider.id(), client), None);
+    let org = caller.principal.org();
+    let needed = |client: &ClientRef| roster.needs_client(org, (provider.id(), client), None);
     let event = caller.client_event(Action::OauthClientRemove, provider.id(), true);
     caller
         .audited(event, async |recorded| {

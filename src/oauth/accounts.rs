@@ -35,6 +35,24 @@ pub trait Meter: Send + Sync + fmt::Debug {
     fn revoked(&self, outcome: &'static str);
 }
 
+/// How many accounts may be connected. Each takes memory, and is refreshed for as long as it is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caps {
+    /// By one member.
+    pub member: usize,
+    /// By all members of an organisation together.
+    pub org: usize,
+}
+
+impl Default for Caps {
+    fn default() -> Self {
+        Self {
+            member: 100,
+            org: 10_000,
+        }
+    }
+}
+
 /// What an [`Accounts`] is made of.
 #[derive(Debug)]
 pub struct AccountsParts {
@@ -46,6 +64,8 @@ pub struct AccountsParts {
     pub cleartext_hosts: Vec<HostPattern>,
     /// Who counts.
     pub meter: Arc<dyn Meter>,
+    /// How many accounts may be connected.
+    pub caps: Caps,
 }
 
 /// The connected accounts of everybody, and what keeps them alive.
@@ -55,6 +75,7 @@ pub struct Accounts {
     pub(super) outbound: Outbound,
     pub(super) cleartext_hosts: Vec<HostPattern>,
     pub(super) meter: Arc<dyn Meter>,
+    pub(super) caps: Caps,
     pub(super) flights: Flights,
     pub(super) paces: Paces,
     pub(super) discovered: Discovered,
@@ -78,6 +99,7 @@ impl Accounts {
             outbound: parts.outbound,
             cleartext_hosts: parts.cleartext_hosts,
             meter: parts.meter,
+            caps: parts.caps,
             flights: Flights::default(),
             paces: Paces::default(),
             discovered: Discovered::default(),

@@ -69,6 +69,9 @@ pub enum AdoptFault {
     /// The connection that was to be renewed is gone.
     #[error("the connection that was to be renewed is gone")]
     Gone,
+    /// The member, or the organisation, has as many connections as it may.
+    #[error("as many accounts are connected as may be")]
+    Full,
     /// The vault failed.
     #[error(transparent)]
     Vault(#[from] VaultError),
@@ -91,7 +94,12 @@ impl Accounts {
         let _changing = self.changes.lock().await;
         let holder = (grant.org, grant.user, provider.id());
         let there = roster.of_account(holder, (&grant.account.id, &grant.bound));
+        let full = || {
+            let (own, all) = roster.counts(grant.org, grant.user);
+            own >= self.caps.member || all >= self.caps.org
+        };
         let fault = misfit(&roster, grant.replaces, there.as_ref());
+        let fault = fault.or_else(|| (there.is_none() && full()).then_some(AdoptFault::Full));
         let id = match &there {
             Some(there) => there.value.id,
             None => ConnectionId::from_random(vault.random().bytes().map_err(VaultError::from)?),

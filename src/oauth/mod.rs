@@ -40,7 +40,7 @@ mod tests_rig;
 pub mod token;
 mod tokens;
 
-pub use accounts::{Accounts, AccountsParts, Meter};
+pub use accounts::{Accounts, AccountsParts, Caps, Meter};
 pub use adopt::{AdoptFault, Adopted, Grant};
 pub use attempts::Attempts;
 pub use choose::{Pick, Seen, Standing};

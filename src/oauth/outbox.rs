@@ -339,13 +339,11 @@ impl Accounts {
         batch: &mut Batch,
         gone: &Connection,
     ) -> Result<(), VaultError> {
-        let (shelf, whose) = match gone.client.owner {
-            client::ClientOwner::Organization => {
-                (client::ClientShelf::of_org(vault, org), Some(org.id()))
-            }
-            client::ClientOwner::Instance => (client::ClientShelf::of_installation(vault), None),
+        let shelf = match gone.client.owner {
+            client::ClientOwner::Organization => client::ClientShelf::of_org(vault, org),
+            client::ClientOwner::Instance => client::ClientShelf::of_installation(vault),
         };
-        if roster.needs_client(whose, (&gone.provider, &gone.client), Some(gone.id)) {
+        if roster.needs_client(org.id(), (&gone.provider, &gone.client), Some(gone.id)) {
             return Ok(());
         }
         let swept = shelf.sweep(batch, &gone.provider, &gone.client.client_id);

@@ -192,6 +192,7 @@ impl Accounts {
             }),
             Err(AdoptFault::Mismatch) => Err(Failure::Mismatch),
             Err(AdoptFault::Gone) => Err(Failure::Superseded),
+            Err(AdoptFault::Full) => Err(Failure::TooMany),
             Err(AdoptFault::Vault(error)) => Err(internal(&error)),
         }
     }

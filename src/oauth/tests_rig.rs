@@ -9,7 +9,7 @@ use super::provider::{Catalog, Loopback};
 use super::refresh::Stops;
 pub(super) use super::tests_issuer::{Fault, Issuer};
 use super::token::Tokens;
-use super::{Accounts, AccountsParts, Grant, Meter, Outbound};
+use super::{Accounts, AccountsParts, Caps, Grant, Meter, Outbound};
 use crate::clock::Timestamp;
 use crate::egress::{Egress, EgressOptions, Limits, SystemResolver};
 use crate::id::{ConnectionId, OrgId, UserId};
@@ -127,6 +127,12 @@ impl Engine {
         }
     }
 
+    /// The same with room for so many accounts.
+    pub(super) fn capped(mut self, caps: Caps) -> Self {
+        Arc::get_mut(&mut self.accounts).unwrap().caps = caps;
+        self
+    }
+
     pub(super) fn now(&self) -> Timestamp {
         self.rig.vault.now()
     }
@@ -231,6 +237,7 @@ fn accounts(file: &str, stops: Option<Arc<dyn Stops>>) -> Arc<Accounts> {
         outbound: Outbound::new(egress.unwrap(), &ranges),
         cleartext_hosts: Vec::new(),
         meter: Arc::new(Deaf),
+        caps: Caps::default(),
     });
     accounts.stops = stops;
     Arc::new(accounts)

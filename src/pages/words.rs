@@ -48,6 +48,7 @@ pub(super) fn words(failure: Failure, provider: &str, org: &str) -> Words {
         | Failure::NoIdentity
         | Failure::NotEnabled
         | Failure::Sealed
+        | Failure::TooMany
         | Failure::Internal => not_redeemed(failure, provider, org),
     };
     let decided = matches!(
@@ -209,6 +210,13 @@ fn not_redeemed(failure: Failure, provider: &str, org: &str) -> Text {
             "The vault is sealed".to_owned(),
             format!("Nothing can be stored until the operator opens it. {NOTHING}"),
             "Ask whoever runs this broker to unseal it, then start again.",
+        ),
+        Failure::TooMany => (
+            "No more accounts can be connected".to_owned(),
+            format!(
+                "As many are connected as one person, or {org}, may have. What you agreed to is taken back. {NOTHING}"
+            ),
+            "Disconnect one that is not needed any more, or ask whoever runs this broker for more room.",
         ),
         _ => (
             "The broker could not finish".to_owned(),

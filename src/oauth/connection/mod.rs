@@ -2,13 +2,16 @@
 //!
 //! [`Connection`] and [`TokenState`] are what is kept; [`Roster`] has all of them in memory.
 
+mod index;
+mod kept;
 pub(in crate::oauth) mod places;
 mod record;
 mod revocation;
 mod roster;
 
+pub use kept::Kept;
 pub use record::{
     Account, Attempt, Connection, Failure, Health, MAIN, Revoked, Subject, TokenInfo, TokenState,
 };
 pub use revocation::{Revocation, Upstream};
-pub use roster::{Kept, Roster, SetKey};
+pub use roster::{Roster, SetKey};

@@ -11,60 +11,21 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use serde::Serialize;
-
+use super::index::Index;
+use super::kept::Kept;
 use super::places;
 use super::record::{Connection, TokenState};
 use super::revocation::Revocation;
-use crate::crypto::{Digest, Owner, Record, sha256};
+use crate::crypto::{Owner, Record};
 use crate::id::{ConnectionId, OrgId, UserId};
 use crate::name::ProviderId;
 use crate::oauth::client::ClientRef;
 use crate::oauth::provider::Bound;
-use crate::store::{Batch, StoreKey};
+use crate::store::StoreKey;
 use crate::vault::{OrgKeys, Unsealed, VaultError};
 
 /// A token set, by its connection and name.
 pub type SetKey = (ConnectionId, String);
-
-/// A record in memory, and the digest of the record that it came from.
-#[derive(Clone, Debug)]
-pub struct Kept<T> {
-    /// What it says.
-    pub value: Arc<T>,
-    /// The digest of its record.
-    pub record: Digest,
-}
-
-impl<T> Kept<T> {
-    /// What stands in `record`.
-    pub(in crate::oauth) fn of(value: T, record: &Record) -> Self {
-        Self {
-            value: Arc::new(value),
-            record: sha256(record.as_bytes()),
-        }
-    }
-
-    /// Puts `value`, sealed, into `batch` at `place`; what the roster is told once that is committed.
-    ///
-    /// # Errors
-    /// When no randomness is to be had.
-    pub(in crate::oauth) fn put(
-        vault: &Unsealed,
-        org: &OrgKeys,
-        batch: &mut Batch,
-        place: StoreKey,
-        value: T,
-    ) -> Result<Self, VaultError>
-    where
-        T: Serialize,
-    {
-        let record = vault.seal_state(org.kek(), org.id(), Owner::SYSTEM, &place, &value)?;
-        let kept = Self::of(value, &record);
-        batch.put(place, record);
-        Ok(kept)
-    }
-}
 
 /// A member's accounts at a provider.
 type Holder = (OrgId, UserId, ProviderId);
@@ -76,6 +37,25 @@ struct Tables {
     held: HashMap<(OrgId, UserId), BTreeMap<ProviderId, Vec<ConnectionId>>>,
     defaults: HashMap<Holder, ConnectionId>,
     revocations: HashMap<ConnectionId, Kept<Revocation>>,
+    index: Index,
+    revoking: Index,
+}
+
+impl Tables {
+    /// Takes a connection in, in place of the one of its id.
+    fn put_connection(&mut self, kept: Kept<Connection>) {
+        if let Some(old) = self.connections.remove(&kept.value.id) {
+            self.index.remove(&old.value);
+        }
+        self.index.add(&kept.value);
+        self.connections.insert(kept.value.id, kept);
+    }
+
+    fn take_revocation(&mut self, id: ConnectionId) {
+        if let Some(old) = self.revocations.remove(&id) {
+            self.revoking.remove(&old.value.connection);
+        }
+    }
 }
 
 /// Every connection of every organisation.
@@ -172,8 +152,8 @@ impl Roster {
     #[must_use]
     pub fn of_org(&self, org: OrgId) -> Vec<Arc<Connection>> {
         let tables = self.lock();
-        let all = tables.connections.values();
-        let found = all.filter(|kept| kept.value.org == org);
+        let ids = tables.index.of_org(org);
+        let found = ids.filter_map(|id| tables.connections.get(&id));
         oldest_first(found.map(|kept| Arc::clone(&kept.value)).collect())
     }
 
@@ -206,42 +186,33 @@ impl Roster {
         self.lock().defaults.get(&holder).copied()
     }
 
-    /// Whether another connection, or a revocation, needs this client of an organisation; those of the
-    /// installation are looked at in all of them.
+    /// Whether another connection, or a revocation, needs this client of an organisation; for one of the
+    /// installation, those of all of them count.
     #[must_use]
     pub fn needs_client(
         &self,
-        org: Option<OrgId>,
-        (provider, client): (&ProviderId, &ClientRef),
+        org: OrgId,
+        about: (&ProviderId, &ClientRef),
         but: Option<ConnectionId>,
     ) -> bool {
         let tables = self.lock();
-        let by = |connection: &Connection| {
-            Some(connection.id) != but
-                && org.is_none_or(|org| connection.org == org)
-                && connection.provider == *provider
-                && connection.client == *client
-        };
-        let held = tables.connections.values().any(|kept| by(&kept.value));
-        held || tables
-            .revocations
-            .values()
-            .any(|kept| by(&kept.value.connection))
+        tables.index.uses_client(org, about, but) || tables.revoking.uses_client(org, about, but)
     }
 
     /// Whether another connection, of anybody, is to this account by this client: what ends the whole
     /// grant would end that one. Of an account that could not be told, any may be the one.
     #[must_use]
     pub fn shares_grant(&self, connection: &Connection) -> bool {
+        self.lock().index.shares_grant(connection)
+    }
+
+    /// How many connections a member has, and their organisation.
+    #[must_use]
+    pub fn counts(&self, org: OrgId, user: UserId) -> (usize, usize) {
         let tables = self.lock();
-        let account = &connection.account.id;
-        tables.connections.values().any(|kept| {
-            let other = &kept.value;
-            other.id != connection.id
-                && other.provider == connection.provider
-                && other.client.client_id == connection.client.client_id
-                && (account.is_empty() || other.account.id == *account)
-        })
+        let held = tables.held.get(&(org, user)).into_iter().flatten();
+        let own = held.map(|(_, ids)| ids.len()).sum();
+        (own, tables.index.count_of_org(org))
     }
 
     /// Tokens that are still to be revoked.
@@ -265,7 +236,7 @@ impl Roster {
         if !ids.contains(&kept.value.id) {
             ids.push(kept.value.id);
         }
-        tables.connections.insert(kept.value.id, kept);
+        tables.put_connection(kept);
     }
 
     pub(in crate::oauth) fn put_state(&self, kept: Kept<TokenState>) {
@@ -289,18 +260,20 @@ impl Roster {
             return;
         }
         if let Some(connection) = connection {
-            tables.connections.insert(key.0, connection);
+            tables.put_connection(connection);
         }
         tables.states.insert(key, state);
     }
 
     pub(in crate::oauth) fn put_revocation(&self, kept: Kept<Revocation>) {
         let mut tables = self.lock();
+        tables.take_revocation(kept.value.id);
+        tables.revoking.add(&kept.value.connection);
         tables.revocations.insert(kept.value.id, kept);
     }
 
     pub(in crate::oauth) fn drop_revocation(&self, id: ConnectionId) {
-        self.lock().revocations.remove(&id);
+        self.lock().take_revocation(id);
     }
 
     /// Makes `id` the default of whom it belongs to.
@@ -339,6 +312,7 @@ impl Roster {
         let Some(kept) = tables.connections.remove(&id) else {
             return;
         };
+        tables.index.remove(&kept.value);
         for set in &kept.value.sets {
             tables.states.remove(&(id, set.clone()));
         }

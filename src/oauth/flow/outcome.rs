@@ -93,6 +93,8 @@ failures! {
     Sealed = "sealed",
     /// It could not be recorded or stored.
     Internal = "internal_error",
+    /// The member, or the organisation, has as many accounts connected as may be.
+    TooMany = "too_many_accounts",
 }
 
 impl Failure {

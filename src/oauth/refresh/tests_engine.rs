@@ -250,6 +250,10 @@ async fn a_401_of_the_api_makes_the_next_caller_refresh_first() {
 #[tokio::test]
 async fn r10_five_hundred_connections_knock_at_a_dead_host_a_bounded_number_of_times() {
     let engine = Engine::new("rotates = \"never\"", false, 0).await;
+    let engine = engine.capped(crate::oauth::Caps {
+        member: 500,
+        org: 500,
+    });
     for account in 0..500 {
         engine.connect(&format!("account {account}")).await;
     }
