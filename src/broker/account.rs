@@ -11,7 +11,7 @@ use crate::clock::Timestamp;
 use crate::id::ConnectionId;
 use crate::name::{FieldName, HostPattern, ProviderId};
 use crate::oauth::connection::{Connection, MAIN};
-use crate::oauth::provider::{Loopback, Provider};
+use crate::oauth::provider::Provider;
 use crate::oauth::{AccessFault, Accounts, Lent, Pick};
 use crate::policy::Principal;
 use crate::tools::{Binding, OAuthSpec, Scheme, Slot};
@@ -118,8 +118,7 @@ impl Chosen {
     /// and by a tool that nobody but its writer vouches for only as a credential, in a header: what
     /// becomes part of a document can be read there.
     pub(super) fn may_go(&self, binding: &Binding, field: &FieldName, vouched: bool) -> bool {
-        let covered =
-            binding.scheme == Scheme::Https || self.provider.loopback() == Loopback::Allowed;
+        let covered = binding.scheme == Scheme::Https || !self.provider.reach().is_public();
         let mut slots = binding.slots.get(field).into_iter().flatten();
         let fit = slots.all(|slot| match slot {
             Slot::Header { .. } | Slot::Basic { .. } => true,

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use super::DaemonError;
 use crate::config::Config;
 use crate::egress::Egress;
-use crate::name::{Host, HostPattern};
+use crate::name::HostPattern;
 use crate::oauth::flow::{FlowBook, PublicUrl, ReturnRule};
-use crate::oauth::provider::{Catalog, Loopback};
+use crate::oauth::provider::{Catalog, Reach};
 use crate::oauth::{Accounts, AccountsParts, Caps, Outbound};
 use crate::telemetry::Metrics;
 
@@ -38,7 +38,6 @@ pub(super) fn connect(
     let accounts = Accounts::new(AccountsParts {
         catalog: catalog(config)?,
         outbound: Outbound::new(egress, &settings.private),
-        cleartext_hosts: cleartext_hosts(config),
         meter: Arc::<Metrics>::clone(metrics),
         caps: Caps {
             member: settings.accounts_per_member,
@@ -113,18 +112,14 @@ fn public_url(config: &Config, addresses: &[SocketAddr]) -> Result<PublicUrl, Da
     }
 }
 
-/// The shipped files, and the operator's own. These may be on this machine or in a private range where
-/// one was named.
+/// The shipped files, and the operator's own. These may be in the private ranges that were named, and speak
+/// plain http there.
 fn catalog(config: &Config) -> Result<Catalog, DaemonError> {
     let mut catalog = Catalog::shipped()?;
     let Some(folder) = &config.oauth.providers_dir else {
         return Ok(catalog);
     };
-    let loopback = if config.oauth.private.is_empty() {
-        Loopback::Refused
-    } else {
-        Loopback::Allowed
-    };
+    let reach = Reach::within(&config.oauth.private);
     let unreadable = |path: &Path| DaemonError::Providers(path.to_owned());
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(|_| unreadable(folder))? {
@@ -144,23 +139,9 @@ fn catalog(config: &Config) -> Result<Catalog, DaemonError> {
         let name = path.file_name().and_then(|name| name.to_str());
         let name = name.ok_or_else(|| unreadable(&path))?;
         let text = std::fs::read_to_string(&path).map_err(|_| unreadable(&path))?;
-        catalog.add(name, &text, loopback)?;
+        catalog.add(name, &text, &reach)?;
     }
     Ok(catalog)
-}
-
-/// Hosts whose issuers may name cleartext endpoints: this machine, where a range of it was named.
-fn cleartext_hosts(config: &Config) -> Vec<HostPattern> {
-    let named = |address: &str| {
-        let address = address.parse().ok()?;
-        let granted = config
-            .oauth
-            .private
-            .iter()
-            .any(|range| range.contains(&address));
-        granted.then_some(HostPattern::Exact(Host::Address(address)))
-    };
-    ["127.0.0.1", "::1"].into_iter().filter_map(named).collect()
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use super::provider::{Catalog, Provider};
 use super::refresh::Stops;
 use super::refresh::{Flights, Paces};
 use crate::audit::Recorded;
-use crate::name::{HostPattern, ProviderId};
+use crate::name::ProviderId;
 use crate::store::{Batch, Expect};
 use crate::vault::{OrgKeys, Unsealed, VaultError};
 
@@ -60,8 +60,6 @@ pub struct AccountsParts {
     pub catalog: Catalog,
     /// The way to them.
     pub outbound: Outbound,
-    /// Hosts of the operator's own whose issuers may name cleartext endpoints.
-    pub cleartext_hosts: Vec<HostPattern>,
     /// Who counts.
     pub meter: Arc<dyn Meter>,
     /// How many accounts may be connected.
@@ -73,7 +71,6 @@ pub struct AccountsParts {
 pub struct Accounts {
     pub(super) catalog: Catalog,
     pub(super) outbound: Outbound,
-    pub(super) cleartext_hosts: Vec<HostPattern>,
     pub(super) meter: Arc<dyn Meter>,
     pub(super) caps: Caps,
     pub(super) flights: Flights,
@@ -97,7 +94,6 @@ impl Accounts {
         Self {
             catalog: parts.catalog,
             outbound: parts.outbound,
-            cleartext_hosts: parts.cleartext_hosts,
             meter: parts.meter,
             caps: parts.caps,
             flights: Flights::default(),

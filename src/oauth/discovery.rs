@@ -123,7 +123,7 @@ impl Accounts {
         }
         let url = metadata_url(&key.1, how).map_err(|_| DiscoveryFault::Unusable)?;
         let body = self.fetch(org, url).await?;
-        let read = body.expose(|body| read_metadata(&key.1, body, &self.cleartext_hosts));
+        let read = body.expose(|body| read_metadata(&key.1, body, provider.reach()));
         let what = Arc::new(read.map_err(|_| DiscoveryFault::Unusable)?);
         let known = Known {
             what: Arc::clone(&what),

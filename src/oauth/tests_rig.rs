@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::client::{ClientOwner, ClientRef, ClientShelf, NewClient, NewSecret};
 use super::connection::{Account, MAIN, SetKey};
-use super::provider::{Catalog, Loopback};
+use super::provider::{Catalog, Reach};
 use super::refresh::Stops;
 pub(super) use super::tests_issuer::{Fault, Issuer};
 use super::token::Tokens;
@@ -224,7 +224,6 @@ impl Engine {
 
 fn accounts(file: &str, stops: Option<Arc<dyn Stops>>) -> Arc<Accounts> {
     let mut catalog = Catalog::default();
-    catalog.add("issuer.toml", file, Loopback::Allowed).unwrap();
     let egress = Egress::new(EgressOptions {
         extra_roots: Vec::new(),
         resolver: Arc::new(SystemResolver),
@@ -232,10 +231,11 @@ fn accounts(file: &str, stops: Option<Arc<dyn Stops>>) -> Arc<Accounts> {
         own: Vec::new(),
     });
     let ranges = ["127.0.0.0/8".parse().unwrap()];
+    let reach = Reach::within(&ranges);
+    catalog.add("issuer.toml", file, &reach).unwrap();
     let mut accounts = Accounts::new(AccountsParts {
         catalog,
         outbound: Outbound::new(egress.unwrap(), &ranges),
-        cleartext_hosts: Vec::new(),
         meter: Arc::new(Deaf),
         caps: Caps::default(),
     });

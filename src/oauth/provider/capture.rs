@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::Provider;
 use super::bound::Bound;
 use super::pointer_text::plain_text;
 use super::spec::CaptureKind;
 use super::template::Place;
-use super::template_place::{is_host, is_loopback};
+use super::template_place::is_host;
 use super::vars::Vars;
-use super::{Loopback, Provider};
 use crate::egress::{Scheme, Url};
 use crate::name::Host;
 
@@ -136,7 +136,7 @@ impl Provider {
             && origin.port == Scheme::Https.default_port()
             && is_host(&origin.host.to_string())
             && ends_with_any(&origin.host, suffixes);
-        let local = self.loopback() == Loopback::Allowed && is_loopback(&origin.host);
+        let local = self.reach().names(&origin.host);
         (whole && (listed || local)).then_some(text)
     }
 }

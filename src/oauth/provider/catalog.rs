@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::error::ProviderError;
-use super::loaded::{Loopback, Provider};
+use super::loaded::Provider;
+use super::reach::Reach;
 use crate::name::ProviderId;
 
 macro_rules! files {
@@ -94,24 +95,19 @@ impl Catalog {
     /// [`ProviderError`] for the first file that does not load. A test loads them all, so a release
     /// has none.
     pub fn shipped() -> Result<Self, ProviderError> {
-        let mut catalog = Self::default();
+        let (mut catalog, public) = (Self::default(), Reach::public());
         for (name, text) in FILES {
-            catalog.add(name, text, Loopback::Refused)?;
+            catalog.add(name, text, &public)?;
         }
         Ok(catalog)
     }
 
-    /// Adds an operator's own file. It stands in for a shipped one of the same id.
+    /// Adds an operator's own file, which may name what `reach` covers. It stands in for a shipped one of the same id.
     ///
     /// # Errors
     /// [`ProviderError`], and the catalogue is as it was.
-    pub fn add(
-        &mut self,
-        file_name: &str,
-        text: &str,
-        loopback: Loopback,
-    ) -> Result<(), ProviderError> {
-        let provider = Provider::read(file_name, text, loopback)?;
+    pub fn add(&mut self, file_name: &str, text: &str, reach: &Reach) -> Result<(), ProviderError> {
+        let provider = Provider::read(file_name, text, reach)?;
         self.providers
             .insert(provider.id().clone(), Arc::new(provider));
         Ok(())
@@ -148,7 +144,7 @@ mod tests {
         let broken: Vec<_> = FILES
             .iter()
             .filter_map(|(name, text)| {
-                let loaded = Catalog::default().add(name, text, super::Loopback::Refused);
+                let loaded = Catalog::default().add(name, text, &super::Reach::public());
                 loaded.err().map(|error| error.to_string())
             })
             .collect();

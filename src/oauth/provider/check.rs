@@ -5,8 +5,8 @@ use super::check_requests::check_requests;
 use super::check_templates::check_templates;
 use super::domain::registrable;
 use super::error::{Fault, ProviderError, ensure};
-use super::loaded::Loopback;
 use super::pointer_text::PointerText;
+use super::reach::Reach;
 use super::spec::{
     Device, DeviceStyle, Discovery, Identity, IdentitySource, Kind, Pick, Spec, Status,
 };
@@ -18,12 +18,12 @@ use crate::name::HostPattern;
 ///
 /// # Errors
 /// [`ProviderError`] for the first rule that it breaks.
-pub fn check(spec: &Spec, loopback: Loopback) -> Result<(), ProviderError> {
+pub fn check(spec: &Spec, reach: &Reach) -> Result<(), ProviderError> {
     let rules = || {
         check_top(spec)?;
         check_kind(spec)?;
         check_params(spec)?;
-        check_templates(spec, loopback)?;
+        check_templates(spec, reach)?;
         check_requests(spec)?;
         check_device(spec)?;
         check_identity(spec)?;

@@ -3,7 +3,7 @@
 use super::domain::registrable;
 use super::error::{Fault, ensure};
 use super::hosts::host_url;
-use super::loaded::Loopback;
+use super::reach::Reach;
 use super::spec::{CaptureKind, Position, Spec};
 use super::template::{Place, QuerySecrets, Template, is_secret_name};
 use super::template_place::{is_host, is_loopback};
@@ -12,7 +12,7 @@ use super::uses::{Meta, Use, Writes, secrets_in_queries, uses};
 use crate::egress::{Scheme, Url};
 use crate::name::Host;
 
-pub(super) fn check_templates(spec: &Spec, loopback: Loopback) -> Result<(), Fault> {
+pub(super) fn check_templates(spec: &Spec, reach: &Reach) -> Result<(), Fault> {
     for entry in &uses(spec) {
         check_names(spec, entry)?;
         match entry.writes {
@@ -22,8 +22,8 @@ pub(super) fn check_templates(spec: &Spec, loopback: Loopback) -> Result<(), Fau
                 }
                 check_literal(entry, place)?;
             }
-            Writes::Url(secrets) => check_url(spec, entry, entry.template, secrets, loopback)?,
-            Writes::ApiHost => check_api_host(spec, entry, loopback)?,
+            Writes::Url(secrets) => check_url(spec, entry, entry.template, secrets, reach)?,
+            Writes::ApiHost => check_api_host(spec, entry, reach)?,
         }
     }
     let reason = "a secret would stand in a URL, and no query_secrets_ok says that it must";
@@ -116,7 +116,7 @@ fn check_url(
     entry: &Use<'_>,
     template: &Template,
     secrets: QuerySecrets,
-    loopback: Loopback,
+    reach: &Reach,
 ) -> Result<(), Fault> {
     let fault = |reason| Fault::new(&entry.key, reason);
     let shape = template.shape(secrets).map_err(fault)?;
@@ -124,19 +124,26 @@ fn check_url(
         check_place(spec, entry, name, *place)?;
     }
     let url = template.sample(secrets).map_err(fault)?;
-    check_origin(&entry.key, &url, loopback)?;
+    check_origin(&entry.key, &url, reach)?;
     check_labels(&entry.key, &shape)
 }
 
-/// `https`, and a host out there; both may differ only in tests on this machine.
-fn check_origin(key: &str, url: &Url, loopback: Loopback) -> Result<(), Fault> {
-    if is_loopback(url.host()) {
-        let reason = "a host of this machine is for tests only";
-        return ensure(loopback == Loopback::Allowed, key, reason);
+/// `https`, and a host out there; both differ only in the ranges of the operator's own.
+fn check_origin(key: &str, url: &Url, reach: &Reach) -> Result<(), Fault> {
+    let host = url.host();
+    if reach.covers(host) {
+        return Ok(());
     }
+    let reason =
+        "a host of this machine needs its range in oauth.private, and a file of the operator's own";
+    ensure(!is_loopback(host), key, reason)?;
     ensure(url.scheme() == Scheme::Https, key, "a URL is https")?;
-    let named = matches!(url.host(), Host::Name(name) if name.contains('.'));
-    ensure(named, key, "a URL has a host with a name")
+    let named = matches!(host, Host::Name(name) if name.contains('.'));
+    ensure(
+        named,
+        key,
+        "a URL has a host with a name, or an address in a range of oauth.private",
+    )
 }
 
 /// What a label stands before is a domain that somebody registered: whoever chooses the label does
@@ -155,10 +162,10 @@ fn check_labels(key: &str, shape: &Shape<'_>) -> Result<(), Fault> {
     ensure(!label || owned, key, reason)
 }
 
-fn check_api_host(spec: &Spec, entry: &Use<'_>, loopback: Loopback) -> Result<(), Fault> {
+fn check_api_host(spec: &Spec, entry: &Use<'_>, reach: &Reach) -> Result<(), Fault> {
     let key = &entry.key;
     let (star, url) = host_url(entry.template).map_err(|reason| Fault::new(key, reason))?;
-    check_url(spec, entry, &url, QuerySecrets::Refused, loopback)?;
+    check_url(spec, entry, &url, QuerySecrets::Refused, reach)?;
     let text = url.as_str();
     let alone = !text.starts_with('{') || text.ends_with('}');
     ensure(alone, key, "an origin among the hosts stands alone")?;

@@ -9,37 +9,29 @@ use super::check::check;
 use super::error::{Fault, ProviderError, ensure};
 use super::param::{ParamFault, Rules, anchored};
 use super::pointer_text::PointerText;
+use super::reach::Reach;
 use super::spec::{Pkce, Position, Spec};
 use crate::name::{HostPattern, ProviderId};
 
 /// The largest file, in bytes.
 const MAX_FILE: usize = 64 * 1024;
 
-/// Whether a file may name hosts of this machine, and `http` for them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Loopback {
-    /// It may not.
-    Refused,
-    /// It may: for tests against a provider on this machine.
-    Allowed,
-}
-
 /// Who issues tokens, and how to talk to them.
 #[derive(Clone, Debug)]
 pub struct Provider {
     spec: Spec,
-    loopback: Loopback,
+    reach: Reach,
     account: PointerText,
     rules: BTreeMap<String, Rules>,
     captured: BTreeMap<String, Regex>,
 }
 
 impl Provider {
-    /// Reads and checks a file.
+    /// Reads and checks a file. Besides public hosts it may name those that `reach` covers.
     ///
     /// # Errors
     /// [`ProviderError`] for the first rule that it breaks.
-    pub fn read(file: &str, text: &str, loopback: Loopback) -> Result<Self, ProviderError> {
+    pub fn read(file: &str, text: &str, reach: &Reach) -> Result<Self, ProviderError> {
         let spec = parse(file, text)?;
         let named = file.strip_suffix(".toml") == Some(spec.id.as_str());
         ensure(
@@ -48,11 +40,11 @@ impl Provider {
             "the file is named after its id, with .toml behind it",
         )
         .map_err(|fault| fault.of(file))?;
-        check(&spec, loopback)?;
-        Self::of(spec, loopback).map_err(|fault| fault.of(file))
+        check(&spec, reach)?;
+        Self::of(spec, reach.clone()).map_err(|fault| fault.of(file))
     }
 
-    fn of(spec: Spec, loopback: Loopback) -> Result<Self, Fault> {
+    fn of(spec: Spec, reach: Reach) -> Result<Self, Fault> {
         let account = spec.identity.as_ref().map_or("", |identity| &identity.id);
         let account = PointerText::parse(account).map_err(|e| Fault::new("identity.id", e))?;
         let mut rules = BTreeMap::new();
@@ -70,7 +62,7 @@ impl Provider {
         }
         Ok(Self {
             spec,
-            loopback,
+            reach,
             account,
             rules,
             captured,
@@ -89,10 +81,10 @@ impl Provider {
         &self.spec
     }
 
-    /// Whether it may name hosts of this machine.
+    /// Where it may be.
     #[must_use]
-    pub const fn loopback(&self) -> Loopback {
-        self.loopback
+    pub const fn reach(&self) -> &Reach {
+        &self.reach
     }
 
     /// Where an account's id stands in the document that tells the identity.

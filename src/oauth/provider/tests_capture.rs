@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use super::tests_samples::{HOSTED, SHOPIFY, load, load_with};
-use super::{Bound, CaptureFault, Loopback, Provider};
+use super::tests_samples::{HOSTED, SHOPIFY, load, load_with, local};
+use super::{Bound, CaptureFault, Provider};
 
 fn bound(provider: &Provider, name: &str, value: &str) -> Bound {
     let told = BTreeMap::from([(name.to_owned(), value.to_owned())]);
@@ -144,16 +144,16 @@ fn a_token_answer_is_read_by_the_files_pointers() {
 
 #[test]
 fn an_origin_on_this_machine_is_for_tests_only() {
-    let local = [("accounts-server", "http://127.0.0.1:4001")];
+    let answer = [("accounts-server", "http://127.0.0.1:4001")];
     let hosted = load(HOSTED).unwrap();
     assert!(
         bound(&hosted, "sub", "a")
-            .capture_callback(&hosted, local)
+            .capture_callback(&hosted, answer)
             .is_err()
     );
-    let tested = load_with(HOSTED, Loopback::Allowed).unwrap();
+    let tested = load_with(HOSTED, &local()).unwrap();
     let after = bound(&tested, "sub", "a")
-        .capture_callback(&tested, local)
+        .capture_callback(&tested, answer)
         .unwrap();
     assert_eq!(after.meta()["accounts"], "http://127.0.0.1:4001");
 }

@@ -5,7 +5,7 @@
 )]
 
 use super::tests_samples::{GOOGLE, HOSTED, edited, load, load_with};
-use super::{Loopback, ProviderError};
+use super::{ProviderError, Reach};
 
 /// What is changed, and the key that is named for it.
 pub(super) type Broken<'t> = (&'t str, &'t str, &'t str);
@@ -69,7 +69,7 @@ fn the_top_of_a_file_is_checked() {
 
 #[test]
 fn a_file_is_named_after_its_id() {
-    let error = super::Provider::read("goggle.toml", GOOGLE, Loopback::Refused).unwrap_err();
+    let error = super::Provider::read("goggle.toml", GOOGLE, &super::Reach::public()).unwrap_err();
     assert_eq!(
         error.to_string(),
         "goggle.toml: id: the file is named after its id, with .toml behind it"
@@ -156,14 +156,22 @@ fn urls_are_https_and_go_to_hosts_out_there() {
 }
 
 #[test]
-fn this_machine_is_for_tests_only() {
+fn cleartext_is_for_the_ranges_that_the_operator_named() {
     let text = GOOGLE
         .replace("https://accounts.google.com", "http://127.0.0.1:4001")
         .replace("https://oauth2.googleapis.com", "http://localhost:4001");
     assert!(load(&text).is_err());
-    assert!(load_with(&text, Loopback::Allowed).is_ok());
-    let elsewhere = text.replace("localhost:4001/token", "api.example.com/token");
-    assert!(load_with(&elsewhere, Loopback::Allowed).is_err());
+    assert!(load_with(&text, &local()).is_ok());
+    // Where a name leads is looked at when it is connected to.
+    for (elsewhere, fits) in [
+        ("10.0.0.1/token", false),
+        ("93.184.216.34/token", false),
+        ("keycloak.internal/token", true),
+    ] {
+        let text = text.replace("localhost:4001/token", elsewhere);
+        assert_eq!(load_with(&text, &local()).is_ok(), fits, "{elsewhere}");
+        assert!(load(&text).is_err(), "{elsewhere}");
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Four files that use most of the format, and how to break them.
 
-use super::{Loopback, Provider, ProviderError};
+use super::{Provider, ProviderError, Reach};
 
 pub(super) const GOOGLE: &str = r#"
 schema = 1
@@ -208,13 +208,18 @@ extra_headers = { X-Client = "{client_id}" }
 "#;
 
 pub(super) fn load(text: &str) -> Result<Provider, ProviderError> {
-    load_with(text, Loopback::Refused)
+    load_with(text, &Reach::public())
 }
 
-pub(super) fn load_with(text: &str, loopback: Loopback) -> Result<Provider, ProviderError> {
+/// This machine, and nothing else.
+pub(super) fn local() -> Reach {
+    Reach::within(&["127.0.0.1/32".parse().unwrap()])
+}
+
+pub(super) fn load_with(text: &str, reach: &Reach) -> Result<Provider, ProviderError> {
     let id = text.lines().find_map(|line| line.strip_prefix("id = "));
     let file = format!("{}.toml", id.unwrap().trim_matches('"'));
-    Provider::read(&file, text, loopback)
+    Provider::read(&file, text, reach)
 }
 
 /// The file with `old` once replaced by `new`.

@@ -13,7 +13,7 @@ use crate::clock::Timestamp;
 use crate::egress::{Scheme, Url};
 use crate::name::{Host, HostPattern};
 use crate::oauth::provider::spec::{Device, Map, Method};
-use crate::oauth::provider::{Loopback, Pointer, QuerySecrets, Template, is_loopback};
+use crate::oauth::provider::{Pointer, QuerySecrets, Template};
 use crate::secret::Secret;
 
 /// The longest handle and the longest user code, in bytes.
@@ -210,7 +210,7 @@ fn is_page(via: &Via<'_>, page: &str, hosts: &[HostPattern]) -> bool {
         return false;
     };
     let host: &Host = url.host();
-    let local = via.provider.loopback() == Loopback::Allowed && is_loopback(host);
+    let local = via.provider.reach().covers(host);
     let listed = hosts.iter().any(|pattern| pattern.matches(host));
     listed && (url.scheme() == Scheme::Https || local)
 }

@@ -4,9 +4,8 @@ use serde_json::Value;
 
 use crate::crypto::unambiguous_json;
 use crate::egress::{Scheme, Url};
-use crate::name::HostPattern;
 use crate::oauth::provider::spec::{ClientAuth, Discovery};
-use crate::oauth::provider::{Bound, Provider, QuerySecrets, TemplateError, Vars};
+use crate::oauth::provider::{Bound, Provider, QuerySecrets, Reach, TemplateError, Vars};
 
 /// The largest document, in bytes.
 pub const MAX_METADATA: usize = 256 * 1024;
@@ -90,16 +89,12 @@ pub fn metadata_url(issuer: &str, discovery: Discovery) -> Result<Url, MetadataE
     Url::parse(&text).map_err(|_| MetadataError::Issuer)
 }
 
-/// Reads the document. Its issuer is the one that was asked, byte for byte; endpoints are https, or
-/// on a host of `private`, which are the operator's own.
+/// Reads the document. Its issuer is the one that was asked, byte for byte; endpoints are https. Only an
+/// issuer that is itself asked in cleartext, in the operator's own ranges, may name such endpoints there.
 ///
 /// # Errors
 /// [`MetadataError`], and nothing of the document is used.
-pub fn read_metadata(
-    issuer: &str,
-    body: &[u8],
-    private: &[HostPattern],
-) -> Result<Endpoints, MetadataError> {
+pub fn read_metadata(issuer: &str, body: &[u8], reach: &Reach) -> Result<Endpoints, MetadataError> {
     let small = body.len() <= MAX_METADATA;
     let document = small.then(|| unambiguous_json(body)).flatten();
     let document = document.filter(Value::is_object);
@@ -107,7 +102,9 @@ pub fn read_metadata(
     if document.get("issuer").and_then(Value::as_str) != Some(issuer) {
         return Err(MetadataError::OtherIssuer);
     }
-    let endpoint = |name| read_endpoint(&document, name, private);
+    let clear = Url::parse(issuer).is_ok_and(|url| url.scheme() == Scheme::Http);
+    let clear = Some(reach).filter(|_| clear);
+    let endpoint = |name| read_endpoint(&document, name, clear);
     let supported = document.get("authorization_response_iss_parameter_supported");
     Ok(Endpoints {
         issuer: issuer.to_owned(),
@@ -137,7 +134,7 @@ fn read_ways(document: &Value) -> Vec<ClientAuth> {
 fn read_endpoint(
     document: &Value,
     endpoint: &'static str,
-    private: &[HostPattern],
+    clear: Option<&Reach>,
 ) -> Result<Option<Url>, MetadataError> {
     let text = match document.get(endpoint) {
         None | Some(Value::Null) => return Ok(None),
@@ -145,7 +142,7 @@ fn read_endpoint(
     };
     let url = text.and_then(|text| Url::parse(text).ok());
     let usable = url.filter(|url| {
-        let own = private.iter().any(|pattern| pattern.matches(url.host()));
+        let own = clear.is_some_and(|reach| reach.covers(url.host()));
         url.scheme() == Scheme::Https || own
     });
     usable.map(Some).ok_or(MetadataError::Endpoint { endpoint })

@@ -8,7 +8,7 @@ use super::{
     CodeGrant, RequestError, TokenRequest, code_request, identity_request, refresh_request,
 };
 use crate::oauth::provider::spec::{Body, ClientAuth, Method};
-use crate::oauth::provider::{Loopback, Provider, QuerySecrets};
+use crate::oauth::provider::{Provider, QuerySecrets, Reach};
 
 fn redeem(rig: &Rig) -> Result<TokenRequest, RequestError> {
     let (code, verifier) = (secret("C0DE/+="), secret("VERIFIER"));
@@ -279,7 +279,7 @@ fn what_is_missing_is_said_and_nothing_is_sent() {
 fn t1_a_secret_in_a_query_needs_the_files_word() {
     let text = "[token]\nurl = \"https://a.example.com/token\"\nmethod = \"GET\"\nbody = \"query\"\nclient_auth = \"post\"";
     let silent = format!("{SAMPLE}{text}\n[refresh]\nmode = \"none\"");
-    let error = Provider::read("sample.toml", &silent, Loopback::Refused).unwrap_err();
+    let error = Provider::read("sample.toml", &silent, &Reach::public()).unwrap_err();
     assert!(error.to_string().contains("query_secrets_ok"), "{error}");
     let rig = sample(&format!(
         "{text}\nquery_secrets_ok = true\n[refresh]\nmode = \"none\""

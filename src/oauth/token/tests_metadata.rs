@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::tests_rig::Rig;
 use super::{MAX_METADATA, MetadataError, issuer_of, metadata_url, read_metadata};
-use crate::name::HostPattern;
+use crate::oauth::provider::Reach;
 use crate::oauth::provider::spec::{ClientAuth, Discovery};
 
 const ISSUER: &str = "https://login.example.com/tenant";
@@ -24,12 +24,18 @@ fn document() -> Value {
     })
 }
 
-fn read(document: &Value, private: &[&str]) -> Result<super::Endpoints, MetadataError> {
-    let private: Vec<_> = private
-        .iter()
-        .map(|host| HostPattern::parse(host).unwrap())
-        .collect();
-    read_metadata(ISSUER, document.to_string().as_bytes(), &private)
+fn read(document: &Value, ranges: &[&str]) -> Result<super::Endpoints, MetadataError> {
+    read_of(ISSUER, document, ranges)
+}
+
+fn read_of(
+    issuer: &str,
+    document: &Value,
+    ranges: &[&str],
+) -> Result<super::Endpoints, MetadataError> {
+    let ranges: Vec<_> = ranges.iter().map(|range| range.parse().unwrap()).collect();
+    let reach = Reach::within(&ranges);
+    read_metadata(issuer, document.to_string().as_bytes(), &reach)
 }
 
 #[test]
@@ -128,12 +134,12 @@ fn m1_the_issuer_is_equal_byte_for_byte() {
         assert_eq!(read(&document, &[]), Err(MetadataError::OtherIssuer));
     }
     let twice = format!("{{\"issuer\":\"https://evil.example\",\"issuer\":\"{ISSUER}\"}}");
-    let error = read_metadata(ISSUER, twice.as_bytes(), &[]);
+    let error = read_metadata(ISSUER, twice.as_bytes(), &Reach::public());
     assert_eq!(error, Err(MetadataError::Form));
 }
 
 #[test]
-fn m1_endpoints_are_https_or_on_the_operators_own_hosts() {
+fn m1_endpoints_are_https_or_in_the_ranges_of_an_issuer_that_is_asked_in_cleartext() {
     for value in [
         json!("http://api.example.com/token"),
         json!("https://user@api.example.com/token"),
@@ -146,14 +152,24 @@ fn m1_endpoints_are_https_or_on_the_operators_own_hosts() {
         for endpoint in ["authorization_endpoint", "token_endpoint", "jwks_uri"] {
             let mut document = document();
             document[endpoint] = value.clone();
-            let error = read(&document, &["*.internal.example"]);
+            let error = read(&document, &["10.1.0.0/16"]);
             assert_eq!(error, Err(MetadataError::Endpoint { endpoint }), "{value}");
         }
     }
     let mut document = document();
-    document["token_endpoint"] = json!("http://sso.internal.example/token");
-    assert!(read(&document, &["*.internal.example"]).is_ok());
-    assert!(read(&document, &[]).is_err());
+    document["token_endpoint"] = json!("http://10.1.0.5/token");
+    // An issuer out there does not choose where in here cleartext goes.
+    assert!(read(&document, &["10.1.0.0/16"]).is_err());
+    let own = "http://10.1.0.5/tenant";
+    document["issuer"] = json!(own);
+    for (ranges, usable) in [
+        (&["10.1.0.0/16"][..], true),
+        (&["10.2.0.0/16"], false),
+        (&[], false),
+    ] {
+        let read = read_of(own, &document, ranges);
+        assert_eq!(read.is_ok(), usable, "{ranges:?}");
+    }
 }
 
 #[test]
@@ -162,7 +178,7 @@ fn m1_a_document_that_is_none_or_too_large_is_not_read() {
     large["padding"] = json!("a".repeat(MAX_METADATA));
     assert_eq!(read(&large, &[]), Err(MetadataError::Form));
     for body in ["", "[]", "<html>", "\"https://login.example.com/tenant\""] {
-        let error = read_metadata(ISSUER, body.as_bytes(), &[]);
+        let error = read_metadata(ISSUER, body.as_bytes(), &Reach::public());
         assert_eq!(error, Err(MetadataError::Form), "{body}");
     }
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::{Client, Endpoints, Held, TokenRequest, Via};
 use crate::name::HostPattern;
-use crate::oauth::provider::{Bound, Catalog, Loopback, Provider};
+use crate::oauth::provider::{Bound, Catalog, Provider, Reach};
 use crate::secret::Secret;
 
 static CATALOG: LazyLock<Catalog> = LazyLock::new(|| Catalog::shipped().unwrap());
@@ -70,7 +70,7 @@ impl Rig {
 
     /// A file of the test's own.
     pub(super) fn written(text: &str) -> Self {
-        let provider = Provider::read("sample.toml", text, Loopback::Refused);
+        let provider = Provider::read("sample.toml", text, &Reach::public());
         Self::of(Arc::new(provider.unwrap()), Bound::default())
     }
 
