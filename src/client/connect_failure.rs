@@ -181,6 +181,11 @@ fn not_redeemed(code: &str, provider: &str) -> Option<Words> {
             "as many accounts are connected as may be".to_owned(),
             "disconnect one with `runtools oauth disconnect`, or have the operator raise `oauth.accounts_per_member` or `oauth.accounts_per_org`",
         ),
+        "not_kept" => (
+            Exit::Failed,
+            format!("{provider} agreed, but the broker could not keep it, nor have it taken back"),
+            "remove the app where the provider lists those that you allowed, then run the command again",
+        ),
         _ => return None,
     })
 }

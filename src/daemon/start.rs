@@ -164,9 +164,9 @@ impl Daemon {
         .await;
         housekeeping.abort();
         keeping.abort();
-        // A refresh whose answer nobody takes may cost its grant. The second signal does not wait.
+        // An answer that nobody takes may cost its grant. The second signal does not wait.
         tokio::select! {
-            () = self.app.settle_accounts() => {}
+            () = self.app.close_accounts() => {}
             () = self.shutdown.cutting() => {}
         }
         if let Err(error) = self.app.housekeeping().await {

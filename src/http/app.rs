@@ -187,15 +187,10 @@ impl App {
         self.accounts.wake();
     }
 
-    /// Starts no refresh any more, and waits for those under way: before sealing, since an answer that
-    /// nobody takes may cost its grant.
-    pub(super) async fn close_accounts(&self) {
+    /// Starts no refresh and redeems no code any more, and waits for those under way, as long as one
+    /// exchange takes at most: before sealing, since an answer that nobody takes may cost its grant.
+    pub async fn close_accounts(&self) {
         self.accounts.close(crate::oauth::DEADLINE).await;
-    }
-
-    /// Waits for the answers of refreshes that are under way, as long as those take at most.
-    pub async fn settle_accounts(&self) {
-        self.accounts.settled(crate::oauth::DEADLINE).await;
     }
 
     /// Keeps tokens alive, pass after pass, until serving ends.

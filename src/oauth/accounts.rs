@@ -9,6 +9,7 @@ use tokio::sync::OnceCell;
 
 use super::connection::{Connection, Kept, Roster, TokenState, places};
 use super::discovery::Discovered;
+use super::errands::Errands;
 use super::outbound::Outbound;
 use super::provider::{Catalog, Provider};
 #[cfg(test)]
@@ -74,6 +75,7 @@ pub struct Accounts {
     pub(super) meter: Arc<dyn Meter>,
     pub(super) caps: Caps,
     pub(super) flights: Flights,
+    pub(super) errands: Errands,
     pub(super) paces: Paces,
     pub(super) discovered: Discovered,
     /// Changes that look before they write: adopting, forgetting, choosing.
@@ -97,6 +99,7 @@ impl Accounts {
             meter: parts.meter,
             caps: parts.caps,
             flights: Flights::default(),
+            errands: Errands::default(),
             paces: Paces::default(),
             discovered: Discovered::default(),
             changes: tokio::sync::Mutex::default(),
@@ -126,16 +129,29 @@ impl Accounts {
         Ok(Arc::clone(roster))
     }
 
-    /// Starts no refresh any more, and waits for those under way, for `patience` at most: at sealing, an
-    /// answer that nobody takes may cost its grant.
+    /// Every connection in memory, if that was read since unsealing.
+    pub(super) fn known(&self) -> Option<Arc<Roster>> {
+        self.roster.load().get().cloned()
+    }
+
+    /// Starts no refresh and redeems no code any more, and waits for what is under way, for `patience` at
+    /// most: at sealing and at the end, an answer that nobody takes may cost its grant.
     pub async fn close(&self, patience: Duration) {
         self.flights.close();
-        self.flights.landed(patience).await;
+        self.errands.close();
+        let errands = tokio::time::timeout(patience, self.errands.ended());
+        let ((), in_time) = tokio::join!(self.flights.landed(patience), errands);
+        if in_time.is_err() {
+            tracing::warn!(
+                "accounts were still being connected when there was no more time for it"
+            );
+        }
     }
 
     /// Forgets what is in memory, at sealing.
     pub fn forget(&self) {
         self.flights.open();
+        self.errands.open();
         self.roster.store(Arc::default());
         self.discovered.forget();
     }
@@ -159,11 +175,6 @@ impl Accounts {
     /// For changes that look before they write: clients, and what needs them.
     pub async fn changing(&self) -> tokio::sync::MutexGuard<'_, ()> {
         self.changes.lock().await
-    }
-
-    /// Waits until no refresh is under way, for `patience` at most: what a provider answers now is kept.
-    pub async fn settled(&self, patience: Duration) {
-        self.flights.landed(patience).await;
     }
 
     /// The provider of a connection.

@@ -10,6 +10,7 @@ use super::connection::{Account, Connection, Health, Kept, Roster, Subject, Toke
 use super::provider::{Bound, Provider};
 use super::token::Tokens;
 use super::tokens::{TokenSet, info};
+use super::unkept::Unstored;
 use crate::audit::Recorded;
 use crate::clock::Timestamp;
 use crate::crypto::Owner;
@@ -72,17 +73,17 @@ pub enum AdoptFault {
     /// The member, or the organisation, has as many connections as it may.
     #[error("as many accounts are connected as may be")]
     Full,
-    /// The vault failed.
-    #[error(transparent)]
-    Vault(#[from] VaultError),
+    /// The store did not take it, nor that it is to be revoked.
+    #[error("what was granted could not be stored: {}", .0.error)]
+    Unstored(Box<Unstored>),
 }
 
 impl Accounts {
     /// Keeps a grant: a new connection, or a renewed one. It was recorded.
     ///
     /// # Errors
-    /// [`AdoptFault`]; what was granted is then in the outbox, to be revoked, unless the store fails: then
-    /// it is lost here, and lives on upstream until it ends.
+    /// [`AdoptFault`]; what was granted is then in the outbox, to be revoked. Where the store fails it is in
+    /// the fault, for whoever can revoke it without.
     pub async fn adopt(
         &self,
         vault: &Unsealed,
@@ -90,40 +91,59 @@ impl Accounts {
         grant: Grant,
         recorded: &Recorded,
     ) -> Result<Adopted, AdoptFault> {
+        let replaces = grant.replaces;
+        let mut granted = granted(provider, grant, vault.now());
+        let about = (provider, replaces);
+        let adopted = self.try_adopt(vault, about, &mut granted, recorded).await;
+        adopted.unwrap_or_else(|error| {
+            Err(AdoptFault::Unstored(Box::new(Unstored {
+                error,
+                connection: granted.connection,
+                sets: granted.sets,
+            })))
+        })
+    }
+
+    async fn try_adopt(
+        &self,
+        vault: &Unsealed,
+        (provider, replaces): (&Provider, Option<ConnectionId>),
+        granted: &mut Granted,
+        recorded: &Recorded,
+    ) -> Result<Result<Adopted, AdoptFault>, VaultError> {
         let roster = self.roster(vault).await?;
         let _changing = self.changes.lock().await;
-        let holder = (grant.org, grant.user, provider.id());
-        let there = roster.of_account(holder, (&grant.account.id, &grant.bound));
+        let new = &mut granted.connection;
+        let holder = (new.org, new.user, &new.provider);
+        let there = roster.of_account(holder, (&new.account.id, &new.bound));
         let full = || {
-            let (own, all) = roster.counts(grant.org, grant.user);
+            let (own, all) = roster.counts(new.org, new.user);
             own >= self.caps.member || all >= self.caps.org
         };
-        let fault = misfit(&roster, grant.replaces, there.as_ref());
+        let fault = misfit(&roster, replaces, there.as_ref());
         let fault = fault.or_else(|| (there.is_none() && full()).then_some(AdoptFault::Full));
-        let id = match &there {
-            Some(there) => there.value.id,
-            None => ConnectionId::from_random(vault.random().bytes().map_err(VaultError::from)?),
-        };
-        let (connection, sets) = connection_of(provider, grant, (id, there.as_ref()), vault.now());
         if let Some(fault) = fault {
-            let sets: Vec<_> = sets
-                .into_iter()
-                .map(|(set, _, tokens)| (set, tokens))
-                .collect();
-            self.discard(vault, connection, &sets, recorded).await?;
-            return Err(fault);
+            let connection = new.clone();
+            self.discard(vault, connection, &granted.sets, recorded)
+                .await?;
+            return Ok(Err(fault));
         }
+        match &there {
+            Some(there) => (new.id, new.created) = (there.value.id, there.value.created),
+            None => new.id = ConnectionId::from_random(vault.random().bytes()?),
+        }
+        let id = new.id;
         let mut tries = 0;
         loop {
             let written = self
-                .write_grant(vault, &roster, (&connection, &sets), recorded)
+                .write_grant(vault, (&roster, provider), granted, recorded)
                 .await;
             match written {
                 Ok(()) => break,
-                Err(VaultError::Store(StoreError::Closed)) => {
-                    return Err(VaultError::Sealed.into());
+                Err(VaultError::Store(StoreError::Closed) | VaultError::Sealed) => {
+                    return Err(VaultError::Sealed);
                 }
-                Err(error) if tries >= TRIES => return Err(error.into()),
+                Err(error) if tries >= TRIES => return Err(error),
                 Err(error) => {
                     tries += 1;
                     tracing::warn!(%error, "a grant could not be stored; trying again");
@@ -132,27 +152,28 @@ impl Accounts {
             }
         }
         self.news.notify_one();
-        Ok(Adopted {
+        Ok(Ok(Adopted {
             connection: id,
             renewed: there.is_some(),
-        })
+        }))
     }
 
     /// One commit: the connection, the states and values of its sets, its place as the default.
     async fn write_grant(
         &self,
         vault: &Unsealed,
-        roster: &Roster,
-        (connection, sets): (&Connection, &Sets),
+        (roster, provider): (&Roster, &Provider),
+        granted: &Granted,
         recorded: &Recorded,
     ) -> Result<(), VaultError> {
+        let connection = &granted.connection;
         let org = vault.org(connection.org)?;
         let old = roster.connection(connection.id);
         let mut batch = Batch::new();
         let change = (connection.clone(), old.as_ref());
         let new = put_connection(vault, &org, &mut batch, change)?;
         let mut states = Vec::new();
-        for (set, times, tokens) in sets {
+        for ((set, tokens), times) in granted.sets.iter().zip(&granted.times) {
             let key = (connection.id, set.clone());
             let before = roster.state(&key);
             let was = before.as_ref().map(|kept| &*kept.value);
@@ -166,19 +187,34 @@ impl Accounts {
                 .await?;
         }
         drop_gone_sets(&org, &mut batch, old.as_ref(), &new);
+        let revocation = match &old {
+            Some(old) => {
+                let about = (&*org, roster, provider);
+                let change = (&*old.value, granted);
+                self.queue_replaced(vault, about, change, &mut batch, recorded)
+                    .await?
+            }
+            None => None,
+        };
         let first = is_first(roster, connection);
         if first {
             put_default(vault, &org, &mut batch, connection)?;
         }
-        if let Some(old) = old
-            .as_ref()
-            .filter(|old| old.value.client != connection.client)
+        // The credentials of the client before go with the last that needs them: with what is to be
+        // revoked, where something is.
+        let other_client = |old: &&Kept<Connection>| old.value.client != connection.client;
+        if let Some(old) = old.as_ref().filter(other_client)
+            && revocation.is_none()
         {
             self.sweep_client(vault, (&org, roster), &mut batch, &old.value)
                 .await?;
         }
         vault.commit(batch, recorded).await?;
         roster.renew(new, states, first);
+        if let Some(revocation) = revocation {
+            roster.put_revocation(revocation);
+            self.unrevoked.notify_one();
+        }
         Ok(())
     }
 }
@@ -223,28 +259,29 @@ struct Times {
     refreshable: bool,
 }
 
-type Sets = Vec<(String, Times, TokenSet)>;
+/// A grant as it is written: what is known of the connection, and the tokens with their times.
+pub(super) struct Granted {
+    pub(super) connection: Connection,
+    pub(super) sets: Vec<(String, TokenSet)>,
+    times: Vec<Times>,
+}
 
-fn split((set, tokens): (String, Tokens)) -> (String, Times, TokenSet) {
+fn split((set, tokens): (String, Tokens)) -> ((String, TokenSet), Times) {
     let times = Times {
         expires: tokens.expires_at,
         refresh_expires: tokens.refresh_expires_at,
         not_before: tokens.not_before_refresh,
         refreshable: tokens.refresh.is_some(),
     };
-    (set, times, TokenSet::renewed(tokens, None, false))
+    ((set, TokenSet::renewed(tokens, None, false)), times)
 }
 
-fn connection_of(
-    provider: &Provider,
-    grant: Grant,
-    (id, old): (ConnectionId, Option<&Kept<Connection>>),
-    now: Timestamp,
-) -> (Connection, Sets) {
+/// Its id, and when it was made, are of the connection that is there; else it gets one.
+fn granted(provider: &Provider, grant: Grant, now: Timestamp) -> Granted {
     // An answer that says nothing grants what was asked for (RFC 6749, 5.1).
     let scopes = grant.scopes.unwrap_or_else(|| grant.asked.clone());
     let connection = Connection {
-        id,
+        id: ConnectionId::from_bytes([0; 16]),
         org: grant.org,
         user: grant.user,
         provider: provider.id().clone(),
@@ -256,10 +293,15 @@ fn connection_of(
         missing: grant.missing,
         sets: grant.sets.iter().map(|(name, _)| name.clone()).collect(),
         subject: grant.subject,
-        created: old.map_or(now, |old| old.value.created),
+        created: now,
         authorized: grant.sent,
     };
-    (connection, grant.sets.into_iter().map(split).collect())
+    let (sets, times) = grant.sets.into_iter().map(split).unzip();
+    Granted {
+        connection,
+        sets,
+        times,
+    }
 }
 
 /// The state of tokens that were just granted. Whatever was under way for the ones before finds another

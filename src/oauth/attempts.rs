@@ -12,9 +12,8 @@ use super::device::{DeviceGrant, DeviceGranted, DeviceReply};
 use super::flow::{
     DeviceAnswer, DeviceAsk, DeviceBook, DeviceStatus, DeviceTurn, Failure, Outcome, Turn,
 };
-use super::token::TokenReply;
 use crate::audit::{Action, Actor, Event, Outcome as Ended, Recorded, Target, TargetKind};
-use crate::clock::{Clock, Timestamp};
+use crate::clock::Clock;
 use crate::directory::Directory;
 use crate::id::{OrgId, UserId};
 use crate::vault::{Lifecycle, Unsealed, VaultError};
@@ -113,10 +112,8 @@ impl Attempts {
         let recorded = match vault.journal().record(event).await {
             Ok(recorded) => recorded,
             Err(error) => {
-                // It was given once, and cannot be used: there is nothing to ask for any more.
-                let over = DeviceAnswer::Ended(Failure::Internal);
-                self.book.answered(turn, over, vault.now());
-                return Err(error.into());
+                self.give_back(vault, turn, (granted, error.into())).await;
+                return Ok(());
             }
         };
         let (ask, grant, key) = (turn.ask_shared(), turn.grant_shared(), turn.key());
@@ -130,7 +127,11 @@ impl Attempts {
             Err(_) => Some(Failure::Internal),
         };
         let kept = match unwanted {
-            None => self.keep(vault, about, granted, &recorded).await,
+            None => {
+                self.accounts
+                    .keep_device(vault, about, granted, &recorded)
+                    .await
+            }
             Some(failure) => {
                 self.drop_granted(vault, about, granted, &recorded).await;
                 Err(failure)
@@ -148,26 +149,7 @@ impl Attempts {
         Ok(())
     }
 
-    async fn keep(
-        &self,
-        vault: &Unsealed,
-        about: (&DeviceAsk, &DeviceGrant),
-        granted: DeviceGranted,
-        recorded: &Recorded,
-    ) -> Result<Outcome, Failure> {
-        let tokens: (TokenReply, Timestamp) = match granted {
-            DeviceGranted::Tokens(reply, sent) => (*reply, sent),
-            DeviceGranted::Code(handed) => {
-                let redeemed = self.accounts.redeem_handed(vault, about, &handed, recorded);
-                redeemed.await?
-            }
-        };
-        self.accounts
-            .keep_device(vault, about, tokens, recorded)
-            .await
-    }
-
-    /// Nobody waits for it any more: tokens are revoked, and a code is not redeemed.
+    /// Nobody waits for it any more.
     async fn drop_granted(
         &self,
         vault: &Unsealed,
@@ -175,12 +157,30 @@ impl Attempts {
         granted: DeviceGranted,
         recorded: &Recorded,
     ) {
-        if let DeviceGranted::Tokens(reply, sent) = granted {
-            let unkept = (*reply, sent);
-            let dropped = self.accounts.drop_device(vault, about, unkept, recorded);
-            if dropped.await.is_err() {
-                tracing::warn!("tokens that nobody waits for could not be kept to be revoked");
-            }
+        let dropped = self.accounts.drop_device(vault, about, granted, recorded);
+        if let Err(failure) = dropped.await {
+            tracing::warn!(
+                code = failure.code(),
+                "tokens that nobody waits for could not be queued to be revoked"
+            );
+        }
+    }
+
+    /// That it was granted cannot be recorded, so it is not used: the provider is told, and the person.
+    async fn give_back(
+        &self,
+        vault: &Unsealed,
+        turn: DeviceTurn<DeviceGrant>,
+        unkept: (DeviceGranted, VaultError),
+    ) {
+        let (ask, grant, key) = (turn.ask_shared(), turn.grant_shared(), turn.key());
+        let awaited = self.book.approved(turn, vault.now());
+        let failure = self
+            .accounts
+            .give_back_device(vault, (&ask, &grant), unkept)
+            .await;
+        if awaited {
+            self.book.settle(key, Outcome::Failed(failure), vault.now());
         }
     }
 }

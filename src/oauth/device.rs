@@ -4,16 +4,18 @@
 
 use super::accounts::Accounts;
 use super::client::Client;
+use super::errands::Errand;
 use super::flow::{DeviceAnswer, DeviceAsk, DeviceShown, Failure, Outcome};
 use super::outbound::Silence;
-use super::redeem::{Asked, tokens_of};
+use super::redeem::{Asked, internal, tokens_of};
 use super::token::{
-    self, CodeGrant, DeviceError, DeviceStart, HandOff, Poll, Subject, TokenReply, Told, Via,
+    self, CodeGrant, DeviceError, DeviceStart, HandOff, Poll, Subject, TokenReply, Told,
     code_request, device_request, poll_request, read_device_start, read_poll,
 };
+use super::unkept::Giver;
 use crate::audit::Recorded;
 use crate::clock::Timestamp;
-use crate::vault::Unsealed;
+use crate::vault::{Unsealed, VaultError};
 
 /// What is asked with: the provider's handle, and the client that was opened when the flow was begun.
 /// In memory only.
@@ -32,12 +34,17 @@ pub enum DeviceReply {
     Granted(DeviceGranted),
 }
 
-/// What a person granted: tokens, and when they were asked for; or a code that gives some.
+/// What a person granted, and nobody has stored yet. Sealing waits for what becomes of it.
 #[derive(Debug)]
-pub enum DeviceGranted {
-    /// Tokens.
+pub struct DeviceGranted {
+    what: Granted,
+    _errand: Errand,
+}
+
+/// Tokens, and when they were asked for; or a code that gives some.
+#[derive(Debug)]
+enum Granted {
     Tokens(Box<TokenReply>, Timestamp),
-    /// A code, which is still to be redeemed.
     Code(Box<HandOff>),
 }
 
@@ -83,21 +90,16 @@ impl Accounts {
         vault: &Unsealed,
         (ask, grant): (&DeviceAsk, &DeviceGrant),
     ) -> DeviceReply {
+        let Some(errand) = self.errands.begin() else {
+            return DeviceReply::Not(DeviceAnswer::NoAnswer);
+        };
         let now = vault.now();
         let about = (&*ask.provider, &ask.bound);
         let Ok(endpoints) = self.endpoints(ask.org, about, now).await else {
             return DeviceReply::Not(DeviceAnswer::NoAnswer);
         };
-        let via = Via {
-            provider: &ask.provider,
-            bound: &ask.bound,
-            client: token::Client {
-                id: &grant.client.reference.client_id,
-                secret: grant.client.secret.as_ref(),
-            },
-            redirect_uri: None,
-            endpoints: endpoints.as_deref(),
-        };
+        let giver = giver(vault, ask, &grant.client, endpoints.as_deref());
+        let via = giver.via(&ask.bound);
         let Ok(request) = poll_request(&via, &grant.start) else {
             return DeviceReply::Not(DeviceAnswer::Ended(Failure::Client));
         };
@@ -109,27 +111,26 @@ impl Accounts {
             },
             Err(Silence::Unsent(kind) | Silence::Unknown(kind)) => Told::NoReply(*kind),
         };
-        DeviceReply::Not(match read_poll(&via, told, now) {
-            Poll::Pending => DeviceAnswer::Pending,
-            Poll::SlowDown => DeviceAnswer::SlowDown,
-            Poll::Later => DeviceAnswer::NoAnswer,
-            Poll::Denied => DeviceAnswer::Ended(Failure::Denied),
-            Poll::Expired => DeviceAnswer::Ended(Failure::Expired),
-            Poll::Failed { .. } => DeviceAnswer::Ended(Failure::Refused),
-            Poll::Tokens(reply) => {
-                return DeviceReply::Granted(DeviceGranted::Tokens(reply, now));
+        let what = match read_poll(&via, told, now) {
+            Poll::Tokens(reply) => Granted::Tokens(reply, now),
+            Poll::HandOff(handed) => Granted::Code(Box::new(handed)),
+            Poll::Pending => return DeviceReply::Not(DeviceAnswer::Pending),
+            Poll::SlowDown => return DeviceReply::Not(DeviceAnswer::SlowDown),
+            Poll::Later => return DeviceReply::Not(DeviceAnswer::NoAnswer),
+            Poll::Denied => return DeviceReply::Not(DeviceAnswer::Ended(Failure::Denied)),
+            Poll::Expired => return DeviceReply::Not(DeviceAnswer::Ended(Failure::Expired)),
+            Poll::Failed { .. } => {
+                return DeviceReply::Not(DeviceAnswer::Ended(Failure::Refused));
             }
-            Poll::HandOff(handed) => {
-                return DeviceReply::Granted(DeviceGranted::Code(Box::new(handed)));
-            }
+        };
+        DeviceReply::Granted(DeviceGranted {
+            what,
+            _errand: errand,
         })
     }
 
-    /// Redeems the code that a person's agreement gave, once (D5). It was recorded.
-    ///
-    /// # Errors
-    /// [`Failure`]: what the person is told.
-    pub async fn redeem_handed(
+    /// Redeems the code that a person's agreement gave, once (D5).
+    async fn redeem_handed(
         &self,
         vault: &Unsealed,
         (ask, grant): (&DeviceAsk, &DeviceGrant),
@@ -160,9 +161,17 @@ impl Accounts {
         &self,
         vault: &Unsealed,
         (ask, client): (&DeviceAsk, &DeviceGrant),
-        (reply, sent): (TokenReply, Timestamp),
+        granted: DeviceGranted,
         recorded: &Recorded,
     ) -> Result<Outcome, Failure> {
+        let DeviceGranted { what, _errand } = granted;
+        let (reply, sent) = match what {
+            Granted::Tokens(reply, sent) => (*reply, sent),
+            Granted::Code(handed) => {
+                let about = (ask, client);
+                self.redeem_handed(vault, about, &handed, recorded).await?
+            }
+        };
         let about = (&*ask.provider, &ask.bound);
         let endpoints = self.endpoints(ask.org, about, sent).await;
         let endpoints = endpoints.unwrap_or_default();
@@ -171,7 +180,7 @@ impl Accounts {
         self.settle_grant(&asked, reply, sent).await
     }
 
-    /// Has revoked what came after its flow was ended. It was recorded.
+    /// Has revoked what came after its flow was ended; a code is not redeemed. It was recorded.
     ///
     /// # Errors
     /// [`Failure`] when that could not be stored.
@@ -179,11 +188,48 @@ impl Accounts {
         &self,
         vault: &Unsealed,
         (ask, client): (&DeviceAsk, &DeviceGrant),
-        (reply, sent): (TokenReply, Timestamp),
+        granted: DeviceGranted,
         recorded: &Recorded,
     ) -> Result<(), Failure> {
+        let Granted::Tokens(reply, sent) = granted.what else {
+            return Ok(());
+        };
         let asked = asked(vault, ask, &client.client, None, recorded);
-        self.revoke_reply(&asked, reply, sent).await
+        self.revoke_reply(&asked, *reply, sent).await
+    }
+
+    /// Has revoked at once what a device flow brought when that could not be recorded, `error` being why;
+    /// a code is not redeemed. What the person is told.
+    pub async fn give_back_device(
+        &self,
+        vault: &Unsealed,
+        (ask, client): (&DeviceAsk, &DeviceGrant),
+        (granted, error): (DeviceGranted, VaultError),
+    ) -> Failure {
+        let Granted::Tokens(reply, sent) = granted.what else {
+            return internal(&error);
+        };
+        let about = (&*ask.provider, &ask.bound);
+        let endpoints = self.endpoints(ask.org, about, sent).await;
+        let endpoints = endpoints.unwrap_or_default();
+        let giver = giver(vault, ask, &client.client, endpoints.as_deref());
+        let whose = (ask.org, ask.user, &*ask.scopes);
+        self.revoke_unrecorded(&giver, whose, *reply, (error, sent))
+            .await
+    }
+}
+
+fn giver<'a>(
+    vault: &'a Unsealed,
+    ask: &'a DeviceAsk,
+    client: &'a Client,
+    endpoints: Option<&'a token::Endpoints>,
+) -> Giver<'a> {
+    Giver {
+        vault,
+        provider: &ask.provider,
+        client,
+        endpoints,
     }
 }
 

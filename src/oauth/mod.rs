@@ -9,6 +9,7 @@
 //! refresh    how tokens are kept alive, and lent
 //! outbox     tokens that are still to be revoked upstream
 //! attempts   device flows under way: asked about until they end
+//! unkept     tokens that were granted in vain
 //! ```
 //!
 //! [`Accounts`] is all of this together. Everything that leaves goes through [`Outbound`].
@@ -22,6 +23,7 @@ pub mod connection;
 mod departed;
 mod device;
 mod discovery;
+mod errands;
 pub mod flow;
 mod identify;
 mod outbound;
@@ -29,6 +31,7 @@ mod outbox;
 pub mod provider;
 mod redeem;
 mod refresh;
+mod replaced;
 #[cfg(test)]
 mod tests_adopt;
 #[cfg(test)]
@@ -39,6 +42,7 @@ mod tests_outbound;
 mod tests_rig;
 pub mod token;
 mod tokens;
+mod unkept;
 
 pub use accounts::{Accounts, AccountsParts, Caps, Meter};
 pub use adopt::{AdoptFault, Adopted, Grant};
@@ -49,3 +53,4 @@ pub use device::{DeviceGrant, DeviceGranted, DeviceReply};
 pub use discovery::DiscoveryFault;
 pub use outbound::{DEADLINE, Outbound, Silence};
 pub use refresh::{AccessFault, Lent, Pass};
+pub use unkept::Unstored;

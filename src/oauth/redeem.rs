@@ -6,7 +6,7 @@
 use super::accounts::Accounts;
 use super::adopt::{AdoptFault, Grant};
 use super::client::{Client, ClientError, ClientRef, reopen};
-use super::connection::{self, Connection, MAIN, Subject};
+use super::connection::{MAIN, Subject};
 use super::flow::{Failure, Outcome, PendingFlow};
 use super::identify::Identified;
 use super::outbound::Silence;
@@ -15,7 +15,7 @@ use super::token::{
     self, CodeGrant, Endpoints, Reply, Subject as Answers, TokenReply, TokenRequest, Tokens, Told,
     Via, classify, code_request, exchange_hops, exchange_request, missing_scopes, read_tokens,
 };
-use super::tokens::TokenSet;
+use super::unkept::Giver;
 use crate::audit::Recorded;
 use crate::clock::Timestamp;
 use crate::id::{ConnectionId, OrgId, UserId};
@@ -37,16 +37,19 @@ pub(super) struct Asked<'a> {
 }
 
 impl Asked<'_> {
+    pub(super) fn giver(&self) -> Giver<'_> {
+        Giver {
+            vault: self.vault,
+            provider: self.provider,
+            client: self.client,
+            endpoints: self.endpoints,
+        }
+    }
+
     pub(super) fn via<'v>(&'v self, bound: &'v Bound) -> Via<'v> {
         Via {
-            provider: self.provider,
-            bound,
-            client: token::Client {
-                id: &self.client.reference.client_id,
-                secret: self.client.secret.as_ref(),
-            },
             redirect_uri: self.redirect_uri,
-            endpoints: self.endpoints,
+            ..self.giver().via(bound)
         }
     }
 }
@@ -72,6 +75,8 @@ impl Accounts {
         flow: &PendingFlow,
         recorded: &Recorded,
     ) -> Result<Outcome, Failure> {
+        // A code that is sent must be seen to its end; while the vault is being sealed none is sent.
+        let _errand = self.errands.begin().ok_or(Failure::Sealed)?;
         let sent = vault.now();
         if sent.millis_since(flow.deadline()) >= 0 {
             return Err(Failure::Late);
@@ -193,7 +198,9 @@ impl Accounts {
             Err(AdoptFault::Mismatch) => Err(Failure::Mismatch),
             Err(AdoptFault::Gone) => Err(Failure::Superseded),
             Err(AdoptFault::Full) => Err(Failure::TooMany),
-            Err(AdoptFault::Vault(error)) => Err(internal(&error)),
+            Err(AdoptFault::Unstored(unstored)) => {
+                Err(self.take_back(&asked.giver(), *unstored).await)
+            }
         }
     }
 
@@ -235,54 +242,6 @@ impl Accounts {
             };
         }
         (reply, Ok(()))
-    }
-
-    /// Has a whole answer revoked that belongs to no connection.
-    pub(super) async fn revoke_reply(
-        &self,
-        asked: &Asked<'_>,
-        reply: TokenReply,
-        sent: Timestamp,
-    ) -> Result<(), Failure> {
-        let mut sets = vec![(MAIN.to_owned(), reply.main)];
-        sets.extend(reply.secondary);
-        self.revoke_unkept(asked, reply.bound, sets, sent).await
-    }
-
-    /// Has tokens revoked that belong to no connection.
-    async fn revoke_unkept(
-        &self,
-        asked: &Asked<'_>,
-        bound: Bound,
-        sets: Vec<(String, Tokens)>,
-        sent: Timestamp,
-    ) -> Result<(), Failure> {
-        let connection = Connection {
-            id: ConnectionId::from_bytes([0; 16]),
-            org: asked.org,
-            user: asked.user,
-            provider: asked.provider.id().clone(),
-            client: asked.client.reference.clone(),
-            bound,
-            account: connection::Account {
-                id: String::new(),
-                label: None,
-                email: None,
-            },
-            scopes: Vec::new(),
-            asked: asked.scopes.to_vec(),
-            missing: Vec::new(),
-            sets: Vec::new(),
-            subject: None,
-            created: sent,
-            authorized: sent,
-        };
-        let sets: Vec<_> = sets
-            .into_iter()
-            .map(|(name, tokens)| (name, TokenSet::renewed(tokens, None, false)))
-            .collect();
-        let kept = self.discard(asked.vault, connection, &sets, asked.recorded);
-        kept.await.map_err(|error| internal(&error))
     }
 }
 

@@ -61,6 +61,17 @@ impl TokenSet {
         }
     }
 
+    /// Whether a token of the one is one of the other.
+    #[must_use]
+    pub(super) fn shares_with(&self, other: &Self) -> bool {
+        let same = |one: &Option<Secret>, other: &Option<Secret>| {
+            one.as_ref()
+                .zip(other.as_ref())
+                .is_some_and(|(one, other)| one.same_as(other))
+        };
+        self.access.same_as(&other.access) || same(&self.refresh, &other.refresh)
+    }
+
     /// The tokens as requests take them.
     #[must_use]
     pub(super) const fn held(&self) -> Held<'_> {

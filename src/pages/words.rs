@@ -49,6 +49,7 @@ pub(super) fn words(failure: Failure, provider: &str, org: &str) -> Words {
         | Failure::NotEnabled
         | Failure::Sealed
         | Failure::TooMany
+        | Failure::Unkept
         | Failure::Internal => not_redeemed(failure, provider, org),
     };
     let decided = matches!(
@@ -217,6 +218,11 @@ fn not_redeemed(failure: Failure, provider: &str, org: &str) -> Text {
                 "As many are connected as one person, or {org}, may have. What you agreed to is taken back. {NOTHING}"
             ),
             "Disconnect one that is not needed any more, or ask whoever runs this broker for more room.",
+        ),
+        Failure::Unkept => (
+            format!("{provider} agreed, and the broker could not keep it"),
+            format!("Something failed on our side, and {provider} could not be told. {NOTHING}"),
+            "Remove this app where the provider lists the apps that you allowed, then start again.",
         ),
         _ => (
             "The broker could not finish".to_owned(),

@@ -14,7 +14,10 @@ pub struct Revocation {
     pub id: ConnectionId,
     /// What the connection was.
     pub connection: Connection,
-    /// When it was forgotten.
+    /// Whether it is still there, with newer tokens: then these alone may end.
+    #[serde(default)]
+    pub replaced: bool,
+    /// When it was forgotten, or renewed.
     pub created: Timestamp,
     /// How often it was tried.
     pub tries: u32,

@@ -95,6 +95,8 @@ failures! {
     Internal = "internal_error",
     /// The member, or the organisation, has as many accounts connected as may be.
     TooMany = "too_many_accounts",
+    /// What was granted could not be stored, and perhaps not be revoked either.
+    Unkept = "not_kept",
 }
 
 impl Failure {

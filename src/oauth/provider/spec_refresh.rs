@@ -121,9 +121,9 @@ pub struct Revoke {
     /// Statuses that mean success, besides 2xx.
     #[serde(default)]
     pub ok_statuses: Vec<u16>,
-    /// What ends.
-    #[serde(default)]
-    pub scope: RevokeScope,
+    /// What ends, where the provider says so. `token` is what lets old tokens be revoked when their
+    /// connection is renewed.
+    pub scope: Option<RevokeScope>,
     /// Whether a secret may stand in the query.
     #[serde(default)]
     pub query_secrets_ok: bool,
@@ -169,11 +169,10 @@ pub enum RevokeToken {
 }
 
 /// What a revocation ends.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RevokeScope {
-    /// The token and what came with it.
-    #[default]
+    /// The token and what came with it, and nothing that was granted before or after.
     Token,
     /// Everything that this account granted this client.
     Grant,

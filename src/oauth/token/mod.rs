@@ -67,5 +67,7 @@ pub use requests::{
     resources_request,
 };
 pub use retry_after::read_retry_after;
-pub use revoke::{Revocation, RevokeRequest, Standing, read_revocation, revoke_requests};
+pub use revoke::{
+    Revocation, RevokeRequest, Standing, read_revocation, revoke_requests, spares_renewed,
+};
 pub use via::{Client, Held, Via};

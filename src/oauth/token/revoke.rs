@@ -12,7 +12,7 @@ use super::retry_after::read_retry_after;
 use super::via::{Held, Via};
 use crate::clock::Timestamp;
 use crate::oauth::provider::spec::{
-    self, Body, ClientAuth, Revoke, RevokeAuth, RevokeToken, RevokeWhen,
+    self, Body, ClientAuth, Revoke, RevokeAuth, RevokeScope, RevokeToken, RevokeWhen,
 };
 use crate::oauth::provider::{Provider, QuerySecrets};
 use crate::secret::Secret;
@@ -24,6 +24,8 @@ pub enum Standing {
     Last,
     /// Others live on the same grant.
     OneOfSeveral,
+    /// The account was connected again in this one's place, and the provider may take both for one grant.
+    Renewed,
 }
 
 /// One call.
@@ -78,7 +80,7 @@ pub fn revoke_requests(
 ) -> Result<Vec<RevokeRequest>, RequestError> {
     let mut requests = Vec::new();
     for (index, step) in via.provider.spec().revoke.iter().enumerate() {
-        if step.when == RevokeWhen::LastConnection && standing != Standing::Last {
+        if !may_be_called(step, standing) {
             continue;
         }
         for (fallback, named) in tokens(step, held) {
@@ -95,6 +97,25 @@ pub fn revoke_requests(
         }
     }
     Ok(requests)
+}
+
+/// Whether a step ends no more than it may. What a file does not say of a step is not hoped for where
+/// the grant that a person just gave is at stake.
+fn may_be_called(step: &Revoke, standing: Standing) -> bool {
+    match standing {
+        Standing::Last => true,
+        Standing::OneOfSeveral => step.when == RevokeWhen::Always,
+        Standing::Renewed => {
+            step.when == RevokeWhen::Always && step.scope == Some(RevokeScope::Token)
+        }
+    }
+}
+
+/// Whether old tokens of a connection can be revoked without harm to those that replaced them.
+#[must_use]
+pub fn spares_renewed(provider: &Provider) -> bool {
+    let mut steps = provider.spec().revoke.iter();
+    steps.any(|step| may_be_called(step, Standing::Renewed))
 }
 
 /// The tokens of a step, and whether each is a fallback.

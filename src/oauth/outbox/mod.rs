@@ -5,18 +5,14 @@
 //! whatever came of it. Tokens that we got and did not keep (a connection was forgotten while it was
 //! being refreshed, R17; an account could not be told, B14) go the same way.
 
+mod call;
+
 use futures_util::StreamExt;
 
 use super::accounts::Accounts;
 use super::client;
 use super::connection::{Connection, Kept, Revocation, Roster, TokenInfo, Upstream, places};
-use super::outbound::Silence;
-use super::refresh::{NoTurn, door};
-use super::token::{
-    Client, Revocation as Answer, RevokeRequest, Standing, Told, Via, read_revocation,
-    revoke_requests,
-};
-use super::tokens::{self, TokenSet};
+use super::tokens::TokenSet;
 use crate::audit::{Action, Actor, Event, Outcome, Recorded, Target, TargetKind};
 use crate::crypto::Owner;
 use crate::id::ConnectionId;
@@ -36,11 +32,7 @@ const AT_A_TIME: usize = 8;
 const IDLE: i64 = 5 * 60_000;
 const SOON: i64 = 1_000;
 
-/// How one round of requests ended.
-enum Round {
-    Ended(Upstream),
-    Again { after: Option<i64> },
-}
+pub(super) use call::{Round, worse};
 
 impl Accounts {
     /// Keeps `sets` only to have them revoked: tokens that belong to no connection.
@@ -56,25 +48,13 @@ impl Accounts {
     ) -> Result<(), VaultError> {
         let roster = self.roster(vault).await?;
         let org = vault.org(connection.org)?;
-        let id = ConnectionId::from_random(vault.random().bytes()?);
-        let connection = Connection {
-            id,
-            sets: sets.iter().map(|(name, _)| name.clone()).collect(),
-            ..connection
-        };
         let mut batch = Batch::new();
-        for (set, tokens) in sets {
-            let info = TokenInfo {
-                connection: id,
-                set: set.clone(),
-                version: 0,
-            };
-            let owner = Owner::user(connection.user);
-            tokens
-                .put(vault, (&org, owner), &mut batch, &info, recorded)
-                .await?;
-        }
-        let kept = put_revocation(vault, &org, &mut batch, &connection)?;
+        let unkept = Unkept {
+            connection,
+            sets,
+            replaced: false,
+        };
+        let kept = unkept.put(vault, &org, &mut batch, recorded).await?;
         vault.commit(batch, recorded).await?;
         roster.put_revocation(kept);
         Ok(())
@@ -150,127 +130,6 @@ impl Accounts {
         let left = roster.revocations().into_iter();
         let next = left.map(|kept| kept.value.next.millis_since(now)).min();
         Ok((tried, next.unwrap_or(IDLE).clamp(SOON, IDLE)))
-    }
-
-    async fn call_revoke(
-        &self,
-        vault: &Unsealed,
-        (roster, revocation): (&Roster, &Revocation),
-        recorded: &Recorded,
-    ) -> Result<Round, VaultError> {
-        let connection = &revocation.connection;
-        let org = vault.org(connection.org)?;
-        let Some(provider) = self.provider(&connection.provider) else {
-            return Ok(Round::Ended(Upstream::Failed));
-        };
-        let by = client::reopen(vault, &org, provider.id(), &connection.client, recorded).await;
-        let by = match by {
-            Ok(by) => by,
-            Err(client::ClientError::Vault(error)) => return Err(error),
-            Err(_) => return Ok(Round::Ended(Upstream::Failed)),
-        };
-        let now = vault.now();
-        let bound = &connection.bound;
-        let found = self
-            .endpoints(connection.org, (&provider, bound), now)
-            .await;
-        let Ok(endpoints) = found else {
-            return Ok(Round::Again { after: None });
-        };
-        let via = Via {
-            provider: &provider,
-            bound,
-            client: Client {
-                id: &by.reference.client_id,
-                secret: by.secret.as_ref(),
-            },
-            redirect_uri: None,
-            endpoints: endpoints.as_deref(),
-        };
-        // As it stands at this try: the account may have been connected again since (V4).
-        let standing = if roster.shares_grant(connection) {
-            Standing::OneOfSeveral
-        } else {
-            Standing::Last
-        };
-        let mut upstream = None;
-        for set in &connection.sets {
-            let owner = Owner::user(connection.user);
-            let Some(sealed) = tokens::find(vault, (&org, owner), connection.id, set).await? else {
-                continue;
-            };
-            let tokens = sealed.open(recorded)?;
-            let Ok(requests) = revoke_requests(&via, &tokens.held(), standing) else {
-                upstream = Some(Upstream::Failed);
-                continue;
-            };
-            match self.send_all(connection, &via, requests, vault).await {
-                Round::Ended(end) => upstream = Some(worse(upstream, end)),
-                again @ Round::Again { .. } => return Ok(again),
-            }
-        }
-        Ok(Round::Ended(upstream.unwrap_or(Upstream::Unsupported)))
-    }
-
-    /// Sends a set's requests in their order.
-    async fn send_all(
-        &self,
-        connection: &Connection,
-        via: &Via<'_>,
-        requests: Vec<RevokeRequest>,
-        vault: &Unsealed,
-    ) -> Round {
-        if requests.is_empty() {
-            return Round::Ended(Upstream::Unsupported);
-        }
-        let (mut upstream, mut try_other) = (None, false);
-        for request in requests {
-            if request.fallback && !try_other {
-                continue;
-            }
-            let host = door(via.provider, connection);
-            let now = vault.now();
-            let turn = match self.paces.enter(&host, None, now) {
-                Ok(turn) => turn,
-                Err(NoTurn::Busy) => return Round::Again { after: None },
-                Err(NoTurn::Resting(until)) => {
-                    let after = Some(until.millis_since(now));
-                    return Round::Again { after };
-                }
-            };
-            let sent = self.outbound.send(connection.org, request.prepared).await;
-            let now = vault.now();
-            let told = match &sent {
-                Ok(reply) => {
-                    turn.answered();
-                    Told::Reply {
-                        reply,
-                        subject: super::token::Subject::Token,
-                    }
-                }
-                Err(Silence::Unsent(kind) | Silence::Unknown(kind)) => {
-                    turn.failed(now);
-                    Told::NoReply(*kind)
-                }
-            };
-            try_other = false;
-            match read_revocation(via.provider, request.step, told, now) {
-                Answer::Revoked => upstream = Some(worse(upstream, Upstream::Revoked)),
-                Answer::Unsupported => upstream = Some(worse(upstream, Upstream::Unsupported)),
-                Answer::Failed { .. } => upstream = Some(worse(upstream, Upstream::Failed)),
-                Answer::TryOther => try_other = true,
-                Answer::Retry { after } => {
-                    let after = after.and_then(|after| i64::try_from(after.as_millis()).ok());
-                    return Round::Again { after };
-                }
-            }
-        }
-        let nothing = if try_other {
-            Upstream::Failed
-        } else {
-            Upstream::Unsupported
-        };
-        Round::Ended(upstream.unwrap_or(nothing))
     }
 
     /// Writes down what came of a round: it is over, or goes on later.
@@ -355,6 +214,45 @@ impl Accounts {
     }
 }
 
+/// Tokens that belong to no connection, and what the connection was, or would have been.
+pub(super) struct Unkept<'a> {
+    pub(super) connection: Connection,
+    pub(super) sets: &'a [(String, TokenSet)],
+    /// Whether the same connection has newer ones.
+    pub(super) replaced: bool,
+}
+
+impl Unkept<'_> {
+    /// Puts them into `batch`, at a place of their own, and that they are to be revoked.
+    pub(super) async fn put(
+        self,
+        vault: &Unsealed,
+        org: &OrgKeys,
+        batch: &mut Batch,
+        recorded: &Recorded,
+    ) -> Result<Kept<Revocation>, VaultError> {
+        let id = ConnectionId::from_random(vault.random().bytes()?);
+        let owner = Owner::user(self.connection.user);
+        for (set, tokens) in self.sets {
+            let info = TokenInfo {
+                connection: id,
+                set: set.clone(),
+                version: 0,
+            };
+            tokens
+                .put(vault, (org, owner), batch, &info, recorded)
+                .await?;
+        }
+        let connection = Connection {
+            id,
+            sets: self.sets.iter().map(|(name, _)| name.clone()).collect(),
+            ..self.connection
+        };
+        let revocation = begin(vault, connection, self.replaced);
+        seal(vault, org, batch, revocation)
+    }
+}
+
 /// Puts a revocation of `connection` into `batch`; its tokens stay where they are.
 pub(super) fn put_revocation(
     vault: &Unsealed,
@@ -362,15 +260,19 @@ pub(super) fn put_revocation(
     batch: &mut Batch,
     connection: &Connection,
 ) -> Result<Kept<Revocation>, VaultError> {
+    seal(vault, org, batch, begin(vault, connection.clone(), false))
+}
+
+fn begin(vault: &Unsealed, connection: Connection, replaced: bool) -> Revocation {
     let now = vault.now();
-    let revocation = Revocation {
+    Revocation {
         id: connection.id,
-        connection: connection.clone(),
+        connection,
+        replaced,
         created: now,
         tries: 0,
         next: now,
-    };
-    seal(vault, org, batch, revocation)
+    }
 }
 
 fn seal(
@@ -381,15 +283,4 @@ fn seal(
 ) -> Result<Kept<Revocation>, VaultError> {
     let place = places::revocation(org, revocation.id);
     Kept::put(vault, org, batch, place, revocation)
-}
-
-/// Of several answers, the one that a person must know of.
-fn worse(one: Option<Upstream>, other: Upstream) -> Upstream {
-    let rank = |upstream: Upstream| match upstream {
-        Upstream::Revoked => 0,
-        Upstream::Unsupported => 1,
-        Upstream::Pending => 2,
-        Upstream::Failed => 3,
-    };
-    one.filter(|one| rank(*one) > rank(other)).unwrap_or(other)
 }
