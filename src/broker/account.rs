@@ -140,17 +140,23 @@ impl Chosen {
     }
 }
 
-/// The API refused these tokens: each is refreshed before it is lent again. The call is not repeated, as
-/// it may have done something.
-pub(super) async fn refused(
+/// What an API's answer says of these tokens. One that it refused is refreshed, or looked at, before it is
+/// lent again. The call is not repeated, as it may have done something.
+pub(super) async fn answered(
     vault: &Unsealed,
-    accounts: &Accounts,
-    tokens: &[Lent],
+    accounts: &Arc<Accounts>,
+    (tokens, status): (&[Lent], u16),
     recorded: &Recorded,
 ) {
     for lent in tokens {
-        if let Err(error) = accounts.access_refused(vault, lent, recorded).await {
-            tracing::warn!(%error, "that an API refused a token could not be written down");
+        let noted = match status {
+            // The credential is no good (RFC 6750, 3.1).
+            401 => accounts.access_refused(vault, lent, recorded).await,
+            200..=299 => accounts.access_worked(vault, lent, recorded).await,
+            _ => Ok(()),
+        };
+        if let Err(error) = noted {
+            tracing::warn!(%error, "what an API said of a token could not be written down");
         }
     }
 }

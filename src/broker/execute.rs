@@ -337,8 +337,9 @@ impl Broker {
                 return Err(BrokerError::Sealed);
             }
         };
+        let told = (&*lent, answer.status);
+        account::answered(vault, &self.accounts, told, &recorded).await;
         if answer.status == REFUSED {
-            account::refused(vault, &self.accounts, &lent, &recorded).await;
             kept.iter().for_each(|key| self.tokens.refused(key));
         }
         let result = answer.result(&patterns, pick.as_deref()).await;

@@ -92,11 +92,7 @@ impl Caller {
             owner,
             client_id: info.client_id.clone(),
         };
-        let org = match owner {
-            ClientOwner::Organization => Some(self.principal.org()),
-            ClientOwner::Instance => None,
-        };
-        let concerned = (org, &info.provider, &client);
+        let concerned = (self.principal.org(), &info.provider, &client);
         let accounts = &self.app.accounts;
         accounts
             .client_changed(&self.vault, concerned, recorded)

@@ -14,7 +14,7 @@ use super::outbound::Outbound;
 use super::provider::{Catalog, Provider};
 #[cfg(test)]
 use super::refresh::Stops;
-use super::refresh::{Flights, Paces};
+use super::refresh::{Flights, Paces, Refused};
 use crate::audit::Recorded;
 use crate::name::ProviderId;
 use crate::store::{Batch, Expect};
@@ -30,6 +30,10 @@ pub trait Meter: Send + Sync + fmt::Debug {
     fn waited(&self, took: Duration);
     /// A refresh token was spent and its successor never arrived.
     fn rotation_lost(&self);
+    /// A grant is over, for this reason.
+    fn over(&self, provider: &ProviderId, reason: &'static str);
+    /// A provider refuses a client.
+    fn client_refused(&self, provider: &ProviderId);
     /// So many token hosts are left alone now, because they do not answer.
     fn breakers_open(&self, hosts: usize);
     /// A revocation was tried, and ended so.
@@ -76,6 +80,7 @@ pub struct Accounts {
     pub(super) caps: Caps,
     pub(super) flights: Flights,
     pub(super) errands: Errands,
+    pub(super) refused: Refused,
     pub(super) paces: Paces,
     pub(super) discovered: Discovered,
     /// Changes that look before they write: adopting, forgetting, choosing.
@@ -100,6 +105,7 @@ impl Accounts {
             caps: parts.caps,
             flights: Flights::default(),
             errands: Errands::default(),
+            refused: Refused::default(),
             paces: Paces::default(),
             discovered: Discovered::default(),
             changes: tokio::sync::Mutex::default(),
@@ -154,6 +160,7 @@ impl Accounts {
         self.errands.open();
         self.roster.store(Arc::default());
         self.discovered.forget();
+        self.refused.forget();
     }
 
     /// Ends when a pass is wanted before its time: an account was connected, or a refresh failed.

@@ -35,11 +35,17 @@ mod replaced;
 #[cfg(test)]
 mod tests_adopt;
 #[cfg(test)]
+mod tests_discovery;
+#[cfg(test)]
 mod tests_issuer;
 #[cfg(test)]
 mod tests_outbound;
 #[cfg(test)]
+mod tests_renewal;
+#[cfg(test)]
 mod tests_rig;
+#[cfg(test)]
+mod tests_unkept;
 pub mod token;
 mod tokens;
 mod unkept;

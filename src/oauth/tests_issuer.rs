@@ -32,6 +32,7 @@ struct State {
     dead: bool,
     made: u32,
     faults: VecDeque<Fault>,
+    away: bool,
     /// Path and body of everything that was asked.
     asked: Vec<(String, String)>,
     refreshes: u32,
@@ -75,6 +76,11 @@ impl Issuer {
         self.state.lock().unwrap().faults.push_back(fault);
     }
 
+    /// Answers 503 to everything until it is told otherwise.
+    pub(super) fn dead_for_now(&self, away: bool) {
+        self.state.lock().unwrap().away = away;
+    }
+
     pub(super) fn release(&self) {
         self.release.notify_one();
     }
@@ -94,7 +100,8 @@ impl Issuer {
             let fault = {
                 let mut state = self.state.lock().unwrap();
                 state.asked.push((path.clone(), body.clone()));
-                state.faults.pop_front()
+                let away = state.away.then_some(Fault::Answer(503, ""));
+                state.faults.pop_front().or(away)
             };
             if let Some(Fault::Hold | Fault::HoldThenAnswer(..)) = fault {
                 self.release.notified().await;
@@ -120,8 +127,11 @@ impl Issuer {
     }
 
     fn answer(&self, path: &str, body: &str) -> (u16, String) {
-        if path == "/revoke" {
+        if path.starts_with("/revoke") {
             return (200, String::new());
+        }
+        if path == "/me" {
+            return (200, r#"{"id":"ada"}"#.to_owned());
         }
         let now = self.clock.now();
         let mut state = self.state.lock().unwrap();

@@ -1,6 +1,6 @@
 //! An engine, its vault, and an issuer beside them.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::client::{ClientOwner, ClientRef, ClientShelf, NewClient, NewSecret};
@@ -9,7 +9,8 @@ use super::provider::{Catalog, Reach};
 use super::refresh::Stops;
 pub(super) use super::tests_issuer::{Fault, Issuer};
 use super::token::Tokens;
-use super::{Accounts, AccountsParts, Caps, Grant, Meter, Outbound};
+use super::{Accounts, AccountsParts, AdoptFault, Adopted, Caps, Grant, Meter, Outbound};
+use crate::audit::{Action, Code, Entry, Filter, Scope};
 use crate::clock::Timestamp;
 use crate::egress::{Egress, EgressOptions, Limits, SystemResolver};
 use crate::id::{ConnectionId, OrgId, UserId};
@@ -21,17 +22,47 @@ use crate::vault::tests_rig::{Rig, admin};
 pub(super) const USER: UserId = UserId::from_bytes([7; 16]);
 pub(super) const HOUR: i64 = 60 * 60_000;
 
-/// Counts nothing.
-#[derive(Debug)]
-pub(super) struct Deaf;
+/// Remembers what it hears, in words.
+#[derive(Debug, Default)]
+pub(super) struct Ears(Mutex<Vec<String>>);
 
-impl Meter for Deaf {
-    fn refreshed(&self, _: &ProviderId, _: &'static str, _: Duration) {}
-    fn refreshed_with_left(&self, _: Duration) {}
-    fn waited(&self, _: Duration) {}
-    fn rotation_lost(&self) {}
-    fn breakers_open(&self, _: usize) {}
-    fn revoked(&self, _: &'static str) {}
+impl Ears {
+    fn hear(&self, what: String) {
+        self.0.lock().unwrap().push(what);
+    }
+
+    /// How often it heard this.
+    pub(super) fn heard(&self, what: &str) -> usize {
+        let all = self.0.lock().unwrap();
+        all.iter().filter(|heard| *heard == what).count()
+    }
+}
+
+impl Meter for Ears {
+    fn refreshed(&self, _: &ProviderId, class: &'static str, _: Duration) {
+        self.hear(format!("refresh {class}"));
+    }
+    fn refreshed_with_left(&self, left: Duration) {
+        self.hear(format!("left {}", left.as_secs()));
+    }
+    fn waited(&self, _: Duration) {
+        self.hear("waited".to_owned());
+    }
+    fn rotation_lost(&self) {
+        self.hear("rotation_lost".to_owned());
+    }
+    fn over(&self, _: &ProviderId, reason: &'static str) {
+        self.hear(format!("over {reason}"));
+    }
+    fn client_refused(&self, _: &ProviderId) {
+        self.hear("client_refused".to_owned());
+    }
+    fn breakers_open(&self, hosts: usize) {
+        self.hear(format!("breakers {hosts}"));
+    }
+    fn revoked(&self, outcome: &'static str) {
+        self.hear(format!("revoked {outcome}"));
+    }
 }
 
 /// An engine, its vault, an issuer.
@@ -40,6 +71,7 @@ pub(super) struct Engine {
     pub(super) issuer: Issuer,
     pub(super) accounts: Arc<Accounts>,
     pub(super) org: OrgId,
+    pub(super) ears: Arc<Ears>,
     file: String,
 }
 
@@ -50,6 +82,16 @@ pub(super) fn provider() -> ProviderId {
 impl Engine {
     /// `refresh` is the provider file's section of that name.
     pub(super) async fn new(refresh: &str, rotates: bool, grace: i64) -> Self {
+        Self::edited(refresh, rotates, grace, &[]).await
+    }
+
+    /// The same with these words of the file changed.
+    pub(super) async fn edited(
+        refresh: &str,
+        rotates: bool,
+        grace: i64,
+        changes: &[(&str, &str)],
+    ) -> Self {
         let rig = Rig::new().await;
         let issuer = Issuer::start(rig.clock.clone(), rotates, grace).await;
         let file = format!(
@@ -76,18 +118,60 @@ impl Engine {
             "#,
             addr = issuer.addr
         );
-        let file = file.replace("ADDR", &issuer.addr.to_string());
+        let mut file = file.replace("ADDR", &issuer.addr.to_string());
+        for (from, to) in changes {
+            assert!(file.contains(from), "{from}");
+            file = file.replace(from, to);
+        }
         let org = rig.org(1).await.id();
-        let accounts = accounts(&file, None);
+        let ears = Arc::<Ears>::default();
+        let accounts = accounts(&file, &ears, None);
         let engine = Self {
             rig,
             issuer,
             accounts,
             org,
+            ears,
             file,
         };
         engine.set_client("client", "hush").await;
         engine
+    }
+
+    /// Sets the installation's client.
+    pub(super) async fn set_shared_client(&self, id: &str) -> ClientRef {
+        let recorded = self.rig.recorded().await;
+        let new = NewClient {
+            provider: provider(),
+            client_id: id.to_owned(),
+            secret: NewSecret::Set(Secret::copy_of(b"hush")),
+            scopes: None,
+            hosts: std::collections::BTreeMap::new(),
+        };
+        let permit = policy::check(&admin(self.org, USER).operating(), ()).unwrap();
+        ClientShelf::of_installation(&self.rig.vault)
+            .set_shared(&permit, new, &recorded)
+            .await
+            .unwrap();
+        ClientRef {
+            owner: ClientOwner::Instance,
+            client_id: id.to_owned(),
+        }
+    }
+
+    /// What is in the journal of this kind: codes of events, and of their ends.
+    pub(super) fn journal(&self, action: Action) -> Vec<(String, String)> {
+        let mut filter = Filter::new(Scope::All);
+        filter.action = Some(action);
+        filter.limit = 1000;
+        let page = self.rig.vault.journal().query(&filter).unwrap();
+        let word = |code: Option<&Code>| code.map_or_else(String::new, ToString::to_string);
+        let of = |entry: &Entry| {
+            let ended = entry.outcome.as_ref().map(|ended| &ended.outcome);
+            let end = ended.and_then(|outcome| outcome.code.as_ref());
+            (word(entry.event.code.as_ref()), word(end))
+        };
+        page.entries.iter().map(of).collect()
     }
 
     pub(super) async fn set_client(&self, id: &str, secret: &str) {
@@ -114,6 +198,7 @@ impl Engine {
             issuer,
             accounts: old,
             org,
+            ears,
             file,
         } = self;
         drop(old);
@@ -121,8 +206,9 @@ impl Engine {
         Self {
             rig,
             issuer,
-            accounts: accounts(&file, stops),
+            accounts: accounts(&file, &ears, stops),
             org,
+            ears,
             file,
         }
     }
@@ -145,11 +231,16 @@ impl Engine {
     }
 
     pub(super) fn grant(&self, account: &str, refresh: &str) -> Grant {
+        self.grant_of(account, "at-0", Some(refresh))
+    }
+
+    /// Tokens of an account; those without a refresh token do not end.
+    pub(super) fn grant_of(&self, account: &str, access: &str, refresh: Option<&str>) -> Grant {
         let tokens = Tokens {
-            access: Secret::copy_of(b"at-0"),
-            refresh: Some(Secret::copy_of(refresh.as_bytes())),
+            access: Secret::copy_of(access.as_bytes()),
+            refresh: refresh.map(|refresh| Secret::copy_of(refresh.as_bytes())),
             id_token: None,
-            expires_at: Some(self.now().plus_millis(HOUR)),
+            expires_at: refresh.map(|_| self.now().plus_millis(HOUR)),
             refresh_expires_at: None,
             not_before_refresh: None,
             scopes: None,
@@ -176,15 +267,29 @@ impl Engine {
 
     /// Connects an account whose access token lives for an hour from now.
     pub(super) async fn connect(&self, account: &str) -> SetKey {
+        let adopted = self.adopt(self.grant(account, "rt-0")).await.unwrap();
+        (adopted.connection, MAIN.to_owned())
+    }
+
+    pub(super) async fn adopt(&self, grant: Grant) -> Result<Adopted, AdoptFault> {
         let recorded = self.rig.recorded().await;
         let file = self.accounts.provider(&provider()).unwrap();
-        let grant = self.grant(account, "rt-0");
-        let adopted = self
-            .accounts
+        self.accounts
             .adopt(&self.rig.vault, &file, grant, &recorded)
             .await
-            .unwrap();
-        (adopted.connection, MAIN.to_owned())
+    }
+
+    /// The API that was called with it answered with this status.
+    pub(super) async fn api_said(&self, key: &SetKey, status: u16) {
+        let (vault, accounts) = (&self.rig.vault, &self.accounts);
+        let lent = accounts.lend(vault, key.0, &key.1).await.unwrap();
+        let recorded = self.rig.recorded().await;
+        let noted = match status {
+            401 => accounts.access_refused(vault, &lent, &recorded).await,
+            _ => accounts.access_worked(vault, &lent, &recorded).await,
+        };
+        noted.unwrap();
+        self.settled().await;
     }
 
     /// The access token that a caller gets.
@@ -222,7 +327,7 @@ impl Engine {
     }
 }
 
-fn accounts(file: &str, stops: Option<Arc<dyn Stops>>) -> Arc<Accounts> {
+fn accounts(file: &str, ears: &Arc<Ears>, stops: Option<Arc<dyn Stops>>) -> Arc<Accounts> {
     let mut catalog = Catalog::default();
     let egress = Egress::new(EgressOptions {
         extra_roots: Vec::new(),
@@ -236,7 +341,7 @@ fn accounts(file: &str, stops: Option<Arc<dyn Stops>>) -> Arc<Accounts> {
     let mut accounts = Accounts::new(AccountsParts {
         catalog,
         outbound: Outbound::new(egress.unwrap(), &ranges),
-        meter: Arc::new(Deaf),
+        meter: Arc::<Ears>::clone(ears),
         caps: Caps::default(),
     });
     accounts.stops = stops;

@@ -25,6 +25,8 @@ pub(super) struct OauthSeries {
     left_seconds: Histogram,
     wait_seconds: Histogram,
     rotation_lost: Counter,
+    over: ByProvider,
+    clients_refused: ByProvider,
     breakers_open: Gauge,
     revocations: Family<[(&'static str, &'static str); 1], Counter>,
 }
@@ -37,6 +39,8 @@ impl OauthSeries {
             left_seconds: Histogram::new(LEFT),
             wait_seconds: Histogram::new(WAITS),
             rotation_lost: Counter::default(),
+            over: Family::default(),
+            clients_refused: Family::default(),
             breakers_open: Gauge::default(),
             revocations: Family::default(),
         };
@@ -64,6 +68,16 @@ impl OauthSeries {
             "oauth_rotation_lost",
             "Refresh tokens that were spent without their successor arriving",
             series.rotation_lost.clone(),
+        );
+        registry.register(
+            "oauth_grants_over",
+            "Grants that are over, by provider and reason",
+            series.over.clone(),
+        );
+        registry.register(
+            "oauth_clients_refused",
+            "Clients that a provider refuses, each time that this begins",
+            series.clients_refused.clone(),
         );
         registry.register(
             "oauth_breakers_open",
@@ -101,6 +115,19 @@ impl crate::oauth::Meter for Metrics {
         self.oauth.rotation_lost.inc();
     }
 
+    fn over(&self, provider: &ProviderId, reason: &'static str) {
+        let labels = vec![
+            ("provider", provider.to_string()),
+            ("reason", reason.to_owned()),
+        ];
+        self.oauth.over.get_or_create(&labels).inc();
+    }
+
+    fn client_refused(&self, provider: &ProviderId) {
+        let labels = vec![("provider", provider.to_string())];
+        self.oauth.clients_refused.get_or_create(&labels).inc();
+    }
+
     fn breakers_open(&self, hosts: usize) {
         let hosts = i64::try_from(hosts).unwrap_or(i64::MAX);
         self.oauth.breakers_open.set(hosts);
@@ -109,5 +136,71 @@ impl crate::oauth::Meter for Metrics {
     fn revoked(&self, outcome: &'static str) {
         let labels = [("outcome", outcome)];
         self.oauth.revocations.get_or_create(&labels).inc();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crate::name::ProviderId;
+    use crate::oauth::Meter;
+    use crate::telemetry::Metrics;
+
+    /// What happens, and the line that says so afterwards.
+    type Move = (fn(&Metrics, &ProviderId), &'static str);
+
+    const MOVES: [Move; 9] = [
+        (
+            |metrics, id| metrics.refreshed(id, "success", Duration::from_millis(500)),
+            "runtools_oauth_refresh_total{provider=\"github\",class=\"success\"} 1",
+        ),
+        (
+            |metrics, id| metrics.refreshed(id, "transient", Duration::from_secs(2)),
+            "runtools_oauth_refresh_seconds_sum 2.5",
+        ),
+        (
+            |metrics, _| metrics.refreshed_with_left(Duration::from_mins(9)),
+            "runtools_oauth_time_to_expiry_at_refresh_seconds_bucket{le=\"600.0\"} 1",
+        ),
+        (
+            |metrics, _| metrics.waited(Duration::from_millis(300)),
+            "runtools_oauth_lease_wait_seconds_bucket{le=\"0.5\"} 1",
+        ),
+        (
+            |metrics, _| metrics.rotation_lost(),
+            "runtools_oauth_rotation_lost_total 1",
+        ),
+        (
+            |metrics, id| metrics.over(id, "user_revoked"),
+            "runtools_oauth_grants_over_total{provider=\"github\",reason=\"user_revoked\"} 1",
+        ),
+        (
+            |metrics, id| metrics.client_refused(id),
+            "runtools_oauth_clients_refused_total{provider=\"github\"} 1",
+        ),
+        (
+            |metrics, _| metrics.breakers_open(3),
+            "runtools_oauth_breakers_open 3",
+        ),
+        (
+            |metrics, _| metrics.revoked("pending"),
+            "runtools_oauth_revocations_total{outcome=\"pending\"} 1",
+        ),
+    ];
+
+    #[test]
+    fn every_series_of_connected_accounts_moves_with_what_it_counts() {
+        let metrics = Metrics::new();
+        let github = ProviderId::parse("github").unwrap();
+        let says = |line: &str| metrics.encode().lines().any(|found| found == line);
+        for (happen, line) in MOVES {
+            assert!(!says(line), "{line}");
+            happen(&metrics, &github);
+            assert!(says(line), "{line}\n{}", metrics.encode());
+        }
+        // A breaker that closes is gone from the gauge.
+        metrics.breakers_open(0);
+        assert!(says("runtools_oauth_breakers_open 0"));
     }
 }

@@ -104,6 +104,16 @@ impl Index {
         self.clients.has(&client_key(org, provider, client), but)
     }
 
+    /// Those that a client made, of `org` where it is an organisation's own.
+    pub(super) fn of_client<'s>(
+        &'s self,
+        org: OrgId,
+        provider: &ProviderId,
+        client: &ClientRef,
+    ) -> impl Iterator<Item = ConnectionId> + use<'s> {
+        self.clients.of(&client_key(org, provider, client))
+    }
+
     /// Whether another one, of anybody, is to this account by this client id. Of an account that could
     /// not be told, any may be the one.
     pub(super) fn shares_grant(&self, connection: &Connection) -> bool {

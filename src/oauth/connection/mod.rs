@@ -4,6 +4,7 @@
 
 mod index;
 mod kept;
+mod load;
 pub(in crate::oauth) mod places;
 mod record;
 mod revocation;

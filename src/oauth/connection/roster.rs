@@ -13,16 +13,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::index::Index;
 use super::kept::Kept;
-use super::places;
-use super::record::{Connection, TokenState};
+use super::record::{Connection, Health, TokenState};
 use super::revocation::Revocation;
-use crate::crypto::{Owner, Record};
 use crate::id::{ConnectionId, OrgId, UserId};
 use crate::name::ProviderId;
 use crate::oauth::client::ClientRef;
 use crate::oauth::provider::Bound;
-use crate::store::StoreKey;
-use crate::vault::{OrgKeys, Unsealed, VaultError};
 
 /// A token set, by its connection and name.
 pub type SetKey = (ConnectionId, String);
@@ -39,6 +35,7 @@ struct Tables {
     revocations: HashMap<ConnectionId, Kept<Revocation>>,
     index: Index,
     revoking: Index,
+    mended: bool,
 }
 
 impl Tables {
@@ -63,38 +60,6 @@ impl Tables {
 pub struct Roster(Mutex<Tables>);
 
 impl Roster {
-    /// Reads everything there is.
-    ///
-    /// # Errors
-    /// When a record was altered, or the store fails.
-    pub async fn load(vault: &Unsealed) -> Result<Self, VaultError> {
-        let roster = Self::default();
-        for id in vault.org_ids() {
-            roster.load_org(vault, &*vault.org(id)?).await?;
-        }
-        Ok(roster)
-    }
-
-    async fn load_org(&self, vault: &Unsealed, org: &OrgKeys) -> Result<(), VaultError> {
-        for (place, record) in pages(vault, &places::connections(org)).await? {
-            let value = open(vault, org, &place, &record)?;
-            self.put_connection(Kept::of(value, &record));
-        }
-        for (place, record) in pages(vault, &places::states(org)).await? {
-            let value = open(vault, org, &place, &record)?;
-            self.put_state(Kept::of(value, &record));
-        }
-        for (place, record) in pages(vault, &places::defaults(org)).await? {
-            let chosen: ConnectionId = open(vault, org, &place, &record)?;
-            self.note_default(chosen);
-        }
-        for (place, record) in pages(vault, &places::revocations(org)).await? {
-            let value = open(vault, org, &place, &record)?;
-            self.put_revocation(Kept::of(value, &record));
-        }
-        Ok(())
-    }
-
     fn lock(&self) -> MutexGuard<'_, Tables> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -197,6 +162,29 @@ impl Roster {
     ) -> bool {
         let tables = self.lock();
         tables.index.uses_client(org, about, but) || tables.revoking.uses_client(org, about, but)
+    }
+
+    /// The states of all that a client made, of `org` where it is an organisation's own.
+    #[must_use]
+    pub fn states_of_client(
+        &self,
+        org: OrgId,
+        (provider, client): (&ProviderId, &ClientRef),
+    ) -> Vec<Kept<TokenState>> {
+        let tables = self.lock();
+        let ids = tables.index.of_client(org, provider, client);
+        let made = ids.filter_map(|id| tables.connections.get(&id));
+        let sets = made.flat_map(|kept| kept.value.sets.iter().map(|set| (kept.value.id, set)));
+        sets.filter_map(|(id, set)| tables.states.get(&(id, set.clone())).cloned())
+            .collect()
+    }
+
+    /// Whether some connection is known to wait for this client to be mended.
+    #[must_use]
+    pub fn client_is_refused(&self, org: OrgId, about: (&ProviderId, &ClientRef)) -> bool {
+        let states = self.states_of_client(org, about);
+        let mut all = states.iter();
+        all.any(|state| state.value.health == Health::ConfigError)
     }
 
     /// Whether another connection, of anybody, is to this account by this client: what ends the whole
@@ -333,6 +321,16 @@ impl Roster {
         }
     }
 
+    /// Whether it was looked for clients that were set anew since this was read.
+    pub(in crate::oauth) fn was_mended(&self) -> bool {
+        self.lock().mended
+    }
+
+    /// It was.
+    pub(in crate::oauth) fn mended(&self) {
+        self.lock().mended = true;
+    }
+
     /// Everybody who has a connection.
     #[must_use]
     pub fn holders(&self) -> Vec<(OrgId, UserId)> {
@@ -343,25 +341,4 @@ impl Roster {
 fn oldest_first(mut found: Vec<Arc<Connection>>) -> Vec<Arc<Connection>> {
     found.sort_by_key(|connection| (connection.created, connection.id));
     found
-}
-
-fn open<T: serde::de::DeserializeOwned>(
-    vault: &Unsealed,
-    org: &OrgKeys,
-    place: &StoreKey,
-    record: &Record,
-) -> Result<T, VaultError> {
-    vault.open_state(org.kek(), org.id(), Owner::SYSTEM, place, record)
-}
-
-async fn pages(vault: &Unsealed, prefix: &StoreKey) -> Result<Vec<(StoreKey, Record)>, VaultError> {
-    let (mut all, mut after) = (Vec::new(), None);
-    loop {
-        let page = vault.store().scan(prefix, after.as_ref(), 256).await?;
-        let Some((last, _)) = page.last() else {
-            return Ok(all);
-        };
-        after = Some(last.clone());
-        all.extend(page);
-    }
 }

@@ -4,8 +4,8 @@
     reason = "a table of broken files is read in one piece"
 )]
 
-use super::tests_samples::{GOOGLE, HOSTED, edited, load, load_with};
-use super::{ProviderError, Reach};
+use super::ProviderError;
+use super::tests_samples::{GOOGLE, HOSTED, edited, load, load_with, local};
 
 /// What is changed, and the key that is named for it.
 pub(super) type Broken<'t> = (&'t str, &'t str, &'t str);

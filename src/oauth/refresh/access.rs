@@ -9,6 +9,7 @@ use crate::crypto::{Digest, sha256_parts};
 use crate::id::ConnectionId;
 use crate::oauth::accounts::{Accounts, write_state};
 use crate::oauth::connection::{Connection, Health, Kept, Revoked, Roster, SetKey, TokenState};
+use crate::oauth::provider::spec::RefreshMode;
 use crate::oauth::tokens::SealedTokens;
 use crate::secret::Secret;
 use crate::vault::{Unsealed, VaultError};
@@ -83,6 +84,16 @@ impl Lent {
     /// When the record was altered.
     pub fn open(&self, recorded: &Recorded) -> Result<Secret, VaultError> {
         Ok(self.sealed.open(recorded)?.access)
+    }
+
+    /// The token set that it is of.
+    pub(super) fn key(&self) -> SetKey {
+        (self.connection.id, self.set.clone())
+    }
+
+    /// Which of its tokens.
+    pub(super) const fn version(&self) -> u64 {
+        self.version
     }
 
     /// What changes with the tokens, and only with them.
@@ -167,12 +178,13 @@ impl Accounts {
 
     /// The API refused the access token before its time (401): it is refreshed before it is lent again.
     /// Only what `lent` was lent from is meant; newer tokens are not touched. Nor is one that was
-    /// refreshed a moment ago: an API that refuses that as well would refuse any.
+    /// refreshed a moment ago: an API that refuses that as well would refuse any. One that nothing
+    /// refreshes is looked at once more, behind the caller's back.
     ///
     /// # Errors
     /// When the store fails.
     pub async fn access_refused(
-        &self,
+        self: &Arc<Self>,
         vault: &Unsealed,
         lent: &Lent,
         recorded: &Recorded,
@@ -183,7 +195,18 @@ impl Accounts {
             return Ok(());
         };
         let value = &state.value;
-        if value.version != lent.version || value.access_refused || !value.refreshable {
+        if value.version != lent.version || value.access_refused {
+            return Ok(());
+        }
+        let provider = self.provider(&connection.provider);
+        let mode = provider.map(|provider| provider.spec().refresh.mode);
+        let refreshed = value.refreshable && mode == Some(RefreshMode::RefreshToken);
+        // What is over already needs no second word.
+        if !refreshed && !value.is_revoked() {
+            let (vault, version) = (vault.clone(), lent.version);
+            let looking = || Arc::clone(self).doubt(vault, key.clone(), version);
+            // Nobody waits for its end.
+            drop(self.flights.join_or(&key, looking));
             return Ok(());
         }
         let refreshed = value.obtained.millis_since(connection.authorized) > 0;

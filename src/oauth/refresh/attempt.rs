@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::audit::{Action, Actor, Event, Outcome, Recorded, Target, TargetKind};
+use crate::audit::{Action, Actor, Code, Event, Outcome, Recorded, Target, TargetKind};
 use crate::clock::Timestamp;
 use crate::oauth::accounts::{Accounts, write_state};
 use crate::oauth::client::{self, ClientError, ClientOwner};
@@ -133,7 +133,7 @@ impl Accounts {
         recorded.outcome(match &ended {
             Ok(Ended::Renewed) => Outcome::success(),
             Ok(Ended::Superseded) | Err(_) => Outcome::failed(class),
-            Ok(Ended::Failed { code, .. }) => Outcome::failed(code.clone()),
+            Ok(Ended::Failed { class, code }) => Outcome::failed(why(class, code)),
         });
         ended.map(|_| Some((id, class)))
     }
@@ -281,6 +281,14 @@ impl Sent {
     }
 }
 
+/// What the journal says of a failure: its class, and the provider's or our own word.
+fn why(class: &str, code: &Code) -> Code {
+    let both = format!("{class}:{code}");
+    // A code is ASCII, and may be as long as both are allowed to be together.
+    let short = both.get(..64).unwrap_or(&both);
+    Code::parse(short).unwrap_or_else(|| code.clone())
+}
+
 pub(super) fn vault_org(about: &Subjects<'_>) -> Result<Arc<crate::vault::OrgKeys>, VaultError> {
     about.vault.org(about.connection.value.org)
 }
@@ -356,7 +364,7 @@ pub(in crate::oauth) fn door(provider: &Provider, connection: &Connection) -> St
     }
 }
 
-fn event(vault: &Unsealed, connection: &Connection) -> Event {
+pub(super) fn event(vault: &Unsealed, connection: &Connection) -> Event {
     let target = Target::new(TargetKind::Connection)
         .id(connection.id.bytes())
         .name(&connection.provider);

@@ -63,10 +63,13 @@ impl Accounts {
         let now = about.vault.now();
         let chance = u32::from_be_bytes(about.vault.random().bytes()?);
         let key = (about.connection.value.id, sent.state.value.set.clone());
-        let (mut old, mut tries) = (sent.state.clone(), 0);
+        let (mut old, mut tries, mut turn) = (sent.state.clone(), 0, None);
         let (lost, class, code) = loop {
             let (new, class, code) = told(about, &why, (&old.value, sent.lost), (now, chance));
             let lost = new.health == Health::Revoked(Revoked::RotationLost);
+            if turn.is_none() {
+                turn = self.announce(about, (&old.value, &new)).await?;
+            }
             let change = (new, &old);
             match write_state(about.vault, about.roster, change, about.recorded).await {
                 Ok(_) => break (lost, class, code),
@@ -82,6 +85,7 @@ impl Accounts {
             }
             tokio::time::sleep(LOOK_AGAIN).await;
         };
+        self.turned(about.provider, turn);
         if lost {
             self.meter.rotation_lost();
         }

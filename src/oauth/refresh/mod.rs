@@ -25,6 +25,7 @@
 
 mod access;
 mod attempt;
+mod doubt;
 mod ending;
 mod flight;
 mod pace;
@@ -35,11 +36,18 @@ mod success;
 #[cfg(test)]
 mod tests_crash;
 #[cfg(test)]
+mod tests_doubt;
+#[cfg(test)]
 mod tests_engine;
 #[cfg(test)]
 mod tests_plan;
 #[cfg(test)]
 mod tests_races;
+#[cfg(test)]
+mod tests_time;
+#[cfg(test)]
+mod tests_told;
+mod turning;
 
 pub use access::{AccessFault, Lent};
 pub(in crate::oauth) use attempt::door;
@@ -48,3 +56,4 @@ pub(in crate::oauth) use pace::{NoTurn, Paces};
 pub use schedule::Pass;
 #[cfg(test)]
 pub(in crate::oauth) use stops::Stops;
+pub(in crate::oauth) use turning::Refused;

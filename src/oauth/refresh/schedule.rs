@@ -1,5 +1,6 @@
 //! The pass that keeps tokens alive while nobody uses them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::audit::{Action, Actor, Event, Outcome, Recorded, Target, TargetKind};
@@ -8,7 +9,7 @@ use crate::crypto::Random;
 use crate::id::OrgId;
 use crate::name::ProviderId;
 use crate::oauth::accounts::{Accounts, put_state, write_state};
-use crate::oauth::client::ClientRef;
+use crate::oauth::client::{ClientError, ClientOwner, ClientRef, ClientShelf};
 use crate::oauth::connection::{Health, SetKey, TokenState, places};
 use crate::store::Batch;
 use crate::vault::{Unsealed, VaultError};
@@ -46,6 +47,9 @@ impl Accounts {
     /// When the store fails.
     pub async fn pass(self: &Arc<Self>, vault: &Unsealed) -> Result<Pass, VaultError> {
         let now = vault.now();
+        if let Err(error) = self.mend(vault).await {
+            tracing::warn!(%error, "it could not be looked whether clients were set anew");
+        }
         let (keys, soonest) = self.due_now(vault, now).await?;
         let refreshed = keys.len();
         for key in keys {
@@ -56,7 +60,14 @@ impl Accounts {
         }
         self.meter.breakers_open(self.paces.open_breakers(now));
         let regular = regular(vault.random())?;
-        let next = soonest.map_or(regular, |at| at.millis_since(now).clamp(SOON, regular));
+        let soonest = soonest.map(|at| at.millis_since(now).max(SOON));
+        let next = match soonest {
+            // What waits, waits for a little more each time, so that brokers do not come in step.
+            Some(wait) => wait
+                .saturating_add(jitter(vault.random(), wait)?)
+                .min(regular),
+            None => regular,
+        };
         Ok(Pass { refreshed, next })
     }
 
@@ -113,7 +124,7 @@ impl Accounts {
             let (connection, old) = (&connection.value, &state.value);
             let ended = old.failure.as_ref().map(|failure| failure.at);
             let outlived = ended.is_some_and(|at| now.millis_since(at) > KEPT_REVOKED);
-            if !old.is_revoked() || !old.refreshable || !outlived {
+            if !old.is_revoked() || !outlived {
                 continue;
             }
             let target = Target::new(TargetKind::Connection)
@@ -126,8 +137,10 @@ impl Accounts {
                 .code("wiped");
             let recorded = vault.journal().record(event).await?;
             let org = vault.org(connection.org)?;
+            // Without a failure it is not looked at again.
             let new = TokenState {
                 refreshable: false,
+                failure: None,
                 ..(**old).clone()
             };
             let mut batch = Batch::new();
@@ -140,6 +153,55 @@ impl Accounts {
         Ok(())
     }
 
+    /// Looks once after unsealing for clients that were set anew after a provider had refused them: the broker
+    /// may have ended between that and [`Accounts::client_changed`].
+    async fn mend(&self, vault: &Unsealed) -> Result<(), VaultError> {
+        let roster = self.roster(vault).await?;
+        if roster.was_mended() {
+            return Ok(());
+        }
+        let mut refused: BTreeMap<_, Timestamp> = BTreeMap::new();
+        for (connection, state) in roster.sets() {
+            let failed = state.value.failure.as_ref().map(|failure| failure.at);
+            if state.value.health != Health::ConfigError {
+                continue;
+            }
+            let connection = &connection.value;
+            let client = (connection.provider.clone(), connection.client.clone());
+            let last = refused.entry((connection.org, client)).or_default();
+            *last = failed.map_or(*last, |at| at.max(*last));
+        }
+        for ((org, (provider, client)), failed) in refused {
+            let keys = vault.org(org)?;
+            let shelf = match client.owner {
+                ClientOwner::Organization => ClientShelf::of_org(vault, &keys),
+                ClientOwner::Instance => ClientShelf::of_installation(vault),
+            };
+            let info = match shelf.info(&provider).await {
+                Ok(info) => info,
+                Err(ClientError::Vault(error)) => return Err(error),
+                Err(_) => None,
+            };
+            let set_since = info.is_some_and(|info| {
+                info.client_id == client.client_id && info.updated.millis_since(failed) >= 0
+            });
+            if !set_since {
+                continue;
+            }
+            let target = Target::new(TargetKind::Client).name(&provider);
+            let event = Event::new(Action::OauthClientSet, Actor::System)
+                .org(org)
+                .target(target)
+                .code("set_before");
+            let recorded = vault.journal().record(event).await?;
+            self.client_changed(vault, (org, &provider, &client), &recorded)
+                .await?;
+            recorded.outcome(Outcome::success());
+        }
+        roster.mended();
+        Ok(())
+    }
+
     /// A client was set anew: what failed for its sake is tried again, spread over an hour (R11).
     ///
     /// # Errors
@@ -147,18 +209,14 @@ impl Accounts {
     pub async fn client_changed(
         &self,
         vault: &Unsealed,
-        (org, provider, client): (Option<OrgId>, &ProviderId, &ClientRef),
+        (org, provider, client): (OrgId, &ProviderId, &ClientRef),
         recorded: &Recorded,
     ) -> Result<(), VaultError> {
         let roster = self.roster(vault).await?;
         let now = vault.now();
-        for (connection, state) in roster.sets() {
-            let connection = &connection.value;
-            let concerned = connection.provider == *provider
-                && connection.client == *client
-                && org.is_none_or(|org| connection.org == org)
-                && state.value.health == Health::ConfigError;
-            if !concerned {
+        self.refused.heal(org, provider, client);
+        for state in roster.states_of_client(org, (provider, client)) {
+            if state.value.health != Health::ConfigError {
                 continue;
             }
             let chance = u32::from_be_bytes(vault.random().bytes()?);
@@ -179,6 +237,12 @@ impl Accounts {
         }
         Ok(())
     }
+}
+
+/// Up to a fifth of a wait.
+fn jitter(random: &dyn Random, wait: i64) -> Result<i64, VaultError> {
+    let chance = i64::from(u16::from_be_bytes(random.bytes()?));
+    Ok((wait / 5).saturating_mul(chance) / i64::from(u16::MAX))
 }
 
 /// Five minutes, give or take a fifth, so that brokers that started together do not ask together.

@@ -67,6 +67,11 @@ impl Accounts {
             let pause = if moved { LOOK_AGAIN } else { OFFER_EVERY };
             tokio::time::sleep(pause).await;
         }
+        if old.value.health == Health::ConfigError {
+            let provider = about.provider.id();
+            self.refused
+                .heal(connection.org, provider, &connection.client);
+        }
         self.stop_at(Point::P6, id).await;
         self.stop_at(Point::P7, id).await;
         Ok(Ended::Renewed)

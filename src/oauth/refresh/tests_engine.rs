@@ -146,11 +146,7 @@ async fn r11_a_client_that_is_refused_is_an_admins_matter_and_heals_when_it_is_s
     engine.set_client("client", "renewed").await;
     let recorded = engine.rig.recorded().await;
     let client = Engine::client();
-    let changed = (
-        Some(engine.org),
-        &crate::oauth::tests_rig::provider(),
-        &client,
-    );
+    let changed = (engine.org, &crate::oauth::tests_rig::provider(), &client);
     engine
         .accounts
         .client_changed(&engine.rig.vault, changed, &recorded)

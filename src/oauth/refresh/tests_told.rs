@@ -1,0 +1,156 @@
+//! What is told of failures: each with its class in the journal, and each turn for the worse once.
+
+use crate::audit::Action;
+use crate::oauth::connection::{Health, SetKey};
+use crate::oauth::tests_rig::{Engine, Fault, HOUR, provider};
+
+const MINUTE: i64 = 60_000;
+
+/// The same once the newest has its outcome, which is written behind the back of whoever made it.
+async fn ended(engine: &Engine, action: Action) -> Vec<(String, String)> {
+    loop {
+        let found = engine.journal(action);
+        if !found[0].1.is_empty() {
+            return found;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    }
+}
+
+#[tokio::test]
+async fn r9_the_journal_says_of_a_failed_refresh_what_class_it_was() {
+    let engine = Engine::new("rotates = \"never\"", false, 0).await;
+    let key = engine.connect("ada").await;
+    for (status, body, said) in [
+        (503, "", "transient:http_503"),
+        (400, r#"{"error":"invalid_grant"}"#, "revoked:invalid_grant"),
+        (
+            401,
+            r#"{"error":"invalid_client"}"#,
+            "client_config:invalid_client",
+        ),
+    ] {
+        engine.rig.clock.advance_millis(HOUR);
+        engine.issuer.fault(Fault::Answer(status, body));
+        assert!(engine.lend(&key).await.is_err());
+        let refreshes = ended(&engine, Action::OauthRefresh).await;
+        let (class, _) = said.split_once(':').unwrap();
+        let (written, code) = refreshes[0].1.split_once(':').unwrap();
+        assert_eq!(written, class);
+        assert!(!code.is_empty());
+        if status < 500 {
+            assert_eq!(refreshes[0].1, said);
+        }
+        assert_eq!(engine.ears.heard(&format!("refresh {class}")), 1);
+    }
+}
+
+#[tokio::test]
+async fn r7_that_a_grant_is_over_is_told_once_however_often_it_is_tried() {
+    let engine = Engine::new("rotates = \"always\"", true, 0).await;
+    let key = engine.connect("ada").await;
+    let gone = r#"{"error":"invalid_grant","error_description":"token_revoked"}"#;
+    engine.rig.clock.advance_millis(HOUR);
+    for attempt in 1..=5 {
+        engine.issuer.fault(Fault::Answer(400, gone));
+        assert!(engine.lend(&key).await.is_err());
+        engine.accounts.pass(&engine.rig.vault).await.unwrap();
+        engine.settled().await;
+        engine.rig.clock.advance_millis(MINUTE);
+        let told = usize::from(attempt > 1);
+        assert_eq!(engine.journal(Action::OauthOver).len(), told, "{attempt}");
+    }
+    let over = engine.journal(Action::OauthOver);
+    assert_eq!(engine.ears.heard(&format!("over {}", over[0].0)), 1);
+    assert_eq!(engine.ears.heard("rotation_lost"), 0);
+}
+
+#[tokio::test]
+async fn r7_a_grant_that_was_lost_to_a_rotation_is_told_once_and_counted_as_our_fault() {
+    let engine = Engine::new("rotates = \"always\"", true, 0).await;
+    let key = engine.connect("ada").await;
+    engine.rig.clock.advance_millis(52 * MINUTE);
+    engine.issuer.fault(Fault::LoseAnswer);
+    engine.lend(&key).await.unwrap();
+    engine.settled().await;
+    for _ in 0..3 {
+        engine.rig.clock.advance_millis(6 * MINUTE);
+        drop(engine.lend(&key).await);
+        engine.settled().await;
+    }
+    let over = engine.journal(Action::OauthOver);
+    assert_eq!(over.len(), 1);
+    assert_eq!(over[0].0, "rotation_lost");
+    assert_eq!(engine.ears.heard("over rotation_lost"), 1);
+    assert_eq!(engine.ears.heard("rotation_lost"), 1);
+}
+
+#[tokio::test]
+async fn r11_that_a_client_is_refused_is_told_once_for_all_its_connections_until_it_is_set_anew() {
+    let engine = Engine::new("rotates = \"never\"", false, 0).await;
+    let mut keys = Vec::new();
+    for account in 0..12 {
+        keys.push(engine.connect(&format!("account {account}")).await);
+    }
+    let told = |engine: &Engine| {
+        let journal = engine.journal(Action::OauthClientRefused).len();
+        assert_eq!(engine.ears.heard("client_refused"), journal);
+        journal
+    };
+    let refuse = async |engine: &Engine, keys: &[SetKey]| {
+        for _ in keys {
+            let refused = r#"{"error":"invalid_client"}"#;
+            engine.issuer.fault(Fault::Answer(401, refused));
+        }
+        let all = keys.iter().map(|key| engine.lend(key));
+        let all = futures_util::future::join_all(all).await;
+        assert!(all.iter().all(Result::is_err));
+    };
+    engine.rig.clock.advance_millis(HOUR);
+    refuse(&engine, &keys[..11]).await;
+    assert_eq!(told(&engine), 1);
+    for (index, key) in keys.iter().enumerate() {
+        let refused = engine.state(key).await.health == Health::ConfigError;
+        assert_eq!(refused, index < 11);
+    }
+    // Nor after a restart, by one that was not asked about before.
+    let engine = engine.restart(None).await;
+    engine.rig.clock.advance_millis(HOUR);
+    refuse(&engine, &keys).await;
+    assert_eq!(told(&engine), 1);
+    let recorded = engine.rig.recorded().await;
+    let client = Engine::client();
+    engine.set_client("client", "renewed").await;
+    let changed = (engine.org, &provider(), &client);
+    let vault = &engine.rig.vault;
+    engine
+        .accounts
+        .client_changed(vault, changed, &recorded)
+        .await
+        .unwrap();
+    refuse(&engine, &keys).await;
+    assert_eq!(told(&engine), 2);
+    // The grants are as good as before: no connection is to blame.
+    assert!(engine.journal(Action::OauthOver).is_empty());
+}
+
+#[tokio::test]
+async fn r11_a_client_that_was_set_before_a_crash_is_tried_again_after_it() {
+    let engine = Engine::new("rotates = \"never\"", false, 0).await;
+    let key = engine.connect("ada").await;
+    engine.rig.clock.advance_millis(HOUR);
+    let refused = r#"{"error":"invalid_client"}"#;
+    engine.issuer.fault(Fault::Answer(401, refused));
+    assert!(engine.lend(&key).await.is_err());
+    // Without a new client nothing is healed by starting anew.
+    let engine = engine.restart(None).await;
+    engine.accounts.pass(&engine.rig.vault).await.unwrap();
+    assert_eq!(engine.state(&key).await.health, Health::ConfigError);
+    engine.rig.clock.advance_millis(1_000);
+    engine.set_client("client", "renewed").await;
+    let engine = engine.restart(None).await;
+    engine.accounts.pass(&engine.rig.vault).await.unwrap();
+    engine.settled().await;
+    assert_eq!(engine.state(&key).await.health, Health::Active);
+    assert_eq!(engine.lend(&key).await.unwrap(), "at-1");
+}
