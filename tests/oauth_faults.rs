@@ -9,6 +9,7 @@ mod oauth_faults {
     mod floods;
     mod places;
     mod refreshing;
+    mod sealing;
 }
 
 use harness::agreeable::{agree, fault_client, fault_file};

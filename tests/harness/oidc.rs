@@ -177,6 +177,18 @@ impl Peer {
         }
     }
 
+    /// Registers one more client.
+    pub fn add_client(&self, id: &str, secret: &str, auth: &'static str) -> PeerClient {
+        let client = PeerClient {
+            id: id.to_owned(),
+            secret: secret.to_owned(),
+            auth,
+        };
+        self.register(&client);
+        self.clients.lock().unwrap().push(client.clone());
+        client
+    }
+
     /// Gives a client another secret: the old one is refused from now on.
     pub fn change_secret(&self, id: &str, secret: &str) {
         let mut clients = self.clients.lock().unwrap();

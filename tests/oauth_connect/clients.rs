@@ -276,3 +276,29 @@ fn t1_a_client_proves_itself_in_one_way_the_one_that_its_file_says() {
         }
     });
 }
+
+/// RFC 6749, A.1 and A.2, allow visible ASCII and the space; the server refuses anything else.
+#[test]
+fn t2_a_client_id_and_secret_of_every_awkward_character_reach_the_server_whole() {
+    let (id, secret) = ("cli:ent %41+id &=?/", "s:e%c+r e&t=\"\\%zz;,~");
+    for (template, auth) in [("peer", "basic"), ("peer-post", "post")] {
+        let peer = Peer::start();
+        let broker = connect::broker(&[("peer", peer.provider_file(template, "peer"))], "");
+        let (admin, member) = (broker.operator(), broker.member("Mia"));
+        let client = peer.add_client(id, secret, auth);
+        peer.call_back(&[&connect::back(&broker, "peer")]);
+        connect::set_client(&admin, "peer", &client).expect(200);
+        let stage = Stage {
+            broker,
+            peer,
+            admin,
+        };
+        let made = stage.connect(&member, "mia");
+        let asked = stage.peer.granted("authorization_code");
+        assert_eq!(asked.len(), 1);
+        assert_eq!(asked[0].auth, auth);
+        // It proves itself again to revoke.
+        let gone = member.delete(&format!("/v1/oauth/connections/{made}"));
+        assert_eq!(gone.expect(200)["data"]["upstream"], "revoked", "{auth}");
+    }
+}
