@@ -23,7 +23,7 @@ use super::intent::describe;
 use super::lease::{self, Searchers};
 use super::resolve::{Filled, Filling, Resolution, resolve};
 use super::send::{Sending, Stopped, out_of_time, send, unused};
-use super::sign::{Pass, Tokens, may_exchange};
+use super::sign::{self, Pass, Tokens, may_exchange};
 use super::{Ask, BrokerError};
 
 /// Uses credentials for callers. Holds no secret but the searchers of the last minute.
@@ -236,6 +236,7 @@ impl Broker {
             .into_iter()
             .filter(|(field, _)| binding.uses(field))
             .collect();
+        sign::check(binding, &filled)?;
         let filled = self
             .lend_accounts(vault, (binding, tool.vouched()), filled)
             .await?;
@@ -339,8 +340,8 @@ impl Broker {
         };
         let told = (&*lent, answer.status);
         account::answered(vault, &self.accounts, told, &recorded).await;
-        if answer.status == REFUSED {
-            kept.iter().for_each(|key| self.tokens.refused(key));
+        if let Some(key) = kept.as_ref().filter(|_| answer.status == REFUSED) {
+            self.tokens.refused(key);
         }
         let result = answer.result(&patterns, pick.as_deref()).await;
         recorded.outcome(

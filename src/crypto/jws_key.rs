@@ -50,7 +50,7 @@ pub struct JwsKey(Pair);
 
 enum Pair {
     Rs256(Box<RsaKeyPair>),
-    Es256(EcdsaKeyPair),
+    Es256(Box<EcdsaKeyPair>),
 }
 
 impl JwsKey {
@@ -74,7 +74,7 @@ impl JwsKey {
                 let (alg, random) = (&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new());
                 EcdsaKeyPair::from_pkcs8(alg, &der, random)
                     .ok()
-                    .map(Pair::Es256)
+                    .map(|pair| Pair::Es256(Box::new(pair)))
             }
             _ => None,
         };

@@ -4,8 +4,6 @@
 //! claim or form of message, and the key signs nothing but a request to the binding's own hosts (or the
 //! one exchange at the token endpoint that the spec names).
 
-use std::fmt;
-
 use ::http::{HeaderName, header};
 use serde_json::{Map, Value, json};
 
@@ -230,6 +228,15 @@ impl Signer {
         }
     }
 
+    /// Those of them that it cannot do without.
+    #[must_use]
+    pub fn needs(&self) -> Vec<&FieldName> {
+        match self {
+            Self::SigV4(sigv4) => vec![&sigv4.access_key],
+            Self::Hmac(_) | Self::Jwt(_) => self.fields(),
+        }
+    }
+
     /// The headers that it sets.
     #[must_use]
     pub fn headers(&self) -> Vec<HeaderName> {
@@ -364,16 +371,6 @@ impl Said {
 
 fn text_of(url: &Url) -> String {
     format!("{}{}", url.origin(), url.path_and_query())
-}
-
-impl fmt::Display for Signer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::SigV4(_) => "sigv4",
-            Self::Hmac(_) => "hmac",
-            Self::Jwt(_) => "jwt",
-        })
-    }
 }
 
 #[cfg(test)]

@@ -92,26 +92,8 @@ fn hmac(mut object: Object) -> Result<Signer, ToolError> {
             ("base64", KeyForm::Base64),
         ],
     )?;
-    let encoding = choice(
-        &mut object,
-        "encoding",
-        "hex, base64 or base64url",
-        &[
-            ("hex", MacEncoding::Hex),
-            ("base64", MacEncoding::Base64),
-            ("base64url", MacEncoding::Base64Url),
-        ],
-    )?;
-    let timestamp = choice(
-        &mut object,
-        "timestamp",
-        "unix, unix_ms or rfc3339",
-        &[
-            ("unix", TimeForm::Unix),
-            ("unix_ms", TimeForm::UnixMillis),
-            ("rfc3339", TimeForm::Rfc3339),
-        ],
-    )?;
+    let encoding = encoding(&mut object)?;
+    let timestamp = timestamp(&mut object)?;
     let message = pieces(object.required("message")?)?;
     let header = object.required("header")?.name(header_name)?;
     let format = match object.optional("format") {
@@ -138,6 +120,32 @@ fn hmac(mut object: Object) -> Result<Signer, ToolError> {
     check_hmac(&signer).map_err(|reason| object.fail(wrong(reason)))?;
     object.done()?;
     Ok(Signer::Hmac(signer))
+}
+
+fn encoding(object: &mut Object) -> Result<MacEncoding, ToolError> {
+    choice(
+        object,
+        "encoding",
+        "hex, base64 or base64url",
+        &[
+            ("hex", MacEncoding::Hex),
+            ("base64", MacEncoding::Base64),
+            ("base64url", MacEncoding::Base64Url),
+        ],
+    )
+}
+
+fn timestamp(object: &mut Object) -> Result<TimeForm, ToolError> {
+    choice(
+        object,
+        "timestamp",
+        "unix, unix_ms or rfc3339",
+        &[
+            ("unix", TimeForm::Unix),
+            ("unix_ms", TimeForm::UnixMillis),
+            ("rfc3339", TimeForm::Rfc3339),
+        ],
+    )
 }
 
 /// What is signed says when and what, and the header says no more than that.

@@ -4,10 +4,10 @@
 use serde_json::json;
 
 use crate::harness::Upstream;
-use crate::harness::connected::{
-    self, Person, fault_client, fault_file, install, runs, set_client, tool,
-};
+use crate::harness::agreeable::{agree, fault_client, fault_file};
+use crate::harness::connect::{self, connects, goes, set_client};
 use crate::harness::fault_provider::{Answer, FaultProvider};
+use crate::harness::tools::{install, runs, tool};
 
 const BOT: &str = "xoxb-token-of-the-bot";
 const USER: &str = "xoxp-token-of-the-person";
@@ -32,7 +32,7 @@ const SLACKLIKE: [(&str, &str); 3] = [
 
 fn slacklike() -> FaultProvider {
     let fault = FaultProvider::start();
-    connected::agree(&fault);
+    agree(&fault);
     let user = std::sync::Mutex::new(String::new());
     let asked = std::sync::Arc::new(user);
     let noted = std::sync::Arc::clone(&asked);

@@ -13,7 +13,7 @@ use crate::tools::{HmacSigner, KeyForm, MacEncoding, MacHash, Piece, TimeForm};
 
 /// Signs the request. Returns the signature.
 pub(super) fn sign(
-    request: Unsigned<'_>,
+    request: &mut Unsigned<'_>,
     signer: &HmacSigner,
     key: &Secret,
     around: &Surroundings<'_>,

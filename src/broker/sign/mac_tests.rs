@@ -39,7 +39,7 @@ fn signer(more: &Value) -> HmacSigner {
 fn headers(signer: &HmacSigner, key: &str, target: (&str, &str), body: &'static str) -> HeaderMap {
     let mut headers = HeaderMap::new();
     let (path, query) = target;
-    let request = Unsigned {
+    let mut request = Unsigned {
         method: &Method::POST,
         path: &mut Zeroizing::new(path.to_owned()),
         query: &mut Zeroizing::new(query.to_owned()),
@@ -52,7 +52,7 @@ fn headers(signer: &HmacSigner, key: &str, target: (&str, &str), body: &'static 
         token: None,
     };
     let key = Secret::copy_of(key.as_bytes());
-    let made = sign(request, signer, &key, &around).unwrap();
+    let made = sign(&mut request, signer, &key, &around).unwrap();
     let header = headers.get(&signer.header).unwrap().as_bytes();
     let made = made[0].expose(<[u8]>::to_vec);
     assert!(header.windows(made.len()).any(|window| window == made));
@@ -100,7 +100,7 @@ fn a_key_that_is_not_written_as_the_tool_says_signs_nothing() {
     for form in ["hex", "base64"] {
         let signer = signer(&json!({ "key": form }));
         let mut headers = HeaderMap::new();
-        let request = Unsigned {
+        let mut request = Unsigned {
             method: &Method::GET,
             path: &mut Zeroizing::new("/a".to_owned()),
             query: &mut Zeroizing::default(),
@@ -113,7 +113,7 @@ fn a_key_that_is_not_written_as_the_tool_says_signs_nothing() {
             token: None,
         };
         let key = Secret::copy_of(b"not either!");
-        let error = sign(request, &signer, &key, &around).unwrap_err();
+        let error = sign(&mut request, &signer, &key, &around).unwrap_err();
         assert_eq!(error.code(), "placement_refused");
         assert!(headers.is_empty());
     }

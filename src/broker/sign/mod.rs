@@ -12,6 +12,8 @@ mod mac;
 mod sigv4;
 mod tokens;
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, Method};
@@ -20,6 +22,7 @@ use zeroize::Zeroizing;
 
 use super::BrokerError;
 use super::place::Values;
+use super::resolve::Filled;
 use crate::clock::Timestamp;
 use crate::egress::credential_value;
 use crate::name::FieldName;
@@ -57,9 +60,26 @@ pub(super) struct Unsigned<'a> {
     pub(super) body: &'a Bytes,
 }
 
+/// Refuses a call that could not be signed, before anything is opened or dialled for it.
+pub(super) fn check(
+    binding: &Binding,
+    filled: &BTreeMap<FieldName, Filled>,
+) -> Result<(), BrokerError> {
+    let Some((key, signer)) = binding.signer() else {
+        return Ok(());
+    };
+    let needed = std::iter::once(key).chain(signer.needs());
+    let missing = needed.filter(|field| !filled.contains_key(*field));
+    let fields: Vec<_> = missing.cloned().collect();
+    if fields.is_empty() {
+        return Ok(());
+    }
+    Err(BrokerError::Missing { fields })
+}
+
 /// Signs `request` as the binding says. Returns what was made and must not come back.
 pub(super) fn sign(
-    request: Unsigned<'_>,
+    mut request: Unsigned<'_>,
     binding: &Binding,
     values: &Values,
     around: &Surroundings<'_>,
@@ -69,8 +89,8 @@ pub(super) fn sign(
     };
     let key = of(values, field)?;
     match signer {
-        Signer::SigV4(signer) => sigv4::sign(request, signer, (key, values), around),
-        Signer::Hmac(signer) => mac::sign(request, signer, key, around),
+        Signer::SigV4(signer) => sigv4::sign(&mut request, signer, (key, values), around),
+        Signer::Hmac(signer) => mac::sign(&mut request, signer, key, around),
         Signer::Jwt(signer) => {
             let made = match (signer.purpose.exchanged_at(), around.token) {
                 (None, _) => jwt::issue(signer, key, values, around.now)?,

@@ -25,7 +25,7 @@ const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 
 /// Signs the request. Returns the signature.
 pub(super) fn sign(
-    request: Unsigned<'_>,
+    request: &mut Unsigned<'_>,
     signer: &SigV4,
     (key, values): (&Secret, &Values),
     around: &Surroundings<'_>,

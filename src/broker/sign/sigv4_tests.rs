@@ -70,7 +70,7 @@ impl Sample {
         );
         let body = Bytes::from(self.body.clone());
         let method = self.method.parse::<Method>().unwrap();
-        let request = Unsigned {
+        let mut request = Unsigned {
             method: &method,
             path: &mut path,
             query: &mut query,
@@ -92,7 +92,7 @@ impl Sample {
             token: None,
         };
         let key = Secret::copy_of(self.key.as_bytes());
-        let made = sign(request, &signer, (&key, &values), &around).unwrap();
+        let made = sign(&mut request, &signer, (&key, &values), &around).unwrap();
         let authorization = headers.get(AUTHORIZATION).unwrap().as_bytes();
         let signature = made[0].expose(<[u8]>::to_vec);
         assert!(authorization.ends_with(&signature) && signature.len() == 64);
@@ -159,6 +159,49 @@ fn read_request(text: &str) -> (String, String, HeaderMap, String) {
     (method.into(), target.into(), headers, body.into())
 }
 
+/// Whether the vector's request comes as far as being signed; then it is signed as the vector says.
+fn is_signed(folder: &Path) -> bool {
+    let (method, target, mut headers, body) = read_request(&part(folder, "req"));
+    let (path, query) = target.split_once('?').unwrap_or((&target, ""));
+    let plain = target.replace(' ', "%20");
+    // Paths that could be read in two ways never come this far.
+    if plain.is_ascii() && Url::parse(&format!("https://example.amazonaws.com{plain}")).is_err() {
+        return false;
+    }
+    // One request leaves its token to the keys, as botocore's own test reads it.
+    let canonical = part(folder, "creq");
+    let mut lines = canonical.lines();
+    if let Some(token) = lines.find_map(|line| line.strip_prefix("x-amz-security-token:")) {
+        headers.insert("x-amz-security-token", token.parse().unwrap());
+    }
+    let host = headers.remove(HOST).unwrap().to_str().unwrap().to_owned();
+    let headers = signed_headers(&headers, &host, |_| true).unwrap();
+    let (path, query) = (spelled_path(path).unwrap(), spelled_query(query).unwrap());
+    let payload = HEXLOWER.encode(&sha256(body.as_bytes()));
+    let canonical = canonical_request((&method, &path, &query), &headers, &payload);
+    assert_eq!(*canonical, part(folder, "creq"), "{}", folder.display());
+    let (time, scope) = (
+        "20150830T123600Z",
+        "20150830/us-east-1/service/aws4_request",
+    );
+    let message = string_to_sign(time, scope, &canonical);
+    assert_eq!(message, part(folder, "sts"), "{}", folder.display());
+    let rest: [&[u8]; 4] = [
+        b"us-east-1",
+        b"service",
+        b"aws4_request",
+        message.as_bytes(),
+    ];
+    let key = Secret::copy_of(KEY.as_bytes());
+    let signature = HEXLOWER.encode(&hmac_chain(b"AWS4", &key, b"20150830", &rest));
+    let says = format!(
+        "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/{scope}, SignedHeaders={}, Signature={signature}",
+        names_of(&headers)
+    );
+    assert_eq!(says, part(folder, "authz"), "{}", folder.display());
+    true
+}
+
 #[test]
 fn the_vectors_of_the_test_suite_hold() {
     let root = PathBuf::from("tests/fixtures/sigv4/aws4_testsuite");
@@ -176,49 +219,9 @@ fn the_vectors_of_the_test_suite_hold() {
     folders.retain(|folder| {
         !folder.ends_with("normalize-path") && !folder.ends_with("post-sts-token")
     });
-    let mut refused = Vec::new();
-    for folder in &folders {
-        let (method, target, mut headers, body) = read_request(&part(folder, "req"));
-        let (path, query) = target.split_once('?').unwrap_or((&target, ""));
-        let plain = target.replace(' ', "%20");
-        // Paths that could be read in two ways never come this far.
-        if plain.is_ascii() && Url::parse(&format!("https://example.amazonaws.com{plain}")).is_err()
-        {
-            refused.push(folder.file_name().unwrap().to_str().unwrap().to_owned());
-            continue;
-        }
-        // One request leaves its token to the keys, as botocore's own test reads it.
-        let canonical = part(folder, "creq");
-        let mut lines = canonical.lines();
-        if let Some(token) = lines.find_map(|line| line.strip_prefix("x-amz-security-token:")) {
-            headers.insert("x-amz-security-token", token.parse().unwrap());
-        }
-        let host = headers.remove(HOST).unwrap().to_str().unwrap().to_owned();
-        let headers = signed_headers(&headers, &host, |_| true).unwrap();
-        let (path, query) = (spelled_path(path).unwrap(), spelled_query(query).unwrap());
-        let payload = HEXLOWER.encode(&sha256(body.as_bytes()));
-        let canonical = canonical_request((&method, &path, &query), &headers, &payload);
-        assert_eq!(*canonical, part(folder, "creq"), "{}", folder.display());
-        let (time, scope) = (
-            "20150830T123600Z",
-            "20150830/us-east-1/service/aws4_request",
-        );
-        let message = string_to_sign(time, scope, &canonical);
-        assert_eq!(message, part(folder, "sts"), "{}", folder.display());
-        let rest: [&[u8]; 4] = [
-            b"us-east-1",
-            b"service",
-            b"aws4_request",
-            message.as_bytes(),
-        ];
-        let key = Secret::copy_of(KEY.as_bytes());
-        let signature = HEXLOWER.encode(&hmac_chain(b"AWS4", &key, b"20150830", &rest));
-        let says = format!(
-            "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/{scope}, SignedHeaders={}, Signature={signature}",
-            names_of(&headers)
-        );
-        assert_eq!(says, part(folder, "authz"), "{}", folder.display());
-    }
+    let name = |folder: &PathBuf| folder.file_name().unwrap().to_str().unwrap().to_owned();
+    let refused = folders.iter().filter(|folder| !is_signed(folder));
+    let mut refused: Vec<_> = refused.map(name).collect();
     refused.sort();
     assert_eq!(
         refused,

@@ -14,7 +14,7 @@ use crate::crypto::Digest;
 use crate::secret::Secret;
 
 /// How long a token is kept at most.
-const KEPT: Duration = Duration::from_secs(60);
+const KEPT: Duration = Duration::from_mins(1);
 const KEPT_MILLIS: i64 = 60_000;
 /// How long before its end a token counts as over, in milliseconds.
 const MARGIN: i64 = 10_000;
