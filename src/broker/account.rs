@@ -201,6 +201,7 @@ mod tests {
     use super::refusal;
     use crate::broker::{BrokerError, Misfit};
     use crate::clock::Timestamp;
+    use crate::id::ConnectionId;
     use crate::name::ProviderId;
     use crate::oauth::AccessFault;
 

@@ -181,7 +181,7 @@ impl MultisetDigest {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{MultisetDigest, hmac_chain, hmac_of, hmac_sha512_of, sha256};
+    use super::{MultisetDigest, hmac_chain, hmac_of, hmac_sha512_of};
     use crate::secret::Secret;
 
     /// RFC 4231, test cases 2 and 6.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::flow::{DeviceAnswer, DeviceAsk, Failure, Outcome};
 use super::tests_rig::{Engine, Fault, USER, provider};
-use super::{DeviceGrant, DeviceReply, DeviceTokens};
+use super::{DeviceGrant, DeviceGranted, DeviceReply};
 use crate::oauth::provider::Bound;
 
 const DEVICE: &str = r#"
@@ -39,15 +39,14 @@ async fn agreed() -> (Engine, DeviceAsk, DeviceGrant) {
 }
 
 async fn ask(engine: &Engine, about: (&DeviceAsk, &DeviceGrant)) -> DeviceReply {
-    let recorded = engine.rig.recorded().await;
     let vault = &engine.rig.vault;
-    engine.accounts.ask_device(vault, about, &recorded).await
+    engine.accounts.ask_device(vault, about).await
 }
 
-async fn tokens(engine: &Engine, about: (&DeviceAsk, &DeviceGrant)) -> DeviceTokens {
+async fn tokens(engine: &Engine, about: (&DeviceAsk, &DeviceGrant)) -> DeviceGranted {
     engine.issuer.fault(Fault::Answer(200, TOKENS));
     match ask(engine, about).await {
-        DeviceReply::Granted(tokens) => *tokens,
+        DeviceReply::Granted(tokens) => tokens,
         DeviceReply::Not(answer) => panic!("{answer:?}"),
     }
 }
@@ -112,7 +111,7 @@ async fn b14_tokens_that_the_store_does_not_take_are_revoked_at_once_or_the_pers
         let asked = engine.issuer.asked("/revoke");
         assert!(asked[0].contains("token=rt-d"), "{asked:?}");
         let word = if answer == 200 { "revoked" } else { "failed" };
-        let counted = engine.ears.heard(&format!("revoke_unstored {word}"));
+        let counted = engine.ears.heard(&format!("revoked {word}"));
         assert_eq!(counted, 1, "{answer}");
     }
 }
@@ -122,12 +121,11 @@ async fn b14_tokens_whose_arrival_cannot_be_recorded_are_revoked_at_once() {
     let (engine, asked, grant) = agreed().await;
     let vault = engine.rig.vault.clone();
     engine.accounts.roster(&vault).await.unwrap();
-    let recorded = engine.rig.recorded().await;
     let tokens = tokens(&engine, (&asked, &grant)).await;
     let unkept = (tokens, crate::vault::VaultError::Form);
     let failure = engine
         .accounts
-        .give_back_device(&vault, (&asked, &grant), unkept, &recorded)
+        .give_back_device(&vault, (&asked, &grant), unkept)
         .await;
     assert_eq!(failure, Failure::Internal);
     assert_eq!(engine.issuer.asked("/revoke").len(), 2);

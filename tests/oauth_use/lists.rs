@@ -7,7 +7,7 @@ use crate::harness::Upstream;
 use crate::harness::agreeable::{agree, fault_client, fault_file};
 use crate::harness::connect::{self, connects, goes, set_client};
 use crate::harness::fault_provider::{Answer, FaultProvider};
-use crate::harness::tools::{install, runs, tool};
+use crate::harness::tools::{install, run, runs, tool};
 
 const BOT: &str = "xoxb-token-of-the-bot";
 const USER: &str = "xoxp-token-of-the-person";
@@ -66,8 +66,8 @@ fn slacklike() -> FaultProvider {
 #[test]
 fn scopes_of_the_person_are_asked_for_and_their_token_is_used_where_a_tool_wants_it() {
     let (fault, upstream) = (slacklike(), Upstream::echo());
-    let broker = connected::broker(&[fault_file(&fault, &SLACKLIKE)]);
-    set_client(&broker.operator(), "fault", &fault_client());
+    let broker = connect::broker(&[fault_file(&fault, &SLACKLIKE)], "");
+    set_client(&broker.operator(), "fault", &fault_client()).expect(200);
     let as_bot = tool("custom-bot", upstream.port(), "fault", &["read"]);
     let mut as_person = tool(
         "custom-person",
@@ -80,26 +80,21 @@ fn scopes_of_the_person_are_asked_for_and_their_token_is_used_where_a_tool_wants
     install(&broker.operator(), &as_bot);
     install(&broker.operator(), &as_person);
     let ann = broker.member("Ann");
-    let person = Person {
-        broker: &broker,
-        client: &ann,
-        provider: "fault",
-    };
 
     // Without them: the bot's tokens alone, and the tool that posts as Ann says what is missing.
-    assert_eq!(person.goes("ann", "")["status"], "connected");
+    connects(&ann, "fault", "ann");
     let asked = fault.asked("/authorize").pop().unwrap();
     assert_eq!(asked.query("user_scope"), None);
     assert_eq!(runs(&ann, "custom-bot")["success"], true);
-    let refused = connected::run(&ann, "custom-person", None);
-    assert_eq!(refused.status, 503, "{}", refused.value());
+    let refused = run(&ann, "custom-person", None);
+    assert_eq!(refused.refused(409), "no_such_token");
 
-    let ended = person.goes("ann", "&scopes=user:chat:write");
+    let ended = goes(&ann, "fault", "ann", "&scopes=user:chat:write");
     assert_eq!(ended["status"], "connected", "{ended}");
     let asked = fault.asked("/authorize").pop().unwrap();
     assert_eq!(asked.query("scope").as_deref(), Some("read"));
     assert_eq!(asked.query("user_scope").as_deref(), Some("chat:write"));
-    let shown = connected::connection(&ann, ended["connectionId"].as_str().unwrap());
+    let shown = connect::connection(&ann, ended["connectionId"].as_str().unwrap());
     assert_eq!(
         shown["scopes"],
         json!(["read", "user:chat:write"]),
@@ -117,7 +112,7 @@ fn scopes_of_the_person_are_asked_for_and_their_token_is_used_where_a_tool_wants
 #[test]
 fn a8_scopes_of_a_further_list_are_held_to_what_the_file_lists_too() {
     let fault = slacklike();
-    let broker = connected::broker(&[fault_file(&fault, &SLACKLIKE)]);
+    let broker = connect::broker(&[fault_file(&fault, &SLACKLIKE)], "");
     let operator = broker.operator();
     let client = fault_client();
     let body = json!({"provider": "fault", "clientId": client.id, "clientSecret": client.secret});
