@@ -17,6 +17,7 @@ mod hash;
 mod jwks;
 mod jws;
 mod key;
+mod letters;
 mod obx1;
 mod pad;
 mod random;
@@ -41,6 +42,7 @@ pub use hash::{
 pub use jwks::Jwks;
 pub use jws::{Jws, JwsAlg, JwsError};
 pub use key::{Commitment, Key, KeyRef};
+pub use letters::{CHECK_LETTERS, check_letters, draw_letters};
 pub use obx1::{open, open_padded, seal, seal_padded};
 pub use pad::padded_len;
 pub use random::{Random, SystemRandom};
