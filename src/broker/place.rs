@@ -1,14 +1,14 @@
 //! Putting credentials into their slots, last of all edits to a request.
 //!
-//! The slots are the binding's. What the caller's parameters put at the same place is replaced, so
-//! that exactly one instance goes out, and it is the broker's.
+//! The slots are the binding's, and which of them are filled is decided before. What the caller put at
+//! the same place is replaced, so that exactly one instance goes out, and it is the broker's.
 
 use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
@@ -18,9 +18,13 @@ use zeroize::Zeroizing;
 use crate::egress::{Outgoing, credential_value};
 use crate::name::FieldName;
 use crate::secret::Secret;
-use crate::tools::{BasicOther, BasicRole, Binding, Body, RenderedRequest, Slot};
+use crate::tools::{BasicOther, BasicRole, Binding, PlaceName, Slot};
 
 use super::BrokerError;
+use super::crossing::{Cargo, Crossing};
+use super::guard::Plan;
+use super::splice::splice;
+use super::upload::{Progress, Upload};
 
 /// Everything but the unreserved characters (RFC 3986, 2.3).
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
@@ -29,59 +33,49 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'_')
     .remove(b'~');
 
-type Values = BTreeMap<FieldName, Secret>;
+pub(super) type Values = BTreeMap<FieldName, Secret>;
 
 /// A request under construction.
 struct Draft {
     path: Zeroizing<String>,
     query: Zeroizing<String>,
     headers: HeaderMap,
-    body: Body,
+    body: Cargo,
 }
 
-/// Places `values` in the slots of `binding` and makes the request that goes out.
+/// Places `values` in the slots of a binding that are to be filled, and makes the request that goes out.
 pub(super) fn place(
-    rendered: RenderedRequest,
-    binding: &Binding,
+    crossing: Crossing,
+    (binding, plan, places): (&Binding, &Plan, &[(usize, PlaceName)]),
     values: &Values,
+    progress: &Progress,
 ) -> Result<Outgoing, BrokerError> {
-    let method = rendered.method.clone();
-    let places = rendered.places.clone();
     let mut draft = Draft {
-        path: Zeroizing::new(rendered.path),
-        query: Zeroizing::new(rendered.query),
-        headers: HeaderMap::new(),
-        body: rendered.body,
+        path: Zeroizing::new(crossing.path),
+        query: Zeroizing::new(crossing.query),
+        headers: crossing.headers,
+        body: crossing.cargo,
     };
-    draft
-        .headers
-        .insert(USER_AGENT, HeaderValue::from_static("runtools-broker"));
-    draft
-        .headers
-        .insert(ACCEPT, HeaderValue::from_static("*/*"));
-    for (name, value) in rendered.headers {
-        let value = HeaderValue::from_str(&value)
-            .map_err(|_| BrokerError::Placement("a header of the template has a line break"))?;
-        draft.headers.insert(name, value);
-    }
     for (field, slots) in &binding.slots {
         let Some(value) = values.get(field) else {
             continue;
         };
         for (position, slot) in slots.iter().enumerate() {
             match slot {
+                _ if !plan.fills(field, position) => {}
                 Slot::PathSegment { name } => {
                     for (segment, _) in places.iter().filter(|(_, place)| place == name) {
                         draft.fill_segment(*segment, value)?;
                     }
                 }
-                // The first slot is where the broker places; the others are for placeholders.
-                _ if position == 0 => draft.fill(slot, value, values)?,
-                _ => {}
+                _ => draft.fill(slot, value, values)?,
             }
         }
     }
-    draft.finish(method)
+    if let Cargo::Whole(body) = &mut draft.body {
+        *body = splice(body, &plan.splices, values)?;
+    }
+    draft.finish(crossing.method, progress)
 }
 
 impl Draft {
@@ -153,7 +147,7 @@ impl Draft {
     fn set_json(&mut self, pointer: &str, value: &Secret) -> Result<(), BrokerError> {
         const NO_PLACE: BrokerError =
             BrokerError::Placement("the body is no JSON object with a place for it");
-        let Body::Json(body) = &mut self.body else {
+        let Cargo::Json(body) = &mut self.body else {
             return Err(NO_PLACE);
         };
         let (parent, leaf) = pointer.rsplit_once('/').ok_or(NO_PLACE)?;
@@ -169,7 +163,7 @@ impl Draft {
     }
 
     fn set_form(&mut self, name: &str, value: &Secret) -> Result<(), BrokerError> {
-        let Body::Form(fields) = &mut self.body else {
+        let Cargo::Form(fields) = &mut self.body else {
             return Err(BrokerError::Placement("the body is no form"));
         };
         fields.retain(|(key, _)| key != name);
@@ -179,7 +173,11 @@ impl Draft {
         Ok(())
     }
 
-    fn finish(mut self, method: http::Method) -> Result<Outgoing, BrokerError> {
+    fn finish(
+        mut self,
+        method: http::Method,
+        progress: &Progress,
+    ) -> Result<Outgoing, BrokerError> {
         let mut target = Zeroizing::new(String::with_capacity(
             self.path.len() + self.query.len() + 1,
         ));
@@ -190,14 +188,14 @@ impl Draft {
         }
         let target = PathAndQuery::try_from(target.as_str())
             .map_err(|_| BrokerError::Placement("the path cannot be sent"))?;
-        let (body, kind) = match &self.body {
-            Body::None => (Bytes::new(), None),
-            Body::Json(value) => {
-                let text = serde_json::to_vec(value)
+        let (body, kind) = match self.body {
+            Cargo::None => (Bytes::new(), None),
+            Cargo::Json(value) => {
+                let text = serde_json::to_vec(&value)
                     .map_err(|_| BrokerError::Placement("the body cannot be written"))?;
                 (Bytes::from(text), Some("application/json"))
             }
-            Body::Form(fields) => {
+            Cargo::Form(fields) => {
                 let mut form = url::form_urlencoded::Serializer::new(String::new());
                 form.extend_pairs(fields);
                 (
@@ -205,7 +203,14 @@ impl Draft {
                     Some("application/x-www-form-urlencoded"),
                 )
             }
+            Cargo::Whole(body) => (body, None),
+            Cargo::Stream(stream) => {
+                let length = stream.length;
+                let body = Upload::new(stream, progress.clone());
+                return Ok(Outgoing::stream(method, target, self.headers, body, length));
+            }
         };
+        progress.whole(body.len());
         if let Some(kind) = kind {
             self.headers
                 .entry(CONTENT_TYPE)

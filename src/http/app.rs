@@ -40,7 +40,7 @@ pub struct AppParts {
     /// The vault's lifecycle.
     pub lifecycle: Arc<Lifecycle>,
     /// The directory.
-    pub directory: Directory,
+    pub directory: Arc<Directory>,
     /// The tools.
     pub hub: Arc<Hub>,
     /// The broker.
@@ -75,7 +75,7 @@ pub struct App(Arc<Inner>);
 #[derive(Debug)]
 pub struct Inner {
     pub(super) lifecycle: Arc<Lifecycle>,
-    pub(super) directory: Directory,
+    pub(super) directory: Arc<Directory>,
     pub(super) hub: Arc<Hub>,
     pub(super) broker: Broker,
     pub(super) accounts: Arc<Accounts>,

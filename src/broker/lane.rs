@@ -1,0 +1,306 @@
+//! The one way of every request with a credential, whichever lane it came by.
+//!
+//! First everything that can refuse it, with no value open and nothing sent ([`Broker::ready`]); then,
+//! when its intent is on disk, the values ([`Broker::load`]). What is done with the answer is the lane's.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
+
+use crate::audit::{Event, Recorded};
+use crate::egress::{EgressError, Origin, Outgoing, Private, VerifiedPeer, check_method};
+use crate::name::{FieldName, Host};
+use crate::oauth::Lent;
+use crate::policy::Principal;
+use crate::tools::{BasicOther, Binding, PlaceName, Slot, Tool};
+use crate::vault::{Unsealed, VaultError};
+
+use super::answer::NoAnswer;
+use super::crossing::{Cargo, Crossing};
+use super::execute::Broker;
+use super::guard::{Misplaced, Placeholders, Plan, settle};
+use super::handle::Handle;
+use super::resolve::{Filled, Filling, Resolution};
+use super::scrub::Patterns;
+use super::upload::Progress;
+use super::{BrokerError, lease, place};
+
+/// A call that was decided on, with a peer that proved itself; no value is open yet.
+pub(super) struct Ready<'a> {
+    pub(super) crossing: Crossing,
+    pub(super) binding: &'a Binding,
+    /// What is opened: the fields that are placed, and those that the answer is searched for besides.
+    pub(super) filled: BTreeMap<FieldName, Filled>,
+    places: Vec<(usize, PlaceName)>,
+    plan: Plan,
+    peer: VerifiedPeer,
+}
+
+/// A request with its values in place, and what to search the answer for.
+pub(super) struct Loaded {
+    pub(super) outgoing: Outgoing,
+    pub(super) peer: VerifiedPeer,
+    pub(super) patterns: Patterns,
+    /// The tokens among the values, sealed: for when the API refuses them.
+    pub(super) tokens: Vec<Lent>,
+    pub(super) progress: Progress,
+}
+
+/// Who sends what through which tool.
+pub(super) struct Way<'a> {
+    pub(super) principal: &'a Principal,
+    pub(super) tool: &'a Tool,
+    /// What it is sent by right of, where that is not the caller's alone.
+    pub(super) handle: Option<&'a Handle>,
+}
+
+/// Where a call would go, as far as the journal may say. A host that is not declared comes from the
+/// caller, who may have put anything there, also a value.
+pub(super) enum Aim {
+    Nowhere,
+    Undeclared,
+    At(Host),
+}
+
+impl Aim {
+    pub(super) fn of(host: &Host, declared: bool) -> Self {
+        if declared {
+            Self::At(host.clone())
+        } else {
+            Self::Undeclared
+        }
+    }
+
+    /// States it.
+    pub(super) fn state(self, event: Event) -> Event {
+        match self {
+            Self::Nowhere => event,
+            Self::Undeclared => event.code("another_host"),
+            Self::At(host) => event.host(host),
+        }
+    }
+}
+
+/// Either refused, or tried without success before anything was sent.
+pub(super) enum Unready {
+    Refused(BrokerError),
+    Failed(EgressError),
+}
+
+impl<E: Into<BrokerError>> From<E> for Unready {
+    fn from(error: E) -> Self {
+        Self::Refused(error.into())
+    }
+}
+
+impl Broker {
+    /// Everything that comes before the intent is recorded. `aim` is where the call would go, as soon as
+    /// that is known.
+    pub(super) async fn ready<'a>(
+        &self,
+        vault: &Unsealed,
+        way: &Way<'a>,
+        crossing: Crossing,
+        resolution: Resolution,
+        aim: &mut Aim,
+    ) -> Result<Ready<'a>, Unready> {
+        let Way {
+            principal,
+            tool,
+            handle,
+        } = *way;
+        check_method(&crossing.method).map_err(BrokerError::Egress)?;
+        let filled = resolution.complete()?;
+        let hosts = filled
+            .iter()
+            .map(|(field, filled)| (field.clone(), filled.filling.hosts()));
+        let hosts = hosts.collect();
+        let binding = tool.spec.binding_for(&crossing.destination(), &hosts);
+        let plan = planned(&crossing, binding, handle)?;
+        let binding = binding.ok_or(BrokerError::Unbound)?;
+        *aim = Aim::of(&crossing.host, true);
+        if let Some(handle) = handle {
+            handle.spend(Instant::now())?;
+        }
+        // Only what is placed is lent: a value without a slot here stays closed, but for those that
+        // went to the same host before, which may be in any answer from there.
+        let lent = lent(binding, &plan, handle, &crossing.origin());
+        let filled: BTreeMap<_, _> = filled
+            .into_iter()
+            .filter(|(field, _)| lent.contains(field))
+            .collect();
+        let filled = self
+            .lend_accounts(vault, (binding, tool.vouched()), filled)
+            .await?;
+        let private = if tool.vouched() && !binding.private.is_empty() {
+            Private::Granted(binding.private.clone())
+        } else {
+            Private::Nowhere
+        };
+        let url = crossing.url().map_err(BrokerError::Egress)?;
+        let egress = self.egress.for_org(principal.org());
+        let target = egress.admit(url, &private).await.map_err(unsent)?;
+        let peer = egress.connect(target).await.map_err(unsent)?;
+        let places = crossing.places(binding);
+        Ok(Ready {
+            crossing,
+            binding,
+            filled,
+            places,
+            plan,
+            peer,
+        })
+    }
+
+    /// Connected accounts become tokens that are fresh enough, still sealed.
+    async fn lend_accounts(
+        &self,
+        vault: &Unsealed,
+        (binding, vouched): (&Binding, bool),
+        filled: BTreeMap<FieldName, Filled>,
+    ) -> Result<BTreeMap<FieldName, Filled>, BrokerError> {
+        let mut lent = BTreeMap::new();
+        for (field, Filled { filling, source }) in filled {
+            let filling = match filling {
+                Filling::Account(chosen) => {
+                    if !chosen.may_go(binding, &field, vouched) {
+                        return Err(BrokerError::Unbound);
+                    }
+                    let accounts = &self.judge.accounts;
+                    Filling::Token(Box::new(chosen.lend(vault, accounts).await?))
+                }
+                other => other,
+            };
+            lent.insert(field, Filled { filling, source });
+        }
+        Ok(lent)
+    }
+
+    /// Opens the values and places them. The intent is on disk.
+    pub(super) fn load(
+        &self,
+        ready: Ready<'_>,
+        recorded: &Recorded,
+    ) -> Result<Loaded, BrokerError> {
+        let now = self.clock.now();
+        let lease = lease::open(&self.searchers, ready.filled, ready.binding, recorded, now)?;
+        let progress = Progress::default();
+        let outgoing = place::place(
+            ready.crossing,
+            (ready.binding, &ready.plan, &ready.places),
+            &lease.values,
+            &progress,
+        )?;
+        Ok(Loaded {
+            outgoing,
+            peer: ready.peer,
+            patterns: lease.patterns,
+            tokens: lease.tokens,
+            progress,
+        })
+    }
+
+    /// Writes a refusal or a failure down; what is left of it for the caller.
+    pub(super) async fn unready(
+        &self,
+        vault: &Unsealed,
+        event: Event,
+        unready: Unready,
+    ) -> Result<NoAnswer, BrokerError> {
+        let event = match &unready {
+            Unready::Refused(error) => event.denied(error.code()),
+            Unready::Failed(error) => event.code(error.code()),
+        };
+        let recorded = vault.journal().record(event).await;
+        recorded.map_err(VaultError::from)?.is_all();
+        match unready {
+            Unready::Refused(error) => Err(error),
+            Unready::Failed(error) => Ok(error.into()),
+        }
+    }
+}
+
+/// Which slots are filled. Of a declared action all that there are: nobody wrote its request but its
+/// template.
+fn planned(
+    crossing: &Crossing,
+    binding: Option<&Binding>,
+    handle: Option<&Handle>,
+) -> Result<Plan, BrokerError> {
+    let Some(handle) = handle else {
+        return Ok(binding.map_or_else(Plan::default, Plan::preferred));
+    };
+    let placeholders: &Placeholders = &handle.purpose.placeholders;
+    let plan = settle(crossing, binding, placeholders).inspect_err(|misplaced| {
+        if *misplaced == Misplaced::Unknown {
+            handle.missed();
+        }
+    })?;
+    // What has no slot but in the body can only stand where its placeholder does.
+    let unplaced = |binding: &Binding| {
+        let mut fields = binding.slots.keys();
+        fields.all(|field| !plan.uses(field)) && !binding.slots.is_empty()
+    };
+    let written = matches!(
+        crossing.cargo,
+        Cargo::Whole(_) | Cargo::Stream(_) | Cargo::None
+    );
+    if written
+        && crossing.placing == super::crossing::Placing::Fill
+        && binding.is_some_and(unplaced)
+    {
+        return Err(BrokerError::Placement(
+            "the credential stands in the body: write its placeholder there, in a body of at most 1 MiB",
+        ));
+    }
+    Ok(plan)
+}
+
+/// The fields whose values are opened.
+fn lent(
+    binding: &Binding,
+    plan: &Plan,
+    handle: Option<&Handle>,
+    origin: &Origin,
+) -> BTreeSet<FieldName> {
+    let mut fields = BTreeSet::new();
+    for (field, slots) in binding.slots.iter().filter(|(field, _)| plan.uses(field)) {
+        fields.insert(field.clone());
+        for slot in slots {
+            if let Slot::Basic {
+                other: BasicOther::Field(other),
+                ..
+            } = slot
+            {
+                fields.insert(other.clone());
+            }
+        }
+    }
+    match handle {
+        Some(handle) => handle.lend(origin, fields.into_iter()),
+        None => fields,
+    }
+}
+
+/// Refusals are the caller's; a target that is away is the call's result.
+fn unsent(error: EgressError) -> Unready {
+    match error {
+        EgressError::Connect
+        | EgressError::NameNotFound
+        | EgressError::Timeout { .. }
+        | EgressError::Tls { .. }
+        | EgressError::UpstreamProtocol
+        | EgressError::Closed
+        | EgressError::TooLarge
+        | EgressError::Upload
+        | EgressError::Busy => Unready::Failed(error),
+        EgressError::Share
+        | EgressError::BadUrl { .. }
+        | EgressError::Refused { .. }
+        | EgressError::Metadata
+        | EgressError::Circular
+        | EgressError::Cleartext
+        | EgressError::Method
+        | EgressError::HeaderValue
+        | EgressError::Root => Unready::Refused(BrokerError::Egress(error)),
+    }
+}
