@@ -124,6 +124,7 @@ pub(super) const EXPOSERS: &[(&str, usize)] = &[
     ("src/directory/token.rs", 2),
     ("src/egress/endpoint.rs", 1),
     ("src/http/api_keys.rs", 1),
+    ("src/http/broker.rs", 2),
     ("src/http/oauth_clients.rs", 1),
     ("src/http/secrets.rs", 1),
     ("src/oauth/flow/query.rs", 1),
