@@ -158,6 +158,8 @@ impl Broker {
             errand.url.host(),
             handle.purpose.tool.spec.declares(errand.url.host()),
         );
+        // Before it is looked at: a change that is too late for the look is seen by the watch.
+        let watching = self.watch.over(Arc::clone(&handle), used.seen.clone());
         let standing = match self.standing(vault, &used, &handle, &errand.method).await {
             Ok(standing) => standing,
             Err(error) => {
@@ -189,7 +191,6 @@ impl Broker {
         };
         let recorded = vault.journal().record(describe(event, &ready)).await;
         let recorded = recorded.map_err(VaultError::from)?;
-        let watching = self.watch.over(Arc::clone(&handle), used.seen.clone());
         let ends = ends(vault, &handle, patience);
         self.sent(
             vault,
