@@ -20,6 +20,17 @@ use super::BrokerError;
 /// placeholders before a byte goes out, what is longer as it goes.
 pub(crate) const HELD: usize = 1 << 20;
 
+/// Headers by which some servers take a request for one with another method or path than it has. A
+/// binding says which of these may carry a credential, so that none may be changed behind its back.
+const STEERING: [&str; 6] = [
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+    "x-original-url",
+    "x-original-uri",
+    "x-rewrite-url",
+];
+
 /// How credentials come into a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Placing {
@@ -123,6 +134,17 @@ impl Crossing {
             placing: Placing::Fill,
             places: Some(rendered.places),
         })
+    }
+
+    /// Refuses headers that would have the upstream take a request for another one.
+    ///
+    /// # Errors
+    /// [`BrokerError::Steering`].
+    pub(super) fn check_headers(headers: &HeaderMap) -> Result<(), BrokerError> {
+        match STEERING.iter().find(|name| headers.contains_key(**name)) {
+            Some(name) => Err(BrokerError::Steering(name)),
+            None => Ok(()),
+        }
     }
 
     /// What a binding looks at.

@@ -109,6 +109,9 @@ pub enum BrokerError {
     /// A placeholder stands where it may not.
     #[error(transparent)]
     Misplaced(#[from] Misplaced),
+    /// A header would have the upstream take the request for another one.
+    #[error("the header {0} would have the upstream take the request for another one")]
+    Steering(&'static str),
     /// The upstream failed, or what it answered cannot be searched.
     #[error(transparent)]
     NoAnswer(#[from] NoAnswer),
@@ -159,6 +162,7 @@ impl BrokerError {
             Self::Misplaced(Misplaced::Occurrences) => "occurrences",
             Self::Misplaced(Misplaced::AnotherHost) => "another_host",
             Self::Misplaced(Misplaced::Unknown) => "placeholder_unknown",
+            Self::Steering(_) => "steering_header",
             Self::NoAnswer(error) => error.code(),
             Self::Directory(_) => "directory_refused",
             Self::Scrub(_) => "unscrubbable",
@@ -213,6 +217,7 @@ impl BrokerError {
             Self::Misplaced(Misplaced::Occurrences) => "Send each placeholder once.".to_owned(),
             Self::Misplaced(Misplaced::AnotherHost) => "Send the request without the placeholder, or to a host that its field is bound to.".to_owned(),
             Self::Misplaced(Misplaced::Unknown) => "Use the placeholders of the handle that the request is sent with.".to_owned(),
+            Self::Steering(_) => "Send the method and the path that are meant, without that header.".to_owned(),
             Self::NoAnswer(error) => error.hint().to_owned(),
             Self::Egress(error) => error.hint().to_owned(),
             Self::Scrub(_) => "Use a longer credential.".to_owned(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use http::Method;
+use http::{HeaderMap, Method};
 
 use crate::audit::{Event, Outcome, Recorded, Target, TargetKind};
 use crate::crypto::Random;
@@ -160,7 +160,10 @@ impl Broker {
         );
         // Before it is looked at: a change that is too late for the look is seen by the watch.
         let watching = self.watch.over(Arc::clone(&handle), used.seen.clone());
-        let standing = match self.standing(vault, &used, &handle, &errand.method).await {
+        let standing = match self
+            .standing(vault, &used, &handle, (&errand.method, &errand.headers))
+            .await
+        {
             Ok(standing) => standing,
             Err(error) => {
                 let unready = Unready::Refused(error);
@@ -249,9 +252,10 @@ impl Broker {
         vault: &Unsealed,
         used: &Used<'_>,
         handle: &Handle,
-        method: &Method,
+        (method, headers): (&Method, &HeaderMap),
     ) -> Result<super::judge::Standing, BrokerError> {
         check_method(method).map_err(BrokerError::Egress)?;
+        Crossing::check_headers(headers)?;
         handle.check(Instant::now())?;
         self.judge.again(vault, handle, used.seen).await
     }

@@ -252,6 +252,7 @@ impl From<BrokerError> for ApiError {
             BrokerError::OverrideUnusable { .. }
             | BrokerError::Unbound
             | BrokerError::Misplaced(_)
+            | BrokerError::Steering(_)
             | BrokerError::Egress(_) => StatusCode::FORBIDDEN,
             BrokerError::Missing { .. }
             | BrokerError::NeedsConnect { .. }
