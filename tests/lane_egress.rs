@@ -1,6 +1,5 @@
 //! The streaming lane: bodies both ways as they come, and what cuts them (reference: EX-2, EX-4, EX-15,
 //! HS-2, HT-9, HT-11).
-#![expect(clippy::too_many_lines, reason = "a journey is told in one piece")]
 
 mod harness;
 mod lanes;

@@ -1,5 +1,4 @@
 //! Attacks on requests by right of a handle, in either lane (reference: EX-*, DC-*, SS-*, HT-*).
-#![expect(clippy::too_many_lines, reason = "a journey is told in one piece")]
 
 mod harness;
 mod lanes;
