@@ -89,6 +89,8 @@ ids! {
     ToolId;
     /// A connection: an account that somebody authorised through OAuth.
     ConnectionId;
+    /// A resolution: what a handle stands for.
+    ResolutionId;
     /// One request, for logs and audit.
     RequestId;
     /// Any other sealed object: an index key, a state record, a ring slot.

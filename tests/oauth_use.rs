@@ -135,6 +135,12 @@ fn the_account_that_is_named_is_used_and_nothing_is_picked_among_several() {
         explained(&ann, "custom-me", &json!({})),
         ("missing".into(), "ambiguous_account".into())
     );
+    // Nor is a handle made for a guess (reference: HS-8).
+    let resolved = |body: &Value| ann.post("/v1/resolve", body);
+    let refused = resolved(&json!({"tool": "custom-me"}));
+    assert_eq!(refused.refused(409), "ambiguous_account");
+    let named = resolved(&json!({"tool": "custom-me", "account": "work"})).expect(201);
+    assert_eq!(named["data"]["fields"][0]["source"], "connection");
     assert_eq!(
         explained(&ann, "custom-me", &json!({"account": "work"})),
         ("connection".into(), "found".into())

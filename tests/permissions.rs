@@ -50,6 +50,7 @@ fn filled(route: &str, query: &str) -> (String, String) {
         .replace("{name}", "NO_SUCH")
         .replace("{version}", "7")
         .replace("{provider}", "github")
+        .replace("{scheme}/{authority}/{path}", "https/api.example.com/x")
         .replace("{slug}", slug);
     (method.to_owned(), format!("{path}{query}"))
 }

@@ -114,6 +114,8 @@ pub enum TargetKind {
     User,
     /// A connection.
     Connection,
+    /// A resolution: what a handle stands for.
+    Resolution,
     /// An OAuth client.
     Client,
     /// A slot of the key ring, or a key.

@@ -17,7 +17,7 @@ use super::scrub::{
 use super::sign::NoToken;
 
 /// The longest answer that fits into a result, in bytes.
-const MAX_ANSWER: usize = 8 << 20;
+pub(super) const MAX_ANSWER: usize = 8 << 20;
 
 /// The most parts that are parsed. Each takes some hundred bytes of memory for as few as two.
 const MAX_PARTS: usize = 200_000;
@@ -35,27 +35,50 @@ pub(super) struct Answer {
 
 /// Why there is no answer to show. Nothing unsearched is kept.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum NoAnswer {
+pub enum NoAnswer {
+    /// The way to the upstream, or back.
     #[error(transparent)]
     Egress(#[from] EgressError),
+    /// It cannot be searched.
     #[error(transparent)]
     Scrub(#[from] ScrubError),
+    /// The token that it needs.
     #[error(transparent)]
     Token(#[from] NoToken),
 }
 
 impl NoAnswer {
-    pub(super) fn to_error(&self) -> ExecutionError {
-        let code = match self {
+    /// A stable word for machines.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
             Self::Egress(error) => error.code(),
             Self::Scrub(ScrubError::Unscannable) => "unscannable",
             Self::Scrub(ScrubError::Bomb) => "upstream_too_large",
             Self::Scrub(_) => "upstream_protocol",
             Self::Token(NoToken::Refused { .. }) => "token_refused",
             Self::Token(NoToken::Unusable) => "token_unusable",
-        };
+        }
+    }
+
+    /// What to do next.
+    #[must_use]
+    pub const fn hint(&self) -> &'static str {
+        match self {
+            Self::Egress(error) => error.hint(),
+            Self::Scrub(ScrubError::Unscannable) => {
+                "have the upstream answer without a content encoding, or with gzip, br, deflate or zstd"
+            }
+            Self::Token(_) => {
+                "check the key and its other fields, and what it may do at the provider"
+            }
+            Self::Scrub(_) => "check what the upstream answers; the request may have taken effect",
+        }
+    }
+
+    pub(super) fn to_error(&self) -> ExecutionError {
         ExecutionError {
-            code: code.to_owned(),
+            code: self.code().to_owned(),
             message: self.to_string(),
             status_code: None,
         }

@@ -1,11 +1,15 @@
 //! Why a call was refused before it was sent, or cut off.
 
+use crate::directory::DirectoryError;
 use crate::egress::EgressError;
 use crate::id::ConnectionId;
 use crate::name::{FieldName, ProviderId, SecretName};
 use crate::tools::{HubError, ToolError};
 use crate::vault::VaultError;
 
+use super::answer::NoAnswer;
+use super::guard::Misplaced;
+use super::handle::HandleFault;
 use super::scrub::ScrubError;
 
 /// A refusal: nothing was sent, but for [`BrokerError::Sealed`]. What goes wrong after sending is part of the call's result.
@@ -113,6 +117,24 @@ pub enum BrokerError {
     /// The target is refused, or a header cannot be sent.
     #[error(transparent)]
     Egress(EgressError),
+    /// A handle cannot be used.
+    #[error(transparent)]
+    Handle(#[from] HandleFault),
+    /// There are as many handles as there may be.
+    #[error("there are as many handles as there may be")]
+    Handles,
+    /// A placeholder stands where it may not.
+    #[error(transparent)]
+    Misplaced(#[from] Misplaced),
+    /// A header would have the upstream take the request for another one.
+    #[error("the header {0} would have the upstream take the request for another one")]
+    Steering(&'static str),
+    /// The upstream failed, or what it answered cannot be searched.
+    #[error(transparent)]
+    NoAnswer(#[from] NoAnswer),
+    /// The directory refused or failed.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
     /// A value cannot be lent, because it could not be found in an answer.
     #[error(transparent)]
     Scrub(#[from] ScrubError),
@@ -183,6 +205,18 @@ impl BrokerError {
             Self::Sealed => "sealed",
             Self::Vault(_) => "vault_refused",
             Self::Egress(error) => error.code(),
+            Self::Handle(HandleFault::Unknown) => "handle_unknown",
+            Self::Handle(HandleFault::Expired) => "handle_expired",
+            Self::Handle(HandleFault::Spent) => "handle_spent",
+            Self::Handle(HandleFault::Dead(_)) => "handle_dead",
+            Self::Handles => "too_many_handles",
+            Self::Misplaced(Misplaced::Placement) => "placement",
+            Self::Misplaced(Misplaced::Occurrences) => "occurrences",
+            Self::Misplaced(Misplaced::AnotherHost) => "another_host",
+            Self::Misplaced(Misplaced::Unknown) => "placeholder_unknown",
+            Self::Steering(_) => "steering_header",
+            Self::NoAnswer(error) => error.code(),
+            Self::Directory(_) => "directory_refused",
             Self::Scrub(_) => "unscrubbable",
         }
     }
@@ -235,7 +269,18 @@ impl BrokerError {
             Self::Placement(_) => "Correct the tool's spec, or the parameters.".to_owned(),
             Self::Tool(error) => error.hint().to_owned(),
             Self::Sealed => "Look whether the upstream did what was asked. The operator unseals with runtools-broker unseal.".to_owned(),
-            Self::Hub(_) | Self::Vault(_) => "Try again.".to_owned(),
+            Self::Hub(_) | Self::Vault(_) | Self::Directory(_) => "Try again.".to_owned(),
+            Self::Handle(HandleFault::Unknown) => "Resolve again: POST /v1/resolve. A handle works for the credential and the call that it was made for, and not after a restart.".to_owned(),
+            Self::Handle(HandleFault::Expired) => "Resolve again; ttlSeconds asks for up to 900.".to_owned(),
+            Self::Handle(HandleFault::Spent) => "Resolve again; maxUses asks for up to 1000.".to_owned(),
+            Self::Handle(HandleFault::Dead(_)) => "Resolve again: POST /v1/resolve.".to_owned(),
+            Self::Handles => "Release those that are not needed: DELETE /v1/resolutions/ID. Others end by themselves.".to_owned(),
+            Self::Misplaced(Misplaced::Placement) => "Leave the placeholder only where the tool's binding has a slot for it; the answer to POST /v1/resolve lists them.".to_owned(),
+            Self::Misplaced(Misplaced::Occurrences) => "Send each placeholder once.".to_owned(),
+            Self::Misplaced(Misplaced::AnotherHost) => "Send the request without the placeholder, or to a host that its field is bound to.".to_owned(),
+            Self::Misplaced(Misplaced::Unknown) => "Use the placeholders of the handle that the request is sent with.".to_owned(),
+            Self::Steering(_) => "Send the method and the path that are meant, without that header.".to_owned(),
+            Self::NoAnswer(error) => error.hint().to_owned(),
             Self::Egress(error) => error.hint().to_owned(),
             Self::Scrub(_) => "Use a longer credential.".to_owned(),
         }

@@ -1,45 +1,46 @@
 //! Running a declared action: the whole life of a brokered call.
 
-use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
+use tokio::time::error::Elapsed;
 
 use crate::audit::{Code, Event, Outcome, Recorded};
 use crate::clock::Clock;
-use crate::egress::{Egress, EgressError, Private, Url, VerifiedPeer, check_method};
-use crate::name::{ActionName, FieldName, Host};
-use crate::oauth::Accounts;
+use crate::egress::{Egress, EgressError, Phase, check_method};
+use crate::name::ActionName;
 use crate::policy::{ExecuteTool, Permit};
-use crate::tools::{Binding, Hub, RenderedRequest, Tool};
-use crate::vault::Unsealed;
+use crate::tools::Tool;
+use crate::vault::{Unsealed, VaultError};
 use crate::wire::{self, Execution};
 
-use super::account;
-use super::answer::NoAnswer;
+use super::answer::{self, NoAnswer};
+use super::crossing::Crossing;
+use super::handle::Ended;
+use super::handles::Handles;
 use super::intent::describe;
-use super::lease::{self, Searchers};
-use super::resolve::{Filled, Filling, Resolution, resolve};
-use super::send::{Sending, Stopped, out_of_time, send, unused};
-use super::sign::{self, Pass, Tokens, may_exchange};
+use super::judge::Judge;
+use super::lane::{Aim, Loaded, Ready, Stopped, Unready, Way, unused};
+use super::lease::Searchers;
+use super::resolve::{Resolution, resolve};
+use super::sign::Tokens;
+use super::watch::Watch;
 use super::{Ask, BrokerError};
 
 /// Uses credentials for callers. Holds no secret but the searchers of the last minute.
 #[derive(Debug)]
 pub struct Broker {
-    egress: Egress,
-    hub: Arc<Hub>,
-    accounts: Arc<Accounts>,
-    searchers: Searchers,
-    tokens: Tokens,
-    clock: Arc<dyn Clock>,
-    total: Duration,
+    pub(super) egress: Egress,
+    pub(super) judge: Arc<Judge>,
+    pub(super) searchers: Searchers,
+    pub(super) tokens: Tokens,
+    pub(super) handles: Handles,
+    pub(super) watch: Arc<Watch>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) total: Duration,
 }
-
-/// The status that says that the credential is no good (RFC 6750, 3.1).
-const REFUSED: u16 = 401;
 
 /// One call: who, which tool and action, with what.
 #[derive(Debug)]
@@ -56,69 +57,27 @@ pub struct Call<'a> {
     pub ask: Ask,
 }
 
-/// A call that was decided on, with a peer that proved itself; no value is open yet.
-pub(super) struct Ready<'a> {
-    pub(super) rendered: RenderedRequest,
-    binding: &'a Binding,
-    pub(super) filled: BTreeMap<FieldName, Filled>,
-    peer: VerifiedPeer,
-    pass: Pass,
-    pick: Option<String>,
-}
-
-/// Where a call would go, as far as the journal may say. A host that is not declared comes from the
-/// caller, who may have put anything there, also a value.
-enum Aim {
-    Nowhere,
-    Undeclared,
-    At(Host),
-}
-
-impl Aim {
-    fn of(host: &Host, declared: bool) -> Self {
-        if declared {
-            Self::At(host.clone())
-        } else {
-            Self::Undeclared
-        }
-    }
-}
-
-/// Either refused, or tried without success before anything was sent.
-enum Unready {
-    Refused(BrokerError),
-    Failed(EgressError),
-}
-
-impl<E: Into<BrokerError>> From<E> for Unready {
-    fn from(error: E) -> Self {
-        Self::Refused(error.into())
-    }
-}
-
 impl Broker {
-    /// A broker that goes out through `egress`; no exchange takes longer than `total`.
+    /// A broker that goes out through `egress`; no exchange whose answer is read whole takes longer than
+    /// `total`. Who may still do what is asked of `judge`.
     #[must_use]
-    pub fn new(
-        egress: Egress,
-        hub: Arc<Hub>,
-        accounts: Arc<Accounts>,
-        clock: Arc<dyn Clock>,
-        total: Duration,
-    ) -> Self {
+    pub fn new(egress: Egress, judge: Judge, clock: Arc<dyn Clock>, total: Duration) -> Self {
+        let judge = Arc::new(judge);
         Self {
             egress,
-            hub,
-            accounts,
+            watch: Arc::new(Watch::new(Arc::clone(&judge))),
+            judge,
             searchers: Searchers::default(),
             tokens: Tokens::default(),
+            handles: Handles::default(),
             clock,
             total,
         }
     }
 
-    /// Forgets what could be forgotten, at sealing.
+    /// Forgets what could be forgotten, at sealing. Every handle dies.
     pub fn forget(&self) {
+        self.handles.end_all(Ended::Sealed);
         self.searchers.forget();
         self.tokens.forget();
         self.egress.close_idle();
@@ -135,7 +94,7 @@ impl Broker {
         tool: &Tool,
         ask: Ask,
     ) -> Result<Resolution, BrokerError> {
-        resolve(vault, (&self.hub, &self.accounts), permit, tool, ask).await
+        resolve(vault, self.judge.places(), permit.principal(), tool, ask).await
     }
 
     /// Runs an action. `event` is the caller's own: who, in which request.
@@ -160,56 +119,31 @@ impl Broker {
         let mut aim = Aim::Nowhere;
         // Pinned here: what is handed on by value is kept twice, and this is large.
         let ready = {
-            let ready = pin!(self.ready(vault, call, &mut aim));
+            let ready = pin!(self.rendered(vault, call, &mut aim));
             vault.while_open(ready).await
         };
         let ready = ready.unwrap_or(Err(Unready::Refused(BrokerError::Sealed)));
-        let event = match aim {
-            Aim::Nowhere => event,
-            Aim::Undeclared => event.code("another_host"),
-            Aim::At(host) => event.host(host),
-        };
-        let ready = match ready {
+        let event = aim.state(event);
+        let (ready, pick) = match ready {
             Ok(ready) => ready,
-            Err(Unready::Refused(error)) => {
-                let event = event.denied(error.code());
-                vault
-                    .journal()
-                    .record(event)
-                    .await
-                    .map_err(crate::vault::VaultError::from)?
-                    .is_all();
-                return Err(error);
-            }
-            Err(Unready::Failed(error)) => {
-                let event = event.code(error.code());
-                vault
-                    .journal()
-                    .record(event)
-                    .await
-                    .map_err(crate::vault::VaultError::from)?
-                    .is_all();
-                let error = NoAnswer::from(error).to_error();
-                return Ok(failed(error, started));
+            Err(unready) => {
+                let error = self.unready(vault, event, unready).await?;
+                return Ok(failed(error.to_error(), started));
             }
         };
         let event = describe(event, &ready);
-        let recorded = vault
-            .journal()
-            .record(event)
-            .await
-            .map_err(crate::vault::VaultError::from)?;
-        self.use_it(vault, ready, recorded, started).await
+        let recorded = vault.journal().record(event).await;
+        let recorded = recorded.map_err(VaultError::from)?;
+        self.use_it(vault, (ready, pick), recorded, started).await
     }
 
-    /// Everything that comes before the intent is recorded. `aim` is where the call would go, as
-    /// soon as that is known.
-    async fn ready<'a>(
+    /// Renders the action and makes it ready. Also says what part of the answer is its result.
+    async fn rendered<'a>(
         &self,
         vault: &Unsealed,
         call: Call<'a>,
         aim: &mut Aim,
-    ) -> Result<Ready<'a>, Unready> {
+    ) -> Result<(Ready<'a>, Option<String>), Unready> {
         let Call {
             permit,
             tool,
@@ -221,110 +155,48 @@ impl Broker {
         let rendered = action.render(&Value::Object(params))?;
         *aim = Aim::of(&rendered.host, tool.spec.declares(&rendered.host));
         check_method(&rendered.method).map_err(BrokerError::Egress)?;
-        let resolution = resolve(vault, (&self.hub, &self.accounts), permit, tool, ask).await?;
-        let filled = resolution.complete()?;
-        let hosts = filled
-            .iter()
-            .map(|(field, filled)| (field.clone(), filled.filling.hosts()));
-        let hosts = hosts.collect();
-        let binding = tool.spec.binding_for(&rendered.destination(), &hosts);
-        let binding = binding.filter(|binding| may_exchange(binding, &hosts));
-        let binding = binding.ok_or(BrokerError::Unbound)?;
-        *aim = Aim::of(&rendered.host, true);
-        // Only what the binding places is lent: a value without a slot here stays closed.
-        let filled: BTreeMap<_, _> = filled
-            .into_iter()
-            .filter(|(field, _)| binding.uses(field))
-            .collect();
-        sign::check(binding, &filled)?;
-        let filled = self
-            .lend_accounts(vault, (binding, tool.vouched()), filled)
-            .await?;
-        let private = if tool.vouched() && !binding.private.is_empty() {
-            Private::Granted(binding.private.clone())
-        } else {
-            Private::Nowhere
+        let crossing = Crossing::rendered(rendered)?;
+        let principal = permit.principal();
+        let resolution = resolve(vault, self.judge.places(), principal, tool, ask).await?;
+        let way = Way {
+            principal,
+            tool,
+            handle: None,
         };
-        let url = Url::parse(&rendered.url()).map_err(BrokerError::Egress)?;
-        let egress = self.egress.for_org(permit.principal().org());
-        let target = egress.admit(url, &private).await.map_err(unsent)?;
-        let peer = egress.connect(target).await.map_err(unsent)?;
-        let (goes, whose) = ((&egress, &private), (permit.principal().org(), binding));
-        let pass = Pass::ready(&self.tokens, goes, whose, &filled, self.clock.now()).await;
-        let pass = pass.map_err(unsent)?;
-        let pick = action
-            .http
-            .as_ref()
-            .and_then(|http| http.result().map(str::to_owned));
-        Ok(Ready {
-            rendered,
-            binding,
-            filled,
-            peer,
-            pass,
-            pick,
-        })
-    }
-
-    /// Connected accounts become tokens that are fresh enough, still sealed.
-    async fn lend_accounts(
-        &self,
-        vault: &Unsealed,
-        (binding, vouched): (&Binding, bool),
-        filled: BTreeMap<FieldName, Filled>,
-    ) -> Result<BTreeMap<FieldName, Filled>, BrokerError> {
-        let mut lent = BTreeMap::new();
-        for (field, Filled { filling, source }) in filled {
-            let filling = match filling {
-                Filling::Account(chosen) => {
-                    if !chosen.may_go(binding, &field, vouched) {
-                        return Err(BrokerError::Unbound);
-                    }
-                    Filling::Token(Box::new(chosen.lend(vault, &self.accounts).await?))
-                }
-                other => other,
-            };
-            lent.insert(field, Filled { filling, source });
-        }
-        Ok(lent)
+        let ready = self.ready(vault, &way, crossing, resolution, aim).await?;
+        let http = action.http.as_ref();
+        let pick = http.and_then(|http| http.result().map(str::to_owned));
+        Ok((ready, pick))
     }
 
     /// Opens, places, sends, searches. The intent is on disk.
     async fn use_it(
         &self,
         vault: &Unsealed,
-        ready: Ready<'_>,
+        (ready, pick): (Ready<'_>, Option<String>),
         recorded: Recorded,
         started: Instant,
     ) -> Result<Execution, BrokerError> {
-        let Ready {
-            rendered,
-            binding,
-            filled,
-            peer,
-            pass,
-            pick,
-        } = ready;
-        let now = self.clock.now();
-        let mut lease = match lease::open(&self.searchers, filled, binding, &recorded, now) {
-            Ok(lease) => lease,
-            Err(error) => return Err(unused(recorded, error)),
+        let exchange = async {
+            let Loaded {
+                outgoing,
+                peer,
+                patterns,
+                lent,
+                kept,
+                ..
+            } = self.load(ready, &recorded).await?;
+            let incoming = peer.send(outgoing).await.map_err(NoAnswer::from)?;
+            let answer = answer::read(incoming, &patterns).await?;
+            Ok((answer, patterns, (lent, kept)))
         };
-        let (lent, kept) = (std::mem::take(&mut lease.tokens), pass.key());
-        let sending = Sending {
-            rendered,
-            binding,
-            peer,
-            pass,
-        };
-        let exchange = send(sending, lease, &self.tokens, now);
         let without = |code: Code| Outcome::failed(code).duration_ms(millis(started));
         // Sealing drops the exchange, and its connection with it: no value outlives the keys.
         let answered = {
             let exchange = pin!(tokio::time::timeout(self.total, exchange));
             vault.while_open(exchange).await
         };
-        let (answer, patterns) = match answered.map(out_of_time) {
+        let (answer, patterns, tokens) = match answered.map(out_of_time) {
             Ok(Ok(answered)) => answered,
             Ok(Err(Stopped::Refused(error))) => return Err(unused(recorded, error)),
             Ok(Err(Stopped::NoAnswer(error))) => {
@@ -338,11 +210,8 @@ impl Broker {
                 return Err(BrokerError::Sealed);
             }
         };
-        let told = (&*lent, answer.status);
-        account::answered(vault, &self.accounts, told, &recorded).await;
-        if let Some(key) = kept.as_ref().filter(|_| answer.status == REFUSED) {
-            self.tokens.refused(key);
-        }
+        self.answered(vault, &tokens, answer.status, &recorded)
+            .await;
         let result = answer.result(&patterns, pick.as_deref()).await;
         recorded.outcome(
             Outcome::success()
@@ -359,31 +228,12 @@ impl Broker {
     }
 }
 
-/// Refusals are the caller's; a target that is away is the call's result.
-fn unsent(error: EgressError) -> Unready {
-    match error {
-        EgressError::Connect
-        | EgressError::NameNotFound
-        | EgressError::Timeout { .. }
-        | EgressError::Tls { .. }
-        | EgressError::UpstreamProtocol
-        | EgressError::Closed
-        | EgressError::TooLarge
-        | EgressError::Upload
-        | EgressError::Busy => Unready::Failed(error),
-        EgressError::Share
-        | EgressError::BadUrl { .. }
-        | EgressError::Refused { .. }
-        | EgressError::Metadata
-        | EgressError::Circular
-        | EgressError::Cleartext
-        | EgressError::Method
-        | EgressError::HeaderValue
-        | EgressError::Root => Unready::Refused(BrokerError::Egress(error)),
-    }
+/// What came in time, or that nothing did.
+fn out_of_time<T>(answered: Result<Result<T, Stopped>, Elapsed>) -> Result<T, Stopped> {
+    answered.unwrap_or_else(|_| Err(EgressError::Timeout { phase: Phase::Body }.into()))
 }
 
-fn millis(started: Instant) -> u64 {
+pub(super) fn millis(started: Instant) -> u64 {
     u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 

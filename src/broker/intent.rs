@@ -1,32 +1,43 @@
 //! What the journal is told of a call before it is made.
 
+use std::collections::BTreeMap;
+
 use crate::audit::{Event, Target, TargetKind};
+use crate::name::FieldName;
+use crate::oauth::connection::Connection;
 use crate::wire::FieldSource;
 
-use super::execute::Ready;
-use super::resolve::Filling;
+use super::lane::Ready;
+use super::resolve::{Filled, Filling};
 
-/// Where each field comes from, and which secrets and accounts are used.
-pub(super) fn describe(mut event: Event, ready: &Ready<'_>) -> Event {
-    let rendered = &ready.rendered;
-    event = event.method(rendered.method.as_str()).allowed();
-    for (field, filled) in &ready.filled {
+/// Where each field comes from, and which secrets and accounts are used, by a call that may be made.
+pub(super) fn describe(event: Event, ready: &Ready<'_>) -> Event {
+    let event = event.method(ready.crossing.method.as_str()).allowed();
+    sources(event, &ready.filled)
+}
+
+/// Where each field comes from, and which secrets and accounts those are.
+pub(super) fn sources(mut event: Event, fields: &BTreeMap<FieldName, Filled>) -> Event {
+    for (field, filled) in fields {
         event = event.source(field.clone(), source_code(filled.source));
-        if let Filling::Secret(found) = &filled.filling {
-            let target = Target::new(TargetKind::Secret)
+        let target = match &filled.filling {
+            Filling::Secret(found) => Target::new(TargetKind::Secret)
                 .id(found.id().bytes())
                 .name(&found.info().name)
-                .version(found.version());
-            event = event.target(target);
-        }
-        if let Filling::Token(lent) = &filled.filling {
-            let target = Target::new(TargetKind::Connection)
-                .id(lent.connection.id.bytes())
-                .name(&lent.connection.provider);
-            event = event.target(target);
-        }
+                .version(found.version()),
+            Filling::Token(lent) => connection(&lent.connection),
+            Filling::Account(chosen) => connection(&chosen.connection),
+            Filling::Request(_) | Filling::Stored(_) => continue,
+        };
+        event = event.target(target);
     }
     event
+}
+
+fn connection(connection: &Connection) -> Target {
+    Target::new(TargetKind::Connection)
+        .id(connection.id.bytes())
+        .name(&connection.provider)
 }
 
 const fn source_code(source: FieldSource) -> &'static str {

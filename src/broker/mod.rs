@@ -1,35 +1,66 @@
 //! Brokering: a credential is used for a caller, and never handed to one.
 //!
-//! The life of a call, in this order, because each step needs the ones before it:
+//! Whatever lane a request comes by, it is a `Crossing`, and takes these steps, each of which needs the
+//! ones before it:
 //!
 //! | step | where | why here |
 //! |---|---|---|
-//! | render the action from its parameters | [`tools`](crate::tools) | a target that nothing can change afterwards |
-//! | resolve each field to a source | `resolve` | fails before anything is dialled; opens no value |
-//! | find the binding that admits target and sources | `execute` | where a credential may go is decided by the spec |
+//! | resolve each field to a source | `resolve`, `judge` | fails before anything is dialled; opens no value |
+//! | find the binding that admits target and sources | `lane` | where a credential may go is decided by the spec |
+//! | find its placeholders, and refuse misplaced ones | `guard`, `leftover` | nothing has left yet |
+//! | spend a use of the handle | `handle` | of many at once, as many as there are uses |
 //! | admit the address | [`egress`](crate::egress) | no name is dialled that was not checked |
 //! | connect and verify | [`egress`](crate::egress) | no value is opened for a peer that has not proved itself |
 //! | record the intent, durably | [`audit`](crate::audit) | nothing is used unseen |
 //! | open the values | `lease` | as late as possible |
 //! | fetch a token with a signed assertion, where the binding says so | `sign` | the key itself is never sent |
-//! | place them in their slots | `place` | the caller chooses no slot |
+//! | place them in their slots | `place`, `splice` | the caller chooses no slot |
 //! | sign what was placed | `sign` | nothing changes afterwards; the caller chooses no part of a signature |
-//! | send; search head, body and result | [`scrub`] | an echo comes back masked |
+//! | send; search head and body | `upload`, [`scrub`] | an echo comes back masked |
+//! | hand the answer on, or read it whole | `relay`, `answer` | |
 //! | record the outcome | [`audit`](crate::audit) | |
+//!
+//! A declared action ([`Broker::execute`]) renders its `Crossing` from a template. Tool code that runs
+//! elsewhere gets a handle ([`Broker::resolve`]) and sends by right of it ([`Broker::relay`],
+//! [`Broker::exchange`]); while such an exchange is open, `watch` sees to it that it ends with its handle.
+//! The whole story, with a drawing: [`manual::lanes`](crate::manual::lanes).
 
 mod account;
 mod answer;
+mod crossing;
+mod errand;
 mod error;
+mod exchange;
 mod execute;
+mod guard;
+mod handle;
+mod handles;
 mod intent;
+mod judge;
+mod lane;
 mod lease;
+mod leftover;
 mod place;
+mod placeholder;
+mod relay;
 mod resolve;
 pub mod scrub;
 mod search;
-mod send;
+mod session;
+mod shown;
 mod sign;
+mod splice;
+mod upload;
+mod watch;
 
+pub use answer::NoAnswer;
+pub use errand::{Errand, Used, Wanted};
 pub use error::{BrokerError, Misfit};
+pub use exchange::Patience;
 pub use execute::{Broker, Call};
+pub use guard::Misplaced;
+pub use handle::{Ended, HandleFault, HandleToken};
+pub use judge::Judge;
+pub use relay::{Cut, RelayError, Relayed, RelayedBody};
 pub use resolve::{Ask, Resolution};
+pub use sign::NoToken;

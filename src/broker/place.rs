@@ -1,14 +1,14 @@
 //! Putting credentials into their slots, last of all edits to a request.
 //!
-//! The slots are the binding's. What the caller's parameters put at the same place is replaced, so
-//! that exactly one instance goes out, and it is the broker's.
+//! The slots are the binding's, and which of them are filled is decided before. What the caller put at
+//! the same place is replaced, so that exactly one instance goes out, and it is the broker's.
 
 use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
@@ -18,10 +18,15 @@ use zeroize::Zeroizing;
 use crate::egress::{Outgoing, credential_value};
 use crate::name::FieldName;
 use crate::secret::Secret;
-use crate::tools::{BasicOther, BasicRole, Binding, Body, RenderedRequest, Slot};
+use crate::tools::{BasicOther, BasicRole, Binding, PlaceName, Slot};
 
 use super::BrokerError;
-use super::sign::{Surroundings, Unsigned, sign};
+use super::crossing::Stream;
+use super::crossing::{Cargo, Crossing};
+use super::guard::Plan;
+use super::sign::{self, Surroundings, Unsigned, sign};
+use super::splice::splice;
+use super::upload::{Progress, Upload};
 
 /// Everything but the unreserved characters (RFC 3986, 2.3).
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
@@ -37,63 +42,62 @@ struct Draft {
     path: Zeroizing<String>,
     query: Zeroizing<String>,
     headers: HeaderMap,
-    body: Body,
+    body: Cargo,
 }
 
-/// Places `values` in the slots of `binding`, signs, and makes the request that goes out. With it comes
-/// what a signer made.
+/// A body as it goes out.
+enum Written {
+    Whole(Bytes),
+    Stream(Stream),
+}
+
+/// Places `values` in the slots of a binding that are to be filled, signs, and makes the request that goes
+/// out. With it comes what a signer made.
 pub(super) fn place(
-    rendered: RenderedRequest,
-    binding: &Binding,
+    crossing: Crossing,
+    (binding, plan, places): (&Binding, &Plan, &[(usize, PlaceName)]),
     values: &Values,
-    around: &Surroundings<'_>,
+    (around, progress): (&Surroundings<'_>, &Progress),
 ) -> Result<(Outgoing, Vec<Secret>), BrokerError> {
-    let method = rendered.method.clone();
-    let places = rendered.places.clone();
     let mut draft = Draft {
-        path: Zeroizing::new(rendered.path),
-        query: Zeroizing::new(rendered.query),
-        headers: HeaderMap::new(),
-        body: rendered.body,
+        path: Zeroizing::new(crossing.path),
+        query: Zeroizing::new(crossing.query),
+        headers: crossing.headers,
+        body: crossing.cargo,
     };
-    draft
-        .headers
-        .insert(USER_AGENT, HeaderValue::from_static("runtools-broker"));
-    draft
-        .headers
-        .insert(ACCEPT, HeaderValue::from_static("*/*"));
-    for (name, value) in rendered.headers {
-        let value = HeaderValue::from_str(&value)
-            .map_err(|_| BrokerError::Placement("a header of the template has a line break"))?;
-        draft.headers.insert(name, value);
-    }
     for (field, slots) in &binding.slots {
         let Some(value) = values.get(field) else {
             continue;
         };
         for (position, slot) in slots.iter().enumerate() {
             match slot {
+                _ if !plan.fills(field, position) => {}
                 Slot::PathSegment { name } => {
                     for (segment, _) in places.iter().filter(|(_, place)| place == name) {
                         draft.fill_segment(*segment, value)?;
                     }
                 }
-                // The first slot is where the broker places; the others are for placeholders.
-                _ if position == 0 => draft.fill(slot, value, values)?,
-                _ => {}
+                _ => draft.fill(slot, value, values)?,
             }
         }
     }
-    let body = draft.write_body()?;
+    let body = draft.write_body(plan, values)?;
+    let signed = match &body {
+        Written::Whole(body) => body,
+        Written::Stream(_) if binding.signer().is_some() => {
+            return Err(BrokerError::Placement(sign::WHOLE));
+        }
+        Written::Stream(_) => &Bytes::new(),
+    };
     let request = Unsigned {
-        method: &method,
+        method: &crossing.method,
         path: &mut draft.path,
         query: &mut draft.query,
         headers: &mut draft.headers,
-        body: &body,
+        body: signed,
     };
     let made = sign(request, binding, values, around)?;
-    Ok((draft.finish(method, body)?, made))
+    Ok((draft.finish(crossing.method, body, progress)?, made))
 }
 
 impl Draft {
@@ -165,7 +169,7 @@ impl Draft {
     fn set_json(&mut self, pointer: &str, value: &Secret) -> Result<(), BrokerError> {
         const NO_PLACE: BrokerError =
             BrokerError::Placement("the body is no JSON object with a place for it");
-        let Body::Json(body) = &mut self.body else {
+        let Cargo::Json(body) = &mut self.body else {
             return Err(NO_PLACE);
         };
         let (parent, leaf) = pointer.rsplit_once('/').ok_or(NO_PLACE)?;
@@ -181,7 +185,7 @@ impl Draft {
     }
 
     fn set_form(&mut self, name: &str, value: &Secret) -> Result<(), BrokerError> {
-        let Body::Form(fields) = &mut self.body else {
+        let Cargo::Form(fields) = &mut self.body else {
             return Err(BrokerError::Placement("the body is no form"));
         };
         fields.retain(|(key, _)| key != name);
@@ -191,7 +195,40 @@ impl Draft {
         Ok(())
     }
 
-    fn finish(self, method: http::Method, body: Bytes) -> Result<Outgoing, BrokerError> {
+    /// Writes the body, unless it is still arriving; with it goes its type, unless a header states it.
+    fn write_body(&mut self, plan: &Plan, values: &Values) -> Result<Written, BrokerError> {
+        let (body, kind) = match std::mem::replace(&mut self.body, Cargo::None) {
+            Cargo::None => return Ok(Written::Whole(Bytes::new())),
+            Cargo::Whole(body) => {
+                return splice(&body, &plan.splices, values).map(Written::Whole);
+            }
+            Cargo::Stream(stream) => return Ok(Written::Stream(stream)),
+            Cargo::Json(value) => {
+                let text = serde_json::to_vec(&value)
+                    .map_err(|_| BrokerError::Placement("the body cannot be written"))?;
+                (Bytes::from(text), "application/json")
+            }
+            Cargo::Form(fields) => {
+                let mut form = url::form_urlencoded::Serializer::new(String::new());
+                form.extend_pairs(fields);
+                (
+                    Bytes::from(form.finish()),
+                    "application/x-www-form-urlencoded",
+                )
+            }
+        };
+        self.headers
+            .entry(CONTENT_TYPE)
+            .or_insert(HeaderValue::from_static(kind));
+        Ok(Written::Whole(body))
+    }
+
+    fn finish(
+        self,
+        method: http::Method,
+        body: Written,
+        progress: &Progress,
+    ) -> Result<Outgoing, BrokerError> {
         let mut target = Zeroizing::new(String::with_capacity(
             self.path.len() + self.query.len() + 1,
         ));
@@ -202,33 +239,17 @@ impl Draft {
         }
         let target = PathAndQuery::try_from(target.as_str())
             .map_err(|_| BrokerError::Placement("the path cannot be sent"))?;
-        Ok(Outgoing::full(method, target, self.headers, body))
-    }
-
-    /// The body's bytes; with them goes their type, unless a header states it.
-    fn write_body(&mut self) -> Result<Bytes, BrokerError> {
-        let (body, kind) = match &self.body {
-            Body::None => (Bytes::new(), None),
-            Body::Json(value) => {
-                let text = serde_json::to_vec(value)
-                    .map_err(|_| BrokerError::Placement("the body cannot be written"))?;
-                (Bytes::from(text), Some("application/json"))
+        Ok(match body {
+            Written::Whole(body) => {
+                progress.whole(body.len());
+                Outgoing::full(method, target, self.headers, body)
             }
-            Body::Form(fields) => {
-                let mut form = url::form_urlencoded::Serializer::new(String::new());
-                form.extend_pairs(fields);
-                (
-                    Bytes::from(form.finish()),
-                    Some("application/x-www-form-urlencoded"),
-                )
+            Written::Stream(stream) => {
+                let length = stream.length;
+                let body = Upload::new(stream, progress.clone());
+                Outgoing::stream(method, target, self.headers, body, length)
             }
-        };
-        if let Some(kind) = kind {
-            self.headers
-                .entry(CONTENT_TYPE)
-                .or_insert(HeaderValue::from_static(kind));
-        }
-        Ok(body)
+        })
     }
 }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::name::{FieldName, HostPattern, SecretName};
 use crate::oauth::{Accounts, Lent};
-use crate::policy::{ExecuteTool, Permit};
+use crate::policy::Principal;
 use crate::secret::Secret;
 use crate::tools::{Hub, StoredCredential, Tool};
 use crate::vault::{Found, Unsealed, check_value};
@@ -18,6 +18,7 @@ use crate::wire::{FieldExplanation, FieldSource, OrgSettings};
 
 use super::BrokerError;
 use super::account::Chosen;
+use super::handle::Wishes;
 use super::search::Search;
 
 /// What a request brings along.
@@ -67,6 +68,24 @@ impl Ask {
 }
 
 impl Ask {
+    /// The same question, asked again by what a handle remembers of it.
+    pub(super) fn again(wishes: &Wishes, settings: OrgSettings) -> Self {
+        Self {
+            credentials: BTreeMap::new(),
+            overrides: wishes.overrides.clone(),
+            account: wishes.account.clone(),
+            settings,
+        }
+    }
+
+    /// What a handle remembers of the question: names.
+    pub(super) fn wishes(&self) -> Wishes {
+        Wishes {
+            overrides: self.overrides.clone(),
+            account: self.account.clone(),
+        }
+    }
+
     /// Names the connected account to use, by its id or by what it is called.
     #[must_use]
     pub fn with_account(mut self, account: Option<String>) -> Self {
@@ -107,7 +126,7 @@ pub(super) struct Filled {
 #[derive(Debug)]
 pub struct Resolution {
     pub(super) filled: BTreeMap<FieldName, Filled>,
-    fields: Vec<FieldExplanation>,
+    pub(super) fields: Vec<FieldExplanation>,
     refusal: Option<BrokerError>,
     /// Why the connected account fills nothing: said when nothing else does, either.
     unfit: Option<BrokerError>,
@@ -137,13 +156,18 @@ impl Resolution {
     }
 
     /// The fillings, when every field that is needed has one.
-    pub(super) fn complete(mut self) -> Result<BTreeMap<FieldName, Filled>, BrokerError> {
+    pub(super) fn complete(self) -> Result<BTreeMap<FieldName, Filled>, BrokerError> {
+        Ok(self.ready()?.filled)
+    }
+
+    /// The same resolution, when every field that is needed has something to fill it.
+    pub(super) fn ready(mut self) -> Result<Self, BrokerError> {
         if let Some(refusal) = self.refusal.take() {
             return Err(refusal);
         }
         let fields = self.missing();
         if fields.is_empty() {
-            Ok(self.filled)
+            Ok(self)
         } else {
             Err(self.unfit.unwrap_or(BrokerError::Missing { fields }))
         }
@@ -154,11 +178,11 @@ impl Resolution {
 pub(super) async fn resolve(
     vault: &Unsealed,
     (hub, accounts): (&Hub, &Accounts),
-    permit: &Permit<ExecuteTool>,
+    principal: &Principal,
     tool: &Tool,
     mut ask: Ask,
 ) -> Result<Resolution, BrokerError> {
-    let org = vault.org(permit.principal().org())?;
+    let org = vault.org(principal.org())?;
     let mut resolution = Resolution {
         filled: BTreeMap::new(),
         fields: Vec::new(),
@@ -171,7 +195,7 @@ pub(super) async fn resolve(
             vault,
             hub,
             accounts,
-            permit,
+            principal,
             org,
             tool,
             field,

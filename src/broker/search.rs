@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::crypto::Owner;
 use crate::name::{FieldName, SecretName};
 use crate::oauth::Accounts;
-use crate::policy::{self, Action as _, Denied, ExecuteTool, Permit, RevealSecret, SecretRef};
+use crate::policy::{self, Action as _, Denied, Principal, RevealSecret, SecretRef};
 use crate::tools::{Hub, Tool};
 use crate::vault::{Found, OrgKeys, Unsealed};
 use crate::wire::{FieldSource, Looked, OrgSettings, SecretScope};
@@ -29,7 +29,7 @@ pub(super) struct Search<'a> {
     pub(super) vault: &'a Unsealed,
     pub(super) hub: &'a Hub,
     pub(super) accounts: &'a Accounts,
-    pub(super) permit: &'a Permit<ExecuteTool>,
+    pub(super) principal: &'a Principal,
     pub(super) org: Arc<OrgKeys>,
     pub(super) tool: &'a Tool,
     pub(super) field: &'a FieldName,
@@ -65,7 +65,7 @@ impl Search<'_> {
             return (!self.tool.vouched()).then_some("not_vouched");
         }
         // Nor may a key that can write and run tools, but show no value, make one that shows it.
-        let user = self.permit.principal().user();
+        let user = self.principal.user();
         if !self.tool.trusted_by(user) {
             return Some("not_vouched");
         }
@@ -82,7 +82,7 @@ impl Search<'_> {
         if !found.info().revealable {
             return Some("not_revealable");
         }
-        let principal = self.permit.principal();
+        let principal = self.principal;
         let secret = SecretRef {
             owner: found.owner(),
             name: found.info().name.clone(),
@@ -104,7 +104,7 @@ impl Search<'_> {
     }
 
     async fn named(&mut self, name: &SecretName) -> Result<Filled, BrokerError> {
-        let own = self.permit.principal().owner();
+        let own = self.principal.owner();
         for owner in [own, Owner::ORG_SHARED] {
             let Some(found) = self.secret(owner, name).await? else {
                 continue;
@@ -164,7 +164,7 @@ impl Search<'_> {
             return self.named(&name).await.map(Some);
         }
         self.note(FieldSource::Override, None, "absent");
-        let principal = self.permit.principal();
+        let principal = self.principal;
         let slug = &self.tool.spec.slug;
         let stored = self
             .hub
@@ -207,7 +207,7 @@ impl Search<'_> {
         let Some((spec, member)) = spec.zip(member) else {
             return Ok(None);
         };
-        let (principal, provider) = (self.permit.principal(), spec.provider.clone());
+        let (principal, provider) = (self.principal, spec.provider.clone());
         // As with a secret of one's own: who may not see it must not write a tool that shows it.
         if !self.tool.trusted_by(principal.user()) {
             self.note(FieldSource::Connection, Some(&provider), "not_vouched");

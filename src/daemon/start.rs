@@ -12,7 +12,7 @@ use super::DaemonError;
 use super::connected::{check, connect};
 use super::folders::private;
 use crate::audit::{Action, Actor, Event, Options, Outcome};
-use crate::broker::Broker;
+use crate::broker::{Broker, Judge};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::crypto::{Random, SystemRandom};
@@ -68,7 +68,7 @@ impl Daemon {
         metrics.set_hardening(report.labels());
         let lifecycle = open_vault(&config, &metrics, Arc::clone(&clock), random)?;
         let uid = rustix::process::geteuid().as_raw();
-        let directory = Directory::default();
+        let directory = Arc::new(Directory::default());
         let (first_start, sealed) = unseal(&lifecycle, &directory, uid).await?;
         let (listeners, certificate, addresses, socket) = listen(&config).await?;
         let hub = Arc::new(Hub::new()?);
@@ -76,13 +76,13 @@ impl Daemon {
         let connected = connect(&config, egress.clone(), &addresses, &metrics)?;
         let accounts = Arc::clone(&connected.accounts);
         let total = Duration::from_secs(config.egress.total_seconds);
-        let broker = Broker::new(
-            egress,
-            Arc::clone(&hub),
+        let judge = Judge {
+            directory: Arc::clone(&directory),
+            hub: Arc::clone(&hub),
             accounts,
-            Arc::clone(&clock),
-            total,
-        );
+            lifecycle: Arc::clone(&lifecycle),
+        };
+        let broker = Broker::new(egress, judge, Arc::clone(&clock), total);
         let hosts = hosts(&config, connected.host);
         let shutdown = Shutdown::new();
         let app = App::new(AppParts {

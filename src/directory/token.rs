@@ -1,12 +1,12 @@
 //! The text of an API key: `rt_live_` or `rt_test_`, 32 random letters and digits, and a checksum of
 //! six, so that leak scanners can tell a real key from a look-alike, offline.
 
-use crate::crypto::{CryptoError, Digest, MacKey, Random, sha256};
+use crate::crypto::{
+    CHECK_LETTERS, CryptoError, Digest, MacKey, Random, check_letters, draw_letters,
+};
 use crate::secret::Secret;
 
-const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 const BODY: usize = 32;
-const CHECK: usize = 6;
 const PREFIX: usize = 8;
 
 /// A key's text that has the right form and checksum. Whether such a key exists is another question.
@@ -19,18 +19,10 @@ impl Token {
     /// # Errors
     /// When no randomness is to be had.
     pub fn generate(test: bool, random: &dyn Random) -> Result<Self, CryptoError> {
-        let mut letters = Vec::with_capacity(PREFIX + BODY + CHECK);
+        let mut letters = Vec::with_capacity(PREFIX + BODY + CHECK_LETTERS);
         letters.extend_from_slice(if test { b"rt_test_" } else { b"rt_live_" });
-        while letters.len() < PREFIX + BODY {
-            let [byte] = random.bytes::<1>()?;
-            // 248 = 4 · 62: what lies above would make some letters likelier.
-            if byte < 248
-                && let Some(letter) = ALPHABET.get(usize::from(byte % 62))
-            {
-                letters.push(*letter);
-            }
-        }
-        let check = checksum(&letters);
+        draw_letters(random, BODY, &mut letters)?;
+        let check = check_letters(&letters);
         letters.extend_from_slice(&check);
         Ok(Self(Secret::take(letters)))
     }
@@ -78,25 +70,11 @@ fn is_sound(text: &[u8]) -> bool {
     };
     (prefix == b"rt_live_" || prefix == b"rt_test_")
         && letters.iter().all(u8::is_ascii_alphanumeric)
-        && check == checksum(body)
+        && check == check_letters(body)
 }
 
 fn hashed(text: &[u8], index: &MacKey) -> Digest {
     index.hash(&[b"api-key", text])
-}
-
-fn checksum(body: &[u8]) -> [u8; CHECK] {
-    let digest = sha256(body);
-    let mut rest = digest
-        .first_chunk::<8>()
-        .map_or(0, |head| u64::from_be_bytes(*head));
-    let mut out = [b'0'; CHECK];
-    for letter in &mut out {
-        let index = usize::try_from(rest % 62).unwrap_or_default();
-        *letter = ALPHABET.get(index).copied().unwrap_or(b'0');
-        rest /= 62;
-    }
-    out
 }
 
 #[cfg(test)]

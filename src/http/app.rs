@@ -17,6 +17,7 @@ use crate::vault::{Lifecycle, VaultError};
 use super::idempotency::InFlight;
 use super::limits::{Lockout, RateRules, Rates};
 use super::meter::Meter;
+use super::misses::Misses;
 use super::running::Running;
 use super::serve::Shutdown;
 
@@ -40,7 +41,7 @@ pub struct AppParts {
     /// The vault's lifecycle.
     pub lifecycle: Arc<Lifecycle>,
     /// The directory.
-    pub directory: Directory,
+    pub directory: Arc<Directory>,
     /// The tools.
     pub hub: Arc<Hub>,
     /// The broker.
@@ -93,6 +94,7 @@ pub struct Inner {
     pub(super) lockout: Lockout,
     pub(super) in_flight: InFlight,
     pub(super) running: Running,
+    pub(super) misses: Misses,
     pub(super) unsealing: tokio::sync::Mutex<()>,
     pub(super) unseal_failures: UnsealFailures,
     minutes: AtomicU32,
@@ -120,7 +122,6 @@ impl App {
             shutdown,
             ..
         } = parts;
-        let directory = Arc::new(directory);
         let attempts = Attempts::new(
             Arc::clone(&accounts),
             Arc::clone(&directory),
@@ -152,6 +153,7 @@ impl App {
             lockout,
             in_flight: InFlight::default(),
             running: Running::default(),
+            misses: Misses::default(),
             unsealing: tokio::sync::Mutex::default(),
             unseal_failures: UnsealFailures::default(),
             minutes: AtomicU32::default(),
@@ -248,6 +250,7 @@ impl App {
     /// When the store or the journal fails.
     pub async fn housekeeping(&self) -> Result<(), super::ApiError> {
         self.rates.sweep();
+        self.misses.sweep();
         let Ok(vault) = self.lifecycle.gate().unsealed() else {
             return Ok(());
         };

@@ -4,6 +4,7 @@ use axum::extract::FromRequestParts;
 use http::request::Parts;
 
 use crate::audit::{Action as Recordable, Event, Outcome, Recorded};
+use crate::directory::Recognised;
 use crate::policy::{self, Action, Denied, Permit, Principal, RevealSecret, SecretRef};
 use crate::vault::Unsealed;
 
@@ -60,6 +61,11 @@ pub(super) fn stamp(mut event: Event) -> Event {
 }
 
 impl Caller {
+    /// Who it was, so that it can be asked later whether they still are.
+    pub(super) const fn seen(&self) -> &Recognised {
+        &self.came.seen
+    }
+
     /// Who the caller is now. The request may have arrived slowly, and they may have lost meanwhile what
     /// they had when it began: then they are refused as if they had come now.
     pub(super) async fn by_now(&self) -> Result<Principal, ApiError> {

@@ -9,7 +9,7 @@ use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 
-use crate::broker::BrokerError;
+use crate::broker::{BrokerError, HandleFault, NoAnswer};
 use crate::directory::DirectoryError;
 use crate::egress::EgressError;
 use crate::policy::Denied;
@@ -244,16 +244,31 @@ impl From<BrokerError> for ApiError {
         let status = match error {
             BrokerError::Vault(error) => return error.into(),
             BrokerError::Hub(error) => return error.into(),
-            BrokerError::Sealed | BrokerError::TokenUnavailable { .. } => {
+            BrokerError::Directory(error) => return error.into(),
+            BrokerError::Handle(HandleFault::Unknown) => StatusCode::NOT_FOUND,
+            BrokerError::Handle(_) => StatusCode::GONE,
+            BrokerError::NoAnswer(NoAnswer::Egress(EgressError::Timeout { .. })) => {
+                StatusCode::GATEWAY_TIMEOUT
+            }
+            BrokerError::Sealed
+            | BrokerError::TokenUnavailable { .. }
+            | BrokerError::NoAnswer(NoAnswer::Egress(EgressError::Busy)) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
-            BrokerError::Egress(EgressError::Share) => StatusCode::TOO_MANY_REQUESTS,
-            BrokerError::UnknownField | BrokerError::Tool(_) => StatusCode::BAD_REQUEST,
+            BrokerError::NoAnswer(_) => StatusCode::BAD_GATEWAY,
+            BrokerError::Egress(EgressError::Share) | BrokerError::Handles => {
+                StatusCode::TOO_MANY_REQUESTS
+            }
+            BrokerError::UnknownField
+            | BrokerError::Tool(_)
+            | BrokerError::Egress(EgressError::Upload) => StatusCode::BAD_REQUEST,
             BrokerError::OverrideUnavailable { .. } | BrokerError::AccountUnavailable { .. } => {
                 StatusCode::NOT_FOUND
             }
             BrokerError::OverrideUnusable { .. }
             | BrokerError::Unbound
+            | BrokerError::Misplaced(_)
+            | BrokerError::Steering(_)
             | BrokerError::Egress(_) => StatusCode::FORBIDDEN,
             BrokerError::Missing { .. }
             | BrokerError::Misfit { .. }

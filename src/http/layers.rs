@@ -16,7 +16,7 @@ use tower::{Layer, Service};
 use crate::id::RequestId;
 
 use super::serve::Peer;
-use super::{ApiError, App, idempotency, path, request};
+use super::{ApiError, App, egress, idempotency, path, request};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -83,11 +83,16 @@ async fn surround(app: App, templates: &Templates, request: Request, next: Next)
     };
     request::within(id, peer, async {
         let mut response = observe(app, templates, request, next).await;
+        let ours = response
+            .extensions()
+            .get::<egress::FromUpstream>()
+            .is_none();
         let headers = response.headers_mut();
         if let Ok(id) = HeaderValue::try_from(request::id_text()) {
             headers.insert(REQUEST_ID, id);
         }
-        if let Some(standing) = request::standing() {
+        // An upstream's answer keeps what the upstream says of its own rates.
+        if let Some(standing) = request::standing().filter(|_| ours) {
             standing.state(headers);
         }
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -181,14 +186,19 @@ fn guard(app: &App, request: &Request) -> Result<(), Response> {
     {
         return Err(refusal);
     }
-    path::check(request.uri().path()).map_err(ApiError::into_response)
+    let target = request.uri().path();
+    if egress::is_relayed(target) {
+        return Ok(());
+    }
+    path::check(target).map_err(ApiError::into_response)
 }
 
 /// Lets a change run to its end when its client goes away: what is committed must also take effect
 /// in memory, and an upstream that was sent a credential must be listened to until its outcome is
 /// on record. A handler that panics is a 500 here, and nobody else's.
 async fn act(app: App, request: Request, next: Next) -> Response {
-    if request.method().is_safe() {
+    // What is relayed ends when its caller is gone, and its Idempotency-Key is the upstream's.
+    if request.method().is_safe() || egress::is_relayed(request.uri().path()) {
         return next.run(request).await;
     }
     let change = async move { idempotency::apply(&app, request, next).await };

@@ -7,6 +7,7 @@ use utoipa::openapi::{
 };
 use utoipa::{PartialSchema, ToSchema};
 
+use super::egress::is_relayed;
 use crate::wire;
 
 /// Routes that ask nobody who they are.
@@ -18,6 +19,7 @@ const OPEN: [&str; 3] = ["/v1/status", "/livez", "/readyz"];
         title = "RunTools Broker",
         description = "Keeps secrets and uses them for tool calls without handing them out."
     ),
+    paths(super::egress::relay),
     modifiers(&Shared),
     security(("apiKey" = []), ("bearer" = []))
 )]
@@ -55,24 +57,32 @@ impl utoipa::Modify for Shared {
 pub(super) fn complete(mut document: OpenApi) -> OpenApi {
     for (path, item) in &mut document.paths.paths {
         let operations = [
-            &mut item.get,
-            &mut item.put,
-            &mut item.post,
-            &mut item.patch,
-            &mut item.delete,
+            ("get", &mut item.get),
+            ("put", &mut item.put),
+            ("post", &mut item.post),
+            ("patch", &mut item.patch),
+            ("delete", &mut item.delete),
         ];
-        for operation in operations.into_iter().flatten() {
-            finish(path, operation);
+        for (method, operation) in operations {
+            if let Some(operation) = operation {
+                finish(path, method, operation);
+            }
         }
     }
     document
 }
 
-fn finish(path: &str, operation: &mut Operation) {
+fn finish(path: &str, method: &str, operation: &mut Operation) {
     // Handlers are named within their file, which is the tag: `list` alone would be there five times.
     let tag = operation.tags.as_deref().and_then(<[String]>::first);
     let tag = tag.map_or_else(String::new, |tag| tag.replace(' ', "_"));
     let own = operation.operation_id.take().unwrap_or_default();
+    // One handler serves every method of this lane.
+    let own = if is_relayed(path) {
+        format!("{own}_{method}")
+    } else {
+        own
+    };
     operation.operation_id = Some(format!("{tag}_{own}"));
     if OPEN.contains(&path) {
         operation.security = Some(vec![SecurityRequirement::default()]);

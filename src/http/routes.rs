@@ -2,15 +2,16 @@
 
 use axum::Router;
 use axum::response::{IntoResponse, Response};
+use axum::routing::any;
 use http::StatusCode;
 use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{
-    ApiError, App, api_keys, audit, custom_tools, layers, oauth_clients, oauth_connections,
-    oauth_device, oauth_flows, oauth_providers, openapi, operator, organizations, secret_versions,
-    secrets, system, tools,
+    ApiError, App, api_keys, audit, broker, custom_tools, egress, layers, oauth_clients,
+    oauth_connections, oauth_device, oauth_flows, oauth_providers, openapi, operator,
+    organizations, secret_versions, secrets, system, tools,
 };
 
 fn table() -> OpenApiRouter<App> {
@@ -50,6 +51,7 @@ fn table() -> OpenApiRouter<App> {
         .routes(routes!(custom_tools::write_custom))
         .routes(routes!(custom_tools::delete_custom))
         .routes(routes!(custom_tools::set_visibility))
+        .merge(handles())
         .merge(connected())
         .routes(routes!(audit::list))
         .routes(routes!(audit::head))
@@ -60,6 +62,18 @@ fn table() -> OpenApiRouter<App> {
         .routes(routes!(operator::slots, operator::add_slot))
         .routes(routes!(operator::test_slot))
         .routes(routes!(operator::remove_slot))
+}
+
+/// The routes of handles.
+fn handles() -> OpenApiRouter<App> {
+    let [host, root, path] = egress::ROUTES;
+    OpenApiRouter::new()
+        .routes(routes!(broker::resolve))
+        .routes(routes!(broker::release))
+        .routes(routes!(broker::execute))
+        .route(host, any(egress::relay))
+        .route(root, any(egress::relay))
+        .route(path, any(egress::relay))
 }
 
 /// The routes of connected accounts.
@@ -125,7 +139,10 @@ pub struct Pages {
 pub fn router(app: App, pages: Pages) -> Router {
     let (routes, document) = table().split_for_parts();
     let api = document.paths.paths.keys().map(String::as_str);
-    let known = layers::Templates::of(api.chain(pages.templates.iter().copied()));
+    let known = layers::Templates::of(
+        api.chain(egress::ROUTES)
+            .chain(pages.templates.iter().copied()),
+    );
     let text = openapi::complete(document).to_pretty_json();
     let text: &'static str = text.unwrap_or_default().leak();
     let document = async move || -> Response {

@@ -98,7 +98,7 @@ impl Caller {
     }
 
     /// The organisation's policy, for a tool that it does not vouch for: only there it is asked.
-    async fn policy_for(&self, tool: &Tool) -> Result<wire::OrgSettings, ApiError> {
+    pub(super) async fn policy_for(&self, tool: &Tool) -> Result<wire::OrgSettings, ApiError> {
         if tool.vouched() {
             return Ok(wire::OrgSettings::default());
         }

@@ -15,6 +15,9 @@ pub mod operations {}
 #[doc = include_str!("tools.md")]
 pub mod tools {}
 
+#[doc = include_str!("lanes.md")]
+pub mod lanes {}
+
 #[doc = include_str!("accounts.md")]
 pub mod accounts {}
 

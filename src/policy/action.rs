@@ -209,6 +209,13 @@ actions! {
     /// Run a tool, or ask where a run would take its credentials from.
     ExecuteTool("tool:execute", "tool.execute", ToolRef) = |p, tool| visible(p, tool);
 
+    /// Resolve a tool's credentials into a handle.
+    ResolveTool("broker:resolve", "broker.resolve", ToolRef) = |p, tool| visible(p, tool);
+    /// Use a handle. Whose it is, the handle knows.
+    UseHandle("broker:resolve", "broker.exchange", ()) = |p, _o| anyone(p);
+    /// End a handle of one's own.
+    ReleaseHandle("broker:resolve", "broker.release", ()) = |p, _o| anyone(p);
+
     /// List providers, and look at one's own connections.
     ReadConnections("oauth:read", "oauth.list", bool) = |p, all| if *all { admin(p) } else { anyone(p) };
     /// Connect an account of one's own.

@@ -7,6 +7,7 @@
 
 mod api_keys;
 mod audit;
+mod broker;
 mod oauth;
 mod organizations;
 mod secrets;
@@ -15,6 +16,7 @@ mod tools;
 
 pub use api_keys::*;
 pub use audit::*;
+pub use broker::*;
 pub use oauth::*;
 pub use organizations::*;
 pub use secrets::*;

@@ -88,6 +88,14 @@ impl Patterns {
         })))
     }
 
+    /// Where values stand in `hay`, which is whole, in order of their beginnings.
+    #[must_use]
+    pub fn occurrences(&self, hay: &[u8]) -> Vec<Range<usize>> {
+        let mut found = Vec::new();
+        self.search(hay, true, |one| found.push(one.at));
+        found
+    }
+
     /// Whether there is nothing to look for.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -17,10 +17,10 @@ use zeroize::Zeroizing;
 
 use super::tokens::Tokens;
 use super::{bear_in, jwt, of};
+use crate::broker::lane::Stopped;
 use crate::broker::lease::identity;
 use crate::broker::place::Values;
 use crate::broker::resolve::Filled;
-use crate::broker::send::Stopped;
 use crate::broker::{BrokerError, answer::NoAnswer};
 use crate::clock::Timestamp;
 use crate::crypto::{Digest, sha256, sha256_parts};
@@ -37,7 +37,7 @@ const GRANT: &[u8] = b"grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt
 
 /// Why a token endpoint gave no token. Nothing was sent to the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(in crate::broker) enum NoToken {
+pub enum NoToken {
     /// It said no.
     #[error(
         "the token endpoint refused the signed assertion with status {status}: look at the key, the issuer and this machine's clock"

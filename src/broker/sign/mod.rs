@@ -29,7 +29,8 @@ use crate::name::FieldName;
 use crate::secret::Secret;
 use crate::tools::{Binding, Signer};
 
-pub(super) use exchange::{NoToken, Pass, may_exchange};
+pub use exchange::NoToken;
+pub(super) use exchange::{Pass, may_exchange};
 pub(super) use tokens::Tokens;
 
 /// Everything but the unreserved characters (RFC 3986, 2.3).
@@ -38,6 +39,10 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'.')
     .remove(b'_')
     .remove(b'~');
+
+/// What is said of a body that is too long to be held back.
+pub(super) const WHOLE: &str =
+    "a signature covers the whole body, which may have at most 1 MiB then";
 
 /// What a signer needs to know beside the request.
 pub(super) struct Surroundings<'a> {

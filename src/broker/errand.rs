@@ -1,0 +1,115 @@
+//! What callers of the lanes bring: what is to be resolved, a handle, a request.
+
+use std::time::Duration;
+
+use http::{HeaderMap, Method};
+
+use crate::directory::Recognised;
+use crate::egress::Url;
+use crate::policy::{Permit, ResolveTool, UseHandle};
+use crate::tools::Tool;
+
+use super::crossing::{Cargo, Placing};
+use super::{Ask, BrokerError};
+
+/// The longest that an answer may stream.
+const LONGEST: Duration = Duration::from_hours(1);
+
+/// What is to be resolved, and on which terms.
+#[derive(Debug)]
+pub struct Wanted<'a> {
+    /// That the caller may resolve the tool.
+    pub permit: &'a Permit<ResolveTool>,
+    /// The tool.
+    pub tool: Tool,
+    /// What the request names. It brings no values: a handle keeps none.
+    pub ask: Ask,
+    /// The tool call that it is for, as the caller names it.
+    pub call: Option<String>,
+    /// For how long; a minute unless it says so, a quarter of an hour at most.
+    pub life: Option<Duration>,
+    /// How often; once unless it says so, a thousand times at most.
+    pub uses: Option<u32>,
+}
+
+/// A handle as a caller sends it, and who sends it.
+#[derive(Debug)]
+pub struct Used<'a> {
+    /// That the caller may use handles.
+    pub permit: &'a Permit<UseHandle>,
+    /// The caller, so that it can be asked later whether they are still who they were.
+    pub seen: &'a Recognised,
+    /// The handle's text.
+    pub handle: &'a [u8],
+    /// The tool call that it is used in.
+    pub call: Option<&'a str>,
+}
+
+/// A request to an upstream, as a caller wants it made: what every lane that goes by handles brings to
+/// [`Broker::relay`](super::Broker::relay). Credentials are put in, each into its slot.
+#[derive(Debug)]
+pub struct Errand {
+    pub(super) method: Method,
+    pub(super) url: Url,
+    pub(super) headers: HeaderMap,
+    pub(super) cargo: Cargo,
+    pub(super) patience: Duration,
+    pub(super) placing: Placing,
+}
+
+impl Errand {
+    /// A request to `url`. Its body is read until it ends, or until there is more of it than is held
+    /// back; `length` is what its sender announced.
+    ///
+    /// # Errors
+    /// When the body breaks off.
+    pub async fn gather<B>(
+        method: Method,
+        url: Url,
+        headers: HeaderMap,
+        body: B,
+        length: Option<u64>,
+    ) -> Result<Self, BrokerError>
+    where
+        B: http_body::Body<Data = bytes::Bytes> + Send + Unpin + 'static,
+        B::Error: Into<crate::egress::BodyError>,
+    {
+        let cargo = Cargo::gather(body, length).await?;
+        Ok(Self {
+            method,
+            url,
+            headers,
+            cargo,
+            patience: LONGEST,
+            placing: Placing::Fill,
+        })
+    }
+
+    /// The same, in which a credential goes only where its placeholder stands: of tool code that was not
+    /// changed, and writes its credentials itself.
+    #[must_use]
+    pub const fn swapping(mut self) -> Self {
+        self.placing = Placing::Swap;
+        self
+    }
+
+    /// The same, which must be over after `patience`, answer and all.
+    #[must_use]
+    pub const fn within(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// A request whose body is JSON that is not written yet, so that credentials can stand in it.
+    #[must_use]
+    pub fn json(method: Method, url: Url, headers: HeaderMap, body: serde_json::Value) -> Self {
+        Self {
+            method,
+            url,
+            headers,
+            cargo: Cargo::Json(body),
+            patience: LONGEST,
+            placing: Placing::Fill,
+        }
+    }
+}

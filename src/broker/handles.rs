@@ -1,0 +1,192 @@
+//! The table of handles: in memory only, so that none outlives the process.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::crypto::Digest;
+use crate::id::{OrgId, ResolutionId, UserId};
+
+use super::handle::{Ended, Handle, HandleFault, Owner, digest_of};
+
+/// The most handles there are.
+const MOST: usize = 100_000;
+/// The most of one organisation, so that one cannot leave the others without.
+const SHARE: usize = MOST / 2;
+/// How long one that is over is remembered, so that its owner hears why it is refused.
+const REMEMBERED: Duration = Duration::from_mins(2);
+/// How often a full table is searched for those that are over before their time.
+const SEARCH: Duration = Duration::from_secs(1);
+
+/// There is no room for another handle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Full;
+
+/// Why a handle was not found.
+#[derive(Debug)]
+pub(crate) enum Missing {
+    /// There is none.
+    Unknown,
+    /// There is one, and it is somebody else's.
+    Foreign(Arc<Handle>),
+}
+
+/// All handles.
+pub(crate) struct Handles {
+    table: Mutex<Table>,
+    most: usize,
+    share: usize,
+}
+
+#[derive(Default)]
+struct Table {
+    by_digest: HashMap<Digest, Arc<Handle>>,
+    by_id: HashMap<ResolutionId, Digest>,
+    shares: HashMap<OrgId, usize>,
+    /// The next to end first.
+    ends: BTreeSet<(Instant, Digest)>,
+    searched: Option<Instant>,
+}
+
+impl Default for Handles {
+    fn default() -> Self {
+        Self::with(MOST, SHARE)
+    }
+}
+
+impl Handles {
+    pub(crate) fn with(most: usize, share: usize) -> Self {
+        Self {
+            table: Mutex::default(),
+            most,
+            share,
+        }
+    }
+
+    /// Puts `handle` where its text will find it.
+    pub(crate) fn keep(
+        &self,
+        digest: Digest,
+        handle: Arc<Handle>,
+        now: Instant,
+    ) -> Result<(), Full> {
+        let mut table = self.lock();
+        table.forget_ended(now, REMEMBERED);
+        let org = handle.purpose.owner.org;
+        if table.is_full(org, self.most, self.share) {
+            table.make_room(now);
+        }
+        if table.is_full(org, self.most, self.share) {
+            return Err(Full);
+        }
+        *table.shares.entry(org).or_default() += 1;
+        table.by_id.insert(handle.id, digest);
+        table.ends.insert((handle.ends(), digest));
+        table.by_digest.insert(digest, handle);
+        Ok(())
+    }
+
+    /// The handle of this text, if it is `owner`'s. Whether it can be used is another question.
+    pub(crate) fn find(&self, text: &[u8], owner: &Owner) -> Result<Arc<Handle>, Missing> {
+        let digest = digest_of(text);
+        let found = self.lock().by_digest.get(&digest).cloned();
+        match found {
+            Some(handle) if handle.purpose.owner == *owner => Ok(handle),
+            Some(handle) => Err(Missing::Foreign(handle)),
+            None => Err(Missing::Unknown),
+        }
+    }
+
+    /// The handle of this id that is the user's, by whichever credential.
+    pub(crate) fn of_user(
+        &self,
+        id: ResolutionId,
+        org: OrgId,
+        user: UserId,
+    ) -> Option<Arc<Handle>> {
+        let table = self.lock();
+        let handle = table.by_digest.get(table.by_id.get(&id)?)?;
+        let owner = handle.purpose.owner;
+        (owner.org == org && owner.user == user).then(|| Arc::clone(handle))
+    }
+
+    /// Ends all of them.
+    pub(crate) fn end_all(&self, why: Ended) {
+        let table = std::mem::take(&mut *self.lock());
+        for handle in table.by_digest.values() {
+            handle.end(why);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Table {
+    fn is_full(&self, org: OrgId, most: usize, share: usize) -> bool {
+        let own = self.shares.get(&org).copied().unwrap_or_default();
+        self.by_digest.len() >= most || own >= share
+    }
+
+    /// Forgets those whose time has been over for `after`.
+    fn forget_ended(&mut self, now: Instant, after: Duration) {
+        while let Some((ends, digest)) = self.ends.first().copied() {
+            if ends + after > now {
+                return;
+            }
+            self.forget(&digest);
+        }
+    }
+
+    /// Forgets all that are over, also those that were used up or died before their time.
+    fn make_room(&mut self, now: Instant) {
+        self.forget_ended(now, Duration::ZERO);
+        let lately = |before: Instant| now.saturating_duration_since(before) < SEARCH;
+        if self.searched.is_some_and(lately) {
+            return;
+        }
+        self.searched = Some(now);
+        let over: Vec<Digest> = self
+            .by_digest
+            .iter()
+            .filter(|(_, handle)| handle.is_over(now))
+            .map(|(digest, _)| *digest)
+            .collect();
+        for digest in over {
+            self.forget(&digest);
+        }
+    }
+
+    fn forget(&mut self, digest: &Digest) {
+        let Some(handle) = self.by_digest.remove(digest) else {
+            return;
+        };
+        self.by_id.remove(&handle.id);
+        self.ends.remove(&(handle.ends(), *digest));
+        let org = handle.purpose.owner.org;
+        if let Some(count) = self.shares.get_mut(&org) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.shares.remove(&org);
+            }
+        }
+    }
+}
+
+impl From<Missing> for HandleFault {
+    fn from(_: Missing) -> Self {
+        Self::Unknown
+    }
+}
+
+impl fmt::Debug for Handles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Handles")
+    }
+}
+
+#[cfg(test)]
+#[path = "tests_handles.rs"]
+mod tests;

@@ -1,0 +1,153 @@
+//! Whether a handle still stands for what it was made for.
+//!
+//! Its owner, its tool and where each field comes from are looked at again, which opens no value. One
+//! difference, and it is dead: a new version of a secret, a narrower binding, another default account, a
+//! changed tool, a lost membership.
+
+use std::sync::Arc;
+
+use crate::crypto::{Digest, sha256_parts};
+use crate::directory::{Directory, Recognised};
+use crate::oauth::Accounts;
+use crate::policy::{self, Principal, UseHandle};
+use crate::tools::{Hub, HubError, Tool};
+use crate::vault::{Lifecycle, Unsealed};
+use crate::wire::{FieldSource, OrgSettings};
+
+use super::handle::{Ended, Handle, HandleFault, Owner};
+use super::resolve::{Filling, Resolution, resolve};
+use super::{Ask, BrokerError};
+
+/// Who knows callers, tools and accounts as they are now.
+#[derive(Debug)]
+pub struct Judge {
+    /// The callers.
+    pub directory: Arc<Directory>,
+    /// The tools.
+    pub hub: Arc<Hub>,
+    /// The connected accounts.
+    pub accounts: Arc<Accounts>,
+    /// Where the vault is when it is open.
+    pub lifecycle: Arc<Lifecycle>,
+}
+
+/// What a handle stands for now.
+pub(super) struct Standing {
+    pub(super) principal: Principal,
+    pub(super) tool: Tool,
+    pub(super) resolution: Resolution,
+}
+
+impl Judge {
+    pub(super) fn places(&self) -> (&Hub, &Accounts) {
+        (&self.hub, &self.accounts)
+    }
+
+    /// The organisation's policy, for a tool that it does not vouch for: only there it is asked.
+    pub(super) async fn policy_for(
+        &self,
+        vault: &Unsealed,
+        principal: &Principal,
+        tool: &Tool,
+    ) -> Result<OrgSettings, BrokerError> {
+        if tool.vouched() {
+            return Ok(OrgSettings::default());
+        }
+        Ok(self.directory.settings(vault, principal).await?)
+    }
+
+    /// Looks again. What came out differently has ended the handle.
+    ///
+    /// # Errors
+    /// [`HandleFault::Dead`], or when the store fails.
+    pub(super) async fn again(
+        &self,
+        vault: &Unsealed,
+        handle: &Handle,
+        seen: &Recognised,
+    ) -> Result<Standing, BrokerError> {
+        let found = self.look(vault, handle, seen).await?;
+        if found.is_none() {
+            handle.end(Ended::Changed);
+        }
+        let dead = BrokerError::Handle(HandleFault::Dead(Ended::Changed));
+        found.ok_or(dead)
+    }
+
+    async fn look(
+        &self,
+        vault: &Unsealed,
+        handle: &Handle,
+        seen: &Recognised,
+    ) -> Result<Option<Standing>, BrokerError> {
+        let purpose = &handle.purpose;
+        let Ok(principal) = self.directory.again(vault, seen).await? else {
+            return Ok(None);
+        };
+        let same = purpose.owner == Owner::from(&principal);
+        if !same || policy::check_scope::<UseHandle>(&principal).is_err() {
+            return Ok(None);
+        }
+        let slug = &purpose.tool.spec.slug;
+        let tool = match self.hub.find(vault, &principal, slug).await {
+            Ok(tool) => tool.seen_by(&principal),
+            Err(HubError::NotFound) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        if !is_same(&tool, &purpose.tool) {
+            return Ok(None);
+        }
+        let settings = self.policy_for(vault, &principal, &tool).await?;
+        let ask = Ask::again(&purpose.wishes, settings);
+        let resolution = resolve(vault, self.places(), &principal, &tool, ask).await?;
+        Ok(
+            (fingerprint(&resolution) == purpose.fingerprint).then_some(Standing {
+                principal,
+                tool,
+                resolution,
+            }),
+        )
+    }
+}
+
+/// Whether two are the same tool, with the same people behind it.
+fn is_same(one: &Tool, other: &Tool) -> bool {
+    let word = |tool: &Tool| {
+        tool.custom
+            .map(|custom| (custom.maker, custom.shared, custom.vouched, custom.revealer))
+    };
+    let spec = Arc::ptr_eq(&one.spec, &other.spec) || one.spec == other.spec;
+    spec && word(one) == word(other)
+}
+
+/// What is the same as long as the same versions of the same things fill the same fields.
+pub(super) fn fingerprint(resolution: &Resolution) -> Digest {
+    let mut parts: Vec<Vec<u8>> = Vec::new();
+    for (field, filled) in &resolution.filled {
+        parts.push(field.as_str().as_bytes().to_vec());
+        parts.push(vec![rank(filled.source)]);
+        parts.push(match &filled.filling {
+            Filling::Secret(found) => found.etag().to_string().into_bytes(),
+            Filling::Stored(stored) => stored.1.to_vec(),
+            Filling::Account(chosen) => {
+                [chosen.connection.id.bytes(), chosen.set.as_bytes()].concat()
+            }
+            // A handle is made of neither: values do not wait, and tokens change.
+            Filling::Request(_) | Filling::Token(_) => Vec::new(),
+        });
+    }
+    let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
+    sha256_parts(&parts)
+}
+
+const fn rank(source: FieldSource) -> u8 {
+    match source {
+        FieldSource::Request => 1,
+        FieldSource::Override => 2,
+        FieldSource::Stored => 3,
+        FieldSource::UserSecret => 4,
+        FieldSource::OrgSecret => 5,
+        FieldSource::Connection => 6,
+        FieldSource::Missing => 7,
+    }
+}

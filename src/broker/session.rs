@@ -1,0 +1,337 @@
+//! Resolving for somebody who runs tool code elsewhere, and what they do with the handle.
+
+use std::collections::BTreeMap;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use http::{HeaderMap, Method};
+
+use crate::audit::{Event, Outcome, Recorded, Target, TargetKind};
+use crate::crypto::Random;
+use crate::egress::{VerifiedPeer, check_method};
+use crate::id::ResolutionId;
+use crate::policy::{Permit, ReleaseHandle};
+use crate::vault::{Unsealed, VaultError};
+use crate::wire;
+
+use super::answer::NoAnswer;
+use super::crossing::Crossing;
+use super::errand::{Errand, Used, Wanted};
+use super::exchange::cut_off;
+use super::execute::Broker;
+use super::handle::{Ended, Handle, HandleFault, HandleToken, Owner, Purpose, Terms, USUAL_LIFE};
+use super::handles::Missing;
+use super::intent::{self, describe};
+use super::judge::fingerprint;
+use super::lane::{Aim, Loaded, Ready, Unready, Way, unused};
+use super::placeholder::Placeholder;
+use super::relay::{Cut, Ends, Ledger, Relayed};
+use super::resolve::{Resolution, resolve};
+use super::upload::Progress;
+use super::{BrokerError, shown};
+
+impl Broker {
+    /// Finds what fills each field, and makes a handle for it. `event` is the caller's own.
+    ///
+    /// # Errors
+    /// [`BrokerError`] when a field that is needed has nothing to fill it; the refusal is in the journal.
+    pub async fn resolve(
+        &self,
+        vault: &Unsealed,
+        wanted: Wanted<'_>,
+        event: Event,
+    ) -> Result<(wire::Resolved, HandleToken), BrokerError> {
+        let event = event.tool(wanted.tool.spec.slug.clone());
+        match self.prepared(vault, wanted).await {
+            Ok((handle, token, resolution)) => {
+                let event = intent::sources(event.allowed(), &resolution.filled);
+                let target = Target::new(TargetKind::Resolution).id(handle.id.bytes());
+                let recorded = vault.journal().record(event.target(target)).await;
+                let recorded = recorded.map_err(VaultError::from)?;
+                let resolved = shown::resolved(&handle, &resolution, vault.now());
+                let kept = self.handles.keep(token.digest(), handle, Instant::now());
+                if kept.is_err() {
+                    recorded.outcome(Outcome::failed(BrokerError::Handles.code()));
+                    return Err(BrokerError::Handles);
+                }
+                recorded.outcome(Outcome::success());
+                Ok((resolved, token))
+            }
+            Err(error) => {
+                let event = event.denied(error.code());
+                let recorded = vault.journal().record(event).await;
+                recorded.map_err(VaultError::from)?.is_all();
+                Err(error)
+            }
+        }
+    }
+
+    async fn prepared(
+        &self,
+        vault: &Unsealed,
+        wanted: Wanted<'_>,
+    ) -> Result<(Arc<Handle>, HandleToken, Resolution), BrokerError> {
+        let principal = wanted.permit.principal();
+        let tool = wanted.tool;
+        let wishes = wanted.ask.wishes();
+        let resolution = resolve(vault, self.judge.places(), principal, &tool, wanted.ask).await?;
+        let resolution = resolution.ready()?;
+        let random: &dyn Random = vault.random();
+        let drawn = |error| BrokerError::Vault(VaultError::Crypto(error));
+        let mut placeholders = BTreeMap::new();
+        for field in resolution.filled.keys() {
+            let spec = tool.spec.credentials.fields.get(field);
+            let prefix = spec.and_then(|spec| spec.placeholder_prefix.as_deref());
+            let placeholder = Placeholder::draw(prefix, random).map_err(drawn)?;
+            placeholders.insert(field.clone(), placeholder);
+        }
+        let token = HandleToken::draw(random).map_err(drawn)?;
+        let id = ResolutionId::from_random(random.bytes().map_err(drawn)?);
+        let purpose = Purpose {
+            owner: Owner::from(principal),
+            call: wanted.call.map(Into::into),
+            tool,
+            wishes,
+            fingerprint: fingerprint(&resolution),
+            placeholders,
+        };
+        let terms = Terms {
+            life: wanted.life.unwrap_or(USUAL_LIFE),
+            uses: wanted.uses.unwrap_or(1),
+        };
+        let handle = Handle::new(id, purpose, terms, Instant::now());
+        Ok((Arc::new(handle), token, resolution))
+    }
+
+    /// Ends a resolution of the caller's, and every exchange that runs with it.
+    ///
+    /// # Errors
+    /// [`HandleFault::Unknown`] for one that is not there, or somebody else's.
+    pub async fn release(
+        &self,
+        vault: &Unsealed,
+        permit: &Permit<ReleaseHandle>,
+        id: ResolutionId,
+        event: Event,
+    ) -> Result<(), BrokerError> {
+        let principal = permit.principal();
+        let found = self.handles.of_user(id, principal.org(), principal.user());
+        let handle = found.ok_or(HandleFault::Unknown)?;
+        let target = Target::new(TargetKind::Resolution).id(id.bytes());
+        let event = event
+            .tool(handle.purpose.tool.spec.slug.clone())
+            .target(target);
+        let recorded = vault.journal().record(event).await;
+        let recorded = recorded.map_err(VaultError::from)?;
+        handle.end(Ended::Released);
+        recorded.outcome(Outcome::success());
+        Ok(())
+    }
+
+    /// Sends a request by right of a handle. The answer is searched as it streams; `held` is dropped
+    /// when it is over.
+    ///
+    /// # Errors
+    /// [`BrokerError`] when it is refused, with nothing sent; [`BrokerError::NoAnswer`] when the upstream
+    /// fails. Either is in the journal.
+    pub async fn relay(
+        &self,
+        vault: &Unsealed,
+        used: Used<'_>,
+        errand: Errand,
+        event: Event,
+        held: Box<dyn std::any::Any + Send>,
+    ) -> Result<Relayed, BrokerError> {
+        let started = Instant::now();
+        let event = event.method(errand.method.as_str());
+        let handle = match self.handle_of(&used) {
+            Ok(handle) => handle,
+            Err(missing) => return Err(self.unknown(vault, event, missing).await?),
+        };
+        let target = Target::new(TargetKind::Resolution).id(handle.id.bytes());
+        let event = event
+            .tool(handle.purpose.tool.spec.slug.clone())
+            .target(target);
+        let mut aim = Aim::of(
+            errand.url.host(),
+            handle.purpose.tool.spec.declares(errand.url.host()),
+        );
+        // Before it is looked at: a change that is too late for the look is seen by the watch.
+        let watching = self.watch.over(Arc::clone(&handle), used.seen.clone());
+        let standing = match self
+            .standing(vault, &used, &handle, (&errand.method, &errand.headers))
+            .await
+        {
+            Ok(standing) => standing,
+            Err(error) => {
+                let unready = Unready::Refused(error);
+                let error = self.unready(vault, aim.state(event), unready).await?;
+                return Err(error.into());
+            }
+        };
+        let patience = errand.patience;
+        let crossing = Crossing::new(
+            errand.method,
+            &errand.url,
+            errand.headers,
+            errand.cargo,
+            errand.placing,
+        );
+        let way = Way {
+            principal: &standing.principal,
+            tool: &standing.tool,
+            handle: Some(&handle),
+        };
+        let ready = self.ready(vault, &way, crossing, standing.resolution, &mut aim);
+        let ready = vault.while_open(ready).await;
+        let ready = ready.unwrap_or(Err(Unready::Refused(BrokerError::Sealed)));
+        let event = aim.state(event);
+        let ready = match ready {
+            Ok(ready) => ready,
+            Err(unready) => return Err(self.unready(vault, event, unready).await?.into()),
+        };
+        let recorded = vault.journal().record(describe(event, &ready)).await;
+        let recorded = recorded.map_err(VaultError::from)?;
+        let ends = ends(vault, &handle, patience);
+        self.sent(
+            vault,
+            ready,
+            (recorded, started),
+            ends,
+            Box::new((watching, held)),
+        )
+        .await
+    }
+
+    /// The handle that a caller sends, if it is theirs and belongs to this call.
+    fn handle_of(&self, used: &Used<'_>) -> Result<Arc<Handle>, Missing> {
+        let owner = Owner::from(used.permit.principal());
+        let handle = self.handles.find(used.handle, &owner)?;
+        if handle
+            .purpose
+            .call
+            .as_deref()
+            .is_some_and(|call| Some(call) != used.call)
+        {
+            return Err(Missing::Foreign(handle));
+        }
+        Ok(handle)
+    }
+
+    /// Writes down that a handle is none of the caller's; of one that is somebody else's, whose.
+    async fn unknown(
+        &self,
+        vault: &Unsealed,
+        event: Event,
+        missing: Missing,
+    ) -> Result<BrokerError, BrokerError> {
+        let error = BrokerError::Handle(HandleFault::Unknown);
+        let event = match &missing {
+            Missing::Unknown => event,
+            Missing::Foreign(handle) => {
+                let resolution = Target::new(TargetKind::Resolution).id(handle.id.bytes());
+                let owner = Target::new(TargetKind::User).id(handle.purpose.owner.user.bytes());
+                event
+                    .code("foreign_handle")
+                    .target(resolution)
+                    .target(owner)
+            }
+        };
+        vault
+            .journal()
+            .note(event.denied(error.code()))
+            .await
+            .map_err(VaultError::from)?;
+        Ok(error)
+    }
+
+    async fn standing(
+        &self,
+        vault: &Unsealed,
+        used: &Used<'_>,
+        handle: &Handle,
+        (method, headers): (&Method, &HeaderMap),
+    ) -> Result<super::judge::Standing, BrokerError> {
+        check_method(method).map_err(BrokerError::Egress)?;
+        Crossing::check_headers(headers)?;
+        handle.check(Instant::now())?;
+        self.judge.again(vault, handle, used.seen).await
+    }
+
+    /// Opens, places, sends, and begins to search.
+    async fn sent(
+        &self,
+        vault: &Unsealed,
+        ready: Ready<'_>,
+        (recorded, started): (Recorded, Instant),
+        mut ends: Ends,
+        held: Box<dyn std::any::Any + Send>,
+    ) -> Result<Relayed, BrokerError> {
+        let loaded = {
+            let loading = pin!(self.load(ready, &recorded));
+            tokio::select! {
+                biased;
+                cut = &mut ends => Err(cut_off(cut)),
+                loaded = loading => loaded.map_err(BrokerError::from),
+            }
+        };
+        let Loaded {
+            outgoing,
+            peer,
+            patterns,
+            lent,
+            kept,
+            progress,
+        } = match loaded {
+            Ok(loaded) => loaded,
+            Err(error) => return Err(unused(recorded, error)),
+        };
+        let mut ledger = Ledger::new(recorded, started, Arc::clone(&progress.sent));
+        let answered = tokio::select! {
+            biased;
+            cut = &mut ends => Err(cut_off(cut)),
+            answered = send(peer, outgoing, &progress) => answered,
+        };
+        let incoming = match answered {
+            Ok(incoming) => incoming,
+            Err(error) => {
+                ledger.close(Outcome::failed(error.code()));
+                return Err(error);
+            }
+        };
+        if let Some(recorded) = ledger.recorded() {
+            let tokens = (lent, kept);
+            self.answered(vault, &tokens, incoming.status, recorded)
+                .await;
+        }
+        Ok(Relayed::new(incoming, &patterns, ledger, ends, held)?)
+    }
+}
+
+async fn send(
+    peer: VerifiedPeer,
+    outgoing: crate::egress::Outgoing,
+    progress: &Progress,
+) -> Result<crate::egress::Incoming, BrokerError> {
+    peer.send(outgoing).await.map_err(|error| {
+        if progress.blocked.load(Ordering::Acquire) {
+            BrokerError::Misplaced(super::guard::Misplaced::Placement)
+        } else {
+            BrokerError::NoAnswer(NoAnswer::Egress(error))
+        }
+    })
+}
+
+/// Completes when an exchange must end. Keeps neither the vault open nor the handle alive.
+fn ends(vault: &Unsealed, handle: &Handle, patience: Duration) -> Ends {
+    let (closing, ending) = (vault.closing(), handle.ending());
+    Box::pin(async move {
+        tokio::select! {
+            () = closing.called() => Cut::Sealed,
+            () = ending.cancelled() => Cut::Handle,
+            () = tokio::time::sleep(patience) => Cut::Late,
+        }
+    })
+}

@@ -1,0 +1,122 @@
+//! What the maker of a handle is shown of it: names, places and placeholders, never a value, a length or
+//! a digest of one.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use crate::clock::Timestamp;
+use crate::name::{FieldName, Host, HostPattern};
+use crate::tools::{Binding, HostSource, Slot, narrow};
+use crate::wire;
+
+use super::handle::Handle;
+use super::resolve::Resolution;
+
+/// A new handle, but for its text.
+pub(super) fn resolved(handle: &Handle, resolution: &Resolution, now: Timestamp) -> wire::Resolved {
+    let hosts: BTreeMap<_, _> = resolution
+        .filled
+        .iter()
+        .map(|(field, filled)| (field.clone(), filled.filling.hosts()))
+        .collect();
+    let bindings = handle.purpose.tool.spec.bindings.iter();
+    let constraints = bindings.filter_map(|binding| constraint(binding, &hosts));
+    let life = handle.ends().saturating_duration_since(Instant::now());
+    let life = i64::try_from(life.as_millis()).unwrap_or_default();
+    let fields = resolution.fields.iter();
+    let placeholders = handle.purpose.placeholders.iter();
+    wire::Resolved {
+        id: handle.id,
+        handle: String::new(),
+        tool: handle.purpose.tool.spec.slug.to_string(),
+        expires_at: now.plus_millis(life),
+        uses_left: handle.uses_left(),
+        fields: fields
+            .map(|field| wire::ResolvedField {
+                field: field.field.clone(),
+                source: field.source,
+                secret: field.secret.clone(),
+            })
+            .collect(),
+        placeholders: placeholders
+            .map(|(field, placeholder)| (field.to_string(), placeholder.text().to_owned()))
+            .collect(),
+        constraints: constraints.collect(),
+    }
+}
+
+/// Where the fields at hand may go by one binding; `None` when nowhere.
+fn constraint(
+    binding: &Binding,
+    at_hand: &BTreeMap<FieldName, Vec<HostPattern>>,
+) -> Option<wire::Constraint> {
+    let used = binding.slots.iter();
+    let used: BTreeMap<_, _> = used
+        .filter(|(field, _)| at_hand.contains_key(*field))
+        .collect();
+    let own: Vec<&[HostPattern]> = used
+        .keys()
+        .filter_map(|field| at_hand.get(*field))
+        .map(Vec::as_slice)
+        .collect();
+    let hosts = hosts(binding, &own);
+    if hosts.is_empty() || (used.is_empty() && !binding.slots.is_empty()) {
+        return None;
+    }
+    let slots = used.into_iter().map(|(field, slots)| {
+        let names = slots.iter().map(describe).collect();
+        (field.to_string(), names)
+    });
+    Some(wire::Constraint {
+        scheme: binding.scheme.as_str().to_owned(),
+        hosts: hosts.iter().map(ToString::to_string).collect(),
+        port: binding.port,
+        methods: binding.methods.iter().map(ToString::to_string).collect(),
+        paths: binding.paths.iter().map(ToString::to_string).collect(),
+        slots: slots.collect(),
+    })
+}
+
+/// The hosts that both the binding and every secret's own binding name.
+fn hosts(binding: &Binding, own: &[&[HostPattern]]) -> Vec<HostPattern> {
+    let narrowed: Vec<_> = own.iter().filter(|own| !own.is_empty()).collect();
+    let all_admit = |host: &Host| own.iter().all(|own| narrow(own, host));
+    let all_have = |pattern: &HostPattern| narrowed.iter().all(|own| own.contains(pattern));
+    let fits = |pattern: &HostPattern| match pattern {
+        HostPattern::Exact(host) => all_admit(host),
+        HostPattern::OneLabel(_) => all_have(pattern),
+    };
+    let named = narrowed.iter().flat_map(|own| own.iter());
+    let mut found: Vec<HostPattern> = match &binding.hosts {
+        HostSource::FromSecret => named.filter(|pattern| fits(pattern)).cloned().collect(),
+        HostSource::Listed(listed) => {
+            let bound = |host: &Host| listed.iter().any(|pattern| pattern.matches(host));
+            let inside = named.filter(|pattern| match pattern {
+                HostPattern::Exact(host) => bound(host) && all_admit(host),
+                HostPattern::OneLabel(_) => false,
+            });
+            listed
+                .iter()
+                .filter(|pattern| fits(pattern))
+                .chain(inside)
+                .cloned()
+                .collect()
+        }
+    };
+    found.sort_by_key(ToString::to_string);
+    found.dedup();
+    found
+}
+
+/// A slot in a few words, e.g. `header authorization`.
+fn describe(slot: &Slot) -> String {
+    match slot {
+        Slot::Header { name, .. } => format!("header {name}"),
+        Slot::Basic { .. } => "header authorization (Basic)".to_owned(),
+        Slot::Query { name } => format!("query {name}"),
+        Slot::JsonPointer { pointer } => format!("json {pointer}"),
+        Slot::FormField { name } => format!("form {name}"),
+        Slot::PathSegment { name } => format!("path {name}"),
+        Slot::Signed(_) => "signature".to_owned(),
+    }
+}

@@ -1,0 +1,126 @@
+//! Open exchanges end when what they were opened by ends.
+//!
+//! One task looks after all of them, and only while there are any. As long as nothing was committed to
+//! the store nothing can have changed but the time, so that a look costs one comparison; after a commit
+//! each handle with an open exchange is asked for again, and what died is cut: within half a second of
+//! the change.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use crate::directory::Recognised;
+use crate::vault::Unsealed;
+
+use super::handle::Handle;
+use super::judge::Judge;
+
+/// How often the watch looks whether anything changed.
+const LOOK: Duration = Duration::from_millis(250);
+/// How often it looks at everything all the same: keys and secrets expire without a commit.
+const ALL_THE_SAME: Duration = Duration::from_secs(10);
+
+/// The exchanges that are open.
+pub(super) struct Watch {
+    judge: Arc<Judge>,
+    open: Mutex<Open>,
+}
+
+#[derive(Default)]
+struct Open {
+    next: u64,
+    exchanges: HashMap<u64, (Arc<Handle>, Recognised)>,
+    running: bool,
+}
+
+/// An exchange that is looked after until this is dropped.
+pub(super) struct Watching {
+    watch: Arc<Watch>,
+    number: u64,
+}
+
+impl Watch {
+    pub(super) fn new(judge: Arc<Judge>) -> Self {
+        Self {
+            judge,
+            open: Mutex::default(),
+        }
+    }
+
+    /// Looks after an exchange.
+    pub(super) fn over(self: &Arc<Self>, handle: Arc<Handle>, seen: Recognised) -> Watching {
+        let mut open = self.lock();
+        let number = open.next;
+        open.next += 1;
+        open.exchanges.insert(number, (handle, seen));
+        if !std::mem::replace(&mut open.running, true) {
+            tokio::spawn(run(Arc::downgrade(self)));
+        }
+        drop(open);
+        Watching {
+            watch: Arc::clone(self),
+            number,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The exchanges that are open, each handle once; `None` when there are none, and the watch ends.
+    fn all(&self) -> Option<Vec<(Arc<Handle>, Recognised)>> {
+        let mut open = self.lock();
+        if open.exchanges.is_empty() {
+            open.running = false;
+            return None;
+        }
+        let mut seen = HashMap::new();
+        for (handle, by) in open.exchanges.values() {
+            seen.entry(handle.id)
+                .or_insert_with(|| (Arc::clone(handle), by.clone()));
+        }
+        Some(seen.into_values().collect())
+    }
+
+    async fn look(&self, vault: &Unsealed, exchanges: Vec<(Arc<Handle>, Recognised)>) {
+        for (handle, seen) in exchanges {
+            // A store that fails now is asked again later; a handle that died is cut by that alone.
+            drop(self.judge.again(vault, &handle, &seen).await);
+        }
+    }
+}
+
+async fn run(watch: Weak<Watch>) {
+    let (mut known, mut last) = (None, Instant::now());
+    loop {
+        let Some(watch) = watch.upgrade() else {
+            return;
+        };
+        let Some(exchanges) = watch.all() else {
+            return;
+        };
+        // A sealed vault has ended every exchange by itself.
+        if let Ok(vault) = watch.judge.lifecycle.gate().unsealed() {
+            let generation = Some(vault.store().generation());
+            if generation != known || last.elapsed() >= ALL_THE_SAME {
+                (known, last) = (generation, Instant::now());
+                watch.look(&vault, exchanges).await;
+            }
+        }
+        drop(watch);
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.watch.lock().exchanges.remove(&self.number);
+    }
+}
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Watch")
+    }
+}

@@ -1,0 +1,148 @@
+//! Handles: resolving for tool code that runs elsewhere, and sending by right of one.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::FieldSource;
+use crate::clock::Timestamp;
+use crate::id::ResolutionId;
+use crate::secret::Secret;
+
+/// Asks for a handle to a tool's credentials.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ResolveTool {
+    /// The tool's slug.
+    pub tool: String,
+    /// Secrets to use: field → secret name.
+    #[serde(default)]
+    pub credential_overrides: BTreeMap<String, String>,
+    /// Which connected account, where the tool takes one: its id, or what it is called.
+    #[serde(default)]
+    pub account: Option<String>,
+    /// The tool call that the handle is for. Where it is named, each use names it too.
+    #[serde(default)]
+    pub call_id: Option<String>,
+    /// How often the handle may be used: once unless said, 1000 times at most.
+    #[serde(default)]
+    pub max_uses: Option<u32>,
+    /// For how many seconds: 60 unless said, 900 at most.
+    #[serde(default)]
+    pub ttl_seconds: Option<u64>,
+}
+
+/// A handle, and what it may be used for. Never a value.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Resolved {
+    /// By which the resolution is released and found in the journal. It gives no right.
+    #[schema(value_type = String, format = "uuid")]
+    pub id: ResolutionId,
+    /// The right to use it, shown this once.
+    pub handle: String,
+    /// The tool.
+    pub tool: String,
+    /// When it ends at the latest. Unused for five minutes it ends sooner.
+    #[schema(value_type = String, format = "date-time")]
+    pub expires_at: Timestamp,
+    /// How often it may be used.
+    pub uses_left: u32,
+    /// What fills each field.
+    pub fields: Vec<ResolvedField>,
+    /// What stands for each field's value in requests: field → placeholder.
+    pub placeholders: BTreeMap<String, String>,
+    /// Where the fields may go.
+    pub constraints: Vec<Constraint>,
+}
+
+/// What fills a field.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ResolvedField {
+    /// The field.
+    pub field: String,
+    /// Where it is filled from.
+    pub source: FieldSource,
+    /// The secret that fills it, by name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<String>,
+}
+
+/// One place where fields may go.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Constraint {
+    /// `https` or `http`.
+    pub scheme: String,
+    /// Exact hosts, or one label in front of one.
+    pub hosts: Vec<String>,
+    /// The port.
+    pub port: u16,
+    /// The methods.
+    pub methods: Vec<String>,
+    /// The paths.
+    pub paths: Vec<String>,
+    /// Where each field stands in a request, the preferred slot first.
+    pub slots: BTreeMap<String, Vec<String>>,
+}
+
+/// A request to send by right of a handle. The credentials are put in; it names no slot.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ExecuteRequest {
+    /// The handle.
+    #[schema(value_type = String)]
+    pub handle: Secret,
+    /// The tool call that it is for, where the handle was made for one.
+    #[serde(default)]
+    pub call_id: Option<String>,
+    /// The method.
+    pub method: String,
+    /// The whole URL.
+    pub url: String,
+    /// More query parameters.
+    #[serde(default)]
+    pub query: BTreeMap<String, String>,
+    /// Headers.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// The body.
+    #[serde(default)]
+    pub body: Option<RequestBody>,
+    /// How many seconds it may take: at most as long as the operator lets any call take.
+    #[serde(default)]
+    pub timeout_seconds: Option<u64>,
+    /// The longest answer that is wanted, in bytes: 8 MiB at most.
+    #[serde(default)]
+    pub max_response_bytes: Option<u64>,
+}
+
+/// A body, in one of its spellings.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum RequestBody {
+    /// JSON.
+    #[schema(value_type = Object)]
+    Json(serde_json::Value),
+    /// A text.
+    Text(String),
+    /// Bytes, in base64.
+    Base64(String),
+}
+
+/// What an upstream answered, searched.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Exchange {
+    /// The upstream's status.
+    pub status: u16,
+    /// Its headers; several of one name are joined with a comma and a space.
+    pub headers: BTreeMap<String, String>,
+    /// What it answered: JSON where it is JSON, else `{contentType, text}` or `{contentType, base64}`.
+    #[schema(value_type = Object)]
+    pub result: serde_json::Value,
+    /// How long it took, in milliseconds.
+    pub duration_ms: u64,
+}

@@ -1,0 +1,301 @@
+//! The streaming lane: bodies both ways as they come, and what cuts them (reference: EX-2, EX-4, EX-15,
+//! HS-2, HT-9, HT-11).
+
+mod harness;
+mod lanes;
+mod stage;
+
+mod lane_egress {
+    mod long;
+}
+
+use std::time::Duration;
+
+use harness::Client;
+use lanes::origin::Origin;
+use lanes::wire::Wire;
+use lanes::{Handle, egress, resolve};
+use serde_json::{Value, json};
+use stage::{Stage, tool};
+
+const MASK: &str = "****************************************";
+
+struct Set {
+    stage: Stage,
+    origin: Origin,
+    admin: Client,
+    key: String,
+    value: String,
+    handle: Handle,
+}
+
+impl Set {
+    fn new() -> Self {
+        let origin = Origin::start();
+        let mut stage = Stage::new();
+        let key = stage.operator().make_key(&[]);
+        let admin = stage.broker.anonymous().key(&key);
+        let value = stage.secret(&admin, "KEY", &json!({}));
+        let mut spec = tool("custom-x", origin.port());
+        spec["bindings"][0]["methods"] = json!(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]);
+        stage.install(&admin, &spec);
+        let handle = resolve(&stage, &admin, "custom-x", &json!({}));
+        Self {
+            stage,
+            origin,
+            admin,
+            key,
+            value,
+            handle,
+        }
+    }
+
+    fn open(&self, method: &str, more: &[String]) -> Wire {
+        let url = format!("http://127.0.0.1:{}/run", self.origin.port());
+        let mut lines = vec![format!("X-RunTools-Handle: {}", self.handle.text)];
+        lines.extend_from_slice(more);
+        let first = format!("{method} {}", egress(&url));
+        Wire::open(&self.stage.broker, &self.key, &first, &lines)
+    }
+}
+
+const EVENTS: &[u8] =
+    b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+
+#[test]
+fn events_are_handed_on_as_they_come_and_searched_across_chunks() {
+    let set = Set::new();
+    let mut client = set.open("GET", &[]);
+    let mut served = set.origin.next();
+    assert!(served.head.contains(&set.value), "{}", served.head);
+    served.write(EVENTS).unwrap();
+    served.chunk("data: one\n\n").unwrap();
+    let (_, head) = client.until("\r\n\r\n");
+    assert!(head.contains("x-runtools-answer: upstream"), "{head}");
+    // The origin says nothing more until the first event has come out at the other end.
+    client.until("data: one\n\n");
+    let (left, right) = set.value.split_at(17);
+    served.chunk(&format!("data: {left}")).unwrap();
+    served.chunk(&format!("{right}\n\n")).unwrap();
+    served.chunk("data: end\n\n").unwrap();
+    let (_, echoed) = client.until("data: end\n\n");
+    // Chunk sizes stand between the pieces.
+    let masked: String = echoed.chars().filter(|c| *c == '*').collect();
+    assert_eq!(masked, MASK, "{echoed}");
+    served.write(b"0\r\n\r\n").unwrap();
+    client.until("0\r\n\r\n");
+    let entry = set.stage.ended("broker.exchange");
+    assert_eq!(entry["outcome"]["status"], "success", "{entry}");
+    assert_eq!(entry["outcome"]["scrub_hits"], 1, "{entry}");
+    set.stage.finish();
+}
+
+/// Opens a stream, does `end` to it, and finds both ends closed and the reason in the journal.
+fn cut_by(what: &str, end: impl FnOnce(&mut Set), code: &str) {
+    let mut set = Set::new();
+    let mut client = set.open("GET", &[]);
+    let mut served = set.origin.next();
+    served.write(EVENTS).unwrap();
+    served.chunk("data: one\n\n").unwrap();
+    client.until("data: one\n\n");
+    end(&mut set);
+    let (took, _) = client.end();
+    assert!(served.is_left(), "{what}: the upstream is let go of");
+    // A second is the promise; the test's own machine may be busy.
+    assert!(took < Duration::from_secs(5), "{what}: it took {took:?}");
+    if !code.is_empty() {
+        let entry = set.stage.ended("broker.exchange");
+        assert_eq!(entry["outcome"]["code"], code, "{what}: {entry}");
+    }
+    set.stage.finish();
+}
+
+#[test]
+fn hs_2_an_open_stream_is_cut_when_the_secret_is_rotated() {
+    let body = json!({"value": "another-value-of-the-key-0123456789"});
+    let rotate = |set: &mut Set| {
+        let path = "/v1/secrets/KEY/rotate";
+        set.stage.send(&set.admin, "POST", path, &body).expect(200);
+    };
+    cut_by("rotated", rotate, "handle_dead");
+}
+
+#[test]
+fn hs_2_an_open_stream_is_cut_when_the_secret_is_deleted() {
+    let delete = |set: &mut Set| {
+        set.stage
+            .send(&set.admin, "DELETE", "/v1/secrets/KEY", &Value::Null)
+            .expect(200);
+    };
+    cut_by("deleted", delete, "handle_dead");
+}
+
+#[test]
+fn hs_2_an_open_stream_is_cut_when_the_handle_is_released() {
+    let release = |set: &mut Set| {
+        let path = format!("/v1/resolutions/{}", set.handle.id);
+        set.stage
+            .send(&set.admin, "DELETE", &path, &Value::Null)
+            .expect(200);
+    };
+    cut_by("released", release, "handle_dead");
+}
+
+#[test]
+fn hs_2_an_open_stream_is_cut_when_the_key_of_its_caller_is_revoked() {
+    let revoke = |set: &mut Set| {
+        let keys = set.stage.operator().get("/v1/api-keys").expect(200);
+        for key in keys["data"].as_array().unwrap() {
+            let path = format!("/v1/api-keys/{}", key["id"].as_str().unwrap());
+            set.stage.operator().delete(&path).expect(200);
+        }
+    };
+    cut_by("revoked", revoke, "handle_dead");
+}
+
+#[test]
+fn hs_2_an_open_stream_is_cut_when_the_vault_is_sealed() {
+    let set = Set::new();
+    let mut client = set.open("GET", &[]);
+    let mut served = set.origin.next();
+    served.write(EVENTS).unwrap();
+    served.chunk("data: one\n\n").unwrap();
+    client.until("data: one\n\n");
+    let sealed = set.stage.operator().post("/v1/operator/seal", &json!({}));
+    assert_eq!(sealed.status, 200);
+    client.end();
+    assert!(served.is_left());
+}
+
+#[test]
+fn a_caller_who_goes_away_takes_the_upstreams_connection_with_them() {
+    let set = Set::new();
+    // In the middle of an answer.
+    let mut client = set.open("GET", &[]);
+    let mut served = set.origin.next();
+    served.write(EVENTS).unwrap();
+    served.chunk("data: one\n\n").unwrap();
+    client.until("data: one\n\n");
+    drop(client);
+    assert!(served.is_left(), "in the middle of an answer");
+    let entry = set.stage.ended("broker.exchange");
+    assert_eq!(entry["outcome"]["code"], "client_gone", "{entry}");
+    // While the upstream thinks, also about a change.
+    for method in ["GET", "POST"] {
+        let client = set.open(method, &["Content-Length: 0".to_owned()]);
+        let mut served = set.origin.next();
+        drop(client);
+        assert!(served.is_left(), "{method}: before the answer");
+        let entry = set.stage.ended("broker.exchange");
+        assert_eq!(entry["outcome"]["code"], "client_gone", "{entry}");
+    }
+    set.stage.finish();
+}
+
+#[test]
+fn every_method_and_an_answer_without_a_body_go_through() {
+    let set = Set::new();
+    for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"] {
+        let mut client = set.open(method, &["Content-Length: 0".to_owned()]);
+        let mut served = set.origin.next();
+        assert!(
+            served
+                .head
+                .starts_with(&format!("{method} /run HTTP/1.1\r\n"))
+        );
+        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nx-ratelimit-remaining: 17\r\n\
+            set-cookie: a=1\r\nalt-svc: h3=\":443\"\r\nconnection: close, x-hop\r\nx-hop: 1\r\n\r\n";
+        served.write(answer).unwrap();
+        let (_, head) = client.until("\r\n\r\n");
+        assert!(head.starts_with("HTTP/1.1 200"), "{method}: {head}");
+        assert!(
+            head.contains("x-ratelimit-remaining: 17"),
+            "the upstream's own: {head}"
+        );
+        for gone in ["set-cookie", "alt-svc", "x-hop"] {
+            assert!(!head.contains(gone), "{method}: {gone} in {head}");
+        }
+        let entry = set.stage.ended("broker.exchange");
+        assert_eq!(entry["outcome"]["status"], "success", "{method}: {entry}");
+        assert_eq!(entry["method"], method);
+    }
+    set.stage.finish();
+}
+
+#[test]
+fn the_upstreams_idempotency_key_and_a_root_path_are_passed_on() {
+    let set = Set::new();
+    for (path, target) in [
+        ("", "/"),
+        ("/", "/"),
+        ("/a/", "/a/"),
+        ("/a?b=c%20d", "/a?b=c%20d"),
+    ] {
+        for _ in 0..2 {
+            let url = format!("http://127.0.0.1:{}{path}", set.origin.port());
+            let lines = [
+                format!("X-RunTools-Handle: {}", set.handle.text),
+                "Idempotency-Key: the-same".to_owned(),
+                "Content-Length: 0".to_owned(),
+            ];
+            let first = format!("POST {}", egress(&url));
+            let mut client = Wire::open(&set.stage.broker, &set.key, &first, &lines);
+            let mut served = set.origin.next();
+            assert!(
+                served.head.starts_with(&format!("POST {target} ")),
+                "{}",
+                served.head
+            );
+            assert!(served.head.contains("idempotency-key: the-same"));
+            served
+                .write(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
+                .unwrap();
+            client.until("\r\n\r\n");
+        }
+    }
+    set.stage.finish();
+}
+
+#[test]
+fn ht_11_nothing_switches_protocols() {
+    let set = Set::new();
+    for protocol in ["websocket", "h2c", "anything"] {
+        let lines = [
+            format!("Upgrade: {protocol}"),
+            "Connection: Upgrade".to_owned(),
+        ];
+        let mut client = set.open("GET", &lines);
+        let (_, answer) = client.until("upgrade_refused");
+        assert!(answer.starts_with("HTTP/1.1 501"), "{answer}");
+    }
+    assert_eq!(set.origin.accepted(), 0);
+    // Nor when the upstream wants to, unasked.
+    let mut client = set.open("GET", &[]);
+    let mut served = set.origin.next();
+    let switch = b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n";
+    served.write(switch).unwrap();
+    let (_, answer) = client.until("upstream_protocol");
+    assert!(answer.starts_with("HTTP/1.1 502"), "{answer}");
+    set.stage.finish();
+}
+
+#[test]
+fn ht_9_a_body_that_never_comes_reaches_no_upstream_and_keeps_nobody_waiting() {
+    let set = Set::new();
+    let mut slow = set.open("POST", &["Content-Length: 100".to_owned()]);
+    slow.write(b"a").unwrap();
+    // Others are served meanwhile.
+    let mut client = set.open("GET", &[]);
+    let mut served = set.origin.next();
+    served
+        .write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+        .unwrap();
+    client.until("ok");
+    let (_, answer) = slow.until("\"code\":\"");
+    assert!(
+        answer.starts_with("HTTP/1.1 4") || answer.starts_with("HTTP/1.1 5"),
+        "{answer}"
+    );
+    assert_eq!(set.origin.accepted(), 1, "only the other's");
+    set.stage.finish();
+}
