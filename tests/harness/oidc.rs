@@ -6,11 +6,10 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::eventually;
 pub use super::oidc_client::{PeerClient, challenge, provider_file};
 pub use super::oidc_log::{Asked, Fault, Then};
 
@@ -256,7 +255,17 @@ impl Peer {
     /// Waits until `count` requests are held.
     #[track_caller]
     pub fn wait_held(&self, count: u64) {
-        eventually(|| (self.tell("held", json!({})) == count).then_some(()));
+        self.wait_held_for(count, Duration::from_secs(10));
+    }
+
+    /// The same with another patience.
+    #[track_caller]
+    pub fn wait_held_for(&self, count: u64, patience: Duration) {
+        let end = Instant::now() + patience;
+        while self.tell("held", json!({})) != count {
+            assert!(Instant::now() < end, "it never came");
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// Lets what is held go on.

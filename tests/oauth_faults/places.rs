@@ -1,7 +1,9 @@
 //! Where requests to providers go: nowhere but to the provider, whatever a person, a name or the
 //! environment says (A9, T3, T5).
 
-use serde_json::{Value, json};
+use std::time::Duration;
+
+use serde_json::json;
 
 use crate::harness::agreeable::{agree, connect_fault, fault_client, fault_file};
 use crate::harness::connect::{self, begin, goes, set_client, write_files};
@@ -158,53 +160,34 @@ fn t3_a_proxy_that_the_environment_names_sees_nothing() {
     assert_eq!(proxy.accepted(), 0);
 }
 
+/// What a name leads to is judged at each connection: `tests_outbound` shows that with a resolver of its own.
 #[test]
-fn t5_every_way_to_a_provider_is_closed_where_its_address_is_private() {
+fn t5_a_provider_at_a_private_address_is_there_only_while_its_range_is_named() {
     let (fault, upstream) = (FaultProvider::start(), Upstream::echo());
     agree(&fault);
-    let files = [
-        fault_file(&fault, &[]),
-        (
-            "found",
-            provider_file("peer-discovery", "found", fault.port()),
-        ),
-    ];
-    let mut broker = connect::broker(&files, "");
-    let operator = broker.operator();
-    install(&operator, &tool("custom-me", upstream.port(), "fault", &[]));
-    set_client(&operator, "found", &fault_client()).expect(200);
+    let found = provider_file("peer-discovery", "found", fault.port());
+    let mut broker = connect::broker(&[fault_file(&fault, &[])], "");
+    install(
+        &broker.operator(),
+        &tool("custom-me", upstream.port(), "fault", &[]),
+    );
     let ann = broker.member("Ann");
-    let key = ann.make_key(&[]);
     fault.next("/token", ended_tokens());
-    let connection = connect_fault(&broker, &ann);
+    connect_fault(&broker, &ann);
     let before = fault.seen().len();
 
     // The range that the operator names is another one now.
     let elsewhere = "private = [\"10.0.0.0/8\"]";
-    broker.restart_with(Setup {
-        config: write_files(broker.folder().path(), &files, elsewhere),
-        ..Setup::default()
-    });
-    let ann = broker.anonymous().key(&key);
-    // To refresh, to begin by a code, to discover, to redeem, to revoke.
-    let refreshed = run(&ann, "custom-me", None);
-    assert_eq!(refreshed.refused(503), "token_unavailable");
-    let device = ann.post("/v1/oauth/device/start/fault", &json!({}));
-    assert_eq!(device.refused(502), "try_again");
-    let found = ann.get("/v1/oauth/start/found");
-    assert_eq!(found.refused(502), "issuer_unavailable");
-    let ended = goes(&ann, "fault", "ann", "");
-    assert_eq!(ended["error"], "try_again", "{ended}");
-    let path = format!(
-        "/v1/oauth/connections/{}",
-        connection["id"].as_str().unwrap()
-    );
-    let gone = ann.delete(&path).expect(200);
-    assert_eq!(gone["data"]["upstream"], "failed", "{gone}");
-
-    let called: Vec<Value> = fault.seen()[before..]
-        .iter()
-        .map(|seen| seen.target.split('?').next().unwrap().into())
-        .collect();
-    assert_eq!(called, ["/authorize"], "the browser alone went there");
+    for files in [[fault_file(&fault, &[])], [("found", found)]] {
+        broker.kill();
+        broker.restart_with(Setup {
+            config: write_files(broker.folder().path(), &files, elsewhere),
+            unready: true,
+            ..Setup::default()
+        });
+        assert_eq!(broker.wait(Duration::from_secs(30)), Some(1));
+        let said = broker.log_text();
+        assert!(said.contains("needs its range in oauth.private"), "{said}");
+    }
+    assert_eq!(fault.seen().len(), before, "nobody was called");
 }

@@ -31,7 +31,8 @@ fn within<T>(patience: Duration, what: &str, mut look: impl FnMut() -> Option<T>
     }
 }
 
-const SOON: Duration = Duration::from_secs(75);
+/// A minute or a third of a life, with the fifth by which brokers keep out of step, and some room.
+const SOON: Duration = Duration::from_secs(95);
 
 #[test]
 fn what_has_time_left_is_used_meanwhile_and_what_failed_is_tried_again() {

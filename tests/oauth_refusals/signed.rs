@@ -3,20 +3,28 @@
 
 use ring::hmac;
 
-use crate::harness::connect::{Flow, TERMINAL, connections, member, start};
+use crate::harness::agreeable::fault_client;
+use crate::harness::connect::{Flow, TERMINAL, connections, member, set_client, start};
 use crate::harness::fault_provider::FaultProvider;
 use crate::harness::jar::{Jar, Page};
+use crate::harness::oidc::PeerClient;
 use crate::harness::{Broker, Client};
 use crate::{leave, refused, with_fault};
 
-/// The secret of the client that [`with_fault`] sets.
-const SECRET: &[u8] = b"secret-1";
+/// The secret of the client, which the provider signs with.
+const SECRET: &str = "a-client-secret-that-signs";
 
 fn signing() -> (FaultProvider, Broker) {
     let rule = "[callback.signature]\nalg = \"hmac-sha256\"\nencoding = \"hex\"\n\
                 over = \"sorted_query\"\nexclude = []\nkey = \"client_secret\"\n\
                 max_age_param = \"timestamp\"\nmax_age_s = 300\n\n[token]\n";
-    with_fault(|file| file.replace("[token]\n", rule))
+    let (provider, broker) = with_fault(|file| file.replace("[token]\n", rule));
+    let client = PeerClient {
+        secret: SECRET.to_owned(),
+        ..fault_client()
+    };
+    set_client(&broker.operator(), "fault", &client).expect(200);
+    (provider, broker)
 }
 
 fn seconds() -> i64 {
@@ -50,7 +58,7 @@ impl Away {
     /// What the provider signs, with the signature last.
     fn signed(&self, made: i64) -> String {
         let rest = format!("code=a-code&state={}&timestamp={made}", self.state);
-        let key = hmac::Key::new(hmac::HMAC_SHA256, SECRET);
+        let key = hmac::Key::new(hmac::HMAC_SHA256, SECRET.as_bytes());
         let mac = hmac::sign(&key, rest.as_bytes());
         format!(
             "{rest}&hmac={}",

@@ -140,11 +140,15 @@ fn a_tool_of_a_provider_that_is_not_here_or_of_a_token_that_is_not_says_so() {
     user["credentialsJson"]["oauth"]["credentialMapping"]["token"] = json!("user_access_token");
     let mut id_token = tool("custom-c", upstream.port(), "peer", &[]);
     id_token["credentialsJson"]["oauth"]["credentialMapping"]["token"] = json!("id_token");
-    for spec in [elsewhere, user, id_token] {
+    for (spec, code) in [
+        (elsewhere, "no_such_provider"),
+        (user, "no_such_token"),
+        (id_token, "no_such_token"),
+    ] {
         install(&broker.operator(), &spec);
         let slug = spec["slug"].as_str().unwrap();
         let reply = run(&ann, slug, None);
-        assert_eq!(reply.refused(503), "token_unavailable", "{slug}");
+        assert_eq!(reply.refused(409), code, "{slug}");
     }
     // A refresh token is lent to no tool: the spec is refused.
     let mut refresh = tool("custom-d", upstream.port(), "peer", &[]);
