@@ -6,10 +6,10 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::harness::agreeable::{agree, connect_fault, fault_client, fault_file};
-use crate::harness::connect::{self, begin, goes, set_client, write_files};
+use crate::harness::connect::{self, begin, write_files};
 use crate::harness::fault_provider::{Answer, FaultProvider};
 use crate::harness::oidc::provider_file;
-use crate::harness::tools::{install, run, tool};
+use crate::harness::tools::{install, tool};
 use crate::harness::{Broker, Setup, Upstream};
 use crate::{ended_tokens, tokens};
 
