@@ -4,9 +4,8 @@
 
 mod harness;
 
-mod tenants {
-    mod connected;
-}
+#[path = "tenants/connected.rs"]
+mod connected;
 
 use std::collections::BTreeSet;
 

@@ -9,9 +9,7 @@ use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 
-use crate::broker::{BrokerError, HandleFault, NoAnswer};
 use crate::directory::DirectoryError;
-use crate::egress::EgressError;
 use crate::policy::Denied;
 use crate::tools::HubError;
 use crate::vault::VaultError;
@@ -232,83 +230,6 @@ impl From<HubError> for ApiError {
     }
 }
 
-impl From<BrokerError> for ApiError {
-    fn from(error: BrokerError) -> Self {
-        let (code, message, hint) = (error.code(), capital(&error.to_string()), error.hint());
-        let connect = connect_path(&error);
-        let after = match &error {
-            BrokerError::TokenUnavailable { again_s, .. } => *again_s,
-            BrokerError::Egress(EgressError::Share) => Some(1),
-            _ => None,
-        };
-        let status = match error {
-            BrokerError::Vault(error) => return error.into(),
-            BrokerError::Hub(error) => return error.into(),
-            BrokerError::Directory(error) => return error.into(),
-            BrokerError::Handle(HandleFault::Unknown) => StatusCode::NOT_FOUND,
-            BrokerError::Handle(_) => StatusCode::GONE,
-            BrokerError::NoAnswer(NoAnswer::Egress(EgressError::Timeout { .. })) => {
-                StatusCode::GATEWAY_TIMEOUT
-            }
-            BrokerError::Sealed
-            | BrokerError::TokenUnavailable { .. }
-            | BrokerError::NoAnswer(NoAnswer::Egress(EgressError::Busy)) => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
-            BrokerError::NoAnswer(_) => StatusCode::BAD_GATEWAY,
-            BrokerError::Egress(EgressError::Share) | BrokerError::Handles => {
-                StatusCode::TOO_MANY_REQUESTS
-            }
-            BrokerError::UnknownField
-            | BrokerError::Tool(_)
-            | BrokerError::Egress(EgressError::Upload) => StatusCode::BAD_REQUEST,
-            BrokerError::OverrideUnavailable { .. } | BrokerError::AccountUnavailable { .. } => {
-                StatusCode::NOT_FOUND
-            }
-            BrokerError::OverrideUnusable { .. }
-            | BrokerError::Unbound
-            | BrokerError::Misplaced(_)
-            | BrokerError::Steering(_)
-            | BrokerError::Egress(_) => StatusCode::FORBIDDEN,
-            BrokerError::Missing { .. }
-            | BrokerError::Misfit { .. }
-            | BrokerError::NeedsConnect { .. }
-            | BrokerError::NeedsReauth { .. }
-            | BrokerError::AmbiguousAccount { .. }
-            | BrokerError::MissingScopes { .. } => StatusCode::CONFLICT,
-            BrokerError::Placement(_) | BrokerError::Scrub(_) => StatusCode::UNPROCESSABLE_ENTITY,
-        };
-        let answer = Self::new(status, code, message, capital(&hint)).connect_url(connect);
-        match after {
-            Some(seconds) => answer.retry_after(seconds),
-            None => answer,
-        }
-    }
-}
-
-/// Where the flow is begun that puts an error right, as a path of this API.
-fn connect_path(error: &BrokerError) -> Option<String> {
-    let again = |provider, connection| format!("/v1/oauth/start/{provider}?reconnect={connection}");
-    match error {
-        BrokerError::NeedsConnect { provider, .. } => Some(format!("/v1/oauth/start/{provider}")),
-        BrokerError::NeedsReauth {
-            provider,
-            connection,
-            ..
-        } => Some(again(provider, connection)),
-        BrokerError::MissingScopes {
-            provider,
-            connection,
-            missing,
-        } => {
-            let scopes = missing.join(" ");
-            let scopes: String = url::form_urlencoded::byte_serialize(scopes.as_bytes()).collect();
-            Some(format!("{}&scopes={scopes}", again(provider, connection)))
-        }
-        _ => None,
-    }
-}
-
 impl From<VaultError> for ApiError {
     fn from(error: VaultError) -> Self {
         match error {
@@ -376,39 +297,6 @@ impl From<DirectoryError> for ApiError {
             DirectoryError::Rule(rule) => Self::bad_request(capital(rule)),
             DirectoryError::Denied(denied) => denied.into(),
             DirectoryError::Vault(error) => error.into(),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::ApiError;
-    use crate::broker::BrokerError;
-    use crate::egress::EgressError;
-
-    #[test]
-    fn who_has_their_share_of_connections_hears_when_to_try_again() {
-        let answer = ApiError::from(BrokerError::Egress(EgressError::Share));
-        assert_eq!((answer.status.as_u16(), answer.code), (429, "egress_share"));
-        assert_eq!(answer.retry_after, Some(1));
-        assert!(answer.hint.starts_with("Wait until"), "{}", answer.hint);
-    }
-
-    #[test]
-    fn who_waits_for_a_token_gets_the_time_in_the_header_of_that_name() {
-        for again_s in [Some(91), None] {
-            let provider = crate::name::ProviderId::parse("issuer").unwrap();
-            let why = "token_unavailable";
-            let answer = ApiError::from(BrokerError::TokenUnavailable {
-                provider,
-                why,
-                again_s,
-            });
-            assert_eq!(answer.status.as_u16(), 503);
-            let response = axum::response::IntoResponse::into_response(answer);
-            let header = response.headers().get(http::header::RETRY_AFTER);
-            let seconds = header.map(|value| value.to_str().unwrap().parse::<u64>().unwrap());
-            assert_eq!(seconds, again_s);
         }
     }
 }

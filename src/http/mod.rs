@@ -19,6 +19,7 @@ mod changes;
 mod custom_tools;
 mod egress;
 mod error;
+mod error_broker;
 mod error_storage;
 mod idempotency;
 mod layers;
