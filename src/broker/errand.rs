@@ -9,7 +9,7 @@ use crate::egress::Url;
 use crate::policy::{Permit, ResolveTool, UseHandle};
 use crate::tools::Tool;
 
-use super::crossing::{Cargo, Placing};
+use super::crossing::{Cargo, Crossing, Placing};
 use super::{Ask, BrokerError};
 
 /// The longest that an answer may stream.
@@ -98,6 +98,17 @@ impl Errand {
     pub const fn within(mut self, patience: Duration) -> Self {
         self.patience = patience;
         self
+    }
+
+    /// What of it goes on its way.
+    pub(super) fn crossing(self) -> Crossing {
+        Crossing::new(
+            self.method,
+            &self.url,
+            self.headers,
+            self.cargo,
+            self.placing,
+        )
     }
 
     /// A request whose body is JSON that is not written yet, so that credentials can stand in it.

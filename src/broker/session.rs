@@ -172,20 +172,18 @@ impl Broker {
             }
         };
         let patience = errand.patience;
-        let crossing = Crossing::new(
-            errand.method,
-            &errand.url,
-            errand.headers,
-            errand.cargo,
-            errand.placing,
-        );
+        let crossing = errand.crossing();
         let way = Way {
             principal: &standing.principal,
             tool: &standing.tool,
             handle: Some(&handle),
         };
-        let ready = self.ready(vault, &way, crossing, standing.resolution, &mut aim);
-        let ready = vault.while_open(ready).await;
+        // Pinned here: what is handed on by value is kept twice, and this is large.
+        let ready = {
+            let ready = self.ready(vault, &way, crossing, standing.resolution, &mut aim);
+            let ready = pin!(ready);
+            vault.while_open(ready).await
+        };
         let ready = ready.unwrap_or(Err(Unready::Refused(BrokerError::Sealed)));
         let event = aim.state(event);
         let ready = match ready {

@@ -196,7 +196,7 @@ mod tests {
         let mut drive = Drive::of(async move {
             news.await.unwrap();
             tell.send(7).unwrap();
-            std::future::pending().await
+            std::future::pending::<()>().await;
         });
         tokio::spawn(async move { come.send(()).unwrap() });
         let told = drive.until(|cx| std::pin::Pin::new(&mut told).poll(cx));

@@ -111,7 +111,7 @@ impl ApiError {
 
     /// Says where the flow is begun that puts it right.
     #[must_use]
-    fn connect_url(mut self, path: Option<String>) -> Self {
+    pub(super) fn connect_url(mut self, path: Option<String>) -> Self {
         self.connect_url = path;
         self
     }

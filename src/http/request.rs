@@ -193,7 +193,7 @@ mod tests {
     #[tokio::test]
     async fn work_that_panics_ends_there() {
         assert_eq!(to_its_end(async { 7 }).await, Some(7));
-        assert_eq!(to_its_end(async { None::<u8>.unwrap() }).await, None);
+        assert_eq!(to_its_end(async { u8::try_from(300).unwrap() }).await, None);
     }
 
     #[test]

@@ -57,29 +57,36 @@ const FLAGS: [&str; 13] = [
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
 ];
 
+/// Starts a driver: it, and its port. `None` when it ends before it is ready.
+fn driver() -> Option<(Child, u16)> {
+    let driver = Command::new("chromedriver")
+        .arg("--port=0")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn();
+    let hint = "chromedriver is missing: apt-get install chromium chromium-driver, or tests/run";
+    let mut driver = driver.expect(hint);
+    let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
+    let port = lines.find_map(|line| {
+        let line = line.unwrap();
+        let (_, rest) = line.split_once("started successfully on port ")?;
+        rest.trim_end_matches('.').parse::<u16>().ok()
+    });
+    if port.is_none() {
+        drop(driver.wait());
+    }
+    std::thread::spawn(move || lines.for_each(drop));
+    Some((driver, port?))
+}
+
 impl Chromium {
     /// A new browser, on a desktop's screen.
     pub fn start() -> Self {
-        let driver = Command::new("chromedriver")
-            .arg("--port=0")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn();
-        let hint =
-            "chromedriver is missing: apt-get install chromium chromium-driver, or tests/run";
-        let mut driver = driver.expect(hint);
-        let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
-        let port = lines.find_map(|line| {
-            let line = line.unwrap();
-            let rest = line
-                .split_once("started successfully on port ")?
-                .1
-                .to_owned();
-            rest.trim_end_matches('.').parse::<u16>().ok()
-        });
-        let port = port.expect("chromedriver does not start");
-        std::thread::spawn(move || lines.for_each(drop));
+        // Of two that begin at once, both may find the same port free: the later one ends.
+        let (driver, port) = (0..5)
+            .find_map(|_| driver())
+            .expect("chromedriver does not start");
         let profile = tempfile::tempdir().unwrap();
         let client = Client::origin(&format!("http://127.0.0.1:{port}"));
         let data = format!("--user-data-dir={}", profile.path().display());

@@ -2,6 +2,7 @@
 //! signature that is wrong ends the flow before its code goes anywhere.
 
 use ring::hmac;
+use runtools_broker::clock::{Clock as _, SystemClock};
 
 use crate::harness::agreeable::fault_client;
 use crate::harness::connect::{Flow, TERMINAL, connections, member, set_client, start};
@@ -28,8 +29,7 @@ fn signing() -> (FaultProvider, Broker) {
 }
 
 fn seconds() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    i64::try_from(since.unwrap().as_secs()).unwrap()
+    SystemClock.now().millis() / 1000
 }
 
 /// A member's flow, whose browser is at the provider's.

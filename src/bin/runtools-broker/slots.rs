@@ -160,7 +160,7 @@ fn absolute(path: Option<&Path>) -> Result<Option<PathBuf>, ClientError> {
 }
 
 async fn test(args: TestArgs, client: &Client, session: &Session) -> Result<(), ClientError> {
-    let slot = meant(client.list(&slots()).await?, &args.slot)?;
+    let slot = meant(&client.list(&slots()).await?, &args.slot)?;
     let secret = (slot.kind == "passphrase").then(|| passphrase("passphrase of the slot", session));
     let secret = secret.transpose()?;
     let path = absolute(args.path.as_deref())?;
@@ -175,7 +175,7 @@ async fn test(args: TestArgs, client: &Client, session: &Session) -> Result<(), 
 }
 
 /// The slot that a text means.
-fn meant(all: Vec<KeySlot>, text: &str) -> Result<KeySlot, ClientError> {
+fn meant(all: &[KeySlot], text: &str) -> Result<KeySlot, ClientError> {
     let of = |is: &dyn Fn(&KeySlot) -> bool| {
         let mut found = all.iter().filter(|slot| is(slot));
         found.next().filter(|_| found.next().is_none()).cloned()
@@ -201,7 +201,7 @@ async fn remove(
     client: &Client,
     session: &Session,
 ) -> Result<(), ClientError> {
-    let id = meant(client.list(&slots()).await?, text)?.id;
+    let id = meant(&client.list(&slots()).await?, text)?.id;
     if !yes {
         let warning = format!("This removes slot {id}: what opened it will not unseal any more.");
         session
@@ -242,14 +242,14 @@ mod tests {
             ("key-file", ""),
             ("key_file", ""),
         ] {
-            assert_eq!(meant(all(), text).unwrap().label, label, "{text}");
+            assert_eq!(meant(&all(), text).unwrap().label, label, "{text}");
         }
         for (text, words) in [
             ("passphrase", "several"),
             ("nobody", "no slot"),
             ("", "no slot"),
         ] {
-            let refused = meant(all(), text).unwrap_err();
+            let refused = meant(&all(), text).unwrap_err();
             assert!(refused.to_string().contains(words), "{refused}");
             let hint = refused.detail().hint.unwrap();
             assert!(hint.contains("key slot list"), "{hint}");
