@@ -2,19 +2,15 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
+use std::pin::pin;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::{Request, Response, StatusCode};
-use http_body::{Body, Frame};
-use hyper::body::Incoming;
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper::rt::{Read, Write};
+use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::drive::Drive;
 use super::outgoing::Upload;
 use super::room::Seat;
 use super::{EgressError, Limits, Phase};
@@ -25,7 +21,7 @@ const BUFFER_BYTES: usize = 128 * 1024;
 /// An open connection. Dropping it closes the socket at once, whatever was under way.
 pub(super) struct Link {
     sender: SendRequest<Upload>,
-    drive: Drive,
+    driver: AbortHandle,
     peer: Option<SocketAddr>,
     /// The connection's place among all; given back when it is gone.
     _seat: Option<Seat>,
@@ -57,9 +53,10 @@ impl Link {
             .handshake(io)
             .await
             .map_err(|_| EgressError::Connect)?;
+        let driver = tokio::spawn(async move { drop(connection.await) });
         Ok(Self {
             sender,
-            drive: Drive::of(async move { drop(connection.await) }),
+            driver: driver.abort_handle(),
             peer,
             _seat: seat,
         })
@@ -71,16 +68,13 @@ impl Link {
     }
 
     /// Whether another request could go out now.
-    pub(super) fn is_ready(&mut self) -> bool {
-        self.drive.look();
+    pub(super) fn is_ready(&self) -> bool {
         self.sender.is_ready() && !self.sender.is_closed()
     }
 
     /// Waits until the last exchange is wound up; false when the connection ends or dawdles.
     pub(super) async fn settle(&mut self, limit: Duration) -> bool {
-        let Self { sender, drive, .. } = self;
-        let ready = drive.until(|cx| sender.poll_ready(cx));
-        matches!(timeout(limit, ready).await, Ok(Ok(())))
+        matches!(timeout(limit, self.sender.ready()).await, Ok(Ok(())))
     }
 
     /// Sends `request` and waits for the head of the answer: `limit` from the moment the last piece
@@ -89,14 +83,12 @@ impl Link {
         &mut self,
         request: Request<Upload>,
         limit: Duration,
-    ) -> Result<Response<Incoming>, Failed> {
+    ) -> Result<Response<hyper::body::Incoming>, Failed> {
         let activity = request.body().activity();
         let mut answer = pin!(self.sender.try_send_request(request));
-        let mut answer = pin!(self.drive.until(|cx| answer.as_mut().poll(cx)));
         let answer = loop {
             let deadline = activity.last() + limit;
             tokio::select! {
-                biased;
                 answer = &mut answer => break answer,
                 () = sleep_until(deadline) => {
                     if activity.last() + limit <= Instant::now() {
@@ -119,18 +111,6 @@ impl Link {
     }
 }
 
-impl Link {
-    /// The next frame of `body`, which is the answer that comes over this connection.
-    pub(super) fn poll_frame(
-        &mut self,
-        body: &mut Incoming,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        self.drive
-            .poll(cx, |cx| Pin::new(&mut *body).poll_frame(cx))
-    }
-}
-
 impl Failed {
     /// What to tell the caller when the request is not tried again.
     pub(super) fn reason(self) -> EgressError {
@@ -138,6 +118,12 @@ impl Failed {
             Self::Unsent(_) => EgressError::Closed,
             Self::For(error) => error,
         }
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.driver.abort();
     }
 }
 

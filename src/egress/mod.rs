@@ -19,7 +19,6 @@
 //! [`Endpoint`] is apart from all this: with it the command line speaks to the user's own broker.
 
 mod connector;
-mod drive;
 mod endpoint;
 mod error;
 mod guard;

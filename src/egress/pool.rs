@@ -2,8 +2,7 @@
 //!
 //! The buffer of one keeps the last request that it sent, credential and all, until the next or until
 //! it is closed: that bounds how long a value stays in memory, so none waits for long, and all are
-//! closed at sealing. Nobody drives one that waits: that its upstream closed it is seen when it is taken,
-//! or at the next sweep.
+//! closed at sealing.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -68,7 +67,7 @@ impl Pool {
     pub(super) fn take(&self, key: &PoolKey) -> Option<Link> {
         let idle = &mut self.lock().idle;
         let waiting = idle.get_mut(key)?;
-        while let Some(mut found) = waiting.pop() {
+        while let Some(found) = waiting.pop() {
             if found.since.elapsed() < self.idle_for && found.link.is_ready() {
                 return Some(found.link);
             }
@@ -158,7 +157,7 @@ impl Pool {
     fn sweep(&self) -> bool {
         let idle = &mut self.lock().idle;
         idle.retain(|_, waiting| {
-            waiting.retain_mut(|w| w.since.elapsed() < self.idle_for && w.link.is_ready());
+            waiting.retain(|w| w.since.elapsed() < self.idle_for && w.link.is_ready());
             !waiting.is_empty()
         });
         if idle.is_empty() {
@@ -196,8 +195,8 @@ impl Unused {
     }
 
     /// Whether the connection is still there.
-    pub(super) fn is_ready(&mut self) -> bool {
-        self.link.as_mut().is_some_and(Link::is_ready)
+    pub(super) fn is_ready(&self) -> bool {
+        self.link.as_ref().is_some_and(Link::is_ready)
     }
 
     /// The address at the other end.
