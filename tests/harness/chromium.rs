@@ -57,6 +57,8 @@ const FLAGS: [&str; 13] = [
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
 ];
 
+/// What is said of an element that is not there any more, or not yet.
+const GONE: [&str; 3] = ["stale element", "not interactable", "inspector error"];
 /// Starts a driver: it, and its port. `None` when it ends before it is ready.
 fn driver() -> Option<(Child, u16)> {
     let driver = Command::new("chromedriver")
@@ -194,16 +196,14 @@ impl Chromium {
         Ok(text(&found[ELEMENT]))
     }
 
-    /// Does something with the first element that the selector finds, once it is there: a page that
-    /// is about to go may take the element with it.
+    /// Does something with the first element that is found, once it is there: a page that goes takes it along.
     #[track_caller]
     fn on(&self, css: &str, method: &str, what: &str, body: &Value) -> Value {
         eventually(|| {
             let id = self.element(css).ok()?;
             let done = self.ask(method, &format!("/element/{id}/{what}"), body);
             match done {
-                Err(error) if error.contains("stale element") => None,
-                Err(error) if error.contains("not interactable") => None,
+                Err(error) if GONE.iter().any(|gone| error.contains(gone)) => None,
                 done => Some(done.unwrap_or_else(|error| panic!("{css}: {error}"))),
             }
         })
