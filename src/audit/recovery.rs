@@ -57,6 +57,8 @@ impl Writer {
         if self.segment.file.metadata()?.len() < self.length {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
+        // Asked first: a segment whose whole directory is away, or comes back at this moment, is not gone.
+        std::fs::metadata(&self.shared.dir)?;
         if Identity::at(&self.segment.path)? == Some(self.identity) {
             self.cut_back()?;
             return Ok("write_failed");

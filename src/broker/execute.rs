@@ -11,7 +11,7 @@ use crate::audit::{Code, Event, Outcome, Recorded};
 use crate::clock::Clock;
 use crate::egress::{Egress, EgressError, Phase, check_method};
 use crate::name::ActionName;
-use crate::policy::{ExecuteTool, Permit};
+use crate::policy::{ExecuteTool, Permit, Principal};
 use crate::tools::Tool;
 use crate::vault::{Unsealed, VaultError};
 use crate::wire::{self, Execution};
@@ -81,6 +81,19 @@ impl Broker {
         self.searchers.forget();
         self.tokens.forget();
         self.egress.close_idle();
+    }
+
+    /// The organisation's policy, where a run of `tool` asks for it.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn policy_for(
+        &self,
+        vault: &Unsealed,
+        principal: &Principal,
+        tool: &Tool,
+    ) -> Result<wire::OrgSettings, BrokerError> {
+        self.judge.policy_for(vault, principal, tool).await
     }
 
     /// Where a call would take its credentials from. Uses nothing.

@@ -138,11 +138,13 @@ pub(super) async fn execute(
     let (mut parts, body) = request.into_parts();
     body::json_only(&parts.headers)?;
     let bytes = body::read(body, body::MAX_SPEC, parts.extensions.remove()).await?;
-    let body: wire::ExecuteRequest = body::parse(&bytes)?;
+    let mut body: wire::ExecuteRequest = body::parse(&bytes)?;
     caller.scoped::<UseHandle>().await?;
     let permit = caller.may::<UseHandle>(()).await?;
     let _turn = app.running.enter(caller.principal.user())?;
-    let (errand, patience) = errand(&body).await?;
+    let patience = patience(&body)?;
+    let content = body.body.take();
+    let errand = errand(&body, content).await?;
     if let Some(axum::Extension(deadline)) = deadline {
         deadline.lift();
     }
@@ -167,25 +169,26 @@ pub(super) async fn execute(
     done.map(reply::data).map_err(|error| caller.refused(error))
 }
 
-/// The request that a template asks for.
-async fn errand(body: &wire::ExecuteRequest) -> Result<(Errand, Patience), ApiError> {
-    let method = method(&body.method)?;
-    let url = url(&body.url, &body.query)?;
-    let headers = headers(&body.headers)?;
-    let bytes = match &body.body {
+/// The request that a template asks for, with `content` as its body.
+async fn errand(
+    template: &wire::ExecuteRequest,
+    content: Option<wire::RequestBody>,
+) -> Result<Errand, ApiError> {
+    let method = method(&template.method)?;
+    let url = url(&template.url, &template.query)?;
+    let headers = headers(&template.headers)?;
+    let bytes = match content {
         None => Vec::new(),
         Some(wire::RequestBody::Json(value)) => {
-            let errand = Errand::json(method, url, headers, value.clone());
-            return Ok((errand, patience(body)?));
+            return Ok(Errand::json(method, url, headers, value));
         }
-        Some(wire::RequestBody::Text(text)) => text.clone().into_bytes(),
+        Some(wire::RequestBody::Text(text)) => text.into_bytes(),
         Some(wire::RequestBody::Base64(text)) => BASE64
             .decode(text.as_bytes())
             .map_err(|_| ApiError::bad_request("body.base64 is not base64 with its padding."))?,
     };
     let body_of = Full::<bytes::Bytes>::from(bytes);
-    let errand = Errand::gather(method, url, headers, body_of, None).await?;
-    Ok((errand, patience(body)?))
+    Ok(Errand::gather(method, url, headers, body_of, None).await?)
 }
 
 fn patience(body: &wire::ExecuteRequest) -> Result<Patience, ApiError> {

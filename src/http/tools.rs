@@ -99,11 +99,8 @@ impl Caller {
 
     /// The organisation's policy, for a tool that it does not vouch for: only there it is asked.
     pub(super) async fn policy_for(&self, tool: &Tool) -> Result<wire::OrgSettings, ApiError> {
-        if tool.vouched() {
-            return Ok(wire::OrgSettings::default());
-        }
-        let directory = &self.app.directory;
-        Ok(directory.settings(&self.vault, &self.principal).await?)
+        let (vault, principal) = (&self.vault, &self.principal);
+        Ok(self.app.broker.policy_for(vault, principal, tool).await?)
     }
 
     pub(super) fn tool_event(&self, action: Action, slug: &ToolSlug) -> Event {

@@ -13,7 +13,7 @@ use super::flow::Failure;
 use super::outbox::{Round, worse};
 use super::provider::{Bound, Provider};
 use super::redeem::{Asked, internal};
-use super::token::{self, Endpoints, Standing, TokenReply, Tokens, Via, revoke_requests};
+use super::token::{Endpoints, Standing, TokenReply, Tokens, Via, revoke_requests};
 use super::tokens::TokenSet;
 use crate::clock::Timestamp;
 use crate::id::{ConnectionId, OrgId, UserId};
@@ -47,16 +47,7 @@ impl<'a> Giver<'a> {
     where
         'a: 'v,
     {
-        Via {
-            provider: self.provider,
-            bound,
-            client: token::Client {
-                id: &self.client.reference.client_id,
-                secret: self.client.secret.as_ref(),
-            },
-            redirect_uri: None,
-            endpoints: self.endpoints,
-        }
+        self.client.via(self.provider, bound, self.endpoints)
     }
 }
 

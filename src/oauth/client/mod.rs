@@ -14,6 +14,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::provider::{Bound, Provider};
+use super::token::{self, Endpoints, Via};
 use crate::clock::Timestamp;
 use crate::name::ProviderId;
 use crate::secret::Secret;
@@ -48,6 +50,27 @@ pub struct Client {
     pub reference: ClientRef,
     /// Its secret; `None` for a public client.
     pub secret: Option<Secret>,
+}
+
+impl Client {
+    /// What requests to a provider's endpoints are made by, with this client.
+    pub(super) fn via<'v>(
+        &'v self,
+        provider: &'v Provider,
+        bound: &'v Bound,
+        endpoints: Option<&'v Endpoints>,
+    ) -> Via<'v> {
+        Via {
+            provider,
+            bound,
+            client: token::Client {
+                id: &self.reference.client_id,
+                secret: self.secret.as_ref(),
+            },
+            redirect_uri: None,
+            endpoints,
+        }
+    }
 }
 
 /// What an organisation, or the operator, said of a client.

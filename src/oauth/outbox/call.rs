@@ -6,7 +6,7 @@ use super::super::connection::{Connection, Revocation, Roster, Upstream};
 use super::super::outbound::Silence;
 use super::super::refresh::{NoTurn, door};
 use super::super::token::{
-    Client, Revocation as Answer, RevokeRequest, Standing, Subject, Told, Via, read_revocation,
+    Revocation as Answer, RevokeRequest, Standing, Subject, Told, Via, read_revocation,
     revoke_requests,
 };
 use super::super::tokens;
@@ -46,16 +46,7 @@ impl Accounts {
         let Ok(endpoints) = found else {
             return Ok(Round::Again { after: None });
         };
-        let via = Via {
-            provider: &provider,
-            bound,
-            client: Client {
-                id: &by.reference.client_id,
-                secret: by.secret.as_ref(),
-            },
-            redirect_uri: None,
-            endpoints: endpoints.as_deref(),
-        };
+        let via = by.via(&provider, bound, endpoints.as_deref());
         // As it stands at this try: the account may have been connected again since (V4).
         let standing = match (roster.shares_grant(connection), revocation.replaced) {
             (false, _) => Standing::Last,

@@ -12,7 +12,7 @@ use crate::oauth::outbound::{DEADLINE, Silence};
 use crate::oauth::provider::Provider;
 use crate::oauth::provider::spec::Rotates;
 use crate::oauth::token::{
-    Class, Client, NoReply, Reply, Subject, TokenReply, Told, Verdict, Via, classify, read_tokens,
+    Class, NoReply, Reply, Subject, TokenReply, Told, Verdict, classify, read_tokens,
     refresh_request,
 };
 use crate::oauth::tokens::{SealedTokens, TokenSet};
@@ -232,16 +232,7 @@ impl Accounts {
             let unseen = false;
             return Ok(NotGranted::Failed { verdict, unseen }.into());
         };
-        let via = Via {
-            provider,
-            bound,
-            client: Client {
-                id: &by.reference.client_id,
-                secret: by.secret.as_ref(),
-            },
-            redirect_uri: None,
-            endpoints: endpoints.as_deref(),
-        };
+        let via = by.via(provider, bound, endpoints.as_deref());
         let held = sent.held(sent.at);
         let Ok(request) = refresh_request(&via, &held, &connection.asked) else {
             return Ok(NotGranted::NotSent("request_not_made").into());

@@ -13,7 +13,7 @@ use crate::oauth::accounts::{Accounts, write_state};
 use crate::oauth::client::{self, ClientError};
 use crate::oauth::connection::{Failure, Health, Kept, Revoked, SetKey, TokenState};
 use crate::oauth::provider::spec::IdentitySource;
-use crate::oauth::token::{Class, Client, Subject, Told, Via, classify, identity_request};
+use crate::oauth::token::{Class, Subject, Told, classify, identity_request};
 use crate::oauth::tokens::SealedTokens;
 use crate::store::StoreError;
 use crate::vault::{Unsealed, VaultError};
@@ -111,16 +111,7 @@ impl Accounts {
         let Ok(endpoints) = self.endpoints(connection.org, (provider, bound), now).await else {
             return Ok(Word::Nothing);
         };
-        let via = Via {
-            provider,
-            bound,
-            client: Client {
-                id: &by.reference.client_id,
-                secret: by.secret.as_ref(),
-            },
-            redirect_uri: None,
-            endpoints: endpoints.as_deref(),
-        };
+        let via = by.via(provider, bound, endpoints.as_deref());
         let Ok(request) = identity_request(&via, &tokens.held()) else {
             return Ok(Word::Nothing);
         };
