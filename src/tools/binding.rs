@@ -105,6 +105,9 @@ pub struct Binding {
     /// Private ranges this binding may reach, as the spec's author asks. Data only: they count when
     /// an administrator made the tool, and that is the caller's to check.
     pub private: Vec<IpNet>,
+    /// Whether its requests are the tool's declared actions and no others: for an endpoint that a
+    /// free request could have make another credential, which no search would know.
+    pub only_actions: bool,
 }
 
 /// Whether a secret's own, narrower binding lets it go to `host`. A secret without one (`own` is
@@ -322,6 +325,9 @@ impl Binding {
         };
         if let Value::Object(map) = &mut json {
             map.insert(key.to_owned(), hosts);
+            if self.only_actions {
+                map.insert("onlyActions".to_owned(), json!(true));
+            }
         }
         json
     }

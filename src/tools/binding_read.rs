@@ -50,6 +50,10 @@ impl Binding {
             None => Vec::new(),
             Some(item) => read_ranges(item)?,
         };
+        let only_actions = match object.optional("only_actions") {
+            None => false,
+            Some(item) => item.flag()?,
+        };
         let binding = Self {
             scheme,
             hosts,
@@ -58,6 +62,7 @@ impl Binding {
             paths,
             slots,
             private,
+            only_actions,
         };
         binding.check().map_err(|rule| object.fail(rule))?;
         object.done()?;
@@ -77,6 +82,7 @@ impl Binding {
             paths: vec![everything],
             slots: slots.map_or_else(|| Ok(BTreeMap::new()), read_slots)?,
             private: Vec::new(),
+            only_actions: false,
         };
         binding
             .check()
