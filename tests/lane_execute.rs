@@ -269,6 +269,27 @@ fn ht_13_an_answer_that_grows_without_end_is_broken_off() {
     stage.finish();
 }
 
+/// Where a request can have another credential made, only the tool's own actions go: the answer could not
+/// be searched for what nobody knew before.
+#[test]
+fn ex_14_what_is_for_declared_actions_alone_takes_no_request_of_a_handle() {
+    let set = Set::with(&|port| {
+        let mut spec = tool("custom-x", port);
+        spec["bindings"][0]["onlyActions"] = json!(true);
+        spec
+    });
+    set.refused(&Wish::get(&set.url("/run")), 403, "binding_refused");
+    let run = json!({"action": "run", "credentialOverrides": {"apiKey": "KEY"}});
+    let path = "/v1/tools/custom-x/execute";
+    let done = set.stage.send(&set.admin, "POST", path, &run).expect(200)["data"].clone();
+    assert_eq!(done["success"], true, "{done}");
+    assert_eq!(
+        set.upstream.last().header("authorization"),
+        format!("Bearer {}", set.value)
+    );
+    set.stage.finish();
+}
+
 #[test]
 fn ex_3_an_answer_in_an_unknown_encoding_is_withheld() {
     let upstream = Raw::start(|request, stream| {

@@ -236,6 +236,11 @@ impl Handle {
         Ok(())
     }
 
+    /// Gives one use back that came to nothing.
+    pub(crate) fn give_back(&self) {
+        self.left.fetch_add(1, Ordering::AcqRel);
+    }
+
     /// Ends it now, and every exchange that runs with it.
     pub(crate) fn end(&self, why: Ended) {
         self.ended.get_or_init(|| why);

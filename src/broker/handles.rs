@@ -1,7 +1,9 @@
 //! The table of handles: in memory only, so that none outlives the process.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,7 +15,9 @@ use super::handle::{Ended, Handle, HandleFault, Owner, digest_of};
 /// The most handles there are.
 const MOST: usize = 100_000;
 /// The most of one organisation, so that one cannot leave the others without.
-const SHARE: usize = MOST / 2;
+const SHARE: usize = MOST / 4;
+/// The most of one user, so that one cannot leave their colleagues without.
+const OWN: usize = 2_000;
 /// How long one that is over is remembered, so that its owner hears why it is refused.
 const REMEMBERED: Duration = Duration::from_mins(2);
 /// How often a full table is searched for those that are over before their time.
@@ -37,6 +41,7 @@ pub(crate) struct Handles {
     table: Mutex<Table>,
     most: usize,
     share: usize,
+    own: usize,
 }
 
 #[derive(Default)]
@@ -44,6 +49,7 @@ struct Table {
     by_digest: HashMap<Digest, Arc<Handle>>,
     by_id: HashMap<ResolutionId, Digest>,
     shares: HashMap<OrgId, usize>,
+    owns: HashMap<(OrgId, UserId), usize>,
     /// The next to end first.
     ends: BTreeSet<(Instant, Digest)>,
     searched: Option<Instant>,
@@ -51,16 +57,17 @@ struct Table {
 
 impl Default for Handles {
     fn default() -> Self {
-        Self::with(MOST, SHARE)
+        Self::with(MOST, SHARE, OWN)
     }
 }
 
 impl Handles {
-    pub(crate) fn with(most: usize, share: usize) -> Self {
+    pub(crate) fn with(most: usize, share: usize, own: usize) -> Self {
         Self {
             table: Mutex::default(),
             most,
             share,
+            own,
         }
     }
 
@@ -73,14 +80,16 @@ impl Handles {
     ) -> Result<(), Full> {
         let mut table = self.lock();
         table.forget_ended(now, REMEMBERED);
-        let org = handle.purpose.owner.org;
-        if table.is_full(org, self.most, self.share) {
+        let owner = handle.purpose.owner;
+        let bounds = (self.most, self.share, self.own);
+        if table.is_full(&owner, bounds) {
             table.make_room(now);
         }
-        if table.is_full(org, self.most, self.share) {
+        if table.is_full(&owner, bounds) {
             return Err(Full);
         }
-        *table.shares.entry(org).or_default() += 1;
+        *table.shares.entry(owner.org).or_default() += 1;
+        *table.owns.entry((owner.org, owner.user)).or_default() += 1;
         table.by_id.insert(handle.id, digest);
         table.ends.insert((handle.ends(), digest));
         table.by_digest.insert(digest, handle);
@@ -125,9 +134,11 @@ impl Handles {
 }
 
 impl Table {
-    fn is_full(&self, org: OrgId, most: usize, share: usize) -> bool {
-        let own = self.shares.get(&org).copied().unwrap_or_default();
-        self.by_digest.len() >= most || own >= share
+    fn is_full(&self, owner: &Owner, (most, share, own): (usize, usize, usize)) -> bool {
+        let there = self.shares.get(&owner.org).copied().unwrap_or_default();
+        let theirs = self.owns.get(&(owner.org, owner.user));
+        let theirs = theirs.copied().unwrap_or_default();
+        self.by_digest.len() >= most || there >= share || theirs >= own
     }
 
     /// Forgets those whose time has been over for `after`.
@@ -165,12 +176,17 @@ impl Table {
         };
         self.by_id.remove(&handle.id);
         self.ends.remove(&(handle.ends(), *digest));
-        let org = handle.purpose.owner.org;
-        if let Some(count) = self.shares.get_mut(&org) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                self.shares.remove(&org);
-            }
+        let owner = handle.purpose.owner;
+        one_less(&mut self.shares, owner.org);
+        one_less(&mut self.owns, (owner.org, owner.user));
+    }
+}
+
+fn one_less<K: Eq + Hash>(counts: &mut HashMap<K, usize>, key: K) {
+    if let Entry::Occupied(mut count) = counts.entry(key) {
+        *count.get_mut() = count.get().saturating_sub(1);
+        if *count.get() == 0 {
+            count.remove();
         }
     }
 }

@@ -157,6 +157,7 @@ impl Broker {
         let hosts = hosts.collect();
         let binding = tool.spec.binding_for(&crossing.destination(), &hosts);
         let binding = binding.filter(|binding| may_exchange(binding, &hosts));
+        let binding = binding.filter(|binding| handle.is_none() || !binding.only_actions);
         let plan = planned(&crossing, binding, handle)?;
         let binding = binding.ok_or(BrokerError::Unbound)?;
         if binding.signer().is_some() && matches!(crossing.cargo, Cargo::Stream(_)) {
@@ -185,10 +186,18 @@ impl Broker {
         let url = crossing.url().map_err(BrokerError::Egress)?;
         let egress = self.egress.for_org(principal.org());
         let target = egress.admit(url, &private).await.map_err(unsent)?;
-        let peer = egress.connect(target).await.map_err(unsent)?;
         let (goes, whose) = ((&egress, &private), (principal.org(), binding));
-        let pass = Pass::ready(&self.tokens, goes, whose, &filled, self.clock.now()).await;
-        let pass = pass.map_err(unsent)?;
+        let connected = async {
+            let peer = egress.connect(target).await?;
+            let pass = Pass::ready(&self.tokens, goes, whose, &filled, self.clock.now()).await?;
+            Ok((peer, pass))
+        };
+        let connected = connected.await;
+        // What is to be tried again in a moment has cost no use.
+        if let (Some(handle), Err(EgressError::Share | EgressError::Busy)) = (handle, &connected) {
+            handle.give_back();
+        }
+        let (peer, pass) = connected.map_err(unsent)?;
         let places = crossing.places(binding);
         Ok(Ready {
             crossing,

@@ -117,7 +117,9 @@ impl Broker {
         event: Event,
     ) -> Result<(), BrokerError> {
         let principal = permit.principal();
-        let found = self.handles.of_user(id, principal.org(), principal.user());
+        let (org, user) = (principal.org(), principal.user());
+        let found = self.handles.of_user(id, org, user);
+        let found = found.or_else(|| self.watch.of_user(id, org, user));
         let handle = found.ok_or(HandleFault::Unknown)?;
         let target = Target::new(TargetKind::Resolution).id(id.bytes());
         let event = event
@@ -134,8 +136,9 @@ impl Broker {
     /// when it is over.
     ///
     /// # Errors
-    /// [`BrokerError`] when it is refused, with nothing sent; [`BrokerError::NoAnswer`] when the upstream
-    /// fails. Either is in the journal.
+    /// [`BrokerError`] when it is refused, with nothing sent, unless it is for a placeholder far back in a
+    /// body that was too long to be held; [`BrokerError::NoAnswer`] when the upstream fails. Either is in
+    /// the journal.
     pub async fn relay(
         &self,
         vault: &Unsealed,

@@ -229,15 +229,15 @@ fn hs_10_five_strange_placeholders_and_the_handle_is_dead() {
 #[test]
 fn one_that_is_over_is_remembered_for_a_while_and_makes_room_when_there_is_none() {
     let (now, me) = (Instant::now(), owner(1, 1, 1));
-    let handles = Handles::with(4, 3);
+    let handles = Handles::with(4, 3, 2);
     let (first, _) = keep(&handles, me, terms(60, 1), now);
     let (_, used) = keep(&handles, me, terms(60, 1), now);
-    keep(&handles, me, terms(60, 1), now);
+    keep(&handles, owner(1, 2, 1), terms(60, 1), now);
     let put = |who: Owner, now: Instant| {
         let (text, made) = handle(&tool(), who, terms(60, 1), now);
         handles.keep(crate::crypto::sha256(&text), made, now)
     };
-    assert_eq!(put(me, now), Err(Full), "its share");
+    assert_eq!(put(owner(1, 3, 1), now), Err(Full), "its share");
     assert_eq!(put(owner(2, 1, 1), now), Ok(()));
     assert_eq!(put(owner(3, 1, 1), now), Err(Full), "all there is");
     used.spend(now).unwrap();
@@ -257,6 +257,29 @@ fn one_that_is_over_is_remembered_for_a_while_and_makes_room_when_there_is_none(
     assert_eq!(table.by_digest.len(), table.ends.len());
     assert_eq!(table.by_digest.len(), table.by_id.len());
     assert_eq!(table.shares.values().sum::<usize>(), table.by_digest.len());
+    assert_eq!(table.owns.values().sum::<usize>(), table.by_digest.len());
+}
+
+#[test]
+fn one_user_cannot_leave_their_colleagues_without() {
+    let (now, me) = (Instant::now(), owner(1, 1, 1));
+    let handles = Handles::with(10, 8, 2);
+    keep(&handles, me, terms(60, 1), now);
+    keep(&handles, owner(1, 1, 2), terms(60, 1), now);
+    let (text, made) = handle(&tool(), me, terms(60, 1), now);
+    let digest = crate::crypto::sha256(&text);
+    assert_eq!(handles.keep(digest, made, now), Err(Full));
+    keep(&handles, owner(1, 2, 1), terms(60, 1), now);
+}
+
+#[test]
+fn a_use_that_came_to_nothing_is_given_back() {
+    let now = Instant::now();
+    let (_, made) = handle(&tool(), owner(1, 1, 1), terms(60, 1), now);
+    made.spend(now).unwrap();
+    assert_eq!(made.spend(now), Err(HandleFault::Spent));
+    made.give_back();
+    assert_eq!(made.spend(now), Ok(()));
 }
 
 proptest! {

@@ -11,8 +11,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use crate::directory::Recognised;
+use crate::id::{OrgId, ResolutionId, UserId};
 use crate::vault::Unsealed;
 
+use super::BrokerError;
 use super::handle::Handle;
 use super::judge::Judge;
 
@@ -83,11 +85,30 @@ impl Watch {
         Some(seen.into_values().collect())
     }
 
-    async fn look(&self, vault: &Unsealed, exchanges: Vec<(Arc<Handle>, Recognised)>) {
+    /// The handle of this id that has an exchange open and is the user's: the table may have forgotten it.
+    pub(super) fn of_user(
+        &self,
+        id: ResolutionId,
+        org: OrgId,
+        user: UserId,
+    ) -> Option<Arc<Handle>> {
+        let open = self.lock();
+        let mut handles = open.exchanges.values().map(|(handle, _)| handle);
+        let found = handles.find(|handle| {
+            let owner = &handle.purpose.owner;
+            handle.id == id && owner.org == org && owner.user == user
+        });
+        found.cloned()
+    }
+
+    /// Looks at each; whether all could be judged. A handle that died is cut by that alone.
+    async fn look(&self, vault: &Unsealed, exchanges: Vec<(Arc<Handle>, Recognised)>) -> bool {
+        let mut judged = true;
         for (handle, seen) in exchanges {
-            // A store that fails now is asked again later; a handle that died is cut by that alone.
-            drop(self.judge.again(vault, &handle, &seen).await);
+            let found = self.judge.again(vault, &handle, &seen).await;
+            judged &= matches!(found, Ok(_) | Err(BrokerError::Handle(_)));
         }
+        judged
     }
 }
 
@@ -104,8 +125,10 @@ async fn run(watch: Weak<Watch>) {
         if let Ok(vault) = watch.judge.lifecycle.gate().unsealed() {
             let generation = Some(vault.store().generation());
             if generation != known || last.elapsed() >= ALL_THE_SAME {
-                (known, last) = (generation, Instant::now());
-                watch.look(&vault, exchanges).await;
+                last = Instant::now();
+                // Where the store failed, the next look asks again.
+                let judged = watch.look(&vault, exchanges).await;
+                known = generation.filter(|_| judged);
             }
         }
         drop(watch);
