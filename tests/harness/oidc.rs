@@ -4,7 +4,8 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -36,7 +37,7 @@ pub struct PeerSetup {
 #[derive(Debug)]
 pub struct Peer {
     child: Child,
-    talk: Mutex<Option<(ChildStdin, BufReader<ChildStdout>)>>,
+    talk: Mutex<Option<(ChildStdin, Receiver<String>)>>,
     said: Arc<Mutex<Vec<u8>>>,
     port: u16,
     clients: Mutex<Vec<PeerClient>>,
@@ -104,10 +105,13 @@ impl Peer {
                 kept.lock().unwrap().extend_from_slice(&piece[..read]);
             }
         });
-        let talk = (
-            child.stdin.take().unwrap(),
-            BufReader::new(child.stdout.take().unwrap()),
-        );
+        let (sender, lines) = std::sync::mpsc::channel();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        std::thread::spawn(move || {
+            let mut lines = stdout.lines().map_while(Result::ok);
+            lines.try_for_each(|line| sender.send(line))
+        });
+        let talk = (child.stdin.take().unwrap(), lines);
         let mut peer = Self {
             child,
             talk: Mutex::new(Some(talk)),
@@ -124,15 +128,15 @@ impl Peer {
     /// Sends a command, if there is one, and reads one line.
     fn answer(&self, command: Option<&Value>) -> Value {
         let mut talk = self.talk.lock().unwrap();
-        let (stdin, stdout) = talk.as_mut().unwrap();
+        let (stdin, lines) = talk.as_mut().unwrap();
         if let Some(command) = command {
             stdin.write_all(format!("{command}\n").as_bytes()).unwrap();
         }
-        let mut line = String::new();
-        stdout.read_line(&mut line).unwrap();
-        serde_json::from_str(&line).unwrap_or_else(|_| {
+        let line = lines.recv_timeout(Duration::from_secs(60));
+        let answer = line.ok().and_then(|line| serde_json::from_str(&line).ok());
+        answer.unwrap_or_else(|| {
             let said = self.said.lock().unwrap();
-            panic!("the peer ended: {}", String::from_utf8_lossy(&said))
+            panic!("the peer says nothing: {}", String::from_utf8_lossy(&said))
         })
     }
 
