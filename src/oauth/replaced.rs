@@ -29,7 +29,6 @@ impl Accounts {
         let unkept = Unkept {
             connection: old.clone(),
             sets: &sets,
-            replaced: true,
         };
         let (org, ..) = about;
         unkept.put(vault, org, batch, recorded).await.map(Some)

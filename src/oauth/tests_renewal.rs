@@ -215,3 +215,18 @@ async fn a_client_is_needed_by_its_connections_and_by_what_is_still_to_be_revoke
     assert!(reread.needs_client(other, (&id, &shared), None));
     assert_eq!(reread.counts(engine.org, USER), (1, 1));
 }
+
+#[tokio::test]
+async fn v4_what_an_older_version_wrote_of_replaced_tokens_is_read() {
+    let engine = Engine::new(ONE, true, 0).await;
+    engine.connect("ada").await;
+    engine.renew("at-9", "rt-9").await;
+    let roster = engine.accounts.roster(&engine.rig.vault).await.unwrap();
+    let waits = (*roster.revocations()[0].value).clone();
+    let mut written = serde_json::to_value(&waits).unwrap();
+    let fields = written.as_object_mut().unwrap();
+    let unkept = fields.remove("unkept").unwrap();
+    fields.insert("replaced".to_owned(), unkept);
+    let read: super::connection::Revocation = serde_json::from_value(written).unwrap();
+    assert!(read.unkept && read == waits);
+}

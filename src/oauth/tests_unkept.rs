@@ -150,3 +150,23 @@ async fn b14_what_was_granted_in_vain_takes_no_living_grant_with_it() {
     assert_eq!(kept.unwrap_err(), Failure::Unkept);
     assert!(engine.issuer.asked("/revoke").is_empty());
 }
+
+#[tokio::test]
+async fn b14_tokens_of_nobody_are_not_revoked_while_a_grant_lives_that_they_may_be_of() {
+    let (engine, asked, grant) = agreed().await;
+    let key = engine.connect("ada").await;
+    let tokens = tokens(&engine, (&asked, &grant)).await;
+    // Whose they are is not said, however often it is asked.
+    for _ in 0..2 {
+        engine.issuer.fault(Fault::Answer(200, "{}"));
+    }
+    let recorded = engine.rig.recorded().await;
+    let kept = engine
+        .accounts
+        .keep_device(&engine.rig.vault, (&asked, &grant), tokens, &recorded)
+        .await;
+    assert_eq!(kept.unwrap_err(), Failure::NoIdentity);
+    assert_eq!(engine.revoke().await, 1);
+    assert!(engine.issuer.asked("/revoke").is_empty());
+    assert_eq!(engine.lend(&key).await.unwrap(), "at-0");
+}

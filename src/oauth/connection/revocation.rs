@@ -14,9 +14,10 @@ pub struct Revocation {
     pub id: ConnectionId,
     /// What the connection was.
     pub connection: Connection,
-    /// Whether it is still there, with newer tokens: then these alone may end.
-    #[serde(default)]
-    pub replaced: bool,
+    /// Whether these tokens are not those of a connection that was forgotten: newer ones took their place, or
+    /// they came and were not kept. Where a connection lives on their grant, these alone may end.
+    #[serde(default, alias = "replaced")]
+    pub unkept: bool,
     /// When it was forgotten, or renewed.
     pub created: Timestamp,
     /// How often it was tried.

@@ -48,7 +48,7 @@ impl Accounts {
         };
         let via = by.via(&provider, bound, endpoints.as_deref());
         // As it stands at this try: the account may have been connected again since (V4).
-        let standing = match (roster.shares_grant(connection), revocation.replaced) {
+        let standing = match (roster.shares_grant(connection), revocation.unkept) {
             (false, _) => Standing::Last,
             (true, false) => Standing::OneOfSeveral,
             (true, true) => Standing::Renewed,

@@ -49,11 +49,7 @@ impl Accounts {
         let roster = self.roster(vault).await?;
         let org = vault.org(connection.org)?;
         let mut batch = Batch::new();
-        let unkept = Unkept {
-            connection,
-            sets,
-            replaced: false,
-        };
+        let unkept = Unkept { connection, sets };
         let kept = unkept.put(vault, &org, &mut batch, recorded).await?;
         vault.commit(batch, recorded).await?;
         roster.put_revocation(kept);
@@ -218,8 +214,6 @@ impl Accounts {
 pub(super) struct Unkept<'a> {
     pub(super) connection: Connection,
     pub(super) sets: &'a [(String, TokenSet)],
-    /// Whether the same connection has newer ones.
-    pub(super) replaced: bool,
 }
 
 impl Unkept<'_> {
@@ -248,7 +242,7 @@ impl Unkept<'_> {
             sets: self.sets.iter().map(|(name, _)| name.clone()).collect(),
             ..self.connection
         };
-        let revocation = begin(vault, connection, self.replaced);
+        let revocation = begin(vault, connection, true);
         seal(vault, org, batch, revocation)
     }
 }
@@ -263,12 +257,12 @@ pub(super) fn put_revocation(
     seal(vault, org, batch, begin(vault, connection.clone(), false))
 }
 
-fn begin(vault: &Unsealed, connection: Connection, replaced: bool) -> Revocation {
+fn begin(vault: &Unsealed, connection: Connection, unkept: bool) -> Revocation {
     let now = vault.now();
     Revocation {
         id: connection.id,
         connection,
-        replaced,
+        unkept,
         created: now,
         tries: 0,
         next: now,

@@ -8,12 +8,15 @@ use crate::oauth::connection::{Health, SetKey};
 use crate::oauth::tests_rig::{Engine, Fault, HOUR};
 
 const MINUTE: i64 = 60_000;
+
+/// The file says of its revocation that it ends one token, and not the grant.
+const ENDS_ALONE: (&str, &str) = ("token = \"both\"", "token = \"both\"\nscope = \"token\"");
 const GONE: &str = r#"{"error":"invalid_grant"}"#;
 
 /// An engine whose refresh hangs at the issuer, and a grant that was made anew meanwhile.
-async fn overtaken(fault: Fault) -> (Engine, SetKey) {
+async fn overtaken(fault: Fault, changes: &[(&str, &str)]) -> (Engine, SetKey) {
     let refresh = "rotates = \"always\"\nconfirm_invalid_grant = false";
-    let engine = Engine::new(refresh, true, 0).await;
+    let engine = Engine::edited(refresh, true, 0, changes).await;
     let key = engine.connect("ada").await;
     engine.rig.clock.advance_millis(55 * MINUTE);
     engine.issuer.fault(fault);
@@ -36,7 +39,7 @@ async fn overtaken(fault: Fault) -> (Engine, SetKey) {
 
 #[tokio::test]
 async fn r3_an_invalid_grant_that_is_late_ends_nothing_of_what_is_newer() {
-    let (engine, key) = overtaken(Fault::HoldThenAnswer(400, GONE)).await;
+    let (engine, key) = overtaken(Fault::HoldThenAnswer(400, GONE), &[]).await;
     let state = engine.state(&key).await;
     assert_eq!((state.health, state.failures), (Health::Active, 0));
     assert_eq!(engine.lend(&key).await.unwrap(), "at-0");
@@ -47,7 +50,7 @@ async fn r3_an_invalid_grant_that_is_late_ends_nothing_of_what_is_newer() {
 
 #[tokio::test]
 async fn r3_tokens_that_are_late_replace_none_that_are_newer_and_are_revoked() {
-    let (engine, key) = overtaken(Fault::Hold).await;
+    let (engine, key) = overtaken(Fault::Hold, &[ENDS_ALONE]).await;
     assert_eq!(engine.lend(&key).await.unwrap(), "at-0");
     assert_eq!(engine.revoke().await, 1);
     let revoked = engine.issuer.asked("/revoke").join(" ");
@@ -55,6 +58,15 @@ async fn r3_tokens_that_are_late_replace_none_that_are_newer_and_are_revoked() {
         let told = revoked.contains(&format!("token={token}"));
         assert_eq!(told, wanted, "{token} in {revoked}");
     }
+}
+
+#[tokio::test]
+async fn v4_tokens_that_are_late_are_not_revoked_where_that_may_end_the_grant_that_was_made_anew() {
+    let (engine, key) = overtaken(Fault::Hold, &[]).await;
+    assert_eq!(engine.revoke().await, 1);
+    assert!(engine.issuer.asked("/revoke").is_empty());
+    assert_eq!(engine.revoke().await, 0, "it is over");
+    assert_eq!(engine.lend(&key).await.unwrap(), "at-0");
 }
 
 #[tokio::test]
