@@ -120,9 +120,21 @@ fn changed_connection(
     };
     if let Some(scopes) = reply.main.scopes.as_ref().filter(|_| set == MAIN) {
         new.scopes.clone_from(scopes);
+        new.scopes.extend(further_scopes(old, scopes));
         new.missing = missing_scopes(provider, &reply.main);
     }
     (new != *old).then_some(new)
+}
+
+/// The scopes of the further sets, of which the main set's answer does not speak. They begin with their
+/// set's name.
+fn further_scopes(old: &Connection, told: &[String]) -> Vec<String> {
+    let of = |scope: &str, set: &str| scope.strip_prefix(set).is_some_and(|s| s.starts_with(':'));
+    let further = |scope: &&String| {
+        let mut sets = old.sets.iter().filter(|set| *set != MAIN);
+        sets.any(|set| of(scope, set)) && !told.contains(*scope)
+    };
+    old.scopes.iter().filter(further).cloned().collect()
 }
 
 /// Whether nothing will be stored any more: the vault was sealed, or the broker ends.

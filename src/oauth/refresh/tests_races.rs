@@ -112,3 +112,41 @@ async fn r4_while_one_refresh_is_under_way_nobody_asks_beside_it() {
     assert_eq!(engine.lend(&key).await.unwrap(), "at-1");
     assert_eq!(engine.issuer.refreshes(), 1);
 }
+
+/// An answer that tells of a scope.
+const WITH_SCOPE: &str = r#"{"access_token":"at-9","refresh_token":"rt-9","token_type":"bearer","expires_in":3600,"scope":"read"}"#;
+
+/// A connection whose further set has a scope of its own; its main set is asked for one less.
+async fn two_sets(engine: &Engine) -> SetKey {
+    let grant = crate::oauth::Grant {
+        scopes: Some(
+            ["read", "write", "user:chat:write"]
+                .map(str::to_owned)
+                .into(),
+        ),
+        ..engine.grant("ada", "rt-0")
+    };
+    let mut sets = engine.grant_of("ada", "user-0", None).sets;
+    sets[0].0 = "user".to_owned();
+    let grant = crate::oauth::Grant {
+        sets: grant.sets.into_iter().chain(sets).collect(),
+        ..grant
+    };
+    let adopted = engine.adopt(grant).await.unwrap();
+    (adopted.connection, "main".to_owned())
+}
+
+async fn scopes(engine: &Engine, key: &SetKey) -> Vec<String> {
+    let roster = engine.accounts.roster(&engine.rig.vault).await.unwrap();
+    roster.connection(key.0).unwrap().value.scopes.clone()
+}
+
+#[tokio::test]
+async fn r12_the_main_sets_answer_takes_no_scope_of_a_further_set() {
+    let engine = Engine::new("rotates = \"always\"", true, 0).await;
+    let key = two_sets(&engine).await;
+    engine.rig.clock.advance_millis(HOUR);
+    engine.issuer.fault(Fault::Answer(200, WITH_SCOPE));
+    assert_eq!(engine.lend(&key).await.unwrap(), "at-9");
+    assert_eq!(scopes(&engine, &key).await, ["read", "user:chat:write"]);
+}
