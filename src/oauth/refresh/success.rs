@@ -6,7 +6,7 @@ use crate::clock::Timestamp;
 use crate::crypto::Owner;
 use crate::oauth::accounts::{Accounts, put_connection, put_state};
 use crate::oauth::connection::{Connection, Health, Kept, MAIN, TokenState};
-use crate::oauth::provider::Provider;
+use crate::oauth::provider::{Bound, Provider};
 use crate::oauth::token::{TokenReply, Tokens, missing_scopes};
 use crate::oauth::tokens::{TokenSet, info};
 use crate::store::{Batch, StoreError};
@@ -20,55 +20,65 @@ use super::stops::Point;
 const OFFERED: Duration = Duration::from_secs(40);
 const OFFER_EVERY: Duration = Duration::from_millis(500);
 
-/// How often a state is read again that somebody else has written to, and after which time.
+/// How often a state that somebody else has written to is read again at once, and after which time.
 const TRIES: u32 = 20;
 pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 impl Accounts {
     /// Keeps new tokens, or what can be kept of them. The state may have been changed meanwhile by who has
-    /// no say in this (a 401 was noted, a client was set anew): as long as the fence is this refresh's, it
-    /// is written over. Another fence, or none: the connection was renewed or forgotten, and what came too
-    /// late is revoked.
+    /// no say in this (a 401 was noted, a client was set anew), and the connection by the refresh of another
+    /// of its sets: as long as the fence is this refresh's, both are read again, and what is new is put into
+    /// them. Another fence, or none: the connection was renewed or forgotten, and what came too late is
+    /// revoked.
     pub(super) async fn keep(
         &self,
         about: &Subjects<'_>,
         sent: Sent,
         reply: TokenReply,
     ) -> Result<Ended, VaultError> {
-        let connection = &*about.connection.value;
-        let (mut old, at, id) = (sent.state, sent.at, connection.id);
+        let mut connection = about.connection.clone();
+        let (mut old, at, id) = (sent.state, sent.at, connection.value.id);
         let key = (id, old.value.set.clone());
-        let changed = changed_connection(about.provider, connection, &key.1, &reply);
+        let said = Said::of(about, &key.1, &reply);
         let grant = Granted::of(about.provider, &reply.main, at);
         let tokens = TokenSet::renewed(reply.main, Some(sent.old), grant.previous_until.is_some());
         self.stop_at(Point::P5, id).await;
         let (began, fence, mut tries) = (Instant::now(), old.value.fence, 0);
         loop {
             let new = grant.state(&old.value);
-            let change = (&new, &old, changed.as_ref());
-            let error = match self.commit(about, change, &tokens).await {
+            let changed = said.connection(&connection.value);
+            let states = (&new, &old);
+            let error = match self
+                .commit(about, states, (changed, &connection), &tokens)
+                .await
+            {
                 Ok(()) => break,
                 Err(error) => error,
             };
             let moved = matches!(error, VaultError::Store(StoreError::Precondition));
-            let current = about.roster.state(&key);
-            match current.filter(|current| current.value.fence == fence) {
-                Some(current) if moved && tries < TRIES => (old, tries) = (current, tries + 1),
-                _ if moved => {
+            if moved {
+                let current = about.roster.state(&key).zip(about.roster.connection(id));
+                let Some(current) = current.filter(|(state, _)| state.value.fence == fence) else {
                     let sets = [(key.1, tokens)];
-                    let connection = connection.clone();
+                    let connection = (*connection.value).clone();
                     self.discard(about.vault, connection, &sets, about.recorded)
                         .await?;
                     return Ok(Ended::Superseded);
-                }
-                _ if closed(&error) || began.elapsed() >= OFFERED => return Err(error),
-                _ => tracing::warn!(%error, "new tokens could not be stored; trying again"),
+                };
+                (old, connection) = current;
+                tries += 1;
             }
-            let pause = if moved { LOOK_AGAIN } else { OFFER_EVERY };
-            tokio::time::sleep(pause).await;
+            if closed(&error) || began.elapsed() >= OFFERED {
+                return Err(error);
+            }
+            let soon = moved && tries < TRIES;
+            if !soon {
+                tracing::warn!(%error, "new tokens could not be stored; trying again");
+            }
+            tokio::time::sleep(if soon { LOOK_AGAIN } else { OFFER_EVERY }).await;
         }
         if old.value.health == Health::ConfigError {
-            let provider = about.provider.id();
+            let (provider, connection) = (about.provider.id(), &connection.value);
             self.refused
                 .heal(connection.org, provider, &connection.client);
         }
@@ -80,16 +90,15 @@ impl Accounts {
     async fn commit(
         &self,
         about: &Subjects<'_>,
-        (new, old, changed): (&TokenState, &Kept<TokenState>, Option<&Connection>),
+        (new, old): (&TokenState, &Kept<TokenState>),
+        (changed, before): (Option<Connection>, &Kept<Connection>),
         tokens: &TokenSet,
     ) -> Result<(), VaultError> {
         let org = vault_org(about)?;
         let mut batch = Batch::new();
         let kept = put_state(about.vault, &org, &mut batch, (new.clone(), Some(old)))?;
-        let connection = changed.map(|changed| {
-            let change = (changed.clone(), Some(&about.connection));
-            put_connection(about.vault, &org, &mut batch, change)
-        });
+        let connection = changed
+            .map(|changed| put_connection(about.vault, &org, &mut batch, (changed, Some(before))));
         let connection = connection.transpose()?;
         let owner = Owner::user(about.connection.value.user);
         tokens
@@ -107,23 +116,38 @@ impl Accounts {
     }
 }
 
-/// What the answer changes of the connection itself: captured values, and the scopes that are left.
-fn changed_connection(
-    provider: &Provider,
-    old: &Connection,
-    set: &str,
-    reply: &TokenReply,
-) -> Option<Connection> {
-    let mut new = Connection {
-        bound: reply.bound.clone(),
-        ..old.clone()
-    };
-    if let Some(scopes) = reply.main.scopes.as_ref().filter(|_| set == MAIN) {
-        new.scopes.clone_from(scopes);
-        new.scopes.extend(further_scopes(old, scopes));
-        new.missing = missing_scopes(provider, &reply.main);
+/// What an answer says of the connection itself.
+struct Said {
+    /// What the connection is bound to, where the answer captured something new.
+    bound: Option<Bound>,
+    /// The scopes that are left of the main set's, and which of those are missing that it needs.
+    scopes: Option<(Vec<String>, Vec<String>)>,
+}
+
+impl Said {
+    fn of(about: &Subjects<'_>, set: &str, reply: &TokenReply) -> Self {
+        let bound = Some(&reply.bound).filter(|bound| **bound != about.connection.value.bound);
+        let scopes = reply.main.scopes.as_ref().filter(|_| set == MAIN);
+        let missing = || missing_scopes(about.provider, &reply.main);
+        Self {
+            bound: bound.cloned(),
+            scopes: scopes.map(|scopes| (scopes.clone(), missing())),
+        }
     }
-    (new != *old).then_some(new)
+
+    /// The connection as it is then, if that is another.
+    fn connection(&self, old: &Connection) -> Option<Connection> {
+        let mut new = old.clone();
+        if let Some(bound) = &self.bound {
+            new.bound.clone_from(bound);
+        }
+        if let Some((scopes, missing)) = &self.scopes {
+            new.scopes.clone_from(scopes);
+            new.scopes.extend(further_scopes(old, scopes));
+            new.missing.clone_from(missing);
+        }
+        (new != *old).then_some(new)
+    }
 }
 
 /// The scopes of the further sets, of which the main set's answer does not speak. They begin with their

@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::oauth::AccessFault;
+use crate::oauth::accounts::put_connection;
 use crate::oauth::connection::{Health, SetKey};
 use crate::oauth::tests_rig::{Engine, Fault, HOUR};
+use crate::store::Batch;
 
 const MINUTE: i64 = 60_000;
 
@@ -149,4 +151,39 @@ async fn r12_the_main_sets_answer_takes_no_scope_of_a_further_set() {
     engine.issuer.fault(Fault::Answer(200, WITH_SCOPE));
     assert_eq!(engine.lend(&key).await.unwrap(), "at-9");
     assert_eq!(scopes(&engine, &key).await, ["read", "user:chat:write"]);
+}
+
+#[tokio::test]
+async fn r3_a_connection_that_was_written_to_meanwhile_costs_new_tokens_nothing() {
+    let engine = Engine::new("rotates = \"always\"", true, 0).await;
+    let key = two_sets(&engine).await;
+    engine.rig.clock.advance_millis(55 * MINUTE);
+    engine.issuer.fault(Fault::HoldThenAnswer(200, WITH_SCOPE));
+    assert_eq!(engine.lend(&key).await.unwrap(), "at-0");
+    while engine.issuer.asked("/token").is_empty() {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    // As the refresh of another set does.
+    let (vault, recorded) = (&engine.rig.vault, engine.rig.recorded().await);
+    let roster = engine.accounts.roster(vault).await.unwrap();
+    let old = roster.connection(key.0).unwrap();
+    let mut new = (*old.value).clone();
+    new.account.label = Some("Ada".to_owned());
+    let (org, mut batch) = (vault.org(engine.org).unwrap(), Batch::new());
+    let kept = put_connection(vault, &org, &mut batch, (new, Some(&old))).unwrap();
+    vault.commit(batch, &recorded).await.unwrap();
+    roster.put_connection(kept);
+    engine.issuer.release();
+    engine.settled().await;
+    assert_eq!(engine.lend(&key).await.unwrap(), "at-9");
+    assert_eq!(scopes(&engine, &key).await, ["read", "user:chat:write"]);
+    let label = roster
+        .connection(key.0)
+        .unwrap()
+        .value
+        .account
+        .label
+        .clone();
+    assert_eq!(label.as_deref(), Some("Ada"));
+    assert_eq!(engine.revoke().await, 0);
 }
