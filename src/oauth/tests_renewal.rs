@@ -217,6 +217,32 @@ async fn a_client_is_needed_by_its_connections_and_by_what_is_still_to_be_revoke
 }
 
 #[tokio::test]
+async fn v2_a_revocation_that_cannot_be_written_down_is_not_tried_again_at_once() {
+    let engine = Engine::new("", true, 0).await;
+    let key = engine.connect("ada").await;
+    engine.forget(key.0).await;
+    let vault = engine.rig.vault.clone();
+    engine.accounts.roster(&vault).await.unwrap();
+    engine.rig.lifecycle.seal(std::time::Duration::ZERO).await;
+    let (tried, next) = engine.accounts.revoke_due(&vault).await.unwrap();
+    assert_eq!((tried, next), (1, 60_000));
+}
+
+#[tokio::test]
+async fn v2_what_is_to_be_revoked_and_is_damaged_is_over() {
+    let engine = Engine::new("", true, 0).await;
+    let key = engine.connect("ada").await;
+    let keys = engine.rig.vault.org(engine.org).unwrap();
+    let place = super::connection::places::value(&keys, key.0, &key.1);
+    engine.forget(key.0).await;
+    let whole = engine.rig.raw(&place);
+    engine.rig.put_raw(&place, &whole[..whole.len() / 2]);
+    assert_eq!(engine.revoke().await, 1);
+    assert_eq!(engine.ears.heard("revoked failed"), 1);
+    assert_eq!(engine.revoke().await, 0);
+}
+
+#[tokio::test]
 async fn v4_what_an_older_version_wrote_of_replaced_tokens_is_read() {
     let engine = Engine::new(ONE, true, 0).await;
     engine.connect("ada").await;

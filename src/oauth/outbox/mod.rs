@@ -7,6 +7,8 @@
 
 mod call;
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use futures_util::StreamExt;
 
 use super::accounts::Accounts;
@@ -85,7 +87,11 @@ impl Accounts {
         let round = match round {
             Ok(round) => round,
             // What does not open cannot be revoked, today or tomorrow.
-            Err(error @ (VaultError::Form | VaultError::Crypto(_))) => {
+            Err(
+                error @ (VaultError::Form
+                | VaultError::Crypto(_)
+                | VaultError::Store(StoreError::Damaged { .. })),
+            ) => {
                 tracing::warn!(%error, "tokens that were to be revoked do not open");
                 Round::Ended(Upstream::Failed)
             }
@@ -103,7 +109,8 @@ impl Accounts {
     }
 
     /// Tries to revoke everything whose time has come, a few at a time; one that fails holds up no other.
-    /// Answers how many were tried, and in how many milliseconds the next is due.
+    /// Answers how many were tried, and in how many milliseconds the next is due: one that could not be
+    /// written down stands there as if it had not been tried, and is not looked at again at once.
     ///
     /// # Errors
     /// When the store fails.
@@ -115,9 +122,10 @@ impl Accounts {
             .filter(|kept| now.millis_since(kept.value.next) >= 0)
             .map(|kept| kept.value.id)
             .collect();
-        let tried = due.len();
+        let (tried, failed) = (due.len(), AtomicBool::new(false));
         let each = futures_util::stream::iter(due).for_each_concurrent(AT_A_TIME, async |id| {
             if let Err(error) = self.revoke(vault, id).await {
+                failed.store(true, Ordering::Relaxed);
                 tracing::warn!(%error, "a revocation could not be recorded or stored");
             }
         });
@@ -125,7 +133,8 @@ impl Accounts {
         let now = vault.now();
         let left = roster.revocations().into_iter();
         let next = left.map(|kept| kept.value.next.millis_since(now)).min();
-        Ok((tried, next.unwrap_or(IDLE).clamp(SOON, IDLE)))
+        let soonest = if failed.into_inner() { WAIT } else { SOON };
+        Ok((tried, next.unwrap_or(IDLE).clamp(soonest, IDLE)))
     }
 
     /// Writes down what came of a round: it is over, or goes on later.
