@@ -138,11 +138,16 @@ impl Accounts {
         ended.map(|_| Some((id, class)))
     }
 
-    /// A turn at a provider; waited for while others have theirs, but not while it rests.
+    /// A turn at a provider; waited for while others have theirs, but not while it rests, and not once
+    /// refreshes are to end: sealing waits for those that have asked, and has no time for more.
     async fn turn(&self, host: &str, most: Option<u32>, vault: &Unsealed) -> Option<Turn> {
         let began = Instant::now();
         loop {
-            match self.paces.enter(host, most, vault.now()) {
+            let entered = self.paces.enter(host, most, vault.now());
+            if self.flights.is_closed() {
+                return None;
+            }
+            match entered {
                 Ok(turn) => return Some(turn),
                 Err(NoTurn::Busy) if began.elapsed() < DEADLINE => {}
                 Err(_) => return None,

@@ -60,6 +60,12 @@ impl Flights {
         self.1.store(false, Ordering::Release);
     }
 
+    /// Whether none may start any more.
+    #[must_use]
+    pub(in crate::oauth) fn is_closed(&self) -> bool {
+        self.1.load(Ordering::Acquire)
+    }
+
     /// Joins the refresh of a set that is under way, or starts `work` as one.
     pub(in crate::oauth) fn join_or<F>(&self, key: &SetKey, work: impl FnOnce() -> F) -> Waiting
     where
@@ -70,7 +76,7 @@ impl Flights {
             return Waiting(others.clone());
         }
         let (sender, receiver) = watch::channel(());
-        if self.1.load(Ordering::Acquire) {
+        if self.is_closed() {
             return Waiting(receiver);
         }
         table.insert(key.clone(), receiver.clone());

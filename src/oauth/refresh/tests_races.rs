@@ -115,6 +115,33 @@ async fn r4_while_one_refresh_is_under_way_nobody_asks_beside_it() {
     assert_eq!(engine.issuer.refreshes(), 1);
 }
 
+#[tokio::test]
+async fn r2_whoever_waits_for_a_turn_gives_up_when_refreshes_are_to_end() {
+    let changes = [("[refresh]", "[limits]\nconcurrency = 1\n[refresh]")];
+    let engine = Engine::edited("rotates = \"always\"", true, 0, &changes).await;
+    let (ada, bob) = (engine.connect("ada").await, engine.connect("bob").await);
+    engine.rig.clock.advance_millis(55 * MINUTE);
+    engine.issuer.fault(Fault::Hold);
+    assert_eq!(engine.lend(&ada).await.unwrap(), "at-0");
+    while engine.issuer.asked("/token").is_empty() {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    assert_eq!(engine.lend(&bob).await.unwrap(), "at-0");
+    let flights = &engine.accounts.flights;
+    let waits = flights.join_or(&bob, || async {});
+    flights.close();
+    waits.ended(Duration::from_secs(10)).await;
+    assert!(!flights.has(&bob), "it waits on");
+    engine.issuer.release();
+    engine.settled().await;
+    assert_eq!(engine.issuer.asked("/token").len(), 1);
+    assert_eq!(
+        engine.state(&ada).await.version,
+        2,
+        "what was asked is kept"
+    );
+}
+
 /// An answer that tells of a scope.
 const WITH_SCOPE: &str = r#"{"access_token":"at-9","refresh_token":"rt-9","token_type":"bearer","expires_in":3600,"scope":"read"}"#;
 
