@@ -10,7 +10,7 @@ use crate::id::OrgId;
 use crate::name::ProviderId;
 use crate::oauth::accounts::{Accounts, put_state, write_state};
 use crate::oauth::client::{ClientError, ClientOwner, ClientRef, ClientShelf};
-use crate::oauth::connection::{Health, SetKey, TokenState, places};
+use crate::oauth::connection::{Connection, Health, Kept, Roster, SetKey, TokenState, places};
 use crate::store::Batch;
 use crate::vault::{Unsealed, VaultError};
 
@@ -56,7 +56,7 @@ impl Accounts {
             drop(self.start(vault, &key));
         }
         if let Err(error) = self.wipe_outlived(vault, now).await {
-            tracing::warn!(%error, "tokens that are long over could not be wiped");
+            tracing::warn!(%error, "it could not be looked for tokens that are long over");
         }
         self.meter.breakers_open(self.paces.open_breakers(now));
         let regular = regular(vault.random())?;
@@ -117,38 +117,18 @@ impl Accounts {
     }
 
     /// Wipes the tokens of grants that are over for a month. Until then they are kept for a look at what
-    /// happened; the connection stays, to be made again or forgotten.
+    /// happened; the connection stays, to be made again or forgotten. One that fails holds up no other.
     async fn wipe_outlived(&self, vault: &Unsealed, now: Timestamp) -> Result<(), VaultError> {
         let roster = self.roster(vault).await?;
         for (connection, state) in roster.sets() {
-            let (connection, old) = (&connection.value, &state.value);
-            let ended = old.failure.as_ref().map(|failure| failure.at);
+            let ended = state.value.failure.as_ref().map(|failure| failure.at);
             let outlived = ended.is_some_and(|at| now.millis_since(at) > KEPT_REVOKED);
-            if !old.is_revoked() || !outlived {
+            if !state.value.is_revoked() || !outlived {
                 continue;
             }
-            let target = Target::new(TargetKind::Connection)
-                .id(connection.id.bytes())
-                .name(&connection.provider);
-            let event = Event::new(Action::OauthRevoke, Actor::System)
-                .org(connection.org)
-                .on_behalf_of(connection.user)
-                .target(target)
-                .code("wiped");
-            let recorded = vault.journal().record(event).await?;
-            let org = vault.org(connection.org)?;
-            // Without a failure it is not looked at again.
-            let new = TokenState {
-                refreshable: false,
-                failure: None,
-                ..(**old).clone()
-            };
-            let mut batch = Batch::new();
-            let kept = put_state(vault, &org, &mut batch, (new, Some(&state)))?;
-            batch.delete(places::value(&org, connection.id, &old.set));
-            vault.commit(batch, &recorded).await?;
-            roster.put_state(kept);
-            recorded.outcome(Outcome::success());
+            if let Err(error) = wipe(vault, &roster, (&connection.value, &state)).await {
+                tracing::warn!(%error, "tokens that are long over could not be wiped");
+            }
         }
         Ok(())
     }
@@ -237,6 +217,37 @@ impl Accounts {
         }
         Ok(())
     }
+}
+
+/// Wipes the tokens of a set, and writes down that they are gone.
+async fn wipe(
+    vault: &Unsealed,
+    roster: &Roster,
+    (connection, state): (&Connection, &Kept<TokenState>),
+) -> Result<(), VaultError> {
+    let target = Target::new(TargetKind::Connection)
+        .id(connection.id.bytes())
+        .name(&connection.provider);
+    let event = Event::new(Action::OauthRevoke, Actor::System)
+        .org(connection.org)
+        .on_behalf_of(connection.user)
+        .target(target)
+        .code("wiped");
+    let recorded = vault.journal().record(event).await?;
+    let org = vault.org(connection.org)?;
+    // Without a failure it is not looked at again.
+    let new = TokenState {
+        refreshable: false,
+        failure: None,
+        ..(*state.value).clone()
+    };
+    let mut batch = Batch::new();
+    let kept = put_state(vault, &org, &mut batch, (new, Some(state)))?;
+    batch.delete(places::value(&org, connection.id, &state.value.set));
+    vault.commit(batch, &recorded).await?;
+    roster.put_state(kept);
+    recorded.outcome(Outcome::success());
+    Ok(())
 }
 
 /// Up to a fifth of a wait.

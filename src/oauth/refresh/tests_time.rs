@@ -232,3 +232,36 @@ async fn r10_a_host_that_comes_back_to_five_hundred_connections_is_not_stormed()
         assert_eq!(engine.state(key).await.health, Health::Active);
     }
 }
+
+#[tokio::test]
+async fn tokens_that_cannot_be_wiped_hold_up_no_others() {
+    let refresh = "rotates = \"always\"\nconfirm_invalid_grant = false";
+    let engine = Engine::new(refresh, true, 0).await;
+    let mut keys = Vec::new();
+    for account in 0..6 {
+        keys.push(engine.connect(&format!("account {account}")).await);
+    }
+    engine.rig.clock.advance_millis(HOUR);
+    let gone = r#"{"error":"invalid_grant"}"#;
+    let org = engine.rig.vault.org(engine.org).unwrap();
+    let places = crate::oauth::connection::places::value;
+    for key in &keys {
+        engine.issuer.fault(Fault::Answer(400, gone));
+        assert!(engine.lend(key).await.is_err());
+    }
+    // What stands there is not what is in memory, of all but one.
+    for key in &keys[1..] {
+        let place = crate::oauth::connection::places::state(&org, key.0, &key.1);
+        let raw = engine.rig.raw(&place);
+        engine.rig.put_raw(&place, &raw[1..]);
+    }
+    engine.rig.clock.advance_millis(31 * 24 * HOUR);
+    let vault = &engine.rig.vault;
+    engine.accounts.pass(vault).await.unwrap();
+    let mut left = Vec::new();
+    for key in &keys {
+        let place = places(&org, key.0, &key.1);
+        left.push(vault.store().get(&place).await.unwrap().is_some());
+    }
+    assert_eq!(left, [false, true, true, true, true, true]);
+}
