@@ -48,6 +48,53 @@ impl Tables {
         self.connections.insert(kept.value.id, kept);
     }
 
+    /// The same, and it is its member's.
+    fn add_connection(&mut self, kept: Kept<Connection>) {
+        let connection = &kept.value;
+        let member = (connection.org, connection.user);
+        let held = self.held.entry(member).or_default();
+        let ids = held.entry(connection.provider.clone()).or_default();
+        if !ids.contains(&connection.id) {
+            ids.push(connection.id);
+        }
+        self.put_connection(kept);
+    }
+
+    fn put_state(&mut self, kept: Kept<TokenState>) {
+        let key = (kept.value.connection, kept.value.set.clone());
+        self.states.insert(key, kept);
+    }
+
+    fn note_default(&mut self, id: ConnectionId) {
+        if let Some(kept) = self.connections.get(&id) {
+            self.defaults.insert(holder(&kept.value), id);
+        }
+    }
+
+    fn drop_connection(&mut self, id: ConnectionId) {
+        let Some(kept) = self.connections.remove(&id) else {
+            return;
+        };
+        self.index.remove(&kept.value);
+        for set in &kept.value.sets {
+            self.states.remove(&(id, set.clone()));
+        }
+        let holder = holder(&kept.value);
+        if self.defaults.get(&holder) == Some(&id) {
+            self.defaults.remove(&holder);
+        }
+        if let Entry::Occupied(mut member) = self.held.entry((kept.value.org, kept.value.user)) {
+            let held = member.get_mut();
+            if let Some(ids) = held.get_mut(&kept.value.provider) {
+                ids.retain(|other| *other != id);
+            }
+            held.retain(|_, ids| !ids.is_empty());
+            if held.is_empty() {
+                member.remove();
+            }
+        }
+    }
+
     fn take_revocation(&mut self, id: ConnectionId) {
         if let Some(old) = self.revocations.remove(&id) {
             self.revoking.remove(&old.value.connection);
@@ -216,20 +263,11 @@ impl Roster {
     }
 
     pub(in crate::oauth) fn put_connection(&self, kept: Kept<Connection>) {
-        let mut tables = self.lock();
-        let connection = &kept.value;
-        let member = (connection.org, connection.user);
-        let held = tables.held.entry(member).or_default();
-        let ids = held.entry(connection.provider.clone()).or_default();
-        if !ids.contains(&kept.value.id) {
-            ids.push(kept.value.id);
-        }
-        tables.put_connection(kept);
+        self.lock().add_connection(kept);
     }
 
     pub(in crate::oauth) fn put_state(&self, kept: Kept<TokenState>) {
-        let key = (kept.value.connection, kept.value.set.clone());
-        self.lock().states.insert(key, kept);
+        self.lock().put_state(kept);
     }
 
     /// Takes in what was written of a connection that is still there. One that was forgotten in between
@@ -266,59 +304,34 @@ impl Roster {
 
     /// Makes `id` the default of whom it belongs to.
     pub(in crate::oauth) fn note_default(&self, id: ConnectionId) {
-        let mut tables = self.lock();
-        if let Some(kept) = tables.connections.get(&id) {
-            let (org, user) = (kept.value.org, kept.value.user);
-            let holder = (org, user, kept.value.provider.clone());
-            tables.defaults.insert(holder, id);
-        }
+        self.lock().note_default(id);
     }
 
     /// Takes in a connection that was made or renewed, with all its sets; `first` makes it the default.
+    /// At no time is it not there for who looks meanwhile.
     pub(in crate::oauth) fn renew(
         &self,
         connection: Kept<Connection>,
         states: Vec<Kept<TokenState>>,
         first: bool,
     ) {
-        let new = Arc::clone(&connection.value);
-        let default = self.default_of(new.org, new.user, &new.provider) == Some(new.id);
+        let mut tables = self.lock();
+        let id = connection.value.id;
+        let default = tables.defaults.get(&holder(&connection.value)) == Some(&id);
         // Sets that are gone go with the old connection.
-        self.drop_connection(new.id);
-        self.put_connection(connection);
+        tables.drop_connection(id);
+        tables.add_connection(connection);
         for state in states {
-            self.put_state(state);
+            tables.put_state(state);
         }
         if first || default {
-            self.note_default(new.id);
+            tables.note_default(id);
         }
     }
 
     /// Forgets a connection and everything of it.
     pub(in crate::oauth) fn drop_connection(&self, id: ConnectionId) {
-        let mut tables = self.lock();
-        let Some(kept) = tables.connections.remove(&id) else {
-            return;
-        };
-        tables.index.remove(&kept.value);
-        for set in &kept.value.sets {
-            tables.states.remove(&(id, set.clone()));
-        }
-        let (org, user) = (kept.value.org, kept.value.user);
-        let holder = (org, user, kept.value.provider.clone());
-        if tables.defaults.get(&holder) == Some(&id) {
-            tables.defaults.remove(&holder);
-        }
-        if let Entry::Occupied(mut member) = tables.held.entry((org, user)) {
-            let held = member.get_mut();
-            if let Some(ids) = held.get_mut(&kept.value.provider) {
-                ids.retain(|other| *other != id);
-            }
-            held.retain(|_, ids| !ids.is_empty());
-            if held.is_empty() {
-                member.remove();
-            }
-        }
+        self.lock().drop_connection(id);
     }
 
     /// Whether it was looked for clients that were set anew since this was read.
@@ -336,6 +349,11 @@ impl Roster {
     pub fn holders(&self) -> Vec<(OrgId, UserId)> {
         self.lock().held.keys().copied().collect()
     }
+}
+
+fn holder(connection: &Connection) -> Holder {
+    let (org, user) = (connection.org, connection.user);
+    (org, user, connection.provider.clone())
 }
 
 fn oldest_first(mut found: Vec<Arc<Connection>>) -> Vec<Arc<Connection>> {

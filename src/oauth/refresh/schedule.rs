@@ -245,7 +245,7 @@ async fn wipe(
     let kept = put_state(vault, &org, &mut batch, (new, Some(state)))?;
     batch.delete(places::value(&org, connection.id, &state.value.set));
     vault.commit(batch, &recorded).await?;
-    roster.put_state(kept);
+    roster.update(kept, None);
     recorded.outcome(Outcome::success());
     Ok(())
 }
