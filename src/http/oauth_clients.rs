@@ -114,6 +114,7 @@ pub(super) async fn set_config(
     let provider = app.provider(&body.provider)?;
     let new = read(&app, &provider, ClientOwner::Organization, body)?;
     let org = caller.vault.org(caller.principal.org())?;
+    let _changing = app.accounts.changing().await;
     let event = caller.client_event(Action::OauthClientSet, provider.id(), false);
     let info = caller
         .audited(event, async |recorded| {
@@ -183,6 +184,7 @@ pub(super) async fn set_oauth_client(
     let permit = caller.may::<WriteSharedClients>(()).await?;
     let provider = app.provider(&body.provider)?;
     let new = read(&app, &provider, ClientOwner::Instance, body)?;
+    let _changing = app.accounts.changing().await;
     let event = caller.client_event(Action::OauthClientSet, provider.id(), true);
     let info = caller
         .audited(event, async |recorded| {
