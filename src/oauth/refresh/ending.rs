@@ -74,14 +74,20 @@ impl Accounts {
             match write_state(about.vault, about.roster, change, about.recorded).await {
                 Ok(_) => break (lost, class, code),
                 Err(VaultError::Store(StoreError::Precondition) | VaultError::NotFound) => {}
-                Err(error) => return Err(error),
+                Err(error) => {
+                    self.unturned(&about.connection.value, turn);
+                    return Err(error);
+                }
             }
             // A 401 was noted, or a client set anew, meanwhile: that is no other attempt.
             let current = about.roster.state(&key);
             let ours = |current: &Kept<TokenState>| current.value.fence == sent.state.value.fence;
             match current.filter(ours).filter(|_| tries < TRIES) {
                 Some(current) => (old, tries) = (current, tries + 1),
-                None => return Ok(Ended::Superseded),
+                None => {
+                    self.unturned(&about.connection.value, turn);
+                    return Ok(Ended::Superseded);
+                }
             }
             tokio::time::sleep(LOOK_AGAIN).await;
         };

@@ -154,3 +154,24 @@ async fn r11_a_client_that_was_set_before_a_crash_is_tried_again_after_it() {
     assert_eq!(engine.state(&key).await.health, Health::Active);
     assert_eq!(engine.lend(&key).await.unwrap(), "at-1");
 }
+
+#[tokio::test]
+async fn r11_a_refusal_that_came_to_be_in_no_state_does_not_keep_the_next_from_being_told() {
+    let engine = Engine::new("rotates = \"never\"", false, 0).await;
+    let (ada, bob) = (engine.connect("ada").await, engine.connect("bob").await);
+    engine.rig.clock.advance_millis(55 * MINUTE);
+    let refused = r#"{"error":"invalid_client"}"#;
+    engine.issuer.fault(Fault::HoldThenAnswer(401, refused));
+    assert_eq!(engine.lend(&ada).await.unwrap(), "at-0");
+    while engine.issuer.asked("/token").is_empty() {
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    }
+    engine.forget(ada.0).await;
+    engine.issuer.release();
+    engine.settled().await;
+    assert_eq!(engine.ears.heard("client_refused"), 0);
+    engine.rig.clock.advance_millis(HOUR);
+    engine.issuer.fault(Fault::Answer(401, refused));
+    assert!(engine.lend(&bob).await.is_err());
+    assert_eq!(engine.ears.heard("client_refused"), 1);
+}

@@ -100,6 +100,15 @@ impl Accounts {
         first && !known
     }
 
+    /// It is in no state, and will not be: what was announced did not come about, and is told when it does.
+    pub(super) fn unturned(&self, connection: &Connection, turn: Option<Turn>) {
+        if let Some(Turn::Refused(_)) = turn {
+            let provider = &connection.provider;
+            self.refused
+                .heal(connection.org, provider, &connection.client);
+        }
+    }
+
     /// It came about.
     pub(super) fn turned(&self, provider: &Provider, turn: Option<Turn>) {
         match turn {
