@@ -22,10 +22,11 @@ use super::handle::Ended;
 use super::handles::Handles;
 use super::intent::describe;
 use super::judge::Judge;
-use super::lane::{Aim, Loaded, Ready, Stopped, Unready, Way, unused};
+use super::lane::{Aim, Loaded, Ready, Unready, Way};
 use super::lease::Searchers;
 use super::resolve::{Resolution, resolve};
 use super::sign::Tokens;
+use super::stopped::{Stopped, unused};
 use super::watch::Watch;
 use super::{Ask, BrokerError};
 

@@ -6,9 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use crate::audit::{Event, Outcome, Recorded};
+use crate::audit::{Event, Recorded};
 use crate::crypto::Digest;
-use crate::egress::{EgressError, Origin, Outgoing, Private, VerifiedPeer, check_method};
+use crate::egress::{EgressError, Origin, Outgoing, Private, Url, VerifiedPeer, check_method};
 use crate::name::{FieldName, Host};
 use crate::oauth::Lent;
 use crate::policy::Principal;
@@ -23,6 +23,7 @@ use super::handle::Handle;
 use super::resolve::{Filled, Filling, Resolution};
 use super::scrub::Patterns;
 use super::sign::{self, Pass, Surroundings, may_exchange};
+use super::stopped::Stopped;
 use super::upload::Progress;
 use super::{BrokerError, account, lease, place};
 
@@ -48,42 +49,6 @@ pub(super) struct Loaded {
     /// Under what the token is kept that was fetched for the call.
     pub(super) kept: Option<Digest>,
     pub(super) progress: Progress,
-}
-
-/// Why there is no answer, after the intent was recorded.
-#[derive(Debug)]
-pub(super) enum Stopped {
-    /// It was not sent.
-    Refused(BrokerError),
-    /// It was tried.
-    NoAnswer(NoAnswer),
-}
-
-impl From<BrokerError> for Stopped {
-    fn from(error: BrokerError) -> Self {
-        Self::Refused(error)
-    }
-}
-
-impl From<NoAnswer> for Stopped {
-    fn from(error: NoAnswer) -> Self {
-        Self::NoAnswer(error)
-    }
-}
-
-impl From<EgressError> for Stopped {
-    fn from(error: EgressError) -> Self {
-        Self::NoAnswer(error.into())
-    }
-}
-
-impl From<Stopped> for BrokerError {
-    fn from(stopped: Stopped) -> Self {
-        match stopped {
-            Stopped::Refused(error) => error,
-            Stopped::NoAnswer(error) => Self::NoAnswer(error),
-        }
-    }
 }
 
 /// Who sends what through which tool.
@@ -144,11 +109,7 @@ impl Broker {
         resolution: Resolution,
         aim: &mut Aim,
     ) -> Result<Ready<'a>, Unready> {
-        let Way {
-            principal,
-            tool,
-            handle,
-        } = *way;
+        let (tool, handle) = (way.tool, way.handle);
         check_method(&crossing.method).map_err(BrokerError::Egress)?;
         let filled = resolution.complete()?;
         let hosts = filled
@@ -178,26 +139,8 @@ impl Broker {
         let filled = self
             .lend_accounts(vault, (binding, tool.vouched()), filled)
             .await?;
-        let private = if tool.vouched() && !binding.private.is_empty() {
-            Private::Granted(binding.private.clone())
-        } else {
-            Private::Nowhere
-        };
         let url = crossing.url().map_err(BrokerError::Egress)?;
-        let egress = self.egress.for_org(principal.org());
-        let target = egress.admit(url, &private).await.map_err(unsent)?;
-        let (goes, whose) = ((&egress, &private), (principal.org(), binding));
-        let connected = async {
-            let peer = egress.connect(target).await?;
-            let pass = Pass::ready(&self.tokens, goes, whose, &filled, self.clock.now()).await?;
-            Ok((peer, pass))
-        };
-        let connected = connected.await;
-        // What is to be tried again in a moment has cost no use.
-        if let (Some(handle), Err(EgressError::Share | EgressError::Busy)) = (handle, &connected) {
-            handle.give_back();
-        }
-        let (peer, pass) = connected.map_err(unsent)?;
+        let (peer, pass) = self.reach(way, binding, url, &filled).await?;
         let places = crossing.places(binding);
         Ok(Ready {
             crossing,
@@ -208,6 +151,38 @@ impl Broker {
             peer,
             pass,
         })
+    }
+
+    /// Connects to where it goes, and to where a token is to be had for it.
+    async fn reach(
+        &self,
+        way: &Way<'_>,
+        binding: &Binding,
+        url: Url,
+        filled: &BTreeMap<FieldName, Filled>,
+    ) -> Result<(VerifiedPeer, Pass), Unready> {
+        let private = if way.tool.vouched() && !binding.private.is_empty() {
+            Private::Granted(binding.private.clone())
+        } else {
+            Private::Nowhere
+        };
+        let org = way.principal.org();
+        let egress = self.egress.for_org(org);
+        let target = egress.admit(url, &private).await.map_err(unsent)?;
+        let connected = async {
+            let peer = egress.connect(target).await?;
+            let goes = (&egress, &private);
+            let pass = Pass::ready(&self.tokens, goes, (org, binding), filled, self.clock.now());
+            Ok((peer, pass.await?))
+        };
+        let connected = connected.await;
+        // What is to be tried again in a moment has cost no use.
+        if let (Some(handle), Err(EgressError::Share | EgressError::Busy)) =
+            (way.handle, &connected)
+        {
+            handle.give_back();
+        }
+        connected.map_err(unsent)
     }
 
     /// Connected accounts become tokens that are fresh enough, still sealed.
@@ -364,12 +339,6 @@ fn lent(
         Some(handle) => handle.lend(origin, fields.into_iter()),
         None => fields,
     }
-}
-
-/// Records that the values were not used after all.
-pub(super) fn unused(recorded: Recorded, error: BrokerError) -> BrokerError {
-    recorded.outcome(Outcome::failed(error.code()));
-    error
 }
 
 /// Refusals are the caller's; a target that is away is the call's result.

@@ -50,6 +50,7 @@ mod session;
 mod shown;
 mod sign;
 mod splice;
+mod stopped;
 mod upload;
 mod watch;
 

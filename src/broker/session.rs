@@ -25,10 +25,11 @@ use super::handle::{Ended, Handle, HandleFault, HandleToken, Owner, Purpose, Ter
 use super::handles::Missing;
 use super::intent::{self, describe};
 use super::judge::fingerprint;
-use super::lane::{Aim, Loaded, Ready, Unready, Way, unused};
+use super::lane::{Aim, Loaded, Ready, Unready, Way};
 use super::placeholder::Placeholder;
 use super::relay::{Cut, Ends, Ledger, Relayed};
 use super::resolve::{Resolution, resolve};
+use super::stopped::unused;
 use super::upload::Progress;
 use super::{BrokerError, shown};
 

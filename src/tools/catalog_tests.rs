@@ -249,69 +249,72 @@ fn generic_http_goes_only_where_its_secret_is_bound() {
     }
 }
 
+/// Endpoints that make credentials: the tool whose binding is nearest, host, path.
+const MAKERS: [(&str, &str, &str); 24] = [
+    ("aws", "sts.amazonaws.com", "/"),
+    (
+        "github",
+        "api.github.com",
+        "/repos/o/r/actions/runners/registration-token",
+    ),
+    (
+        "github",
+        "api.github.com",
+        "/orgs/o/actions/runners/registration-token",
+    ),
+    (
+        "github",
+        "api.github.com",
+        "/app/installations/1/access_tokens",
+    ),
+    ("github", "api.github.com", "/repos/o/r/keys"),
+    ("github", "api.github.com", "/user/keys"),
+    ("github", "github.com", "/login/oauth/access_token"),
+    (
+        "github-app",
+        "api.github.com",
+        "/app/installations/1/access_tokens",
+    ),
+    ("gitlab", "gitlab.com", "/oauth/token"),
+    (
+        "gitlab",
+        "gitlab.com",
+        "/api/v4/personal_access_tokens/self/rotate",
+    ),
+    (
+        "gitlab",
+        "gitlab.com",
+        "/api/v4/user/personal_access_tokens",
+    ),
+    ("gitlab", "gitlab.com", "/api/v4/projects/1/access_tokens"),
+    ("gitlab", "gitlab.com", "/api/v4/groups/1/access_tokens"),
+    ("gitlab", "gitlab.com", "/api/v4/projects/1/deploy_tokens"),
+    ("gitlab", "gitlab.com", "/api/v4/projects/1/triggers"),
+    ("gitlab", "gitlab.com", "/api/v4/user/runners"),
+    ("openai", "api.openai.com", "/v1/realtime/client_secrets"),
+    (
+        "anthropic",
+        "api.anthropic.com",
+        "/v1/organizations/api_keys",
+    ),
+    ("stripe", "api.stripe.com", "/v1/ephemeral_keys"),
+    ("sendgrid", "api.sendgrid.com", "/v3/api_keys"),
+    (
+        "twilio",
+        "api.twilio.com",
+        "/2010-04-01/Accounts/AC1/Keys.json",
+    ),
+    ("slack", "slack.com", "/api/oauth.v2.exchange"),
+    ("slack", "slack.com", "/api/tooling.tokens.rotate"),
+    ("slack", "slack.com", "/api/rtm.connect"),
+];
+
 /// No free request by right of a handle reaches an endpoint that makes another credential: the answer
 /// is searched for what was lent, and nobody knows what was made.
 #[test]
 fn ex_14_no_shipped_binding_admits_a_free_request_that_makes_a_credential() {
     let catalog = catalog();
-    for (slug, host, path) in [
-        ("aws", "sts.amazonaws.com", "/"),
-        (
-            "github",
-            "api.github.com",
-            "/repos/o/r/actions/runners/registration-token",
-        ),
-        (
-            "github",
-            "api.github.com",
-            "/orgs/o/actions/runners/registration-token",
-        ),
-        (
-            "github",
-            "api.github.com",
-            "/app/installations/1/access_tokens",
-        ),
-        ("github", "api.github.com", "/repos/o/r/keys"),
-        ("github", "api.github.com", "/user/keys"),
-        ("github", "github.com", "/login/oauth/access_token"),
-        (
-            "github-app",
-            "api.github.com",
-            "/app/installations/1/access_tokens",
-        ),
-        ("gitlab", "gitlab.com", "/oauth/token"),
-        (
-            "gitlab",
-            "gitlab.com",
-            "/api/v4/personal_access_tokens/self/rotate",
-        ),
-        (
-            "gitlab",
-            "gitlab.com",
-            "/api/v4/user/personal_access_tokens",
-        ),
-        ("gitlab", "gitlab.com", "/api/v4/projects/1/access_tokens"),
-        ("gitlab", "gitlab.com", "/api/v4/groups/1/access_tokens"),
-        ("gitlab", "gitlab.com", "/api/v4/projects/1/deploy_tokens"),
-        ("gitlab", "gitlab.com", "/api/v4/projects/1/triggers"),
-        ("gitlab", "gitlab.com", "/api/v4/user/runners"),
-        ("openai", "api.openai.com", "/v1/realtime/client_secrets"),
-        (
-            "anthropic",
-            "api.anthropic.com",
-            "/v1/organizations/api_keys",
-        ),
-        ("stripe", "api.stripe.com", "/v1/ephemeral_keys"),
-        ("sendgrid", "api.sendgrid.com", "/v3/api_keys"),
-        (
-            "twilio",
-            "api.twilio.com",
-            "/2010-04-01/Accounts/AC1/Keys.json",
-        ),
-        ("slack", "slack.com", "/api/oauth.v2.exchange"),
-        ("slack", "slack.com", "/api/tooling.tokens.rotate"),
-        ("slack", "slack.com", "/api/rtm.connect"),
-    ] {
+    for (slug, host, path) in MAKERS {
         let spec = catalog.get(&ToolSlug::parse(slug).unwrap()).unwrap();
         let to = Destination {
             method: &Method::POST,

@@ -17,10 +17,10 @@ use zeroize::Zeroizing;
 
 use super::tokens::Tokens;
 use super::{bear_in, jwt, of};
-use crate::broker::lane::Stopped;
 use crate::broker::lease::identity;
 use crate::broker::place::Values;
 use crate::broker::resolve::Filled;
+use crate::broker::stopped::Stopped;
 use crate::broker::{BrokerError, answer::NoAnswer};
 use crate::clock::Timestamp;
 use crate::crypto::{Digest, sha256, sha256_parts};

@@ -75,20 +75,18 @@ impl Accounts {
                 Ok(_) => break (lost, class, code),
                 Err(VaultError::Store(StoreError::Precondition) | VaultError::NotFound) => {}
                 Err(error) => {
-                    self.unturned(&about.connection.value, turn);
+                    self.unturned(&about.connection.value, turn.as_ref());
                     return Err(error);
                 }
             }
             // A 401 was noted, or a client set anew, meanwhile: that is no other attempt.
             let current = about.roster.state(&key);
             let ours = |current: &Kept<TokenState>| current.value.fence == sent.state.value.fence;
-            match current.filter(ours).filter(|_| tries < TRIES) {
-                Some(current) => (old, tries) = (current, tries + 1),
-                None => {
-                    self.unturned(&about.connection.value, turn);
-                    return Ok(Ended::Superseded);
-                }
-            }
+            let Some(current) = current.filter(ours).filter(|_| tries < TRIES) else {
+                self.unturned(&about.connection.value, turn.as_ref());
+                return Ok(Ended::Superseded);
+            };
+            (old, tries) = (current, tries + 1);
             tokio::time::sleep(LOOK_AGAIN).await;
         };
         self.turned(about.provider, turn);

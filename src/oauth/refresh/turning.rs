@@ -101,7 +101,7 @@ impl Accounts {
     }
 
     /// It is in no state, and will not be: what was announced did not come about, and is told when it does.
-    pub(super) fn unturned(&self, connection: &Connection, turn: Option<Turn>) {
+    pub(super) fn unturned(&self, connection: &Connection, turn: Option<&Turn>) {
         if let Some(Turn::Refused(_)) = turn {
             let provider = &connection.provider;
             self.refused
