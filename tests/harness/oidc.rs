@@ -132,7 +132,7 @@ impl Peer {
         if let Some(command) = command {
             stdin.write_all(format!("{command}\n").as_bytes()).unwrap();
         }
-        let line = lines.recv_timeout(Duration::from_secs(60));
+        let line = lines.recv_timeout(Duration::from_secs(180));
         let answer = line.ok().and_then(|line| serde_json::from_str(&line).ok());
         answer.unwrap_or_else(|| {
             let said = self.said.lock().unwrap();

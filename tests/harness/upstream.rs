@@ -170,9 +170,11 @@ impl Upstream {
                     headers: parts.headers,
                     body,
                 };
-                let response = handler(&seen).map(Full::new);
+                // Handlers may wait, and the threads of the runtime serve everybody.
+                let handled = tokio::task::spawn_blocking(move || (handler(&seen), seen));
+                let (response, seen) = handled.await.unwrap();
                 this.seen.lock().unwrap().push(seen);
-                Ok::<_, Infallible>(response)
+                Ok::<_, Infallible>(response.map(Full::new))
             }
         });
         drop(
