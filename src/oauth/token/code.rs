@@ -13,8 +13,10 @@ use crate::oauth::provider::spec::{Class, Map, Response};
 
 /// The longest code, in characters.
 const MAX_CODE: usize = 64;
-/// The longest run of letters and the most digits of a code that nobody knows: more look like a value.
-const MAX_RUN: usize = 20;
+/// Of a code that nobody knows: the most words, the longest word, and the most digits in all. More
+/// look like a value, and a value with `_` and `-` in it has many short pieces.
+const MAX_WORDS: usize = 6;
+const MAX_WORD: usize = 20;
 const MAX_DIGITS: usize = 8;
 /// What stands between words.
 const SEPARATORS: [char; 5] = [' ', '_', '.', ':', '-'];
@@ -93,9 +95,7 @@ impl Code {
         if let Some(known) = known.find(|known| **known == told) {
             return Some(Self((*known).into()));
         }
-        let word = told.to_ascii_lowercase().replace(' ', "_");
-        let plain = told.split(SEPARATORS).all(is_evenly_written);
-        (plain && is_word(&word)).then(|| Self(word.into()))
+        reads_as_words(told).then(|| Self(told.to_ascii_lowercase().replace(' ', "_").into()))
     }
 
     /// The code.
@@ -117,33 +117,33 @@ impl Serialize for Code {
     }
 }
 
-/// Words and small numbers. A token has longer runs, or more digits.
-fn is_word(text: &str) -> bool {
-    let known = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_.:-".contains(&b);
-    let digits = text.bytes().filter(u8::is_ascii_digit).count();
-    let mut runs = text.split(SEPARATORS);
-    (1..=MAX_CODE).contains(&text.len())
-        && text.bytes().all(known)
+/// A few words with one separator between two of them, or a small number. A token has longer
+/// pieces, more of them, separators side by side, or capitals and digits anywhere.
+fn reads_as_words(told: &str) -> bool {
+    let digits = told.bytes().filter(u8::is_ascii_digit).count();
+    // The number that some providers use may be below zero.
+    let words = told.strip_prefix('-').filter(|rest| is_number(rest));
+    let words = words.unwrap_or(told);
+    told.len() <= MAX_CODE
         && digits <= MAX_DIGITS
-        && runs.all(|run| run.len() <= MAX_RUN && !is_mixed(run))
+        && words.split(SEPARATORS).count() <= MAX_WORDS
+        && words.split(SEPARATORS).all(is_word)
 }
 
-/// `word`, `WORD` or `Word`, as people write; a value has its capitals anywhere.
-fn is_evenly_written(run: &str) -> bool {
-    let rest = run.get(1..).unwrap_or_default();
-    let small = |text: &str| !text.bytes().any(|b| b.is_ascii_uppercase());
-    let large = |text: &str| !text.bytes().any(|b| b.is_ascii_lowercase());
-    small(rest) || large(run)
+fn is_number(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_digit())
 }
 
-/// Letters, digits and letters again: an identifier, and no word.
-fn is_mixed(run: &str) -> bool {
-    let bytes = run.as_bytes();
-    let turns = bytes
-        .iter()
-        .zip(bytes.iter().skip(1))
-        .filter(|(one, next)| one.is_ascii_digit() != next.is_ascii_digit());
-    turns.count() > 1
+/// `word`, `WORD` or `Word`, with digits at one of its ends only, as people write; or a number.
+fn is_word(text: &str) -> bool {
+    let letters = text.trim_matches(|letter: char| letter.is_ascii_digit());
+    let ends = [text.strip_prefix(letters), text.strip_suffix(letters)];
+    let rest = letters.trim_start_matches(|letter: char| letter.is_ascii_uppercase());
+    let is_small = |text: &str| text.bytes().all(|b| b.is_ascii_lowercase());
+    (1..=MAX_WORD).contains(&text.len())
+        && ends.iter().any(Option::is_some)
+        && is_small(rest)
+        && (rest.is_empty() || letters.len() - rest.len() <= 1)
 }
 
 /// The codes of an answer as they stand there, in the order of the file's pointers; behind them
