@@ -26,7 +26,9 @@ const PAUSE: i64 = 10_000;
 
 async fn pause(wait: Result<i64, VaultError>) {
     let wait = wait.unwrap_or_else(|error| {
-        tracing::warn!(%error, "connected accounts could not be looked after");
+        if !matches!(error, VaultError::Sealed) {
+            tracing::warn!(%error, "connected accounts could not be looked after");
+        }
         PAUSE
     });
     tokio::time::sleep(Duration::from_millis(

@@ -11,6 +11,7 @@ use utoipa::IntoParams;
 
 use crate::audit::Action;
 use crate::id::ConnectionId;
+use crate::oauth::DiscoveryFault;
 use crate::oauth::flow::{
     Failure, FinishFault, FlowAsk, FlowFault, FlowId, FlowPurpose, FlowView, Found, ReturnTo, Tell,
     complete,
@@ -87,7 +88,7 @@ pub(super) async fn start(
         .accounts
         .authorize_page(&caller.vault, org, (&provider, &bound))
         .await
-        .map_err(|_| issuer_silent())?;
+        .map_err(no_page)?;
     let ask = FlowAsk {
         org,
         user: caller.principal.user(),
@@ -175,13 +176,17 @@ fn told(params: Option<&str>) -> Result<BTreeMap<String, String>, ApiError> {
         .map_err(|_| ApiError::bad_request("params is a JSON object of texts."))
 }
 
-pub(super) fn issuer_silent() -> ApiError {
-    ApiError::new(
-        StatusCode::BAD_GATEWAY,
-        "issuer_unavailable",
-        "The provider's own description of itself cannot be read.",
-        "Check the parameters you told, and that the broker reaches the issuer; then try again.",
-    )
+/// Why nobody can be sent to a provider whose issuer says where.
+fn no_page(fault: DiscoveryFault) -> ApiError {
+    match fault {
+        DiscoveryFault::Sealed => ApiError::sealed(),
+        DiscoveryFault::Silent(_) | DiscoveryFault::Unusable => ApiError::new(
+            StatusCode::BAD_GATEWAY,
+            "issuer_unavailable",
+            "The provider's own description of itself cannot be read.",
+            "Check the parameters you told, and that the broker reaches the issuer; then try again.",
+        ),
+    }
 }
 
 /// How far a flow is.

@@ -49,11 +49,23 @@ enum Granted {
 }
 
 impl Accounts {
-    /// Begins a device flow. It was recorded.
+    /// Begins a device flow. It was recorded. Sealing does not wait for the provider: nothing was granted
+    /// yet, and a flow that nobody was shown ends by itself.
     ///
     /// # Errors
     /// [`Failure`]: what the person is told.
     pub async fn begin_device(
+        &self,
+        vault: &Unsealed,
+        ask: &DeviceAsk,
+        recorded: &Recorded,
+    ) -> Result<(DeviceShown, DeviceGrant), Failure> {
+        let starting = Box::pin(self.start_device(vault, ask, recorded));
+        let begun = vault.while_open(starting);
+        begun.await.unwrap_or(Err(Failure::Sealed))
+    }
+
+    async fn start_device(
         &self,
         vault: &Unsealed,
         ask: &DeviceAsk,

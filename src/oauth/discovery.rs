@@ -40,6 +40,9 @@ pub enum DiscoveryFault {
     /// Its answer cannot be used.
     #[error("the issuer's own description of itself cannot be used")]
     Unusable,
+    /// The vault was sealed before it answered.
+    #[error("the vault is sealed")]
+    Sealed,
 }
 
 #[derive(Clone, Debug)]
@@ -135,7 +138,7 @@ impl Accounts {
     }
 
     /// Where a person is sent by a provider whose file leaves that to its issuer, and whether the
-    /// issuer's answers name it; `None` where the file says.
+    /// issuer's answers name it; `None` where the file says. Sealing does not wait for the issuer.
     ///
     /// # Errors
     /// [`DiscoveryFault`].
@@ -145,7 +148,10 @@ impl Accounts {
         org: OrgId,
         about: (&Provider, &Bound),
     ) -> Result<Option<(Url, bool)>, DiscoveryFault> {
-        let Some(endpoints) = self.endpoints(org, about, vault.now()).await? else {
+        let finding = Box::pin(self.endpoints(org, about, vault.now()));
+        let found = vault.while_open(finding);
+        let found = found.await.map_err(|_| DiscoveryFault::Sealed)?;
+        let Some(endpoints) = found? else {
             return Ok(None);
         };
         let page = endpoints.authorization.clone();

@@ -45,6 +45,8 @@ mod tests_renewal;
 #[cfg(test)]
 mod tests_rig;
 #[cfg(test)]
+mod tests_sealing;
+#[cfg(test)]
 mod tests_unkept;
 pub mod token;
 mod tokens;

@@ -94,7 +94,7 @@ impl Engine {
     ) -> Self {
         let rig = Rig::new().await;
         let issuer = Issuer::start(rig.clock.clone(), rotates, grace).await;
-        let file = format!(
+        let mut file = format!(
             r#"
             schema = 1
             id = "issuer"
@@ -118,11 +118,11 @@ impl Engine {
             "#,
             addr = issuer.addr
         );
-        let mut file = file.replace("ADDR", &issuer.addr.to_string());
         for (from, to) in changes {
             assert!(file.contains(from), "{from}");
             file = file.replace(from, to);
         }
+        let file = file.replace("ADDR", &issuer.addr.to_string());
         let org = rig.org(1).await.id();
         let ears = Arc::<Ears>::default();
         let accounts = accounts(&file, &ears, None);

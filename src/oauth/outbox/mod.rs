@@ -58,10 +58,11 @@ impl Accounts {
         Ok(())
     }
 
-    /// Tries to revoke what waits under `id`. `None` when nothing does.
+    /// Tries to revoke what waits under `id`. `None` when nothing does. Sealing cuts the try short, and it
+    /// is made again after unsealing: nothing is lost by asking twice.
     ///
     /// # Errors
-    /// When the journal or the store fails.
+    /// When the vault is sealed meanwhile, or the journal or the store fails.
     pub async fn revoke(
         &self,
         vault: &Unsealed,
@@ -81,10 +82,8 @@ impl Accounts {
             .target(target)
             .store_generation(vault.store().generation());
         let recorded = vault.journal().record(event).await?;
-        let round = self
-            .call_revoke(vault, (&roster, &kept.value), &recorded)
-            .await;
-        let round = match round {
+        let call = Box::pin(self.call_revoke(vault, (&roster, &kept.value), &recorded));
+        let round = match vault.while_open(call).await.flatten() {
             Ok(round) => round,
             // What does not open cannot be revoked, today or tomorrow.
             Err(
@@ -113,7 +112,7 @@ impl Accounts {
     /// written down stands there as if it had not been tried, and is not looked at again at once.
     ///
     /// # Errors
-    /// When the store fails.
+    /// When the vault is sealed meanwhile, or the store fails.
     pub async fn revoke_due(&self, vault: &Unsealed) -> Result<(usize, i64), VaultError> {
         let roster = self.roster(vault).await?;
         let now = vault.now();
@@ -123,13 +122,24 @@ impl Accounts {
             .map(|kept| kept.value.id)
             .collect();
         let (tried, failed) = (due.len(), AtomicBool::new(false));
+        let sealed = AtomicBool::new(false);
         let each = futures_util::stream::iter(due).for_each_concurrent(AT_A_TIME, async |id| {
-            if let Err(error) = self.revoke(vault, id).await {
-                failed.store(true, Ordering::Relaxed);
-                tracing::warn!(%error, "a revocation could not be recorded or stored");
+            if sealed.load(Ordering::Relaxed) {
+                return;
+            }
+            match self.revoke(vault, id).await {
+                Ok(_) => {}
+                Err(VaultError::Sealed) => sealed.store(true, Ordering::Relaxed),
+                Err(error) => {
+                    failed.store(true, Ordering::Relaxed);
+                    tracing::warn!(%error, "a revocation could not be recorded or stored");
+                }
             }
         });
         each.await;
+        if sealed.into_inner() {
+            return Err(VaultError::Sealed);
+        }
         let now = vault.now();
         let left = roster.revocations().into_iter();
         let next = left.map(|kept| kept.value.next.millis_since(now)).min();
