@@ -87,13 +87,11 @@ pub async fn chosen(
     org: &OrgKeys,
     provider: &ProviderId,
 ) -> Result<(ClientRef, ClientInfo), ClientError> {
-    for shelf in [
-        ClientShelf::of_org(vault, org),
-        ClientShelf::of_installation(vault),
-    ] {
+    for owner in [ClientOwner::Organization, ClientOwner::Instance] {
+        let shelf = ClientShelf::of(owner, vault, org);
         if let Some(info) = shelf.info(provider).await? {
             let reference = ClientRef {
-                owner: shelf.owner(),
+                owner,
                 client_id: info.client_id.clone(),
             };
             return Ok((reference, info));
@@ -113,9 +111,6 @@ pub async fn reopen(
     client: &ClientRef,
     recorded: &Recorded,
 ) -> Result<Client, ClientError> {
-    let shelf = match client.owner {
-        ClientOwner::Organization => ClientShelf::of_org(vault, org),
-        ClientOwner::Instance => ClientShelf::of_installation(vault),
-    };
+    let shelf = ClientShelf::of(client.owner, vault, org);
     shelf.open(provider, &client.client_id, recorded).await
 }

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::provider::{Bound, Provider};
 use super::token::{self, Endpoints, Via};
 use crate::clock::Timestamp;
+use crate::id::OrgId;
 use crate::name::ProviderId;
 use crate::secret::Secret;
 
@@ -41,6 +42,20 @@ pub struct ClientRef {
     pub owner: ClientOwner,
     /// The provider's name for it.
     pub client_id: String,
+}
+
+/// A client of a provider's, and the organisation whose own it is: the installation's is nobody's own.
+pub(super) type ClientKey = (Option<OrgId>, ProviderId, ClientRef);
+
+impl ClientRef {
+    /// What tells this client from every other, where `org` uses it.
+    pub(super) fn key(&self, org: OrgId, provider: &ProviderId) -> ClientKey {
+        let org = match self.owner {
+            ClientOwner::Organization => Some(org),
+            ClientOwner::Instance => None,
+        };
+        (org, provider.clone(), self.clone())
+    }
 }
 
 /// A client that is ready to be used.

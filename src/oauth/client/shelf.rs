@@ -27,6 +27,15 @@ pub struct ClientShelf<'a> {
 }
 
 impl<'a> ClientShelf<'a> {
+    /// The shelf of those whose clients these are.
+    #[must_use]
+    pub const fn of(owner: ClientOwner, vault: &'a Unsealed, org: &'a OrgKeys) -> Self {
+        match owner {
+            ClientOwner::Organization => Self::of_org(vault, org),
+            ClientOwner::Instance => Self::of_installation(vault),
+        }
+    }
+
     /// The clients that an organisation brought.
     #[must_use]
     pub const fn of_org(vault: &'a Unsealed, org: &'a OrgKeys) -> Self {
@@ -42,7 +51,7 @@ impl<'a> ClientShelf<'a> {
         Self { vault, org: None }
     }
 
-    pub(super) const fn owner(&self) -> ClientOwner {
+    const fn owner(&self) -> ClientOwner {
         match self.org {
             Some(_) => ClientOwner::Organization,
             None => ClientOwner::Instance,

@@ -7,10 +7,7 @@ use std::hash::Hash;
 use super::record::Connection;
 use crate::id::{ConnectionId, OrgId};
 use crate::name::ProviderId;
-use crate::oauth::client::{ClientOwner, ClientRef};
-
-/// A client, and whose: the installation's is nobody's own.
-type ClientKey = (Option<OrgId>, ProviderId, ClientRef);
+use crate::oauth::client::{ClientKey, ClientRef};
 
 /// The accounts at a provider that were connected by a client id, whoever's that is.
 type AccountsOf = (ProviderId, String);
@@ -60,14 +57,6 @@ pub(super) struct Index {
     orgs: ByKey<OrgId>,
 }
 
-fn client_key(org: OrgId, provider: &ProviderId, client: &ClientRef) -> ClientKey {
-    let org = match client.owner {
-        ClientOwner::Organization => Some(org),
-        ClientOwner::Instance => None,
-    };
-    (org, provider.clone(), client.clone())
-}
-
 fn accounts_of(connection: &Connection) -> AccountsOf {
     let client = &connection.client.client_id;
     (connection.provider.clone(), client.clone())
@@ -76,7 +65,7 @@ fn accounts_of(connection: &Connection) -> AccountsOf {
 impl Index {
     pub(super) fn add(&mut self, connection: &Connection) {
         let (id, of) = (connection.id, accounts_of(connection));
-        let client = client_key(connection.org, &connection.provider, &connection.client);
+        let client = connection.client.key(connection.org, &connection.provider);
         self.clients.add(client, id);
         self.accounts
             .add((of.clone(), connection.account.id.clone()), id);
@@ -86,7 +75,7 @@ impl Index {
 
     pub(super) fn remove(&mut self, connection: &Connection) {
         let (id, of) = (connection.id, accounts_of(connection));
-        let client = client_key(connection.org, &connection.provider, &connection.client);
+        let client = connection.client.key(connection.org, &connection.provider);
         self.clients.remove(&client, id);
         self.grants.remove(&of, id);
         self.accounts
@@ -101,7 +90,7 @@ impl Index {
         (provider, client): (&ProviderId, &ClientRef),
         but: Option<ConnectionId>,
     ) -> bool {
-        self.clients.has(&client_key(org, provider, client), but)
+        self.clients.has(&client.key(org, provider), but)
     }
 
     /// Those that a client made, of `org` where it is an organisation's own.
@@ -111,7 +100,7 @@ impl Index {
         provider: &ProviderId,
         client: &ClientRef,
     ) -> impl Iterator<Item = ConnectionId> + use<'s> {
-        self.clients.of(&client_key(org, provider, client))
+        self.clients.of(&client.key(org, provider))
     }
 
     /// Whether another one, of anybody, is to this account by this client id. Of an account that could

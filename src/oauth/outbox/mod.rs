@@ -213,13 +213,10 @@ impl Accounts {
         batch: &mut Batch,
         gone: &Connection,
     ) -> Result<(), VaultError> {
-        let shelf = match gone.client.owner {
-            client::ClientOwner::Organization => client::ClientShelf::of_org(vault, org),
-            client::ClientOwner::Instance => client::ClientShelf::of_installation(vault),
-        };
         if roster.needs_client(org.id(), (&gone.provider, &gone.client), Some(gone.id)) {
             return Ok(());
         }
+        let shelf = client::ClientShelf::of(gone.client.owner, vault, org);
         let swept = shelf.sweep(batch, &gone.provider, &gone.client.client_id);
         match swept.await {
             Ok(()) => Ok(()),

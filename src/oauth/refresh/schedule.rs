@@ -9,7 +9,7 @@ use crate::crypto::Random;
 use crate::id::OrgId;
 use crate::name::ProviderId;
 use crate::oauth::accounts::{Accounts, put_state, write_state};
-use crate::oauth::client::{ClientError, ClientOwner, ClientRef, ClientShelf};
+use crate::oauth::client::{ClientError, ClientRef, ClientShelf};
 use crate::oauth::connection::{Connection, Health, Kept, Roster, SetKey, TokenState, places};
 use crate::store::Batch;
 use crate::vault::{Unsealed, VaultError};
@@ -153,10 +153,7 @@ impl Accounts {
         }
         for ((org, (provider, client)), failed) in refused {
             let keys = vault.org(org)?;
-            let shelf = match client.owner {
-                ClientOwner::Organization => ClientShelf::of_org(vault, &keys),
-                ClientOwner::Instance => ClientShelf::of_installation(vault),
-            };
+            let shelf = ClientShelf::of(client.owner, vault, &keys);
             let info = match shelf.info(&provider).await {
                 Ok(info) => info,
                 Err(ClientError::Vault(error)) => return Err(error),

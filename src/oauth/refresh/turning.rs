@@ -9,15 +9,12 @@ use crate::audit::{Action, Actor, Event, Outcome, Recorded, Target, TargetKind};
 use crate::id::OrgId;
 use crate::name::ProviderId;
 use crate::oauth::accounts::Accounts;
-use crate::oauth::client::{ClientOwner, ClientRef};
+use crate::oauth::client::{ClientKey, ClientOwner, ClientRef};
 use crate::oauth::connection::{Connection, Health, Revoked, TokenState};
 use crate::oauth::provider::Provider;
 use crate::vault::{Unsealed, VaultError};
 
 use super::attempt::Subjects;
-
-/// A client, and of which organisation where it is one's own.
-type ClientKey = (Option<OrgId>, ProviderId, ClientRef);
 
 /// The clients of which it was told that they are refused.
 #[derive(Debug, Default)]
@@ -33,7 +30,7 @@ impl Refused {
     /// The client works, or was set anew.
     pub(in crate::oauth) fn heal(&self, org: OrgId, provider: &ProviderId, client: &ClientRef) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.remove(&key(org, provider, client));
+        all.remove(&client.key(org, provider));
     }
 
     /// Forgets all of them.
@@ -41,14 +38,6 @@ impl Refused {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.clear();
     }
-}
-
-fn key(org: OrgId, provider: &ProviderId, client: &ClientRef) -> ClientKey {
-    let org = match client.owner {
-        ClientOwner::Organization => Some(org),
-        ClientOwner::Instance => None,
-    };
-    (org, provider.clone(), client.clone())
 }
 
 /// Something that came about and is in the journal. Dropped before it is in the state, it stays there as
@@ -96,7 +85,7 @@ impl Accounts {
         let known = about
             .roster
             .client_is_refused(org, (&connection.provider, client));
-        let first = self.refused.note(key(org, &connection.provider, client));
+        let first = self.refused.note(client.key(org, &connection.provider));
         first && !known
     }
 
