@@ -5,6 +5,7 @@
 //! the choice; the older credential stays for the connections that it made.
 
 use crate::audit::Recorded;
+use crate::clock::Timestamp;
 use crate::crypto::{Key, MacKey, Owner};
 use crate::id::OrgId;
 use crate::name::ProviderId;
@@ -102,15 +103,33 @@ impl<'a> ClientShelf<'a> {
     /// # Errors
     /// When the record was altered, or the store fails.
     pub async fn info(&self, provider: &ProviderId) -> Result<Option<ClientInfo>, ClientError> {
-        let place = self.choice_place(provider);
-        let Some(record) = self.vault.store().get(&place).await? else {
+        Ok(self.chosen(&self.choice_place(provider)).await?)
+    }
+
+    async fn chosen(&self, place: &StoreKey) -> Result<Option<ClientInfo>, VaultError> {
+        let Some(record) = self.vault.store().get(place).await? else {
             return Ok(None);
         };
         let (key, org) = self.sealing();
         let info = self
             .vault
-            .open_state(key, org, Owner::SYSTEM, &place, &record)?;
+            .open_state(key, org, Owner::SYSTEM, place, &record)?;
         Ok(Some(info))
+    }
+
+    /// When a client was last set, if it is the one in use for a provider.
+    ///
+    /// # Errors
+    /// When the record was altered, or the store fails.
+    pub async fn set_at(
+        &self,
+        provider: &ProviderId,
+        client_id: &str,
+    ) -> Result<Option<Timestamp>, VaultError> {
+        let place = self.choice_place(provider);
+        let chosen = self.chosen(&place).await?;
+        let same = chosen.filter(|info| info.client_id == client_id);
+        Ok(same.map(|info| info.updated))
     }
 
     /// Every client in use, in no order.

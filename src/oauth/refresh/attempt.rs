@@ -6,7 +6,7 @@ use std::time::Instant;
 use crate::audit::{Action, Actor, Code, Event, Outcome, Recorded, Target, TargetKind};
 use crate::clock::Timestamp;
 use crate::oauth::accounts::{Accounts, write_state};
-use crate::oauth::client::{self, ClientError, ClientOwner};
+use crate::oauth::client::{self, ClientError, ClientOwner, ClientShelf};
 use crate::oauth::connection::{Attempt, Connection, Kept, Roster, SetKey, TokenState};
 use crate::oauth::outbound::{DEADLINE, Silence};
 use crate::oauth::provider::Provider;
@@ -46,6 +46,8 @@ pub(super) struct Sent {
     pub(super) at: Timestamp,
     /// Whether an attempt before this one was never seen to end.
     pub(super) lost: bool,
+    /// When the client that it was sent with had been set.
+    pub(super) client_set: Option<Timestamp>,
 }
 
 /// How the exchange went.
@@ -184,11 +186,13 @@ impl Accounts {
             Err(error) => return Err(error),
         };
         self.stop_at(Point::P2, id).await;
+        let client_set = client_set(about).await?;
         let sent = Sent {
             state,
             old: old.open(about.recorded)?,
             at: sent,
             lost,
+            client_set,
         };
         let exchange = self.exchange(about, &sent, turn).await?;
         self.stop_at(Point::P4, id).await;
@@ -287,6 +291,14 @@ fn why(class: &str, code: &Code) -> Code {
 
 pub(super) fn vault_org(about: &Subjects<'_>) -> Result<Arc<crate::vault::OrgKeys>, VaultError> {
     about.vault.org(about.connection.value.org)
+}
+
+/// When the connection's client was last set, if it is still in use.
+pub(super) async fn client_set(about: &Subjects<'_>) -> Result<Option<Timestamp>, VaultError> {
+    let (org, connection) = (vault_org(about)?, &about.connection.value);
+    let client = &connection.client;
+    let shelf = ClientShelf::of(client.owner, about.vault, &org);
+    shelf.set_at(&connection.provider, &client.client_id).await
 }
 
 fn read(

@@ -8,7 +8,7 @@ use crate::oauth::token::{Class, Verdict};
 use crate::store::StoreError;
 use crate::vault::VaultError;
 
-use super::attempt::{NotGranted, Sent, Subjects};
+use super::attempt::{NotGranted, Sent, Subjects, client_set};
 use super::plan::backoff;
 use super::success::LOOK_AGAIN;
 
@@ -42,6 +42,32 @@ pub(super) enum Ended {
     },
 }
 
+impl NotGranted {
+    /// Whether it is the client's fault.
+    const fn blames_client(&self) -> bool {
+        match self {
+            Self::Failed { verdict, .. } => matches!(verdict.class, Class::Client),
+            Self::NotSent(_) => true,
+            Self::Foreign => false,
+        }
+    }
+
+    /// What is said of a client that was set anew meanwhile is said of the one before: it is tried again.
+    fn outdated(self) -> Self {
+        let (code, unseen) = match self {
+            Self::Failed { verdict, unseen } => (verdict.code, unseen),
+            Self::NotSent(_) | Self::Foreign => (None, false),
+        };
+        let verdict = Verdict {
+            class: Class::Transient,
+            code,
+            rate_limited: false,
+            retry_after: None,
+        };
+        Self::Failed { verdict, unseen }
+    }
+}
+
 /// A failure as the state takes it in.
 struct Told<'a> {
     class: &'a str,
@@ -60,6 +86,15 @@ impl Accounts {
         sent: Sent,
         why: NotGranted,
     ) -> Result<Ended, VaultError> {
+        // A client is not set while this is judged and written: before, it is seen here; afterwards, what was
+        // written for its sake is seen there, and cleared.
+        let (mut why, mut changing) = (why, None);
+        if why.blames_client() {
+            changing = Some(self.changes.lock().await);
+            if client_set(about).await? != sent.client_set {
+                why = why.outdated();
+            }
+        }
         let now = about.vault.now();
         let chance = u32::from_be_bytes(about.vault.random().bytes()?);
         let key = (about.connection.value.id, sent.state.value.set.clone());
@@ -89,6 +124,7 @@ impl Accounts {
             (old, tries) = (current, tries + 1);
             tokio::time::sleep(LOOK_AGAIN).await;
         };
+        drop(changing);
         self.turned(about.provider, turn);
         if lost {
             self.meter.rotation_lost();

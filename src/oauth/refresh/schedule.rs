@@ -9,7 +9,7 @@ use crate::crypto::Random;
 use crate::id::OrgId;
 use crate::name::ProviderId;
 use crate::oauth::accounts::{Accounts, put_state, write_state};
-use crate::oauth::client::{ClientError, ClientRef, ClientShelf};
+use crate::oauth::client::{ClientRef, ClientShelf};
 use crate::oauth::connection::{Connection, Health, Kept, Roster, SetKey, TokenState, places};
 use crate::store::Batch;
 use crate::vault::{Unsealed, VaultError};
@@ -154,15 +154,8 @@ impl Accounts {
         for ((org, (provider, client)), failed) in refused {
             let keys = vault.org(org)?;
             let shelf = ClientShelf::of(client.owner, vault, &keys);
-            let info = match shelf.info(&provider).await {
-                Ok(info) => info,
-                Err(ClientError::Vault(error)) => return Err(error),
-                Err(_) => None,
-            };
-            let set_since = info.is_some_and(|info| {
-                info.client_id == client.client_id && info.updated.millis_since(failed) >= 0
-            });
-            if !set_since {
+            let set = shelf.set_at(&provider, &client.client_id).await?;
+            if set.is_none_or(|set| set.millis_since(failed) < 0) {
                 continue;
             }
             let target = Target::new(TargetKind::Client).name(&provider);

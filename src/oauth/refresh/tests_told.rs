@@ -175,3 +175,51 @@ async fn r11_a_refusal_that_came_to_be_in_no_state_does_not_keep_the_next_from_b
     assert!(engine.lend(&bob).await.is_err());
     assert_eq!(engine.ears.heard("client_refused"), 1);
 }
+
+/// An engine whose client is refused by an answer that took its time; what `meanwhile` does happens before it
+/// arrives.
+async fn refused_late(meanwhile: impl AsyncFnOnce(&Engine)) -> (Engine, SetKey) {
+    let engine = Engine::new("rotates = \"never\"", false, 0).await;
+    let key = engine.connect("ada").await;
+    engine.rig.clock.advance_millis(55 * MINUTE);
+    let refused = r#"{"error":"invalid_client"}"#;
+    engine.issuer.fault(Fault::HoldThenAnswer(401, refused));
+    assert_eq!(engine.lend(&key).await.unwrap(), "at-0");
+    while engine.issuer.asked("/token").is_empty() {
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    }
+    meanwhile(&engine).await;
+    engine.issuer.release();
+    engine.settled().await;
+    (engine, key)
+}
+
+#[tokio::test]
+async fn r11_a_refusal_of_a_client_that_was_set_anew_meanwhile_is_of_the_one_before() {
+    let (engine, key) = refused_late(async |engine| {
+        engine.set_client("client", "renewed").await;
+        let recorded = engine.rig.recorded().await;
+        let (id, client) = (provider(), Engine::client());
+        let changed = (engine.org, &id, &client);
+        let vault = &engine.rig.vault;
+        let healed = engine.accounts.client_changed(vault, changed, &recorded);
+        healed.await.unwrap();
+    })
+    .await;
+    let state = engine.state(&key).await;
+    assert_eq!((state.health, state.failures), (Health::Active, 1));
+    assert_eq!(engine.ears.heard("client_refused"), 0);
+    assert!(engine.journal(Action::OauthClientRefused).is_empty());
+    engine.rig.clock.advance_millis(HOUR);
+    assert_eq!(engine.lend(&key).await.unwrap(), "at-1");
+}
+
+#[tokio::test]
+async fn r11_another_client_that_was_set_meanwhile_excuses_none() {
+    let (engine, key) = refused_late(async |engine| {
+        engine.set_shared_client("client").await;
+    })
+    .await;
+    assert_eq!(engine.state(&key).await.health, Health::ConfigError);
+    assert_eq!(engine.ears.heard("client_refused"), 1);
+}
