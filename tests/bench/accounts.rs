@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use http::HeaderMap;
 use runtools_broker::http::serve::{Listener, ServeLimits, Shutdown, Unobserved, serve};
 use serde_json::json;
 
@@ -37,7 +38,7 @@ id = "/id"
 hosts = ["127.0.0.1"]
 "#;
 
-/// A provider that agrees to everything.
+/// A provider that agrees to everything. A code is the name of the account that it is for.
 fn provider() -> SocketAddr {
     let (sender, receiver) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
@@ -52,14 +53,24 @@ fn provider() -> SocketAddr {
                 "device_code": "a-device-code", "user_code": "WDJB-MJHT", "interval": 1,
                 "verification_uri": "http://127.0.0.1:9/device", "expires_in": 60,
             });
-            let tokens = json!({
-                "access_token": "an-access-token-0123456789", "token_type": "bearer",
-                "expires_in": 3600, "refresh_token": "a-refresh-token-0123456789",
-            });
+            let tokens = async |asked: String| {
+                let mut asked = asked.split('&');
+                let code = asked.find_map(|pair| pair.strip_prefix("code="));
+                Json(json!({
+                    "access_token": format!("an-access-token-0123456789-{}", code.unwrap_or("1")),
+                    "token_type": "bearer", "expires_in": 3600,
+                    "refresh_token": "a-refresh-token-0123456789",
+                }))
+            };
+            let me = async |headers: HeaderMap| {
+                let shown = headers.get("authorization");
+                let shown = shown.and_then(|shown| shown.to_str().ok()?.rsplit('-').next());
+                Json(json!({ "id": shown }))
+            };
             let router = Router::new()
                 .route("/device", post(async || Json(device)))
-                .route("/token", post(async || Json(tokens)))
-                .route("/me", get(async || Json(json!({"id": "1"}))));
+                .route("/token", post(tokens))
+                .route("/me", get(me));
             let (limits, end) = (ServeLimits::default(), Shutdown::new());
             serve(vec![listener], router, limits, end, Arc::new(Unobserved)).await;
         });
@@ -67,9 +78,22 @@ fn provider() -> SocketAddr {
     receiver.recv().unwrap()
 }
 
-fn connect(broker: &Broker) {
+/// A broker with a client at a provider of this process, `bench`.
+pub(crate) fn stage() -> (Broker, SocketAddr) {
+    let addr = provider();
+    let broker = Broker::with(|folder: &Path| {
+        let providers = folder.join("providers");
+        std::fs::create_dir(&providers).unwrap();
+        let text = PROVIDER.replace("ADDR", &addr.to_string());
+        std::fs::write(providers.join("bench.toml"), text).unwrap();
+        format!("[oauth]\nproviders_dir = {providers:?}\nprivate = [\"127.0.0.1/32\"]\n")
+    });
     let client = r#"{"provider":"bench","clientId":"id","clientSecret":"a-client-secret"}"#;
     broker.operator("POST", "/v1/oauth/configs", client);
+    (broker, addr)
+}
+
+fn connect(broker: &Broker) {
     broker.operator("POST", "/v1/oauth/device/start/bench", "{}");
     let end = Instant::now() + Duration::from_secs(20);
     loop {
@@ -105,15 +129,9 @@ pub(crate) fn measure(effort: Effort, report: &mut Report) {
         "CPU µs",
         "CPU of taking a secret",
     ];
-    let (upstream, addr) = (Server::hello(300), provider());
+    let upstream = Server::hello(300);
     let port = upstream.addr.port();
-    let broker = Broker::with(|folder: &Path| {
-        let providers = folder.join("providers");
-        std::fs::create_dir(&providers).unwrap();
-        let text = PROVIDER.replace("ADDR", &addr.to_string());
-        std::fs::write(providers.join("bench.toml"), text).unwrap();
-        format!("[oauth]\nproviders_dir = {providers:?}\nprivate = [\"127.0.0.1/32\"]\n")
-    });
+    let (broker, _) = stage();
     connect(&broker);
     let field = r#""required":["token"],"schema":{"token":{"type":"string","description":"t"}}"#;
     let by_account = format!(

@@ -5,7 +5,7 @@
 //! Servers are real processes over loopback TCP, the broker is the built binary on a folder of its
 //! own, and processor time is what the kernel counted for that process.
 //!
-//! The names: `http`, `execute`, `accounts`, `store`, `journal`, `crypto`, `scrub`, `start`. A run of all of them
+//! The names: `http`, `execute`, `accounts`, `connect`, `store`, `journal`, `crypto`, `scrub`, `start`. A run of all of them
 //! writes `tests/bench/RESULTS.md` and `tests/bench/plots/*.svg`; a run of some only prints.
 #![allow(
     clippy::cast_precision_loss,
@@ -17,6 +17,7 @@
 )]
 
 mod accounts;
+mod connect;
 mod crypto;
 mod disk;
 mod execute;
@@ -46,10 +47,11 @@ pub(crate) struct Effort {
 
 type Measure = fn(Effort, &mut Report);
 
-const ALL: [(&str, Measure); 8] = [
+const ALL: [(&str, Measure); 9] = [
     ("http", requests::measure),
     ("execute", execute::measure),
     ("accounts", accounts::measure),
+    ("connect", connect::measure),
     ("store", disk::store),
     ("journal", disk::journal),
     ("crypto", crypto::measure),

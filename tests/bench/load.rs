@@ -209,7 +209,7 @@ impl Connection {
 }
 
 /// Length of the head, and of the body that it announces.
-fn lengths(got: &[u8]) -> Option<(usize, usize)> {
+pub(crate) fn lengths(got: &[u8]) -> Option<(usize, usize)> {
     let head = got.windows(4).position(|end| end == b"\r\n\r\n")? + 4;
     let text = std::str::from_utf8(&got[..head]).unwrap();
     for line in text.split("\r\n") {
