@@ -5,7 +5,7 @@ use super::adopt::Granted;
 use super::connection::{Connection, Kept, Revocation, Roster};
 use super::outbox::Unkept;
 use super::provider::Provider;
-use super::token::spares_renewed;
+use super::token::revokes_alone;
 use super::tokens::{self, TokenSet};
 use crate::audit::Recorded;
 use crate::crypto::Owner;
@@ -47,7 +47,7 @@ impl Accounts {
     ) -> Result<Vec<(String, TokenSet)>, VaultError> {
         let mut replaced = Vec::new();
         let same_client = old.client.client_id == new.connection.client.client_id;
-        if same_client && !spares_renewed(provider) {
+        if same_client && !revokes_alone(provider) {
             return Ok(replaced);
         }
         for set in &old.sets {

@@ -143,7 +143,7 @@ impl Accounts {
         let standing = if alone {
             Standing::Last
         } else {
-            Standing::Renewed
+            Standing::Shared
         };
         let via = giver.via(&connection.bound);
         let mut ended = None;

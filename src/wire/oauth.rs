@@ -172,8 +172,9 @@ pub struct Connection {
 pub struct Disconnected {
     /// Always true: here it is forgotten, whatever the provider says.
     pub success: bool,
-    /// What the provider says: `revoked`, `unsupported` (it offers no way), `pending` (it could not be
-    /// reached, and is tried again for a day) or `failed`.
+    /// What the provider says: `revoked`, `unsupported` (it offers no way), `shared` (another connection
+    /// lives on the same grant, and is not ended), `pending` (it could not be reached, and is tried again
+    /// for a day) or `failed`.
     pub upstream: String,
 }
 

@@ -64,17 +64,22 @@ fn r11_another_client_id_leaves_what_the_old_one_made_with_the_old_one() {
 
 #[test]
 fn v4_one_members_disconnecting_leaves_the_other_members_connection_alone() {
-    let stage = Stage::new(Rotate::Always, &[], HOUR);
-    let token = stage.used();
-    let bob = stage.broker.member("Bob");
-    let other = connect_peer(&stage.broker, &bob, &stage.peer, "ann");
-    assert_ne!(other["id"], stage.connection["id"]);
-    let path = format!("/v1/oauth/connections/{}", other["id"].as_str().unwrap());
-    assert_eq!(stage.ann().delete(&path).refused(404), "not_found");
-    let gone = bob.delete(&path).expect(200);
-    assert_eq!(gone["data"]["upstream"], "revoked", "{gone}");
-    assert!(stage.peer.is_active(&token));
-    assert_eq!(stage.used(), token);
+    // A file that says that a revocation ends one token, and one that does not say.
+    let one = ("hint = true", "hint = true\nscope = \"token\"");
+    for (changes, upstream, calls) in [(&[one][..], "revoked", 1), (&[], "shared", 0)] {
+        let stage = Stage::new(Rotate::Always, changes, HOUR);
+        let token = stage.used();
+        let bob = stage.broker.member("Bob");
+        let other = connect_peer(&stage.broker, &bob, &stage.peer, "ann");
+        assert_ne!(other["id"], stage.connection["id"]);
+        let path = format!("/v1/oauth/connections/{}", other["id"].as_str().unwrap());
+        assert_eq!(stage.ann().delete(&path).refused(404), "not_found");
+        let gone = bob.delete(&path).expect(200);
+        assert_eq!(gone["data"]["upstream"], upstream, "{gone}");
+        assert_eq!(stage.peer.asked("/token/revocation").len(), calls);
+        assert!(stage.peer.is_active(&token));
+        assert_eq!(stage.used(), token);
+    }
 }
 
 #[test]

@@ -181,6 +181,9 @@ fn upstream(outcome: &str) -> &'static str {
         "unsupported" => {
             "the provider offers no way to revoke: remove the app in your account's settings there"
         }
+        "shared" => {
+            "kept at the provider: another connection uses the same grant there, and ends it when it goes"
+        }
         _ => "the provider did not revoke it: remove the app in your account's settings there",
     }
 }
@@ -379,10 +382,19 @@ mod tests {
 
     #[test]
     fn v3_what_the_provider_did_is_said_apart() {
-        let words = ["revoked", "pending", "unsupported", "failed", "new"].map(upstream);
+        let words = [
+            "revoked",
+            "pending",
+            "unsupported",
+            "shared",
+            "failed",
+            "new",
+        ]
+        .map(upstream);
         assert_eq!(words[0], "revoked at the provider");
         assert!(words[1].contains("tried again for a day"));
-        assert!(words[2].contains("offers no way") && words[3].contains("did not revoke"));
-        assert_eq!(words[3], words[4]);
+        assert!(words[2].contains("offers no way") && words[3].contains("another connection"));
+        assert!(words[4].contains("did not revoke"));
+        assert_eq!(words[4], words[5]);
     }
 }

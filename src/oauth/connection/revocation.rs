@@ -14,10 +14,10 @@ pub struct Revocation {
     pub id: ConnectionId,
     /// What the connection was.
     pub connection: Connection,
-    /// Whether these tokens are not those of a connection that was forgotten: newer ones took their place, or
-    /// they came and were not kept. Where a connection lives on their grant, these alone may end.
-    #[serde(default, alias = "replaced")]
-    pub unkept: bool,
+    /// Read only, and of no more use: versions before this told here that no connection was forgotten with
+    /// these tokens.
+    #[serde(default, alias = "replaced", skip_serializing)]
+    pub(in crate::oauth) unkept: Option<bool>,
     /// When it was forgotten, or renewed.
     pub created: Timestamp,
     /// How often it was tried.
@@ -33,6 +33,8 @@ pub enum Upstream {
     Revoked,
     /// It offers no way to revoke them.
     Unsupported,
+    /// Another connection lives on the same grant, and would end with them: they end there with the last.
+    Shared,
     /// It could not be reached, and is tried again for a day.
     Pending,
     /// It refused.
@@ -46,6 +48,7 @@ impl Upstream {
         match self {
             Self::Revoked => "revoked",
             Self::Unsupported => "unsupported",
+            Self::Shared => "shared",
             Self::Pending => "pending",
             Self::Failed => "failed",
         }

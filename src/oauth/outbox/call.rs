@@ -4,10 +4,11 @@ use super::super::accounts::Accounts;
 use super::super::client;
 use super::super::connection::{Connection, Revocation, Roster, Upstream};
 use super::super::outbound::Silence;
+use super::super::provider::Provider;
 use super::super::refresh::{NoTurn, door};
 use super::super::token::{
     Revocation as Answer, RevokeRequest, Standing, Subject, Told, Via, read_revocation,
-    revoke_requests,
+    revoke_requests, revokes_alone,
 };
 use super::super::tokens;
 use crate::audit::Recorded;
@@ -48,11 +49,14 @@ impl Accounts {
         };
         let via = by.via(&provider, bound, endpoints.as_deref());
         // As it stands at this try: the account may have been connected again since (V4).
-        let standing = match (roster.shares_grant(connection), revocation.unkept) {
-            (false, _) => Standing::Last,
-            (true, false) => Standing::OneOfSeveral,
-            (true, true) => Standing::Renewed,
+        let standing = if roster.shares_grant(connection) {
+            Standing::Shared
+        } else {
+            Standing::Last
         };
+        if standing == Standing::Shared && !revokes_alone(&provider) {
+            return Ok(Round::Ended(none_alone(&provider)));
+        }
         let mut upstream = None;
         for set in &connection.sets {
             let owner = Owner::user(connection.user);
@@ -134,13 +138,23 @@ impl Accounts {
     }
 }
 
+/// What is said of a provider that does not revoke one connection's tokens alone.
+fn none_alone(provider: &Provider) -> Upstream {
+    if provider.spec().revoke.is_empty() {
+        Upstream::Unsupported
+    } else {
+        Upstream::Shared
+    }
+}
+
 /// Of several answers, the one that a person must know of.
 pub(in crate::oauth) fn worse(one: Option<Upstream>, other: Upstream) -> Upstream {
     let rank = |upstream: Upstream| match upstream {
         Upstream::Revoked => 0,
         Upstream::Unsupported => 1,
-        Upstream::Pending => 2,
-        Upstream::Failed => 3,
+        Upstream::Shared => 2,
+        Upstream::Pending => 3,
+        Upstream::Failed => 4,
     };
     one.filter(|one| rank(*one) > rank(other)).unwrap_or(other)
 }

@@ -258,7 +258,7 @@ impl Unkept<'_> {
             sets: self.sets.iter().map(|(name, _)| name.clone()).collect(),
             ..self.connection
         };
-        let revocation = begin(vault, connection, true);
+        let revocation = begin(vault, connection);
         seal(vault, org, batch, revocation)
     }
 }
@@ -270,15 +270,15 @@ pub(super) fn put_revocation(
     batch: &mut Batch,
     connection: &Connection,
 ) -> Result<Kept<Revocation>, VaultError> {
-    seal(vault, org, batch, begin(vault, connection.clone(), false))
+    seal(vault, org, batch, begin(vault, connection.clone()))
 }
 
-fn begin(vault: &Unsealed, connection: Connection, unkept: bool) -> Revocation {
+fn begin(vault: &Unsealed, connection: Connection) -> Revocation {
     let now = vault.now();
     Revocation {
         id: connection.id,
         connection,
-        unkept,
+        unkept: None,
         created: now,
         tries: 0,
         next: now,

@@ -121,8 +121,8 @@ pub struct Revoke {
     /// Statuses that mean success, besides 2xx.
     #[serde(default)]
     pub ok_statuses: Vec<u16>,
-    /// What ends, where the provider says so. `token` is what lets old tokens be revoked when their
-    /// connection is renewed.
+    /// What ends, where the provider says so. Only a step that says `token` is called while a connection
+    /// lives on the grant.
     pub scope: Option<RevokeScope>,
     /// Whether a secret may stand in the query.
     #[serde(default)]

@@ -68,6 +68,6 @@ pub use requests::{
 };
 pub use retry_after::read_retry_after;
 pub use revoke::{
-    Revocation, RevokeRequest, Standing, read_revocation, revoke_requests, spares_renewed,
+    Revocation, RevokeRequest, Standing, read_revocation, revoke_requests, revokes_alone,
 };
 pub use via::{Client, Held, Via};

@@ -17,15 +17,14 @@ use crate::oauth::provider::spec::{
 use crate::oauth::provider::{Provider, QuerySecrets};
 use crate::secret::Secret;
 
-/// Whether other connections of this account through this client are left (V4).
+/// Whether a connection lives on what the provider may take for the same grant (V4): another one to this
+/// account through this client, or the one that took this one's place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// This is the last one: what ends the whole grant may be called.
+    /// None does: what ends the whole grant may be called.
     Last,
-    /// Others live on the same grant.
-    OneOfSeveral,
-    /// The account was connected again in this one's place, and the provider may take both for one grant.
-    Renewed,
+    /// One does: nothing but these tokens may end.
+    Shared,
 }
 
 /// One call.
@@ -69,7 +68,7 @@ struct Named<'a> {
 }
 
 /// The calls that end a connection, in order: the refresh token first, then the access token (V1).
-/// None when the provider revokes nothing.
+/// None when the provider revokes nothing, or nothing alone that others live on.
 ///
 /// # Errors
 /// [`RequestError`].
@@ -100,22 +99,23 @@ pub fn revoke_requests(
 }
 
 /// Whether a step ends no more than it may. What a file does not say of a step is not hoped for where
-/// the grant that a person just gave is at stake.
+/// a grant that somebody lives on is at stake.
 fn may_be_called(step: &Revoke, standing: Standing) -> bool {
     match standing {
         Standing::Last => true,
-        Standing::OneOfSeveral => step.when == RevokeWhen::Always,
-        Standing::Renewed => {
-            step.when == RevokeWhen::Always && step.scope == Some(RevokeScope::Token)
-        }
+        Standing::Shared => ends_alone(step),
     }
 }
 
-/// Whether old tokens of a connection can be revoked without harm to those that replaced them.
+/// Whether a step ends the tokens that it names, and nothing else.
+fn ends_alone(step: &Revoke) -> bool {
+    step.when == RevokeWhen::Always && step.scope == Some(RevokeScope::Token)
+}
+
+/// Whether tokens of a grant can be revoked without harm to others of it.
 #[must_use]
-pub fn spares_renewed(provider: &Provider) -> bool {
-    let mut steps = provider.spec().revoke.iter();
-    steps.any(|step| may_be_called(step, Standing::Renewed))
+pub fn revokes_alone(provider: &Provider) -> bool {
+    provider.spec().revoke.iter().any(ends_alone)
 }
 
 /// The tokens of a step, and whether each is a fallback.
