@@ -17,6 +17,8 @@ const NEEDED: [&str; 3] = ["state", "code_challenge", "code_challenge_method"];
 const MAX_TIMEOUT_S: u32 = 20;
 const MAX_BODY_KIB: u32 = 256;
 const MAX_CONCURRENCY: u32 = 8;
+/// The oldest that a signed callback may be, in seconds.
+const MAX_SIGNED_S: u32 = 3600;
 
 pub(super) fn check_requests(spec: &Spec) -> Result<(), Fault> {
     if let Some(authorize) = &spec.authorize {
@@ -101,8 +103,8 @@ fn check_signature(spec: &Spec) -> Result<(), Fault> {
         return Ok(());
     };
     let key = "callback.signature";
-    let whole = rule.max_age_param.is_some() == rule.max_age_s.is_some();
-    ensure(whole, key, "max_age_param and max_age_s go together")?;
+    let limited = (1..=MAX_SIGNED_S).contains(&rule.max_age_s);
+    ensure(limited, key, "max_age_s is 1 to 3600")?;
     let covered = |param: &String| *param != rule.param && !rule.exclude.contains(param);
     let state = spec
         .authorize
@@ -112,7 +114,7 @@ fn check_signature(spec: &Spec) -> Result<(), Fault> {
     let captured = spec.callback_capture.values().map(|capture| &capture.query);
     let mut needed = [&spec.callback.code_param, &state]
         .into_iter()
-        .chain(&rule.max_age_param)
+        .chain([&rule.max_age_param])
         .chain(captured);
     let reason = "the signature covers when it was made, the code, the state and what is captured";
     ensure(needed.all(covered), key, reason)

@@ -121,15 +121,13 @@ fn check_age(
     pairs: &[(String, String)],
     now: Timestamp,
 ) -> Result<(), SignatureFault> {
-    let (Some(param), Some(limit)) = (&rule.max_age_param, rule.max_age_s) else {
-        return Ok(());
-    };
-    let made = value(pairs, param).filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
+    let made =
+        value(pairs, &rule.max_age_param).filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
     let made: i64 = made
         .and_then(|text| text.parse().ok())
         .ok_or(SignatureFault::Age)?;
     let age = now.millis_since(Timestamp::default().plus_seconds(made));
-    let window = MAX_AHEAD_S.saturating_mul(-1000)..=i64::from(limit).saturating_mul(1000);
+    let window = MAX_AHEAD_S.saturating_mul(-1000)..=i64::from(rule.max_age_s).saturating_mul(1000);
     window
         .contains(&age)
         .then_some(())

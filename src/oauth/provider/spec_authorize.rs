@@ -139,9 +139,9 @@ pub struct Signature {
     /// What keys it.
     pub key: SignatureKey,
     /// The parameter that says when it was made, in seconds since 1970.
-    pub max_age_param: Option<String>,
-    /// How old it may be, in seconds.
-    pub max_age_s: Option<u32>,
+    pub max_age_param: String,
+    /// How old it may be, in seconds; at most an hour.
+    pub max_age_s: u32,
 }
 
 /// The algorithm of a signature.

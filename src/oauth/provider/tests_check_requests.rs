@@ -5,6 +5,7 @@
     reason = "a table of broken files is read in one piece, and its texts are plain"
 )]
 
+use super::ProviderError;
 use super::tests_check::refused;
 use super::tests_samples::{CODEX, GOOGLE, SHOPIFY, SLACK, edited, load};
 
@@ -209,11 +210,23 @@ fn what_a_connection_needs_is_there() {
 }
 
 #[test]
+fn b16_no_signature_counts_for_ever() {
+    for line in ["max_age_s = 300", "max_age_param = \"timestamp\""] {
+        let missing = load(&edited(SHOPIFY, line, ""));
+        assert!(
+            matches!(missing, Err(ProviderError::Syntax { .. })),
+            "{line}"
+        );
+    }
+}
+
+#[test]
 fn signatures_cover_what_matters() {
     refused(
         SHOPIFY,
         &[
-            ("max_age_s = 300", "", "callback.signature"),
+            ("max_age_s = 300", "max_age_s = 0", "callback.signature"),
+            ("max_age_s = 300", "max_age_s = 3601", "callback.signature"),
             (
                 "exclude = [\"hmac\"]",
                 "exclude = [\"hmac\", \"timestamp\"]",

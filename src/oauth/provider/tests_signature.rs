@@ -2,8 +2,9 @@
 #![expect(clippy::string_slice, reason = "the texts are plain")]
 
 use super::tests_samples::{GOOGLE, SHOPIFY, load};
-use super::{Provider, SignatureFault, check_signature};
+use super::{Catalog, Provider, SignatureFault, check_signature};
 use crate::clock::Timestamp;
+use crate::name::ProviderId;
 use crate::secret::Secret;
 
 const NOW: i64 = 1_795_426_200;
@@ -147,6 +148,22 @@ fn age_is_limited_both_ways() {
             Err(SignatureFault::Age)
         };
         assert_eq!(check(&shopify, &signed(), now), expected, "{now}");
+    }
+}
+
+#[test]
+fn b16_a_shop_s_answer_counts_for_ten_minutes() {
+    let shipped = Catalog::shipped().unwrap();
+    let shopify = shipped.get(&ProviderId::parse("shopify").unwrap()).unwrap();
+    let made = 1_795_426_100;
+    for (now, good) in [
+        (made - 61, false),
+        (made - 60, true),
+        (made + 600, true),
+        (made + 601, false),
+    ] {
+        let checked = check(shopify, &signed(), now);
+        assert_eq!(checked.is_ok(), good, "{now}");
     }
 }
 
