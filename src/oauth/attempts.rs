@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use super::accounts::Accounts;
 use super::device::{DeviceGrant, DeviceGranted, DeviceReply};
+use super::event;
 use super::flow::{
     DeviceAnswer, DeviceAsk, DeviceBook, DeviceStatus, DeviceTurn, Failure, Outcome, Turn,
 };
-use crate::audit::{Action, Actor, Event, Outcome as Ended, Recorded, Target, TargetKind};
+use crate::audit::{Action, Event, Outcome as Ended, Recorded};
 use crate::clock::Clock;
 use crate::directory::Directory;
 use crate::id::{OrgId, UserId};
@@ -90,7 +91,7 @@ impl Attempts {
         turn: DeviceTurn<DeviceGrant>,
         answer: DeviceAnswer,
     ) -> Result<(), VaultError> {
-        let event = event(vault, Action::OauthDeny, turn.ask());
+        let event = event_of(vault, Action::OauthDeny, turn.ask());
         let view = self.book.answered(turn, answer, vault.now());
         match (answer, view.and_then(|view| view.error)) {
             // One that was cancelled meanwhile has its record.
@@ -108,7 +109,7 @@ impl Attempts {
         turn: DeviceTurn<DeviceGrant>,
         granted: DeviceGranted,
     ) -> Result<(), VaultError> {
-        let event = event(vault, Action::OauthConnect, turn.ask()).code("device");
+        let event = event_of(vault, Action::OauthConnect, turn.ask()).code("device");
         let recorded = match vault.journal().record(event).await {
             Ok(recorded) => recorded,
             Err(error) => {
@@ -185,11 +186,11 @@ impl Attempts {
     }
 }
 
-fn event(vault: &Unsealed, action: Action, ask: &DeviceAsk) -> Event {
-    let target = Target::new(TargetKind::Connection).name(ask.provider.id());
-    Event::new(action, Actor::System)
-        .org(ask.org)
-        .on_behalf_of(ask.user)
-        .target(target)
-        .store_generation(vault.store().generation())
+fn event_of(vault: &Unsealed, action: Action, ask: &DeviceAsk) -> Event {
+    event::of_system(
+        vault,
+        action,
+        (ask.org, ask.user),
+        (ask.provider.id(), None),
+    )
 }

@@ -24,6 +24,7 @@ mod departed;
 mod device;
 mod discovery;
 mod errands;
+mod event;
 pub mod flow;
 mod identify;
 mod outbound;

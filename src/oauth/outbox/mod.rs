@@ -14,8 +14,9 @@ use futures_util::StreamExt;
 use super::accounts::Accounts;
 use super::client;
 use super::connection::{Connection, Kept, Revocation, Roster, TokenInfo, Upstream, places};
+use super::event;
 use super::tokens::TokenSet;
-use crate::audit::{Action, Actor, Event, Outcome, Recorded, Target, TargetKind};
+use crate::audit::{Action, Outcome, Recorded};
 use crate::crypto::Owner;
 use crate::id::ConnectionId;
 use crate::store::{Batch, Expect, StoreError};
@@ -72,15 +73,7 @@ impl Accounts {
         let Some(kept) = roster.revocation(id) else {
             return Ok(None);
         };
-        let connection = &kept.value.connection;
-        let target = Target::new(TargetKind::Connection)
-            .id(id.bytes())
-            .name(&connection.provider);
-        let event = Event::new(Action::OauthRevoke, Actor::System)
-            .org(connection.org)
-            .on_behalf_of(connection.user)
-            .target(target)
-            .store_generation(vault.store().generation());
+        let event = event::about(vault, Action::OauthRevoke, &kept.value.connection);
         let recorded = vault.journal().record(event).await?;
         let call = Box::pin(self.call_revoke(vault, (&roster, &kept.value), &recorded));
         let round = match vault.while_open(call).await.flatten() {

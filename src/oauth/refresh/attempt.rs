@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::audit::{Action, Actor, Code, Event, Outcome, Recorded, Target, TargetKind};
+use crate::audit::{Action, Code, Outcome, Recorded};
 use crate::clock::Timestamp;
 use crate::oauth::accounts::{Accounts, write_state};
 use crate::oauth::client::{self, ClientError, ClientOwner, ClientShelf};
 use crate::oauth::connection::{Attempt, Connection, Kept, Roster, SetKey, TokenState};
+use crate::oauth::event;
 use crate::oauth::outbound::{DEADLINE, Silence};
 use crate::oauth::provider::Provider;
 use crate::oauth::provider::spec::Rotates;
@@ -113,10 +114,8 @@ impl Accounts {
         let left = state.value.left(now).unwrap_or(0).max(0);
         self.meter
             .refreshed_with_left(std::time::Duration::from_millis(left.unsigned_abs()));
-        let recorded = vault
-            .journal()
-            .record(event(vault, &connection.value))
-            .await?;
+        let event = event::about(vault, Action::OauthRefresh, &connection.value);
+        let recorded = vault.journal().record(event).await?;
         let subjects = Subjects {
             vault,
             roster: &roster,
@@ -370,15 +369,4 @@ pub(in crate::oauth) fn door(provider: &Provider, connection: &Connection) -> St
         ClientOwner::Organization => format!("{host} {} {}", connection.org, client.client_id),
         ClientOwner::Instance => format!("{host} {}", client.client_id),
     }
-}
-
-pub(super) fn event(vault: &Unsealed, connection: &Connection) -> Event {
-    let target = Target::new(TargetKind::Connection)
-        .id(connection.id.bytes())
-        .name(&connection.provider);
-    Event::new(Action::OauthRefresh, Actor::System)
-        .org(connection.org)
-        .on_behalf_of(connection.user)
-        .target(target)
-        .store_generation(vault.store().generation())
 }

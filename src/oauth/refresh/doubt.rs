@@ -7,11 +7,12 @@
 
 use std::sync::Arc;
 
-use crate::audit::{Outcome, Recorded};
+use crate::audit::{Action, Outcome, Recorded};
 use crate::clock::Timestamp;
 use crate::oauth::accounts::{Accounts, write_state};
 use crate::oauth::client::{self, ClientError};
 use crate::oauth::connection::{Failure, Health, Kept, Revoked, SetKey, TokenState};
+use crate::oauth::event;
 use crate::oauth::provider::spec::IdentitySource;
 use crate::oauth::token::{Class, Subject, Told, classify, identity_request};
 use crate::oauth::tokens::SealedTokens;
@@ -19,7 +20,7 @@ use crate::store::StoreError;
 use crate::vault::{Unsealed, VaultError};
 
 use super::access::Lent;
-use super::attempt::{Subjects, event, vault_org};
+use super::attempt::{Subjects, vault_org};
 
 /// The code of an access token that was refused, and is not refreshed.
 const REFUSED: &str = "access_refused";
@@ -64,7 +65,8 @@ impl Accounts {
         if old.version != version || old.is_revoked() || old.next_attempt.is_some_and(early) {
             return Ok(());
         }
-        let event = event(vault, &connection.value).code("token_check");
+        let event = event::about(vault, Action::OauthRefresh, &connection.value);
+        let event = event.code("token_check");
         let recorded = vault.journal().record(event).await?;
         let about = Subjects {
             vault,

@@ -11,6 +11,7 @@ use crate::name::ProviderId;
 use crate::oauth::accounts::{Accounts, put_state, write_state};
 use crate::oauth::client::{ClientRef, ClientShelf};
 use crate::oauth::connection::{Connection, Health, Kept, Roster, SetKey, TokenState, places};
+use crate::oauth::event;
 use crate::store::Batch;
 use crate::vault::{Unsealed, VaultError};
 
@@ -215,14 +216,7 @@ async fn wipe(
     roster: &Roster,
     (connection, state): (&Connection, &Kept<TokenState>),
 ) -> Result<(), VaultError> {
-    let target = Target::new(TargetKind::Connection)
-        .id(connection.id.bytes())
-        .name(&connection.provider);
-    let event = Event::new(Action::OauthRevoke, Actor::System)
-        .org(connection.org)
-        .on_behalf_of(connection.user)
-        .target(target)
-        .code("wiped");
+    let event = event::about(vault, Action::OauthRevoke, connection).code("wiped");
     let recorded = vault.journal().record(event).await?;
     let org = vault.org(connection.org)?;
     // Without a failure it is not looked at again.

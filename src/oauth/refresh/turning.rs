@@ -11,6 +11,7 @@ use crate::name::ProviderId;
 use crate::oauth::accounts::Accounts;
 use crate::oauth::client::{ClientKey, ClientOwner, ClientRef};
 use crate::oauth::connection::{Connection, Health, Revoked, TokenState};
+use crate::oauth::event;
 use crate::oauth::provider::Provider;
 use crate::vault::{Unsealed, VaultError};
 
@@ -58,8 +59,8 @@ impl Accounts {
         if let Health::Revoked(why) = new.health
             && !old.is_revoked()
         {
-            let event = over(vault, connection, why);
-            let recorded = vault.journal().record(event).await?;
+            let event = event::about(vault, Action::OauthOver, connection);
+            let recorded = vault.journal().record(event.code(why.code())).await?;
             return Ok(Some(Turn::Over(why, recorded)));
         }
         let refused = new.health == Health::ConfigError && old.health != Health::ConfigError;
@@ -116,18 +117,6 @@ impl Accounts {
             None => {}
         }
     }
-}
-
-fn over(vault: &Unsealed, connection: &Connection, why: Revoked) -> Event {
-    let target = Target::new(TargetKind::Connection)
-        .id(connection.id.bytes())
-        .name(&connection.provider);
-    Event::new(Action::OauthOver, Actor::System)
-        .org(connection.org)
-        .on_behalf_of(connection.user)
-        .target(target)
-        .code(why.code())
-        .store_generation(vault.store().generation())
 }
 
 /// A client of the installation is no one organisation's: the operator hears of it.
