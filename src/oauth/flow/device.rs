@@ -117,7 +117,7 @@ pub enum DeviceAnswer {
 }
 
 /// The right to ask once. `G` is what is asked with.
-#[must_use = "a question that is not asked is asked half a minute later"]
+#[must_use = "a question that is not asked is asked a minute later"]
 pub struct DeviceTurn<G> {
     pub(super) key: FlowKey,
     pub(super) number: u64,
@@ -212,7 +212,7 @@ impl<G> Attempt<G> {
         }
     }
 
-    /// Takes the right to ask. Nobody else has it until the answer came, or half a minute passed.
+    /// Takes the right to ask. Nobody else has it until the answer came, or a minute passed.
     pub(super) fn take_turn(&mut self, key: FlowKey, now: Timestamp) -> Option<DeviceTurn<G>> {
         self.due_at(now)?;
         let DeviceStage::Asking(asking) = &mut self.stage else {
