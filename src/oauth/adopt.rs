@@ -6,10 +6,10 @@
 
 use super::accounts::{Accounts, put_connection, put_state};
 use super::client::ClientRef;
-use super::connection::{Account, Connection, Health, Kept, Roster, Subject, TokenState, places};
+use super::connection::{Account, Connection, Kept, Roster, Subject, TokenState, places};
 use super::provider::{Bound, Provider};
 use super::token::Tokens;
-use super::tokens::{TokenSet, info};
+use super::tokens::{Times, TokenSet, info};
 use super::unkept::Unstored;
 use crate::audit::Recorded;
 use crate::clock::Timestamp;
@@ -176,8 +176,7 @@ impl Accounts {
         for ((set, tokens), times) in granted.sets.iter().zip(&granted.times) {
             let key = (connection.id, set.clone());
             let before = roster.state(&key);
-            let was = before.as_ref().map(|kept| &*kept.value);
-            let state = state_of(key, times, connection.authorized, was);
+            let state = times.state(key, numbers(before.as_ref()), connection.authorized);
             let place = info(&state);
             let change = (state, before.as_ref());
             states.push(put_state(vault, &org, &mut batch, change)?);
@@ -250,15 +249,6 @@ pub(super) fn put_default(
     Kept::put(vault, org, batch, place, connection.id).map(drop)
 }
 
-/// The times of a set's tokens, without them.
-#[derive(Clone, Copy, Debug)]
-struct Times {
-    expires: Option<Timestamp>,
-    refresh_expires: Option<Timestamp>,
-    not_before: Option<Timestamp>,
-    refreshable: bool,
-}
-
 /// A grant as it is written: what is known of the connection, and the tokens with their times.
 pub(super) struct Granted {
     pub(super) connection: Connection,
@@ -267,12 +257,7 @@ pub(super) struct Granted {
 }
 
 fn split((set, tokens): (String, Tokens)) -> ((String, TokenSet), Times) {
-    let times = Times {
-        expires: tokens.expires_at,
-        refresh_expires: tokens.refresh_expires_at,
-        not_before: tokens.not_before_refresh,
-        refreshable: tokens.refresh.is_some(),
-    };
+    let times = Times::of(&tokens);
     ((set, TokenSet::renewed(tokens, None, false)), times)
 }
 
@@ -304,35 +289,16 @@ fn granted(provider: &Provider, grant: Grant, now: Timestamp) -> Granted {
     }
 }
 
-/// The state of tokens that were just granted. Whatever was under way for the ones before finds another
-/// fence, and changes nothing.
-fn state_of(
-    (connection, set): (ConnectionId, String),
-    times: &Times,
-    sent: Timestamp,
-    before: Option<&TokenState>,
-) -> TokenState {
-    TokenState {
-        connection,
-        set,
-        version: before.map_or(1, |before| before.version.saturating_add(1)),
-        fence: before.map_or(0, |before| before.fence.saturating_add(1)),
-        health: Health::Active,
-        obtained: sent,
-        expires: times.expires,
-        refresh_expires: times.refresh_expires,
-        refreshable: times.refreshable,
-        previous_until: None,
-        failures: 0,
-        suspicious: 0,
-        suspicious_since: None,
-        doubted: None,
-        next_attempt: times.not_before,
-        failure: None,
-        attempt: None,
-        lost: false,
-        access_refused: false,
-    }
+/// Version and fence of tokens that were just granted. Whatever was under way for the ones before finds
+/// another fence, and changes nothing.
+fn numbers(before: Option<&Kept<TokenState>>) -> (u64, u64) {
+    before.map_or((1, 0), |before| {
+        let before = &before.value;
+        (
+            before.version.saturating_add(1),
+            before.fence.saturating_add(1),
+        )
+    })
 }
 
 /// Sets that the renewed grant does not have any more.

@@ -3,9 +3,10 @@
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use super::connection::{Connection, TokenInfo, TokenState, places};
+use super::connection::{Connection, Health, SetKey, TokenInfo, TokenState, places};
 use super::token::{self, Held};
 use crate::audit::Recorded;
+use crate::clock::Timestamp;
 use crate::crypto::Owner;
 use crate::id::ConnectionId;
 use crate::secret::Secret;
@@ -21,6 +22,57 @@ pub(super) struct TokenSet {
     pub(super) refresh: Option<Secret>,
     /// The refresh token before it, which works for a while longer.
     pub(super) previous: Option<Secret>,
+}
+
+/// When the tokens of a set end, without them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    expires: Option<Timestamp>,
+    refresh_expires: Option<Timestamp>,
+    not_before: Option<Timestamp>,
+    refreshable: bool,
+}
+
+impl Times {
+    /// Of an answer.
+    pub(super) const fn of(new: &token::Tokens) -> Self {
+        Self {
+            expires: new.expires_at,
+            refresh_expires: new.refresh_expires_at,
+            not_before: new.not_before_refresh,
+            refreshable: new.refresh.is_some(),
+        }
+    }
+
+    /// The state of a set that was just granted, at `obtained`. Nothing is held against it.
+    pub(super) fn state(
+        self,
+        (connection, set): SetKey,
+        (version, fence): (u64, u64),
+        obtained: Timestamp,
+    ) -> TokenState {
+        TokenState {
+            connection,
+            set,
+            version,
+            fence,
+            health: Health::Active,
+            obtained,
+            expires: self.expires,
+            refresh_expires: self.refresh_expires,
+            refreshable: self.refreshable,
+            previous_until: None,
+            failures: 0,
+            suspicious: 0,
+            suspicious_since: None,
+            doubted: None,
+            next_attempt: self.not_before,
+            failure: None,
+            attempt: None,
+            lost: false,
+            access_refused: false,
+        }
+    }
 }
 
 /// How they are written. Dropped, the texts wipe themselves.

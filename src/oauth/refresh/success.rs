@@ -8,7 +8,7 @@ use crate::oauth::accounts::{Accounts, put_connection, put_state};
 use crate::oauth::connection::{Connection, Health, Kept, MAIN, TokenState};
 use crate::oauth::provider::{Bound, Provider};
 use crate::oauth::token::{TokenReply, Tokens, missing_scopes};
-use crate::oauth::tokens::{TokenSet, info};
+use crate::oauth::tokens::{Times, TokenSet, info};
 use crate::store::{Batch, StoreError};
 use crate::vault::VaultError;
 
@@ -172,10 +172,7 @@ const fn closed(error: &VaultError) -> bool {
 /// What an answer says of its tokens, without them.
 struct Granted {
     at: Timestamp,
-    expires: Option<Timestamp>,
-    refresh_expires: Option<Timestamp>,
-    not_before: Option<Timestamp>,
-    refreshable: bool,
+    times: Times,
     previous_until: Option<Timestamp>,
 }
 
@@ -185,33 +182,21 @@ impl Granted {
         let rotated = new.refresh.is_some() && grace > 0;
         Self {
             at,
-            expires: new.expires_at,
-            refresh_expires: new.refresh_expires_at,
-            not_before: new.not_before_refresh,
-            refreshable: new.refresh.is_some(),
+            times: Times::of(new),
             previous_until: rotated.then(|| at.plus_seconds(grace)),
         }
     }
 
+    /// The state that follows. What the answer does not say of the refresh token is as it was.
     fn state(&self, old: &TokenState) -> TokenState {
+        let key = (old.connection, old.set.clone());
+        let numbers = (old.version.saturating_add(1), old.fence);
+        let new = self.times.state(key, numbers, self.at);
         TokenState {
-            version: old.version.saturating_add(1),
-            health: Health::Active,
-            obtained: self.at,
-            expires: self.expires,
-            refresh_expires: self.refresh_expires.or(old.refresh_expires),
-            refreshable: old.refreshable || self.refreshable,
+            refresh_expires: new.refresh_expires.or(old.refresh_expires),
+            refreshable: new.refreshable || old.refreshable,
             previous_until: self.previous_until,
-            failures: 0,
-            suspicious: 0,
-            suspicious_since: None,
-            doubted: None,
-            next_attempt: self.not_before,
-            failure: None,
-            attempt: None,
-            lost: false,
-            access_refused: false,
-            ..old.clone()
+            ..new
         }
     }
 }
