@@ -46,8 +46,6 @@ pub struct Response {
     pub error_pointers: Vec<Pointer>,
     /// Further sets of tokens, stored and refreshed on their own.
     pub secondary: Vec<Secondary>,
-    /// Harmless members that are kept.
-    pub keep_raw: Vec<Pointer>,
 }
 
 /// How an answer is written.
@@ -160,7 +158,6 @@ impl Default for Response {
             success: None,
             error_pointers: vec![Pointer::member("error")],
             secondary: Vec::new(),
-            keep_raw: Vec::new(),
         }
     }
 }

@@ -1,8 +1,6 @@
 //! The answer of a token endpoint. It is read with patience: what is unknown is passed over, and a
 //! type that differs is taken where it can mean only one thing.
 
-use std::collections::BTreeMap;
-
 use serde_json::Value;
 
 use super::granted::read_scopes;
@@ -16,8 +14,6 @@ use crate::secret::Secret;
 
 /// The longest token, in bytes (T7).
 const MAX_TOKEN: usize = 16 * 1024;
-/// The longest text that is kept of the rest, in bytes.
-const MAX_KEPT: usize = 256;
 
 /// One set of tokens. It is stored, and refreshed, as a whole.
 #[derive(Debug)]
@@ -47,8 +43,6 @@ pub struct TokenReply {
     pub secondary: Vec<(String, Tokens)>,
     /// The connection with what was captured.
     pub bound: Bound,
-    /// Harmless members that the file keeps, by their pointers.
-    pub kept: BTreeMap<String, Value>,
     /// The whole answer, for the identity where it stands in there.
     pub document: Document,
 }
@@ -108,7 +102,6 @@ pub fn read_tokens(
         main: read_set(response, under, sent_at)?,
         secondary: read_secondary(response, whole, root, subject, sent_at)?,
         bound: bound.capture_token(provider, whole)?,
-        kept: keep(response, whole),
         document,
     })
 }
@@ -180,17 +173,6 @@ fn check_type(response: &Response, under: &Value) -> Result<(), ReplyError> {
     let mut known = response.token_types.iter();
     let bearer = said.is_empty() || known.any(|known| known.eq_ignore_ascii_case(said));
     bearer.then_some(()).ok_or(ReplyError::TokenType)
-}
-
-fn keep(response: &Response, whole: &Value) -> BTreeMap<String, Value> {
-    let pointers = response.keep_raw.iter();
-    let found = pointers.filter_map(|pointer| Some((pointer.to_string(), pointer.get(whole)?)));
-    let small = found.filter(|(_, value)| match value {
-        Value::Bool(_) | Value::Number(_) => true,
-        Value::String(text) => text.len() <= MAX_KEPT,
-        Value::Null | Value::Array(_) | Value::Object(_) => false,
-    });
-    small.map(|(name, value)| (name, value.clone())).collect()
 }
 
 impl Tokens {
