@@ -23,7 +23,6 @@ use crate::wire;
 use super::body::{Input, QueryString};
 use super::caller::Caller;
 use super::error::capital;
-use super::oauth_keeper::FlowKeeper;
 use super::{ApiError, App, reply};
 
 /// How to connect.
@@ -239,10 +238,10 @@ pub(super) async fn finish(
     let pending = app.flows.finish(org, user, &flow, &body.ticket, now);
     let pending = pending.map_err(|fault| not_finished(fault, &provider))?;
     // A code that is sent is spent: that a client goes away stops nothing.
-    let (flows, keeper) = (Arc::clone(&app.flows), FlowKeeper::new(app.clone()));
+    let (flows, keeper) = (Arc::clone(&app.flows), app.flow_keeper());
     let clock = Arc::clone(&app.clock);
     let done =
-        super::request::apart(async move { complete(&flows, pending, &keeper, &*clock).await });
+        super::request::apart(async move { complete(&flows, pending, &*keeper, &*clock).await });
     done.await.map_err(|_| ApiError::internal())?;
     Ok(reply::once(reply::data(view(&caller, &app, &id)?)))
 }

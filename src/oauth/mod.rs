@@ -10,6 +10,7 @@
 //! outbox     tokens that are still to be revoked upstream
 //! attempts   device flows under way: asked about until they end
 //! unkept     tokens that were granted in vain
+//! keeper     what flows need of all this: the journal, membership, the engine
 //! ```
 //!
 //! [`Accounts`] is all of this together. Everything that leaves goes through [`Outbound`].
@@ -27,6 +28,7 @@ mod errands;
 mod event;
 pub mod flow;
 mod identify;
+mod keeper;
 mod outbound;
 mod outbox;
 pub mod provider;
@@ -60,6 +62,7 @@ pub use choose::{Pick, Seen, Standing};
 pub use connection::{Revocation, Upstream};
 pub use device::{DeviceGrant, DeviceGranted, DeviceReply};
 pub use discovery::DiscoveryFault;
+pub use keeper::{FlowKeeper, FlowSurface};
 pub use outbound::{DEADLINE, Outbound, Silence};
 pub use refresh::{AccessFault, Lent, Pass};
 pub use unkept::Unstored;

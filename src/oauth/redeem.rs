@@ -56,10 +56,12 @@ impl Asked<'_> {
 
 /// A failure of the vault's is no fault of the provider's.
 pub(super) fn internal(error: &VaultError) -> Failure {
-    tracing::warn!(%error, "a connection could not be recorded or stored");
     match error {
         VaultError::Sealed => Failure::Sealed,
-        _ => Failure::Internal,
+        error => {
+            tracing::warn!(%error, "a connection could not be recorded or stored");
+            Failure::Internal
+        }
     }
 }
 

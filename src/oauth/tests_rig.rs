@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::client::{ClientOwner, ClientRef, ClientShelf, NewClient, NewSecret};
 use super::connection::{Account, MAIN, SetKey};
+use super::flow::DeviceAsk;
 use super::provider::{Catalog, Reach};
 use super::refresh::Stops;
 pub(super) use super::tests_issuer::{Fault, Issuer};
@@ -21,6 +22,12 @@ use crate::vault::tests_rig::{Rig, admin};
 
 pub(super) const USER: UserId = UserId::from_bytes([7; 16]);
 pub(super) const HOUR: i64 = 60 * 60_000;
+
+/// What a file has of device flows.
+pub(super) const DEVICE: &str = r#"
+    [device]
+    url = "http://ADDR/device"
+"#;
 
 /// Remembers what it hears, in words.
 #[derive(Debug, Default)]
@@ -262,6 +269,19 @@ impl Engine {
             bound: super::provider::Bound::default(),
             scopes: None,
             sets: vec![(MAIN.to_owned(), tokens)],
+        }
+    }
+
+    /// What is asked for by a device flow.
+    pub(super) fn device_ask(&self) -> DeviceAsk {
+        DeviceAsk {
+            org: self.org,
+            user: USER,
+            provider: self.accounts.provider(&provider()).unwrap(),
+            bound: super::provider::Bound::default(),
+            scopes: Vec::new(),
+            client: Self::client(),
+            replaces: None,
         }
     }
 

@@ -3,16 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::flow::{DeviceAsk, Failure};
-use super::tests_rig::{Engine, Fault, USER, provider};
+use super::flow::Failure;
+use super::tests_rig::{DEVICE, Engine, Fault, provider};
 use super::{DiscoveryFault, Upstream};
 use crate::oauth::provider::Bound;
 use crate::vault::VaultError;
-
-const DEVICE: &str = r#"
-    [device]
-    url = "http://ADDR/device"
-"#;
 
 /// Does `work` while the issuer does not answer, and seals once it was asked at `path`.
 async fn sealed_amid<T: Send + 'static>(
@@ -75,15 +70,7 @@ async fn v2_sealing_ends_the_pass_that_revokes() {
 #[tokio::test]
 async fn d1_sealing_does_not_wait_for_a_device_flow_to_begin() {
     let engine = Arc::new(Engine::new(DEVICE, true, 0).await);
-    let ask = DeviceAsk {
-        org: engine.org,
-        user: USER,
-        provider: engine.accounts.provider(&provider()).unwrap(),
-        bound: Bound::default(),
-        scopes: Vec::new(),
-        client: Engine::client(),
-        replaces: None,
-    };
+    let ask = engine.device_ask();
     let recorded = engine.rig.recorded().await;
     let working = Arc::clone(&engine);
     let ended = sealed_amid(&engine, "/device", async move {

@@ -4,14 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::flow::{DeviceAnswer, DeviceAsk, Failure, Outcome};
-use super::tests_rig::{Engine, Fault, USER, provider};
+use super::tests_rig::{DEVICE, Engine, Fault};
 use super::{DeviceGrant, DeviceGranted, DeviceReply};
-use crate::oauth::provider::Bound;
-
-const DEVICE: &str = r#"
-    [device]
-    url = "http://ADDR/device"
-"#;
 
 const BEGUN: &str = r#"{"device_code":"dc","user_code":"BCDF","verification_uri":"http://127.0.0.1/go","expires_in":600}"#;
 const TOKENS: &str =
@@ -20,15 +14,7 @@ const TOKENS: &str =
 /// An engine, and a device flow that the person has agreed to.
 async fn agreed() -> (Engine, DeviceAsk, DeviceGrant) {
     let engine = Engine::new(DEVICE, true, 0).await;
-    let ask = DeviceAsk {
-        org: engine.org,
-        user: USER,
-        provider: engine.accounts.provider(&provider()).unwrap(),
-        bound: Bound::default(),
-        scopes: Vec::new(),
-        client: Engine::client(),
-        replaces: None,
-    };
+    let ask = engine.device_ask();
     let recorded = engine.rig.recorded().await;
     engine.issuer.fault(Fault::Answer(200, BEGUN));
     let begun = engine
