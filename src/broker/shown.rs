@@ -24,6 +24,14 @@ pub(super) fn resolved(handle: &Handle, resolution: &Resolution, now: Timestamp)
     let life = handle.ends().saturating_duration_since(Instant::now());
     let life = i64::try_from(life.as_millis()).unwrap_or_default();
     let fields = resolution.fields.iter();
+    let specs = &handle.purpose.tool.spec.credentials.fields;
+    let env = |name: &str| {
+        let spec = FieldName::parse(name)
+            .ok()
+            .and_then(|name| specs.get(&name));
+        let env = spec.into_iter().flat_map(|spec| &spec.env);
+        env.map(ToString::to_string).collect()
+    };
     let placeholders = handle.purpose.placeholders.iter();
     wire::Resolved {
         id: handle.id,
@@ -36,6 +44,7 @@ pub(super) fn resolved(handle: &Handle, resolution: &Resolution, now: Timestamp)
                 field: field.field.clone(),
                 source: field.source,
                 secret: field.secret.clone(),
+                env: env(&field.field),
             })
             .collect(),
         placeholders: placeholders

@@ -8,8 +8,10 @@ mod host;
 mod likeness;
 mod plain;
 mod secret_name;
+mod variable;
 
 pub use host::{Host, HostError, HostPattern};
 pub use likeness::is_name_like;
 pub use plain::{ActionName, FieldName, OrgSlug, PlainNameError, ProviderId, ToolSlug};
 pub use secret_name::{SecretName, SecretNameError};
+pub use variable::{VariableName, VariableNameError};

@@ -12,7 +12,9 @@ use super::parameters::Parameters;
 use super::slot::Slot;
 use super::template::HttpTemplate;
 use super::template_render::RenderedRequest;
-use crate::name::{ActionName, FieldName, Host, HostPattern, ProviderId, SecretName, ToolSlug};
+use crate::name::{
+    ActionName, FieldName, Host, HostPattern, ProviderId, SecretName, ToolSlug, VariableName,
+};
 
 /// A tool's spec, checked as a whole: what exists is consistent.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,6 +61,9 @@ pub struct Field {
     pub secret: Option<SecretName>,
     /// How a placeholder of this field begins, for SDKs that look at the shape of a key.
     pub placeholder_prefix: Option<Box<str>>,
+    /// The environment variables in which programs look for it: as the spec says, else
+    /// `<SLUG>_<FIELD>`. Empty only where that is no legal name.
+    pub env: Vec<VariableName>,
 }
 
 /// How a connected account fills a tool's fields.
@@ -213,6 +218,7 @@ impl ToolSpec {
                 "type": "string",
                 "description": field.description,
                 "secret": field.secret,
+                "env": field.env,
             });
             (name.to_string(), shown)
         };
@@ -259,6 +265,7 @@ impl ToolSpec {
                 "required": field.required,
                 "secret": field.secret,
                 "placeholderPrefix": field.placeholder_prefix,
+                "env": field.env,
             });
             (name.to_string(), shown)
         };

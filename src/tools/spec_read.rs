@@ -10,7 +10,7 @@ use super::parameters::Parameters;
 use super::reader::{Item, Object, Spelling, name};
 use super::spec::{Action, CredentialSpec, Field, OAuthSpec, ToolSpec, default_secret};
 use super::template::HttpTemplate;
-use crate::name::{ActionName, FieldName, ProviderId, SecretName, ToolSlug};
+use crate::name::{ActionName, FieldName, ProviderId, SecretName, ToolSlug, VariableName};
 use crate::wire::MAX_SPEC_BYTES;
 
 /// The most actions of a tool.
@@ -19,6 +19,8 @@ const MAX_ACTIONS: usize = 200;
 const MAX_FIELDS: usize = 32;
 /// The most bindings of a tool.
 const MAX_BINDINGS: usize = 16;
+/// The most environment variables of a field.
+const MAX_VARIABLES: usize = 8;
 /// The longest description, in bytes.
 const MAX_TEXT: usize = 4 * 1024;
 /// The longest name, category or version, in bytes.
@@ -189,13 +191,28 @@ fn read_field(
         None => None,
         Some(item) => Some(item.name(placeholder_prefix)?),
     };
+    let env = match object.optional("env") {
+        None => default_variable(slug, field).into_iter().collect(),
+        Some(item) => {
+            let items = item.list(MAX_VARIABLES)?.into_iter();
+            let read = items.map(|item| item.name(VariableName::parse));
+            read.collect::<Result<_, _>>()?
+        }
+    };
     object.done()?;
     Ok(Field {
         description,
         required,
         secret,
         placeholder_prefix,
+        env,
     })
+}
+
+/// `<SLUG>_<FIELD>` in upper snake case, where programs may look for a credential.
+fn default_variable(slug: &ToolSlug, field: &FieldName) -> Option<VariableName> {
+    let name = default_secret(slug, field)?;
+    VariableName::parse(name.as_str()).ok()
 }
 
 /// Placeholders are unreserved characters, so that no encoding changes them (RFC 3986, 2.3).

@@ -132,6 +132,12 @@ fn what_does_not_fit_together_does_not_load() {
             "placeholderPrefix",
             json!("a b"),
         ),
+        ("/credentialsJson/schema/apiKey", "env", json!("X_KEY")),
+        (
+            "/credentialsJson/schema/apiKey",
+            "env",
+            json!(["X_KEY", "LD_PRELOAD"]),
+        ),
         (
             "/credentialsJson",
             "oauth",
@@ -258,6 +264,30 @@ fn a_field_has_a_secret_by_its_own_name() {
         let found = default_secret(&slug, &field);
         assert_eq!(found.as_ref().map(SecretName::as_str), secret);
     }
+}
+
+#[test]
+fn a_field_has_variables_as_its_file_says_or_one_by_its_own_name() {
+    let env = |more: Value| {
+        let mut body = json!({
+            "slug": "custom-crm", "name": "CRM", "hosts": ["a.example"],
+            "slots": { "apiKey": { "header": "x-api-key" } },
+            "credentialsJson": { "schema": { "apiKey": { "type": "string" } } },
+        });
+        body["credentialsJson"]["schema"]["apiKey"]["env"] = more;
+        let spec = ToolSpec::from_custom_json(body).unwrap();
+        let again = ToolSpec::from_json(spec.to_json()).unwrap();
+        assert_eq!(again, spec);
+        let field = spec.credentials.fields.into_values().next().unwrap();
+        let names = field.env.iter().map(ToString::to_string);
+        names.collect::<Vec<_>>()
+    };
+    assert_eq!(env(Value::Null), ["CUSTOM_CRM_API_KEY"]);
+    assert_eq!(
+        env(json!(["CRM_KEY", "CRM_TOKEN"])),
+        ["CRM_KEY", "CRM_TOKEN"]
+    );
+    assert!(env(json!([])).is_empty());
 }
 
 #[test]

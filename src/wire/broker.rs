@@ -68,6 +68,9 @@ pub struct ResolvedField {
     /// The secret that fills it, by name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<String>,
+    /// The environment variables in which programs look for it.
+    #[serde(default)]
+    pub env: Vec<String>,
 }
 
 /// One place where fields may go.
