@@ -47,10 +47,8 @@ impl Answer {
 
 /// A member of an address's query.
 fn member<'a>(url: &'a str, name: &str) -> &'a str {
-    let query = url
-        .split_once('?')
-        .unwrap_or_else(|| panic!("no query: {url}"))
-        .1;
+    let query = url.split_once('?').map_or("", |(_, query)| query);
+    let query = query.split('#').next().unwrap_or_default();
     let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
     let found = pairs.find(|(key, _)| *key == name);
     found.unwrap_or_else(|| panic!("no {name}: {url}")).1
