@@ -85,6 +85,12 @@ ids! {
     SecretId;
     /// An API key.
     ApiKeyId;
+    /// A service: a program of an organisation that acts for its members.
+    ServiceId;
+    /// A key or certificate of a service.
+    ServiceCredentialId;
+    /// That a service may act for a member, from when it is granted until it ends.
+    DelegationId;
     /// A custom tool or an installed one.
     ToolId;
     /// A connection: an account that somebody authorised through OAuth.

@@ -47,6 +47,7 @@ fn filled(route: &str, query: &str) -> (String, String) {
     let path = path
         .replace("{id}", id)
         .replace("{member}", NO_ID)
+        .replace("{user}", NO_ID)
         .replace("{name}", "NO_SUCH")
         .replace("{version}", "7")
         .replace("{provider}", "github")

@@ -6,11 +6,14 @@ mod harness;
 
 #[path = "tenants/connected.rs"]
 mod connected;
+#[path = "tenants/table.rs"]
+mod table;
 
 use std::collections::BTreeSet;
 
 use harness::{Broker, Client, Reply, api};
 use serde_json::{Value, json};
+use table::{CONNECTIONS, INSTALLATION, bodies};
 
 fn tool(slug: &str) -> Value {
     json!({
@@ -74,82 +77,6 @@ fn paths(route: &str, pairs: &[Pair]) -> (String, String, String) {
     (method.to_owned(), theirs, unknown)
 }
 
-/// What is sent to each route that takes an id or a name; null for no body.
-fn bodies() -> Vec<(&'static str, Value)> {
-    let none = Value::Null;
-    vec![
-        ("GET /v1/organizations/{id}", none.clone()),
-        (
-            "PATCH /v1/organizations/{id}",
-            json!({"name": "Taken over"}),
-        ),
-        ("GET /v1/organizations/{id}/members", none.clone()),
-        (
-            "POST /v1/organizations/{id}/members",
-            json!({"name": "Mallory"}),
-        ),
-        (
-            "PATCH /v1/organizations/{id}/members/{member}",
-            json!({"role": "member"}),
-        ),
-        (
-            "DELETE /v1/organizations/{id}/members/{member}",
-            none.clone(),
-        ),
-        ("GET /v1/api-keys/{id}", none.clone()),
-        ("PATCH /v1/api-keys/{id}", json!({"name": "x"})),
-        ("DELETE /v1/api-keys/{id}", none.clone()),
-        ("POST /v1/api-keys/{id}/rotate", json!({})),
-        ("GET /v1/secrets/{name}", none.clone()),
-        ("PATCH /v1/secrets/{name}", json!({"description": "x"})),
-        ("DELETE /v1/secrets/{name}", none.clone()),
-        ("POST /v1/secrets/{name}/reveal", none.clone()),
-        ("POST /v1/secrets/{name}/rotate", json!({"value": "x"})),
-        ("POST /v1/secrets/{name}/restore", none.clone()),
-        ("GET /v1/secrets/{name}/versions", none.clone()),
-        (
-            "POST /v1/secrets/{name}/versions/{version}/restore",
-            none.clone(),
-        ),
-        ("GET /v1/oauth/flows/{id}", none.clone()),
-        ("POST /v1/oauth/flows/{id}/finish", json!({"ticket": "x"})),
-        ("DELETE /v1/oauth/flows/{id}", none.clone()),
-        ("GET /v1/tools/{slug}", none.clone()),
-        ("POST /v1/tools/{slug}/install", none.clone()),
-        ("DELETE /v1/tools/{slug}/install", none.clone()),
-        ("PUT /v1/tools/{slug}/credentials", json!({"apiKey": "x"})),
-        ("GET /v1/tools/{slug}/credentials", none.clone()),
-        ("DELETE /v1/tools/{slug}/credentials", none.clone()),
-        ("POST /v1/tools/{slug}/explain", json!({})),
-        ("POST /v1/tools/{slug}/execute", json!({"action": "look"})),
-        ("DELETE /v1/resolutions/{id}", none.clone()),
-        ("DELETE /v1/tools/custom/{slug}", none.clone()),
-        (
-            "PATCH /v1/tools/custom/{slug}/visibility",
-            json!({"visibility": "private"}),
-        ),
-    ]
-}
-
-/// Of the installation, or of the caller's own organisation by a provider's name, which is the same for all.
-const INSTALLATION: [&str; 9] = [
-    "GET /v1/oauth/start/{provider}",
-    "GET /v1/oauth/status/{provider}",
-    "POST /v1/oauth/device/start/{provider}",
-    "POST /v1/oauth/device/status/{provider}",
-    "POST /v1/oauth/device/cancel/{provider}",
-    "DELETE /v1/oauth/configs/{provider}",
-    "DELETE /v1/operator/oauth-clients/{provider}",
-    "POST /v1/operator/slots/{id}/test",
-    "DELETE /v1/operator/slots/{id}",
-];
-
-/// A connection takes a provider to make: `tests/tenants/connected.rs`.
-const CONNECTIONS: [&str; 2] = [
-    "DELETE /v1/oauth/connections/{id}",
-    "POST /v1/oauth/connections/{id}/default",
-];
-
 #[test]
 fn the_table_has_every_route_that_takes_an_id_or_a_name() {
     let mut listed: BTreeSet<_> = bodies()
@@ -178,6 +105,7 @@ struct Acme {
     secret: String,
     flow: String,
     resolution: String,
+    service: String,
 }
 
 fn acme(broker: &Broker) -> Acme {
@@ -222,7 +150,14 @@ fn acme(broker: &Broker) -> Acme {
     let flow = admin.get("/v1/oauth/start/github").expect(200)["data"].clone();
     let wanted = json!({"tool": "acme-shared", "credentialOverrides": {"apiKey": "ACME_SHARED"}});
     let resolution = admin.post("/v1/resolve", &wanted).expect(201)["data"].clone();
+    let hub = json!({"name": "acme-hub", "organization": made["id"]});
+    let hub = broker.operator().post("/v1/operator/services", &hub);
+    let service = text(&hub.expect(201)["data"]["id"]);
+    let delegations = format!("/v1/services/{service}/delegations");
+    let whom = json!({"userId": ann["userId"]});
+    admin.post(&delegations, &whom).expect(201);
     Acme {
+        service,
         flow: text(&flow["flow"]),
         resolution: text(&resolution["id"]),
         admin,
@@ -245,6 +180,7 @@ fn what_is_another_organisations_is_answered_as_what_does_not_exist() {
         let (id, none) = match route {
             _ if route.contains("/v1/api-keys") => (&acme.key, NO_ID),
             _ if route.contains("/v1/oauth/flows") => (&acme.flow, NO_FLOW),
+            _ if route.contains("/v1/services") => (&acme.service, NO_ID),
             _ if route.contains("/v1/resolutions") => (&acme.resolution, NO_ID),
             _ => (&acme.org, NO_ID),
         };
@@ -262,6 +198,7 @@ fn what_is_another_organisations_is_answered_as_what_does_not_exist() {
             let mut pairs = vec![
                 pair("{id}", id, none),
                 pair("{member}", &acme.member, NO_ID),
+                pair("{user}", &acme.user, NO_ID),
                 pair("{name}", "ACME_SHARED", "NONE_SHARED"),
                 pair("{slug}", slug, unknown_slug),
             ];
@@ -294,9 +231,11 @@ fn what_is_another_organisations_is_answered_as_what_does_not_exist() {
 }
 
 /// Everything that an organisation's admin sees, without what use itself changes.
-fn snapshot(Acme { admin, flow, .. }: &Acme) -> Value {
+fn snapshot(acme: &Acme) -> Value {
+    let admin = &acme.admin;
     let mut seen = Vec::new();
-    let flow = format!("/v1/oauth/flows/{flow}");
+    let flow = format!("/v1/oauth/flows/{}", acme.flow);
+    let delegations = format!("/v1/services/{}/delegations", acme.service);
     for path in [
         "/v1/organizations/current",
         "/v1/organizations/current/members",
@@ -304,6 +243,8 @@ fn snapshot(Acme { admin, flow, .. }: &Acme) -> Value {
         "/v1/tools?custom=true",
         "/v1/tools/acme-private",
         "/v1/secrets/ACME_SHARED/versions",
+        "/v1/services",
+        &delegations,
         &flow,
     ] {
         seen.push(admin.get(path).expect(200)["data"].clone());
@@ -373,11 +314,18 @@ fn names_in_bodies_and_filters_reach_no_other_organisation() {
         "/v1/api-keys?all=true",
         "/v1/organizations/current/members",
         "/v1/tools?custom=true",
+        "/v1/services",
         "/v1/audit",
     ] {
         let reply = admin.get(path);
         let text = String::from_utf8(reply.body.clone()).unwrap();
-        for hidden in [&acme.secret, &acme.user, &acme.key, &acme.member] {
+        for hidden in [
+            &acme.secret,
+            &acme.user,
+            &acme.key,
+            &acme.member,
+            &acme.service,
+        ] {
             assert!(!text.contains(hidden.as_str()), "{path}");
         }
     }

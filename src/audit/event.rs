@@ -8,8 +8,8 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::Action;
-use crate::id::{ApiKeyId, ObjectId, OrgId, RequestId, UserId};
+use super::{Action, Actor};
+use crate::id::{ObjectId, OrgId, RequestId, UserId};
 use crate::name::{ActionName, FieldName, Host, ToolSlug};
 
 /// The longest name of a target that is kept, in characters.
@@ -56,46 +56,6 @@ impl<'de> Deserialize<'de> for Code {
     }
 }
 
-/// Who did it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-pub enum Actor {
-    /// The broker itself: timers, start, shutdown.
-    System,
-    /// The person who runs the broker on this machine.
-    Operator {
-        /// The user id that the kernel reported.
-        uid: u32,
-    },
-    /// A user of the machine who is no member of any organisation.
-    Local {
-        /// The user id that the kernel reported.
-        uid: u32,
-    },
-    /// A user of an organisation.
-    User {
-        /// Which one.
-        id: UserId,
-        /// How the user proved to be that one.
-        via: Via,
-    },
-    /// Nobody who could be told, as in a failed authentication.
-    Unknown,
-}
-
-/// How a user proved an identity.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Via {
-    /// With an API key.
-    ApiKey(ApiKeyId),
-    /// Over the Unix socket.
-    Local {
-        /// The user id that the kernel reported.
-        uid: u32,
-    },
-}
-
 /// What kind of thing was acted upon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -106,6 +66,8 @@ pub enum TargetKind {
     Tool,
     /// An API key.
     ApiKey,
+    /// A service.
+    Service,
     /// An organisation.
     Org,
     /// A membership.

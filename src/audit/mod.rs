@@ -14,6 +14,7 @@
 //! shows a journal that was cut, replaced by an older one, or signed with a stolen key.
 
 mod action;
+mod actor;
 mod chain;
 mod checker;
 mod checkpoint;
@@ -54,11 +55,12 @@ mod tests_segment;
 mod tests_speed;
 
 pub use action::{Action, ActionError};
+pub use actor::{Acting, Actor, Via, Word};
 pub use chain::Head;
 pub use checker::{Fault, Problem};
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub use error::AuditError;
-pub use event::{Actor, Code, Decision, Event, Gap, Target, TargetKind, Via};
+pub use event::{Code, Decision, Event, Gap, Target, TargetKind};
 pub use journal::{Journal, JournalKeys, Options, Recorded};
 pub use known::Known;
 pub use outcome::{Outcome, Status};

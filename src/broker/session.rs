@@ -121,7 +121,12 @@ impl Broker {
         let (org, user) = (principal.org(), principal.user());
         let found = self.handles.of_user(id, org, user);
         let found = found.or_else(|| self.watch.of_user(id, org, user));
-        let handle = found.ok_or(HandleFault::Unknown)?;
+        // A user ends what anybody asked for in their name; a service only its own.
+        let theirs = |handle: &Arc<Handle>| {
+            let by = principal.service();
+            by.is_none() || handle.purpose.owner.via.service() == by
+        };
+        let handle = found.filter(theirs).ok_or(HandleFault::Unknown)?;
         let target = Target::new(TargetKind::Resolution).id(id.bytes());
         let event = event
             .tool(handle.purpose.tool.spec.slug.clone())

@@ -18,6 +18,7 @@ use crate::wire::{self, ApiKeyStatus};
 use super::key_records::{all_keys, capped, check_project, ended, put_key, read_key};
 use super::organizations::check_name;
 use super::place::{KeyIndex, KeyRecord, key_place, token_place};
+use super::token::Kind;
 use super::{Directory, DirectoryError, Token};
 
 /// The longest grace of a replaced key, in seconds (7 days).
@@ -121,7 +122,8 @@ impl Directory {
         recorded: &Recorded,
     ) -> Result<MadeKey, DirectoryError> {
         let org = vault.org(org)?;
-        let token = Token::generate(wanted.test, vault.random())?;
+        let kind = if wanted.test { Kind::Test } else { Kind::Live };
+        let token = Token::generate(kind, vault.random())?;
         let record = KeyRecord {
             id: wanted.id,
             user: wanted.user,

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use crate::audit::Recorded;
+use crate::audit::{Acting, Recorded, Word};
 use crate::clock::Timestamp;
 use crate::crypto::{Digest, Owner};
 use crate::id::{ApiKeyId, OrgId};
@@ -14,58 +14,12 @@ use crate::vault::{Unsealed, VaultError};
 use crate::wire::{MemberStatus, OrgSettings};
 
 use super::place::{KeyIndex, KeyRecord, LocalIndex, key_place, local_place, token_place};
+use super::refused::{Refused, Rejected};
 use super::standing::Recognised;
 use super::{DirectoryError, Token};
 
 /// The most callers kept in memory; above it all are forgotten and recognised again.
 const CACHED: usize = 10_000;
-
-/// Why a caller was not recognised. The caller hears one answer for all; the journal hears which.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rejected {
-    /// The text cannot be a key.
-    Malformed,
-    /// No such key exists.
-    Unknown,
-    /// The key was revoked.
-    Revoked,
-    /// The key's time is over.
-    Expired,
-    /// Its owner is no member any more.
-    NotAMember,
-    /// This user id of the machine belongs to no member.
-    UnknownUid,
-}
-
-impl Rejected {
-    /// A stable word for audit and metrics.
-    #[must_use]
-    pub const fn code(self) -> &'static str {
-        match self {
-            Self::Malformed => "malformed",
-            Self::Unknown => "unknown",
-            Self::Revoked => "revoked",
-            Self::Expired => "expired",
-            Self::NotAMember => "not_a_member",
-            Self::UnknownUid => "unknown_uid",
-        }
-    }
-}
-
-/// A key that was refused, and which one it is, where that is known.
-#[derive(Clone, Copy, Debug)]
-pub struct Refused {
-    /// Why.
-    pub why: Rejected,
-    /// The organisation and the key.
-    pub key: Option<(OrgId, ApiKeyId)>,
-}
-
-impl From<Rejected> for Refused {
-    fn from(why: Rejected) -> Self {
-        Self { why, key: None }
-    }
-}
 
 /// What recognition found, with what must still be looked at on each use.
 struct Seen {
@@ -169,43 +123,60 @@ impl Directory {
             return Ok(Err(Rejected::Malformed.into()));
         };
         let now = vault.now();
-        let epoch = {
-            let cache = self.cache.read().unwrap_or_else(PoisonError::into_inner);
-            if cache.changing == 0
-                && let Some(seen) = cache.seen.get(&hash)
-                && seen.ends.is_none_or(|end| end > now)
-            {
-                seen.used.store(now.millis(), Ordering::Relaxed);
-                let principal = seen.principal.clone();
-                return Ok(Ok(Recognised::at(cache.epoch, (principal, seen.ends))));
-            }
-            cache.epoch
+        let epoch = match self.remembered(&hash, now) {
+            Ok(seen) => return Ok(Ok(seen)),
+            Err(epoch) => epoch,
         };
-        let (principal, ends) = match self.look_up(vault, &hash, now).await? {
-            Ok(bearer) => bearer,
-            Err(refused) => return Ok(Err(refused)),
-        };
-        let used = self.used_by(&principal);
+        let bearer = self.look_up(vault, &hash, now).await?;
+        Ok(bearer.map(|bearer| self.remember(epoch, hash, bearer, now)))
+    }
+
+    /// Who was found under `mark` since the last change; else the epoch to look in.
+    pub(super) fn remembered(&self, mark: &Digest, now: Timestamp) -> Result<Recognised, u64> {
+        let cache = self.cache.read().unwrap_or_else(PoisonError::into_inner);
+        let seen = cache.seen.get(mark).filter(|_| cache.changing == 0);
+        let seen = seen.filter(|seen| seen.ends.is_none_or(|end| end > now));
+        let seen = seen.ok_or(cache.epoch)?;
+        seen.used.store(now.millis(), Ordering::Relaxed);
+        let bearer = (seen.principal.clone(), seen.ends);
+        Ok(Recognised::at(cache.epoch, bearer))
+    }
+
+    /// Keeps whom `mark` led to in `epoch`, unless that is over.
+    pub(super) fn remember(
+        &self,
+        epoch: u64,
+        mark: Digest,
+        bearer: Bearer,
+        now: Timestamp,
+    ) -> Recognised {
+        let used = self.used_by(&bearer.0);
         used.store(now.millis(), Ordering::Relaxed);
         let mut cache = self.cache.write().unwrap_or_else(PoisonError::into_inner);
         if cache.epoch == epoch {
             if cache.seen.len() >= CACHED {
                 cache.seen.clear();
             }
+            let (principal, ends) = bearer.clone();
             let seen = Seen {
-                principal: principal.clone(),
+                principal,
                 ends,
                 used,
             };
-            cache.seen.insert(hash, seen);
+            cache.seen.insert(mark, seen);
         }
-        Ok(Ok(Recognised::at(epoch, (principal, ends))))
+        Recognised::at(epoch, bearer)
     }
 
     /// Where it is counted when the principal's key was last used.
     fn used_by(&self, principal: &Principal) -> Arc<AtomicI64> {
-        let Via::ApiKey(id) = principal.via() else {
-            return Arc::default();
+        let id = match principal.via() {
+            Via::ApiKey(id)
+            | Via::Service(Acting {
+                word: Some(Word::ApiKey(id)),
+                ..
+            }) => id,
+            Via::Local { .. } | Via::Service(_) => return Arc::default(),
         };
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(used.entry((principal.org(), id)).or_default())
@@ -217,14 +188,25 @@ impl Directory {
         hash: &Digest,
         now: Timestamp,
     ) -> Result<Result<Bearer, Refused>, DirectoryError> {
+        match self.key_of(vault, hash).await? {
+            Some(index) => self.bearer_of(vault, (index.org, index.id), now).await,
+            None => Ok(Err(Rejected::Unknown.into())),
+        }
+    }
+
+    /// Which key has this hash.
+    pub(super) async fn key_of(
+        &self,
+        vault: &Unsealed,
+        hash: &Digest,
+    ) -> Result<Option<KeyIndex>, DirectoryError> {
         let place = token_place(hash);
         let Some(record) = vault.store().get(&place).await? else {
-            return Ok(Err(Rejected::Unknown.into()));
+            return Ok(None);
         };
         let none = OrgId::from_bytes([0; 16]);
-        let index: KeyIndex =
-            vault.open_state(vault.system_key(), none, Owner::SYSTEM, &place, &record)?;
-        self.bearer_of(vault, (index.org, index.id), now).await
+        let index = vault.open_state(vault.system_key(), none, Owner::SYSTEM, &place, &record)?;
+        Ok(Some(index))
     }
 
     /// Who bears the key of this id, as the store says now.
@@ -242,6 +224,7 @@ impl Directory {
         let refused = |why| Refused {
             why,
             key: Some((org.id(), key.id)),
+            service: None,
         };
         if key.revoked.is_some_and(|end| end <= now) {
             return Ok(Err(refused(Rejected::Revoked)));

@@ -6,8 +6,10 @@
 //! hash of the key's text, and forgotten at any change of the directory. A caller whose request took its
 //! time is recognised again before anything is decided, and once more in the turn of a change.
 
+mod acting;
 mod api_keys;
 mod authenticate;
+mod delegations;
 mod error;
 mod key_records;
 mod last_used;
@@ -15,16 +17,22 @@ mod members;
 mod organizations;
 mod people;
 mod place;
+mod refused;
+mod service_records;
+mod services;
 mod standing;
 #[cfg(test)]
 mod tests_standing;
 mod token;
 
+pub use acting::{Shown, Subject};
 pub use api_keys::MadeKey;
-pub use authenticate::{Directory, Refused, Rejected};
+pub use authenticate::Directory;
 pub use error::DirectoryError;
 pub use members::MemberEntry;
 pub use organizations::OrgEntry;
 pub use people::Names;
+pub use refused::{Refused, Rejected, Unfit};
+pub use services::{MadeService, Pin};
 pub use standing::Recognised;
 pub use token::Token;

@@ -69,7 +69,8 @@ pub(super) struct LocalIndex {
     pub(super) user: UserId,
 }
 
-fn half(hash: &Digest) -> &[u8] {
+/// The first half of a hash: enough to tell lists apart.
+pub(super) fn half(hash: &Digest) -> &[u8] {
     hash.get(..16).unwrap_or_default()
 }
 

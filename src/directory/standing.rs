@@ -9,7 +9,8 @@ use std::sync::PoisonError;
 
 use tokio::sync::MutexGuard;
 
-use super::authenticate::{Bearer, Directory, Refused, Rejected};
+use super::authenticate::{Bearer, Directory};
+use super::refused::{Refused, Rejected};
 use super::{DirectoryError, place};
 use crate::clock::Timestamp;
 use crate::policy::{Action, Permit, Principal, Scopes, Via};
@@ -92,6 +93,10 @@ impl Directory {
         let (org, user, via) = (principal.org(), principal.user(), principal.via());
         if let Via::ApiKey(id) = via {
             let bearer = self.bearer_of(vault, (org, id), vault.now()).await?;
+            return Ok(bearer.map(|(principal, _)| principal));
+        }
+        if let Via::Service(acting) = via {
+            let bearer = self.still_acting(vault, (org, user), acting).await?;
             return Ok(bearer.map(|(principal, _)| principal));
         }
         // A user id of the machine that went to somebody else is theirs from now on: this member has

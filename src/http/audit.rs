@@ -117,32 +117,39 @@ pub(super) async fn list(
     let mut entries = Vec::with_capacity(page.entries.len());
     for entry in &page.entries {
         let mut entry = serde_json::to_value(entry).map_err(|_| ApiError::internal())?;
+        let called = |id: Option<&Value>| {
+            let id = id.and_then(Value::as_str);
+            id.and_then(|id| names.get(id)).cloned()
+        };
+        if let Some(whom) = called(entry.get("on_behalf_of"))
+            && let Some(entry) = entry.as_object_mut()
+        {
+            entry.insert("on_behalf_of_name".to_owned(), whom.into());
+        }
         let actor = entry.get_mut("actor").and_then(Value::as_object_mut);
         if let Some(actor) = actor
-            && let Some(name) = actor
-                .get("id")
-                .and_then(Value::as_str)
-                .and_then(|id| names.get(id))
+            && let Some(name) = called(actor.get("id"))
         {
-            actor.insert("name".to_owned(), name.clone().into());
+            actor.insert("name".to_owned(), name.into());
         }
         entries.push(entry);
     }
     Ok(reply::list(entries, page.next.map(|seq| seq.to_string())))
 }
 
-/// What the organisation's members are called: the journal itself keeps ids.
+/// What the organisation's members and services are called: the journal itself keeps ids.
 async fn names(caller: &Caller) -> Result<HashMap<String, String>, ApiError> {
     let org = caller.vault.org(caller.principal.org())?;
-    let members = caller
-        .app
-        .directory
-        .all_members(&caller.vault, &org)
-        .await?;
-    Ok(members
+    let directory = &caller.app.directory;
+    let members = directory.all_members(&caller.vault, &org).await?;
+    let members = members
         .iter()
-        .map(|m| (m.user().to_string(), m.name().to_owned()))
-        .collect())
+        .map(|m| (m.user().to_string(), m.name().to_owned()));
+    let services = directory.service_names(&caller.vault, &org).await?;
+    let services = services
+        .iter()
+        .map(|(id, name)| (id.to_string(), name.to_string()));
+    Ok(members.chain(services).collect())
 }
 
 /// Reads the journal's head: keep it somewhere else, so that a cut tail shows.

@@ -34,7 +34,7 @@ impl FromRequestParts<App> for Caller {
         let came = Came::recognised(parts, app, &vault).await?;
         let principal = came.seen.principal().clone();
         app.rates
-            .principal(principal.user())
+            .principal(&principal)
             .inspect_err(|_| app.meter.rate_limited("principal"))?;
         // Only a change has a body to wait for.
         if !parts.method.is_safe() {
@@ -120,9 +120,13 @@ impl Caller {
 
     /// An event of this caller's, in this request.
     pub(super) fn event(&self, action: Recordable) -> Event {
-        stamp(Event::new(action, self.principal.actor()))
+        let event = stamp(Event::new(action, self.principal.actor()))
             .org(self.principal.org())
-            .store_generation(self.vault.store().generation())
+            .store_generation(self.vault.store().generation());
+        match self.principal.service() {
+            Some(_) => event.on_behalf_of(self.principal.user()),
+            None => event,
+        }
     }
 
     /// Records `event`, then acts, then records how it ended. Nothing happens unless the record is

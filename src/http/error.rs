@@ -186,6 +186,11 @@ impl From<Denied> for ApiError {
                 denied,
                 "Use a key with that scope: runtools auth keys create NAME --scope SCOPE.",
             ),
+            Denied::Service => forbidden(
+                "not_for_services",
+                denied,
+                "The user does this with their own key, and not through a service.",
+            ),
             Denied::AdminOnly => {
                 forbidden("admin_only", denied, "Ask an admin of your organisation.")
             }

@@ -22,6 +22,7 @@ use http::{HeaderValue, Method, StatusCode, header};
 use http_body_util::BodyExt;
 use serde::{Deserialize, Serialize};
 
+use crate::audit::{Acting, Word};
 use crate::clock::Timestamp;
 use crate::crypto::{Digest, Owner, sha256, sha256_parts};
 use crate::policy::{Principal, Via};
@@ -167,6 +168,7 @@ fn place(org: &OrgKeys, caller: &Principal, text: &[u8]) -> StoreKey {
     let (by, credential) = match caller.via() {
         Via::ApiKey(id) => (b"key", id.bytes().to_vec()),
         Via::Local { uid } => (b"uid", uid.to_be_bytes().to_vec()),
+        Via::Service(acting) => (b"svc", of_service(&acting)),
     };
     let role = match caller.role() {
         Role::Admin => b"admin".as_slice(),
@@ -187,6 +189,16 @@ fn place(org: &OrgKeys, caller: &Principal, text: &[u8]) -> StoreKey {
         Class::Idempotency,
         &[list.get(..16).unwrap_or_default(), &one],
     )
+}
+
+/// Which service acts, by which of its credentials, and by whose word.
+fn of_service(acting: &Acting) -> Vec<u8> {
+    let word = match &acting.word {
+        Some(Word::ApiKey(key)) => key.bytes().as_slice(),
+        Some(Word::Delegation(grant)) => grant.bytes(),
+        None => &[],
+    };
+    [acting.id.bytes(), acting.credential.bytes(), word].concat()
 }
 
 /// Forgets what was answered more than a day ago.

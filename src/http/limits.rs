@@ -10,7 +10,8 @@ use governor::{DefaultKeyedRateLimiter, NotUntil, Quota, RateLimiter};
 use http::StatusCode;
 
 use crate::clock::Timestamp;
-use crate::id::UserId;
+use crate::id::{ServiceId, UserId};
+use crate::policy::Principal;
 
 use super::serve::{Peer, Source};
 use super::standing::Standing;
@@ -52,6 +53,8 @@ const FAILURES: Rate = Rate {
 #[derive(Debug)]
 pub(super) struct Rates {
     principals: Limiter<UserId>,
+    /// A service has the rate of a user, whomever it acts for.
+    services: Limiter<ServiceId>,
     sources: Limiter<Source>,
     failures: Limiter<Option<Source>>,
     guesses: Limiter<Option<Source>>,
@@ -81,6 +84,7 @@ impl Rates {
     pub(super) fn new(rules: &RateRules) -> Self {
         Self {
             principals: RateLimiter::keyed(quota(rules.principal)).with_middleware(),
+            services: RateLimiter::keyed(quota(rules.principal)).with_middleware(),
             sources: RateLimiter::keyed(quota(rules.source)).with_middleware(),
             failures: RateLimiter::keyed(quota(FAILURES)).with_middleware(),
             guesses: RateLimiter::keyed(Quota::per_minute(NonZeroU32::MIN)).with_middleware(),
@@ -88,8 +92,12 @@ impl Rates {
         }
     }
 
-    pub(super) fn principal(&self, user: UserId) -> Result<(), ApiError> {
-        self.noted(self.principals.check_key(&user))
+    pub(super) fn principal(&self, principal: &Principal) -> Result<(), ApiError> {
+        // Asked first: a service that sends too much takes nothing from its users.
+        if let Some(service) = principal.service() {
+            self.noted(self.services.check_key(&service))?;
+        }
+        self.noted(self.principals.check_key(&principal.user()))
     }
 
     pub(super) fn source(&self, peer: Option<Peer>) -> Result<(), ApiError> {
@@ -129,6 +137,7 @@ impl Rates {
     /// Forgets those who have not been seen for a while.
     pub(super) fn sweep(&self) {
         self.principals.retain_recent();
+        self.services.retain_recent();
         self.sources.retain_recent();
         self.failures.retain_recent();
         self.guesses.retain_recent();

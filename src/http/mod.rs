@@ -46,7 +46,9 @@ mod secret_names;
 mod secret_versions;
 mod secrets;
 pub mod serve;
+mod services;
 mod standing;
+mod subject;
 mod system;
 mod tools;
 

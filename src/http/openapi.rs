@@ -13,6 +13,9 @@ use crate::wire;
 /// Routes that ask nobody who they are.
 const OPEN: [&str; 3] = ["/v1/status", "/livez", "/readyz"];
 
+/// Routes for services too, besides those of handles.
+const FOR_SERVICES: [&str; 2] = ["/v1/tools/{slug}/explain", "/v1/tools/{slug}/execute"];
+
 #[derive(utoipa::OpenApi)]
 #[openapi(
     info(
@@ -34,6 +37,13 @@ impl utoipa::Modify for Shared {
         components.add_security_scheme("apiKey", key);
         let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
         components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
+        for (name, header) in [
+            ("subjectToken", "X-RunTools-Subject-Token"),
+            ("subject", "X-RunTools-Subject"),
+        ] {
+            let subject = SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new(header)));
+            components.add_security_scheme(name, subject);
+        }
         for (name, schema) in [
             ("Failure", wire::Failure::schema()),
             ("FailureDetail", wire::FailureDetail::schema()),
@@ -72,6 +82,19 @@ pub(super) fn complete(mut document: OpenApi) -> OpenApi {
     document
 }
 
+/// A caller's own credential, or a service's with the subject that it acts for.
+fn with_services() -> Vec<SecurityRequirement> {
+    let none: [&str; 0] = [];
+    let own = |name| SecurityRequirement::new(name, none);
+    let mut ways = vec![own("apiKey"), own("bearer")];
+    for credential in ["apiKey", "bearer"] {
+        for subject in ["subjectToken", "subject"] {
+            ways.push(own(credential).add(subject, none));
+        }
+    }
+    ways
+}
+
 fn finish(path: &str, method: &str, operation: &mut Operation) {
     // Handlers are named within their file, which is the tag: `list` alone would be there five times.
     let tag = operation.tags.as_deref().and_then(<[String]>::first);
@@ -84,6 +107,9 @@ fn finish(path: &str, method: &str, operation: &mut Operation) {
         own
     };
     operation.operation_id = Some(format!("{tag}_{own}"));
+    if tag == "broker" || FOR_SERVICES.contains(&path) {
+        operation.security = Some(with_services());
+    }
     if OPEN.contains(&path) {
         operation.security = Some(vec![SecurityRequirement::default()]);
     }

@@ -4,13 +4,13 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, header};
 
 use crate::audit::{Action, Actor, Event, Target, TargetKind};
-use crate::directory::{Recognised, Refused, Rejected};
+use crate::directory::{Recognised, Refused, Rejected, Shown, Subject, Token};
 use crate::vault::Unsealed;
 
 use super::caller::stamp;
 use super::limits::Tried;
 use super::serve::Peer;
-use super::{ApiError, App};
+use super::{ApiError, App, subject};
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
@@ -19,6 +19,7 @@ const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 enum By {
     Key(Tried),
     Uid(u32),
+    Service(Tried),
 }
 
 /// Who came, and how.
@@ -37,16 +38,28 @@ impl Came {
         vault: &Unsealed,
     ) -> Result<Self, ApiError> {
         let peer = parts.extensions.get::<Peer>().copied();
+        let subject = subject::named(&parts.headers)?;
         let (by, found) = match (credential(&parts.headers)?, peer) {
             (Some(text), peer) => {
                 let tried = Tried::new(text, peer);
                 app.lockout.check(&tried, vault.now())?;
-                let found = app.directory.by_key(vault, text).await?;
+                let directory = &app.directory;
+                let (by, found) = match (Token::is_of_service(text), subject) {
+                    (true, subject) => {
+                        let subject = subject.unwrap_or(Subject::Nobody);
+                        let shown = Shown::Key(text);
+                        let found = directory.by_service(vault, shown, subject).await?;
+                        (By::Service(tried), found)
+                    }
+                    (false, Some(_)) => return Err(subject::only_for_services()),
+                    (false, None) => (By::Key(tried), directory.by_key(vault, text).await?),
+                };
                 if found.is_ok() {
                     app.lockout.succeeded(&tried);
                 }
-                (By::Key(tried), found)
+                (by, found)
             }
+            (None, _) if subject.is_some() => return Err(subject::only_for_services()),
             (None, Some(Peer::Unix { uid, .. })) => {
                 let found = app.directory.by_uid(vault, uid, app.operator_uid).await?;
                 (By::Uid(uid), found.map_err(Refused::from))
@@ -101,12 +114,14 @@ async fn refuse(
     let way = match by {
         By::Key(_) => "api_key",
         By::Uid(_) => "local",
+        By::Service(_) => "service",
     };
     app.meter.auth_failed(way, refused.why.code());
     // Counted before anything else is asked: who fails often enough to be limited is locked out all the same.
-    let locked = match by {
-        By::Key(tried) => app.lockout.failed(&tried, vault.now()),
-        By::Uid(_) => false,
+    let locked = match (by, refused.why) {
+        // The service is the one it says: whoever it named must not be able to lock it out.
+        (_, Rejected::Subject(_)) | (By::Uid(_), _) => false,
+        (By::Key(tried) | By::Service(tried), _) => app.lockout.failed(&tried, vault.now()),
     };
     if locked {
         app.meter.locked_out();
@@ -120,7 +135,7 @@ async fn refuse(
         return Err(limited);
     }
     match by {
-        By::Key(_) => refuse_key(app, vault, (locked, peer), refused).await,
+        By::Key(_) | By::Service(_) => refuse_key(app, vault, (locked, peer), refused).await,
         By::Uid(uid) => {
             let event = rejection(Actor::Local { uid }, refused.why, false);
             vault.journal().note(event).await?;
@@ -145,11 +160,25 @@ async fn refuse_key(
         return Ok(ApiError::unauthorized());
     }
     vault.journal().note(key_rejection(refused, locked)).await?;
-    Ok(ApiError::unauthorized())
+    Ok(match refused.why {
+        Rejected::Subject(why) => subject::refused(why),
+        _ => ApiError::unauthorized(),
+    })
 }
 
 fn key_rejection(refused: Refused, locked: bool) -> Event {
-    let event = rejection(Actor::Unknown, refused.why, locked);
+    let event = match refused.service {
+        // Only who proved to be a service is written down as one.
+        Some((org, acting)) if matches!(refused.why, Rejected::Subject(_)) => {
+            rejection(Actor::Service(acting), refused.why, locked).org(org)
+        }
+        Some((org, acting)) => {
+            let target = Target::new(TargetKind::Service).id(acting.id.bytes());
+            let event = rejection(Actor::Unknown, refused.why, locked);
+            event.org(org).target(target)
+        }
+        None => rejection(Actor::Unknown, refused.why, locked),
+    };
     match refused.key {
         Some((org, key)) => {
             let target = Target::new(TargetKind::ApiKey).id(key.bytes());

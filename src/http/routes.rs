@@ -11,7 +11,7 @@ use utoipa_axum::routes;
 use super::{
     ApiError, App, api_keys, audit, broker, custom_tools, egress, layers, oauth_clients,
     oauth_connections, oauth_device, oauth_flows, oauth_providers, openapi, operator,
-    organizations, secret_versions, secrets, system, tools,
+    organizations, secret_versions, secrets, services, system, tools,
 };
 
 fn table() -> OpenApiRouter<App> {
@@ -53,6 +53,7 @@ fn table() -> OpenApiRouter<App> {
         .routes(routes!(custom_tools::set_visibility))
         .merge(handles())
         .merge(connected())
+        .merge(in_services())
         .routes(routes!(audit::list))
         .routes(routes!(audit::head))
         .routes(routes!(audit::verify))
@@ -74,6 +75,18 @@ fn handles() -> OpenApiRouter<App> {
         .route(host, any(egress::relay))
         .route(root, any(egress::relay))
         .route(path, any(egress::relay))
+}
+
+/// The routes of services.
+fn in_services() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(services::list))
+        .routes(routes!(services::remove))
+        .routes(routes!(services::delegate, services::delegations))
+        .routes(routes!(services::end_delegation))
+        .routes(routes!(services::add, services::list_all))
+        .routes(routes!(services::retire))
+        .routes(routes!(services::rotate))
 }
 
 /// The routes of connected accounts.

@@ -94,6 +94,13 @@ pub(super) async fn me(caller: Caller, State(app): State<App>) -> Result<Respons
             .to_owned(),
         Err(_) => String::new(),
     };
+    // They are the user's to know, and not a service's.
+    let delegations = if principal.service().is_some() {
+        Vec::new()
+    } else {
+        let directory = &app.directory;
+        directory.own_delegations(&caller.vault, principal).await?
+    };
     Ok(reply::data(wire::Me {
         id: principal.user(),
         email: member.email().map(str::to_owned),
@@ -109,7 +116,9 @@ pub(super) async fn me(caller: Caller, State(app): State<App>) -> Result<Respons
         via: match principal.via() {
             Via::ApiKey(_) => "api_key".to_owned(),
             Via::Local { .. } => "local".to_owned(),
+            Via::Service(_) => "service".to_owned(),
         },
         scopes: principal.scopes().to_strings(),
+        delegations,
     }))
 }

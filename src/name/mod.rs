@@ -12,6 +12,8 @@ mod variable;
 
 pub use host::{Host, HostError, HostPattern};
 pub use likeness::is_name_like;
-pub use plain::{ActionName, FieldName, OrgSlug, PlainNameError, ProviderId, ToolSlug};
+pub use plain::{
+    ActionName, FieldName, OrgSlug, PlainNameError, ProviderId, ServiceName, ToolSlug,
+};
 pub use secret_name::{SecretName, SecretNameError};
 pub use variable::{VariableName, VariableNameError};

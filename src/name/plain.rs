@@ -70,6 +70,9 @@ names! {
     /// An organisation's slug, e.g. `acme`.
     OrgSlug: is_slug(64),
         "an organisation's slug is 1 to 64 lower-case letters, digits and hyphens, with no hyphen at either end";
+    /// A service of an organisation, e.g. `tool-hub`.
+    ServiceName: is_slug(64),
+        "a service's name is 1 to 64 lower-case letters, digits and hyphens, with no hyphen at either end";
     /// A provider of connected accounts, e.g. `github`.
     ProviderId: is_slug(64),
         "a provider's id is 1 to 64 lower-case letters, digits and hyphens, with no hyphen at either end";

@@ -3,7 +3,7 @@
 use super::principal::VOUCHING;
 use super::{Action, Denied, Principal, Scopes};
 use crate::crypto::{Owner, OwnerKind};
-use crate::id::UserId;
+use crate::id::{OrgId, ServiceId, UserId};
 use crate::name::{SecretName, ToolSlug};
 use crate::wire::OrgSettings;
 
@@ -179,6 +179,17 @@ actions! {
         }
         if p.scopes().cover(scopes) { Ok(()) } else { Err(Denied::Escalation) }
     };
+
+    /// Make a service of this organisation, replace its credentials, or remove it.
+    OperateServices("admin:resources", "service.operate", OrgId) = |p, _o| operator(p);
+    /// List the services of every organisation.
+    ReadAllServices("admin:resources", "service.list_all", ()) = |p, _o| operator(p);
+    /// List the organisation's services, and for whom they may act without a token.
+    ReadServices("org:read", "service.list", ()) = |p, _o| admin(p);
+    /// Remove a service of the organisation.
+    RemoveService("org:members", "service.remove", ServiceId) = |p, _o| admin(p);
+    /// Let a service act for a member without a token of theirs, or end that.
+    Delegate("org:members", "service.delegate", (ServiceId, UserId)) = |p, _o| admin(p);
 
     /// List and read tools.
     ReadTools("tool:read", "tool.list", ()) = |p, _o| anyone(p);

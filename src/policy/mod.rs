@@ -21,6 +21,9 @@ pub enum Denied {
     /// The API key lacks this scope.
     #[error("this API key lacks the scope {0}")]
     Scope(&'static str),
+    /// No service may, for whomever it acts.
+    #[error("a service uses credentials for others, and does nothing else for them")]
+    Service,
     /// Only an admin of the organisation may.
     #[error("only an admin of the organisation may do this")]
     AdminOnly,
@@ -87,13 +90,16 @@ impl<A: Action> Permit<A> {
 /// Asks for the scope alone, before the object is looked for.
 ///
 /// # Errors
-/// [`Denied::Scope`].
+/// [`Denied::Scope`], [`Denied::Service`].
 pub fn check_scope<A: Action>(principal: &Principal) -> Result<(), Denied> {
     if principal.scopes().allow(A::SCOPE) {
-        Ok(())
-    } else {
-        Err(Denied::Scope(A::SCOPE))
+        return Ok(());
     }
+    let service = principal.service().is_some();
+    if service && !Scopes::of_services().allow(A::SCOPE) {
+        return Err(Denied::Service);
+    }
+    Err(Denied::Scope(A::SCOPE))
 }
 
 /// Decides. The scope is asked first: a key without it learns nothing about the object.

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::Scopes;
-use crate::audit::Actor;
+use crate::audit::{Acting, Actor};
 use crate::crypto::Owner;
-use crate::id::{ApiKeyId, OrgId, UserId};
+use crate::id::{ApiKeyId, OrgId, ServiceId, UserId};
 use crate::wire::Role;
 
 /// The scope of a key whose word counts for the organisation.
@@ -21,6 +21,19 @@ pub enum Via {
         /// That user id.
         uid: u32,
     },
+    /// By a service that may act for them.
+    Service(Acting),
+}
+
+impl Via {
+    /// The service that acts, if one does.
+    #[must_use]
+    pub const fn service(&self) -> Option<ServiceId> {
+        match self {
+            Self::Service(acting) => Some(acting.id),
+            Self::ApiKey(_) | Self::Local { .. } => None,
+        }
+    }
 }
 
 /// A caller whose credential was checked. Organisation and user come from here, and never from a
@@ -129,12 +142,19 @@ impl Principal {
         &self.scopes
     }
 
-    /// The caller, for the audit journal.
+    /// The service that acts for the caller, if one does.
+    #[must_use]
+    pub const fn service(&self) -> Option<ServiceId> {
+        self.via.service()
+    }
+
+    /// Who does it, for the audit journal: a service that acts for the caller, else the caller.
     #[must_use]
     pub fn actor(&self) -> Actor {
         let via = match self.via {
             Via::ApiKey(id) => crate::audit::Via::ApiKey(id),
             Via::Local { uid } => crate::audit::Via::Local { uid },
+            Via::Service(acting) => return Actor::Service(acting),
         };
         Actor::User { id: self.user, via }
     }

@@ -22,6 +22,9 @@ const FAMILIES: &[(&str, &[&str])] = &[
     ("activity", &["read"]),
 ];
 
+/// What a service may do for a user, as far as the user may: use credentials, and see and keep none.
+const OF_SERVICES: [&str; 2] = ["broker:resolve", "tool:execute"];
+
 /// One scope, e.g. `secret:read`, `tool:*` or `*`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -81,7 +84,8 @@ impl From<Scope> for String {
     }
 }
 
-/// The scopes of one key. Never empty: an empty list would be ambiguous between nothing and all.
+/// The scopes of one key. Never empty in a record: an empty list would be ambiguous between nothing and
+/// all. Where it is only asked, it allows nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Scopes(Vec<Scope>);
@@ -91,6 +95,20 @@ impl Scopes {
     #[must_use]
     pub fn all() -> Self {
         Self(vec![Scope("*".into())])
+    }
+
+    /// What a service may do for a user at the most.
+    #[must_use]
+    pub fn of_services() -> Self {
+        Self(OF_SERVICES.map(|scope| Scope(scope.into())).to_vec())
+    }
+
+    /// What of these a service may use: possibly nothing.
+    #[must_use]
+    pub fn cut_to_services(&self) -> Self {
+        let mut scopes = Self::of_services();
+        scopes.0.retain(|scope| self.allow(scope.as_str()));
+        scopes
     }
 
     /// Reads a list; an empty one means everything, as on the hosted platform.
@@ -140,6 +158,24 @@ mod tests {
         assert!(scopes.cover(&Scopes::parse(&["tool:read"]).unwrap()));
         assert!(!scopes.cover(&Scopes::all()));
         assert!(!scopes.cover(&Scopes::parse(&["secret:*"]).unwrap()));
+    }
+
+    #[test]
+    fn a_service_may_use_credentials_as_far_as_its_user_may_and_nothing_else() {
+        let cut = |scopes: &[&str]| {
+            Scopes::parse(scopes)
+                .unwrap()
+                .cut_to_services()
+                .to_strings()
+        };
+        assert_eq!(cut(&["*"]), ["broker:resolve", "tool:execute"]);
+        assert_eq!(
+            cut(&["tool:*", "secret:*", "org:members"]),
+            ["tool:execute"]
+        );
+        let nothing = Scopes::parse(&["secret:reveal"]).unwrap().cut_to_services();
+        assert!(!nothing.allow("secret:reveal") && !nothing.allow("broker:resolve"));
+        assert!(nothing.to_strings().is_empty());
     }
 
     #[test]

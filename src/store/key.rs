@@ -56,6 +56,12 @@ classes! {
     ApiKeyIndex = 0x08,
     /// A user of this machine.
     LocalUser = 0x09,
+    /// A service of an organisation.
+    Service = 0x0a,
+    /// The way from the hash of a service's key or certificate to it.
+    ServiceIndex = 0x0b,
+    /// That a service may act for a member.
+    Delegation = 0x0c,
     /// A secret: its names and the pointer to its version.
     Secret = 0x10,
     /// A version of a secret.

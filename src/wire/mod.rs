@@ -11,6 +11,7 @@ mod broker;
 mod oauth;
 mod organizations;
 mod secrets;
+mod services;
 mod system;
 mod tools;
 
@@ -20,6 +21,7 @@ pub use broker::*;
 pub use oauth::*;
 pub use organizations::*;
 pub use secrets::*;
+pub use services::*;
 pub use system::*;
 pub use tools::*;
 

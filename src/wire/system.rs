@@ -58,10 +58,13 @@ pub struct Me {
     pub organization_name: String,
     /// The role in it.
     pub role: Role,
-    /// `api_key` or `local`.
+    /// `api_key`, `local` or `service`.
     pub via: String,
     /// What the credential may be used for.
     pub scopes: Vec<String>,
+    /// Which services an admin lets act for the caller without a token of theirs.
+    #[serde(default)]
+    pub delegations: Vec<super::Delegation>,
 }
 
 /// Unseals the vault.

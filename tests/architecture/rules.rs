@@ -133,6 +133,7 @@ pub(super) const EXPOSERS: &[(&str, usize)] = &[
     ("src/http/broker.rs", 2),
     ("src/http/oauth_clients.rs", 1),
     ("src/http/secrets.rs", 1),
+    ("src/http/services.rs", 1),
     ("src/oauth/flow/query.rs", 1),
     ("src/oauth/discovery.rs", 2),
     ("src/oauth/provider/template_place.rs", 1),

@@ -6,7 +6,7 @@ use crate::body;
 use crate::harness::{Broker, Client, Upstream, api, eventually};
 
 /// One change, made once: route, path, JSON body, the record's action, and what to call what it made.
-/// `<key>` stands for the id of what a step called `key` made.
+/// `<key>` stands for the id of what a step called `key` made, `<me>` for who makes the changes.
 type Step = (
     &'static str,
     &'static str,
@@ -26,6 +26,13 @@ const STEPS: &[Step] = &[
     ("POST /v1/organizations/{id}/members", "/v1/organizations/current/members", r#"{"name":"Ann"}"#, "member.add", "ann"),
     ("PATCH /v1/organizations/{id}/members/{member}", "/v1/organizations/current/members/<ann>", r#"{"role":"admin"}"#, "member.role", ""),
     ("DELETE /v1/organizations/{id}/members/{member}", "/v1/organizations/current/members/<ann>", "", "member.remove", ""),
+    ("POST /v1/operator/services", "/v1/operator/services", r#"{"name":"hub"}"#, "service.add", "service"),
+    ("POST /v1/operator/services/{id}/rotate", "/v1/operator/services/<service>/rotate", "", "service.rotate", ""),
+    ("POST /v1/services/{id}/delegations", "/v1/services/<service>/delegations", r#"{"userId":"<me>"}"#, "service.delegate", ""),
+    ("DELETE /v1/services/{id}/delegations/{user}", "/v1/services/<service>/delegations/<me>", "", "service.undelegate", ""),
+    ("DELETE /v1/services/{id}", "/v1/services/<service>", "", "service.remove", ""),
+    ("POST /v1/operator/services", "/v1/operator/services", r#"{"name":"hub"}"#, "service.add", "second"),
+    ("DELETE /v1/operator/services/{id}", "/v1/operator/services/<second>", "", "service.remove", ""),
     ("POST /v1/secrets", "/v1/secrets", r#"{"name":"KEY","value":"v"}"#, "secret.set", ""),
     ("PATCH /v1/secrets/{name}", "/v1/secrets/KEY", r#"{"description":"d"}"#, "secret.update", ""),
     ("POST /v1/secrets/{name}/reveal", "/v1/secrets/KEY/reveal", "", "secret.reveal", ""),
@@ -88,7 +95,8 @@ const RELAYED: [&str; 4] = [
 fn every_change_leaves_its_record() {
     let (broker, upstream) = (Broker::start(), Upstream::echo());
     let operator = broker.operator();
-    let mut made: BTreeMap<&str, String> = BTreeMap::new();
+    let me = operator.get("/v1/me").expect(200)["data"]["id"].clone();
+    let mut made = BTreeMap::from([("me", me.as_str().unwrap().to_owned())]);
     let mut records = Vec::new();
     for (route, path, text, action, name) in STEPS {
         let (method, _) = route.split_once(' ').unwrap();

@@ -23,6 +23,7 @@ mod members;
 mod oauth_clients;
 mod operator;
 mod serve;
+mod services;
 mod slots;
 #[path = "../runtools/start.rs"]
 mod start;
@@ -71,6 +72,9 @@ enum Command {
     /// Who belongs to the organisation
     #[command(subcommand)]
     Member(members::MemberCommand),
+    /// Programs that act for the members of an organisation
+    #[command(subcommand)]
+    Service(services::ServiceCommand),
     /// The installation's clients at providers, for organisations that have none of their own
     #[command(subcommand)]
     OauthClient(oauth_clients::ClientCommand),
@@ -131,6 +135,7 @@ async fn run(
         Command::Seal(args) => operator::seal(args, session).await,
         Command::Key(KeyCommand::Slot(command)) => slots::run(command, session).await,
         Command::Member(command) => members::run(command, session).await,
+        Command::Service(command) => services::run(command, session).await,
         Command::OauthClient(command) => oauth_clients::run(command, session).await,
         Command::Completions(args) => documents::completions(&args, Cli::command(), session),
         Command::Man(args) => documents::manual(&args, Cli::command(), session),

@@ -134,9 +134,18 @@ fn row(entry: &Value) -> [String; 8] {
     let what = at("/targets/0/name")
         .or_else(|| at("/targets/0/id"))
         .or_else(|| at("/targets/0/kind"));
+    let actor = at("/actor/name").or_else(|| at("/actor/id"));
     let by = match at("/actor/type") {
-        Some("user") => at("/actor/name").or_else(|| at("/actor/id")),
-        other => other,
+        Some("user") => actor.map(str::to_owned),
+        Some("service") => {
+            let whom = at("/on_behalf_of_name").or_else(|| at("/on_behalf_of"));
+            let service = actor.unwrap_or("service");
+            Some(whom.map_or_else(
+                || service.to_owned(),
+                |whom| format!("{service} for {whom}"),
+            ))
+        }
+        other => other.map(str::to_owned),
     };
     let sources = entry.pointer("/sources").and_then(Value::as_object);
     let sources = sources.map(|fields| {
@@ -153,7 +162,7 @@ fn row(entry: &Value) -> [String; 8] {
         time.unwrap_or_else(|| "-".to_owned()),
         or_none(at("/action")),
         or_none(what),
-        or_none(by),
+        or_none(by.as_deref()),
         or_none(at("/tool")),
         or_none(at("/host")),
         sources.unwrap_or_else(|| "-".to_owned()),
@@ -256,6 +265,11 @@ mod tests {
             "2026-11-23 09:30:05|secret.use|CRM_KEY|u-1|crm|api.example.com|-|success"
         );
         assert_eq!(row(&serde_json::json!(null)).join("|"), "-|-|-|-|-|-|-|-");
+        let acting = serde_json::json!({
+            "actor": { "type": "service", "id": "s-1", "name": "tool-hub" },
+            "on_behalf_of": "u-1", "on_behalf_of_name": "Bob",
+        });
+        assert_eq!(row(&acting)[3], "tool-hub for Bob");
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::members::MemberCommand;
 use crate::oauth::OauthCommand;
 use crate::organizations::OrgCommand;
 use crate::secrets::SecretCommand;
+use crate::services::ServiceCommand;
 use crate::tools::ToolCommand;
 
 const START: &str = "\
@@ -72,6 +73,9 @@ pub(crate) enum Command {
     /// Who belongs to the organisation
     #[command(subcommand)]
     Member(MemberCommand),
+    /// Programs that act for members, and for whom they may
+    #[command(subcommand)]
+    Service(ServiceCommand),
     /// What was done, by whom, and the proof
     #[command(subcommand)]
     Audit(AuditCommand),

@@ -31,6 +31,7 @@ mod organizations;
 mod secret_changes;
 mod secret_values;
 mod secrets;
+mod services;
 mod start;
 mod status;
 mod tool_credentials;
@@ -77,6 +78,7 @@ async fn run(command: Command, opener: Option<Opener>, session: &Session) -> Out
         Command::Tool(command) => tools::run(command, session).await,
         Command::Org(command) => organizations::run(command, session).await,
         Command::Member(command) => members::run(command, &session.client()?, session).await,
+        Command::Service(command) => services::run(command, session).await,
         Command::Audit(command) => audit::run(command, session).await,
         Command::Status => status::run(session).await,
         Command::Completions(args) => documents::completions(&args, Cli::command(), session),
