@@ -33,7 +33,7 @@ pub struct Refresh {
     pub rotates: Rotates,
     /// Seconds for which a spent refresh token still works.
     pub reuse_grace_s: u32,
-    /// Whether the old access token dies.
+    /// Whether the old access token dies at once: then it is lent to nobody while it is refreshed.
     pub access_dies_on_refresh: bool,
     /// Seconds that a token must be old.
     pub min_age_s: u32,

@@ -121,23 +121,31 @@ impl Accounts {
         let provider = self.provider(&connection.provider);
         let provider = provider.ok_or(AccessFault::Client)?;
         let file = &provider.spec().refresh;
-        match plan(&state.value, file, vault.now()) {
-            Plan::Use => return lent(vault, &roster, &key).await,
+        let dies = file.access_dies_on_refresh;
+        let waiting = match plan(&state.value, file, vault.now()) {
+            // One that dies of the refresh that is under way is not lent.
+            Plan::Use => match dies.then(|| self.flights.join(&key)).flatten() {
+                Some(refresh) => Some(refresh),
+                None => return lent(vault, &roster, &key).await,
+            },
             Plan::UseAndRefresh => {
                 // Nobody waits for its end.
                 drop(self.start(vault, &key));
                 return lent(vault, &roster, &key).await;
             }
-            Plan::Refresh => {
-                let began = Instant::now();
-                self.start(vault, &key).ended(PATIENCE).await;
-                self.meter.waited(began.elapsed());
-            }
-            Plan::Wait(_) | Plan::Over => {}
+            Plan::RefreshFirst | Plan::Refresh => Some(self.start(vault, &key)),
+            Plan::Wait(_) | Plan::Over => None,
+        };
+        if let Some(waiting) = waiting {
+            let began = Instant::now();
+            waiting.ended(PATIENCE).await;
+            self.meter.waited(began.elapsed());
         }
         let (_, state) = both(&roster, &key)?;
         match plan(&state.value, file, vault.now()) {
-            Plan::Use | Plan::UseAndRefresh => lent(vault, &roster, &key).await,
+            Plan::Use | Plan::UseAndRefresh | Plan::RefreshFirst => {
+                lent(vault, &roster, &key).await
+            }
             Plan::Refresh => Err(AccessFault::Unavailable { again: None }),
             Plan::Wait(again) => Err(ended(&state.value, Some(again))),
             Plan::Over => Err(ended(&state.value, None)),

@@ -94,6 +94,11 @@ impl Flights {
         Waiting(receiver)
     }
 
+    /// Joins the refresh of a set that is under way, if one is.
+    pub(in crate::oauth) fn join(&self, key: &SetKey) -> Option<Waiting> {
+        lock(&self.0).get(key).cloned().map(Waiting)
+    }
+
     /// Waits until none is under way, for `patience` at most.
     pub(in crate::oauth) async fn landed(&self, patience: Duration) {
         let all = async {

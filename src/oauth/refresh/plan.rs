@@ -30,6 +30,8 @@ pub(in crate::oauth) enum Plan {
     Use,
     /// The token as it is; a refresh starts behind the caller's back.
     UseAndRefresh,
+    /// A refresh, and then what there is: the token at hand dies of it, so nobody is given it meanwhile.
+    RefreshFirst,
     /// A refresh, and then the new token.
     Refresh,
     /// Nothing: it has ended, and may not be refreshed before then.
@@ -116,7 +118,13 @@ pub(in crate::oauth) fn plan(state: &TokenState, file: &Refresh, now: Timestamp)
     }
     let until = not_before(state, file, now).filter(|until| until.millis_since(now) > 0);
     match (usable, until) {
-        (true, None) if left.is_some_and(|left| left <= lead(state, file)) => Plan::UseAndRefresh,
+        (true, None) if left.is_some_and(|left| left <= lead(state, file)) => {
+            if file.access_dies_on_refresh {
+                Plan::RefreshFirst
+            } else {
+                Plan::UseAndRefresh
+            }
+        }
         (true, _) => Plan::Use,
         (false, Some(until)) => Plan::Wait(until),
         (false, None) => Plan::Refresh,

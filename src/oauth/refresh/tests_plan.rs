@@ -110,6 +110,14 @@ fn a_caller_gets_the_token_a_refresh_or_both() {
     assert_eq!(plan(&hour, &file, at(HOUR - 30_001)), Plan::UseAndRefresh);
     // R14: what ends within half a minute is not handed out.
     assert_eq!(plan(&hour, &file, at(HOUR - 30_000)), Plan::Refresh);
+    // Of one that dies of its refresh no caller gets both.
+    let dies = Refresh {
+        access_dies_on_refresh: true,
+        ..Refresh::default()
+    };
+    assert_eq!(plan(&hour, &dies, at(0)), Plan::Use);
+    assert_eq!(plan(&hour, &dies, at(51 * MINUTE)), Plan::RefreshFirst);
+    assert_eq!(plan(&hour, &dies, at(HOUR)), Plan::Refresh);
     assert_eq!(plan(&state(None), &file, at(90 * DAY)), Plan::Use);
     let refused = TokenState {
         access_refused: true,

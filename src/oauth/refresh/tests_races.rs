@@ -116,6 +116,43 @@ async fn r4_while_one_refresh_is_under_way_nobody_asks_beside_it() {
 }
 
 #[tokio::test]
+async fn a_token_that_dies_of_its_refresh_is_lent_to_nobody_meanwhile() {
+    let dies = "rotates = \"always\"\naccess_dies_on_refresh = true";
+    let engine = Arc::new(Engine::new(dies, true, 0).await);
+    let key = engine.connect("ada").await;
+    let lends = || {
+        let (engine, key) = (Arc::clone(&engine), key.clone());
+        tokio::spawn(async move { engine.lend(&key).await.unwrap() })
+    };
+    let asked = async |count| {
+        while engine.issuer.asked("/token").len() < count {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    // With much time left, while a refresh that somebody else began is under way.
+    engine.issuer.fault(Fault::Hold);
+    drop(engine.accounts.start(&engine.rig.vault, &key));
+    asked(1).await;
+    let first = lends();
+    engine.issuer.release();
+    assert_eq!(first.await.unwrap(), "at-1");
+    // With little left: the first who asks begins it.
+    engine.rig.clock.advance_millis(55 * MINUTE);
+    engine.issuer.fault(Fault::Hold);
+    let all = [lends(), lends()];
+    asked(2).await;
+    engine.issuer.release();
+    for one in all {
+        assert_eq!(one.await.unwrap(), "at-2");
+    }
+    // What fails kills nothing, and the token is as good as before.
+    engine.rig.clock.advance_millis(55 * MINUTE);
+    engine.issuer.fault(Fault::Answer(503, ""));
+    assert_eq!(engine.lend(&key).await.unwrap(), "at-2");
+    assert_eq!(engine.issuer.asked("/token").len(), 3);
+}
+
+#[tokio::test]
 async fn r2_whoever_waits_for_a_turn_gives_up_when_refreshes_are_to_end() {
     let changes = [("[refresh]", "[limits]\nconcurrency = 1\n[refresh]")];
     let engine = Engine::edited("rotates = \"always\"", true, 0, &changes).await;
