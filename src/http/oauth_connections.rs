@@ -47,6 +47,7 @@ fn shown(seen: &Seen) -> wire::Connection {
         is_default: seen.default,
         client: owner_text(connection.client.owner).to_owned(),
         expires_at: seen.expires,
+        grant_expires_at: seen.ends,
         refreshed_at: seen.refreshed,
         created_at: connection.created,
     }

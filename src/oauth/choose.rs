@@ -6,6 +6,8 @@ use super::accounts::Accounts;
 use super::adopt::put_default;
 use super::connection::{Connection, Health, Revoked, Roster, TokenState, places};
 use super::outbox::put_revocation;
+use super::provider::Catalog;
+use super::refresh::grant_ends;
 use crate::audit::Recorded;
 use crate::clock::Timestamp;
 use crate::id::{ConnectionId, OrgId, UserId};
@@ -54,6 +56,8 @@ pub struct Seen {
     pub default: bool,
     /// When its access token ends.
     pub expires: Option<Timestamp>,
+    /// When its grant ends unless the person connects it again, as far as is known.
+    pub ends: Option<Timestamp>,
     /// When it was last refreshed or authorised.
     pub refreshed: Timestamp,
     /// The code of the last failure, if refreshing fails.
@@ -96,17 +100,22 @@ pub(super) fn standing(connection: &Connection, states: &[Arc<TokenState>]) -> S
     all.max_by_key(rank).unwrap_or(Standing::Active)
 }
 
-fn see(roster: &Roster, connection: Arc<Connection>) -> Seen {
+fn see(roster: &Roster, catalog: &Catalog, connection: Arc<Connection>) -> Seen {
     let states = roster.states_of(&connection);
     let states: Vec<_> = states.into_iter().map(|kept| kept.value).collect();
     let (org, user) = (connection.org, connection.user);
     let default = roster.default_of(org, user, &connection.provider) == Some(connection.id);
     let main = states.first();
+    let provider = catalog.get(&connection.provider);
+    let ends = main.zip(provider).and_then(|(main, provider)| {
+        grant_ends(main, &provider.spec().refresh, connection.authorized)
+    });
     let failed = states.iter().find_map(|state| state.failure.as_ref());
     Seen {
         standing: standing(&connection, &states),
         default,
         expires: main.and_then(|state| state.expires),
+        ends,
         refreshed: main.map_or(connection.authorized, |state| state.obtained),
         failure: failed.map(|failure| failure.code.clone()),
         connection,
@@ -126,7 +135,8 @@ impl Accounts {
     ) -> Result<Vec<Seen>, VaultError> {
         let roster = self.roster(vault).await?;
         let found = roster.of_member(org, user, provider);
-        Ok(found.into_iter().map(|one| see(&roster, one)).collect())
+        let seen = |one| see(&roster, &self.catalog, one);
+        Ok(found.into_iter().map(seen).collect())
     }
 
     /// Every connection of an organisation, without a token.
@@ -136,7 +146,8 @@ impl Accounts {
     pub async fn of_org(&self, vault: &Unsealed, org: OrgId) -> Result<Vec<Seen>, VaultError> {
         let roster = self.roster(vault).await?;
         let found = roster.of_org(org);
-        Ok(found.into_iter().map(|one| see(&roster, one)).collect())
+        let seen = |one| see(&roster, &self.catalog, one);
+        Ok(found.into_iter().map(seen).collect())
     }
 
     /// A connection of an organisation. One of another organisation does not exist.
@@ -153,7 +164,7 @@ impl Accounts {
         let found = roster.connection(id).map(|kept| kept.value);
         let found = found.filter(|connection| connection.org == org);
         let found = found.ok_or(VaultError::NotFound)?;
-        Ok(see(&roster, found))
+        Ok(see(&roster, &self.catalog, found))
     }
 
     /// Which of a member's accounts at `provider` is meant: the one that is named, by id or by what it

@@ -158,6 +158,10 @@ pub struct Connection {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     pub expires_at: Option<Timestamp>,
+    /// When its grant ends unless the account is connected again, as far as is known: no refresh puts that off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub grant_expires_at: Option<Timestamp>,
     /// When it was last refreshed or authorised.
     #[schema(value_type = String, format = DateTime)]
     pub refreshed_at: Timestamp,

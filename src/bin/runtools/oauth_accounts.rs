@@ -4,10 +4,14 @@ use clap::Args;
 use http::Method;
 use runtools_broker::client::text::minute_or_none;
 use runtools_broker::client::{Client, ClientError, Exit, Outcome, Session, Table};
+use runtools_broker::clock::{Clock, SystemClock, Timestamp};
 use runtools_broker::name::ProviderId;
 use runtools_broker::wire::{Connection, Disconnected, FailureDetail};
 
 use crate::oauth::connections;
+
+/// How long before its end a grant is spoken of, in milliseconds: two weeks.
+const SOON: i64 = 14 * 24 * 60 * 60_000;
 
 /// Which accounts are listed.
 #[derive(Args, Debug)]
@@ -65,7 +69,10 @@ pub(crate) async fn status(args: StatusArgs, session: &Session) -> Outcome {
         Vec::new()
     };
     let is_own = |one: &Connection| !args.all || own.iter().any(|mine| mine.id == one.id);
-    for next in all.iter().filter_map(|one| next_step(one, is_own(one))) {
+    let now = SystemClock.now();
+    let next =
+        |one: &Connection| next_step(one, is_own(one)).or_else(|| ends_soon(one, is_own(one), now));
+    for next in all.iter().filter_map(next) {
         session.out.hint(next);
     }
     Ok(Exit::Ok)
@@ -96,6 +103,30 @@ fn next_step(one: &Connection, is_own: bool) -> Option<String> {
             "{account}: {provider} does not refresh it at the moment; the broker goes on trying, there is nothing to do"
         ),
         _ => return None,
+    })
+}
+
+/// What to do about a grant that ends soon, whatever is refreshed.
+fn ends_soon(one: &Connection, is_own: bool, now: Timestamp) -> Option<String> {
+    let end = one.grant_expires_at?;
+    if end.millis_since(now) > SOON {
+        return None;
+    }
+    let Connection {
+        account,
+        provider,
+        id,
+        ..
+    } = one;
+    let when = minute_or_none(Some(end));
+    Some(if is_own {
+        format!(
+            "{account}: its grant ends at {when} UTC; connect it again before, with `runtools oauth connect {provider} --reconnect {id}`"
+        )
+    } else {
+        format!(
+            "{account}: its grant ends at {when} UTC; its owner connects it to {provider} again before"
+        )
     })
 }
 
@@ -265,7 +296,7 @@ mod tests {
     use runtools_broker::client::Exit;
     use runtools_broker::wire::Connection;
 
-    use super::{next_step, one_of, table, upstream};
+    use super::{SOON, ends_soon, next_step, one_of, table, upstream};
 
     const IDS: [&str; 3] = [
         "3f2b8c1e-5d0a-4c8e-9b1f-2a6d7e8f9a0b",
@@ -374,6 +405,30 @@ mod tests {
         "active".clone_into(&mut active.status);
         assert_eq!(next_step(&active, true), None);
         let others = next_step(&two().remove(0), false).unwrap();
+        assert!(
+            others.contains("its owner") && !others.contains("runtools"),
+            "{others}"
+        );
+    }
+
+    #[test]
+    fn a_grant_that_ends_soon_is_spoken_of_before() {
+        let mut one = two().remove(0);
+        "active".clone_into(&mut one.status);
+        let end = one.created_at;
+        assert_eq!(
+            ends_soon(&one, true, end),
+            None,
+            "nothing is known of an end"
+        );
+        one.grant_expires_at = Some(end);
+        assert_eq!(ends_soon(&one, true, end.plus_millis(-SOON - 1)), None);
+        let told = ends_soon(&one, true, end.plus_millis(-SOON)).unwrap();
+        assert!(
+            told.contains("octocat: ") && told.contains("--reconnect 3f2b"),
+            "{told}"
+        );
+        let others = ends_soon(&one, false, end).unwrap();
         assert!(
             others.contains("its owner") && !others.contains("runtools"),
             "{others}"

@@ -9,7 +9,7 @@ use crate::store::StoreError;
 use crate::vault::VaultError;
 
 use super::attempt::{NotGranted, Sent, Subjects, client_set};
-use super::plan::backoff;
+use super::plan::{backoff, grant_ends};
 use super::success::LOOK_AGAIN;
 
 /// Failures in a row after which people are told that refreshing fails.
@@ -182,7 +182,13 @@ fn told(
         unseen,
     };
     let new = failed(old, &told, now, chance);
-    let new = judged(new, file, (verdict, &code), lost, now);
+    let ends = grant_ends(old, file, about.connection.value.authorized);
+    let ends = ends.into_iter().chain(old.refresh_expires);
+    let known = Known {
+        lost,
+        ended: ends.min().is_some_and(|end| now.millis_since(end) >= 0),
+    };
+    let new = judged(new, file, (verdict, &code), known, now);
     (new, verdict.class.as_str(), code)
 }
 
@@ -207,12 +213,21 @@ fn failed(old: &TokenState, told: &Told<'_>, now: Timestamp, chance: u32) -> Tok
     }
 }
 
+/// What is known of a grant, whatever the provider says.
+#[derive(Clone, Copy)]
+struct Known {
+    /// Whether an attempt was never seen to end.
+    lost: bool,
+    /// Whether its time is over.
+    ended: bool,
+}
+
 /// What the class of a failure means for the set.
 fn judged(
     new: TokenState,
     file: &Refresh,
     (verdict, code): (&Verdict, &str),
-    lost: bool,
+    known: Known,
     now: Timestamp,
 ) -> TokenState {
     match verdict.class {
@@ -226,7 +241,7 @@ fn judged(
             health: Health::ConfigError,
             ..new
         },
-        Class::RevokedCandidate => candidate(new, file, code, lost, now),
+        Class::RevokedCandidate => candidate(new, file, code, known, now),
     }
 }
 
@@ -259,7 +274,7 @@ fn candidate(
     new: TokenState,
     file: &Refresh,
     code: &str,
-    lost: bool,
+    known: Known,
     now: Timestamp,
 ) -> TokenState {
     let over = |why: Revoked| TokenState {
@@ -269,14 +284,14 @@ fn candidate(
         ..new.clone()
     };
     // Where no token is ever spent, none was lost: it is the provider's own word.
-    if lost && file.rotates != Rotates::Never {
+    if known.lost && file.rotates != Rotates::Never {
         return over(Revoked::RotationLost);
     }
     let again = new
         .doubted
         .is_some_and(|first| now.millis_since(first) >= ASK_AGAIN);
     if again || !file.confirm_invalid_grant {
-        return over(reason(code, &new, now));
+        return over(reason(code, known.ended));
     }
     let first = new.doubted.unwrap_or(now);
     TokenState {
@@ -287,10 +302,7 @@ fn candidate(
 }
 
 /// Why a grant is over, as far as the provider's code and our own clock tell.
-fn reason(code: &str, state: &TokenState, now: Timestamp) -> Revoked {
-    let ended = state
-        .refresh_expires
-        .is_some_and(|end| now.millis_since(end) >= 0);
+fn reason(code: &str, ended: bool) -> Revoked {
     let says = |words: &[&str]| words.iter().any(|word| code.contains(word));
     if says(&["reused", "reuse"]) {
         Revoked::ReuseDetected

@@ -53,6 +53,7 @@ pub use access::{AccessFault, Lent};
 pub(in crate::oauth) use attempt::door;
 pub(in crate::oauth) use flight::Flights;
 pub(in crate::oauth) use pace::{NoTurn, Paces};
+pub(in crate::oauth) use plan::grant_ends;
 pub use schedule::Pass;
 #[cfg(test)]
 pub(in crate::oauth) use stops::Stops;

@@ -157,6 +157,32 @@ pub(in crate::oauth) fn due(
     Some(earliest.map_or(wanted, |earliest| earliest.max(wanted)))
 }
 
+/// When a grant ends that is not made anew, as far as is known: no refresh puts that off. `None` when it is
+/// over, and where nothing is known of an end.
+#[must_use]
+pub(in crate::oauth) fn grant_ends(
+    state: &TokenState,
+    file: &Refresh,
+    authorized: Timestamp,
+) -> Option<Timestamp> {
+    if state.is_revoked() {
+        return None;
+    }
+    let limit = file.absolute_limit_days.map(|days| {
+        let millis = i64::from(days).saturating_mul(DAY);
+        authorized.plus_millis(millis)
+    });
+    // A refresh token that is never replaced ends once, and so does an access token that is never refreshed.
+    let token = if can_refresh(state, file) {
+        state
+            .refresh_expires
+            .filter(|_| file.rotates == Rotates::Never)
+    } else {
+        state.expires
+    };
+    limit.into_iter().chain(token).min()
+}
+
 /// How long is waited after the `failures`th failure in a row, `chance` being drawn evenly: anything up
 /// to twice as long each time (full jitter), at least a second, or as long as the host asked.
 #[must_use]

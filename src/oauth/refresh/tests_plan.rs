@@ -1,6 +1,6 @@
 //! When, and what meanwhile: the tables, and whole years of them.
 
-use super::plan::{Plan, backoff, due, lead, plan};
+use super::plan::{Plan, backoff, due, grant_ends, lead, plan};
 use crate::clock::Timestamp;
 use crate::id::ConnectionId;
 use crate::oauth::connection::{Attempt, Health, MAIN, Revoked, TokenState};
@@ -130,6 +130,34 @@ fn a_caller_gets_the_token_a_refresh_or_both() {
     };
     assert_eq!(plan(&dead, &file, at(59 * MINUTE)), Plan::Use);
     assert_eq!(plan(&dead, &file, at(HOUR)), Plan::Over);
+}
+
+#[test]
+fn a_grant_ends_when_its_file_or_a_token_says_so_and_no_refresh_helps() {
+    let limited = Refresh {
+        absolute_limit_days: Some(365),
+        ..rotates(Rotates::Never, 0)
+    };
+    let told = TokenState {
+        refresh_expires: Some(at(90 * DAY)),
+        ..state(Some(HOUR))
+    };
+    let ends = |state, file: &Refresh| grant_ends(state, file, at(5 * DAY));
+    assert_eq!(ends(&state(Some(HOUR)), &limited), Some(at(370 * DAY)));
+    assert_eq!(ends(&told, &limited), Some(at(90 * DAY)));
+    assert_eq!(ends(&state(Some(HOUR)), &rotates(Rotates::Never, 0)), None);
+    // Each refresh brings another token, and another end of it.
+    assert_eq!(ends(&told, &rotates(Rotates::Always, 0)), None);
+    let alone = TokenState {
+        refreshable: false,
+        ..told.clone()
+    };
+    assert_eq!(ends(&alone, &rotates(Rotates::Always, 0)), Some(at(HOUR)));
+    let over = TokenState {
+        health: Health::Revoked(Revoked::Expired),
+        ..told
+    };
+    assert_eq!(ends(&over, &limited), None);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What is told of failures: each with its class in the journal, and each turn for the worse once.
 
 use crate::audit::Action;
-use crate::oauth::connection::{Health, SetKey};
+use crate::oauth::connection::{Health, Revoked, SetKey};
 use crate::oauth::tests_rig::{Engine, Fault, HOUR, provider};
 
 const MINUTE: i64 = 60_000;
@@ -222,4 +222,29 @@ async fn r11_another_client_that_was_set_meanwhile_excuses_none() {
     .await;
     assert_eq!(engine.state(&key).await.health, Health::ConfigError);
     assert_eq!(engine.ears.heard("client_refused"), 1);
+}
+
+#[tokio::test]
+async fn r7_a_grant_whose_time_is_over_has_expired_whatever_the_provider_calls_that() {
+    for (hours, why) in [(23, Revoked::ProviderSaid), (24, Revoked::Expired)] {
+        let file = "rotates = \"never\"\nconfirm_invalid_grant = false\nabsolute_limit_days = 1";
+        let engine = Engine::new(file, false, 0).await;
+        let key = engine.connect("ada").await;
+        engine.rig.clock.advance_millis(hours * HOUR);
+        let gone = r#"{"error":"invalid_grant"}"#;
+        engine.issuer.fault(Fault::Answer(400, gone));
+        assert!(engine.lend(&key).await.is_err());
+        assert_eq!(engine.state(&key).await.health, Health::Revoked(why));
+    }
+}
+
+#[tokio::test]
+async fn an_account_is_shown_with_the_end_of_its_grant() {
+    let engine = Engine::new("absolute_limit_days = 365", true, 0).await;
+    engine.connect("ada").await;
+    let end = engine.now().plus_millis(365 * 24 * HOUR);
+    engine.rig.clock.advance_millis(HOUR);
+    let vault = &engine.rig.vault;
+    let seen = engine.accounts.of_org(vault, engine.org).await.unwrap();
+    assert_eq!(seen[0].ends, Some(end));
 }
