@@ -45,7 +45,7 @@ pub struct Refresh {
     pub absolute_limit_days: Option<u32>,
     /// Whether a revoked grant is asked about twice before it is believed.
     pub confirm_invalid_grant: bool,
-    /// How often one account may ask.
+    /// How often may be asked for one account: failures wait at least as long as that takes.
     pub per_user_limit: Option<PerUserLimit>,
 }
 

@@ -9,7 +9,7 @@ use crate::store::StoreError;
 use crate::vault::VaultError;
 
 use super::attempt::{NotGranted, Sent, Subjects, client_set};
-use super::plan::{backoff, grant_ends};
+use super::plan::{backoff, grant_ends, spacing};
 use super::success::LOOK_AGAIN;
 
 /// Failures in a row after which people are told that refreshing fails.
@@ -155,7 +155,7 @@ fn told(
             };
             let new = TokenState {
                 health: Health::ConfigError,
-                ..failed(old, &told, now, chance)
+                ..failed(old, &told, file, (now, chance))
             };
             return (new, class, (*code).to_owned());
         }
@@ -168,7 +168,7 @@ fn told(
                 asked: None,
                 unseen: true,
             };
-            let new = suspicious(failed(old, &told, now, chance), OTHER_SUBJECT, now);
+            let new = suspicious(failed(old, &told, file, (now, chance)), OTHER_SUBJECT, now);
             return (new, class, OTHER_SUBJECT.to_owned());
         }
     };
@@ -181,7 +181,7 @@ fn told(
         asked: asked.and_then(|wait| i64::try_from(wait.as_millis()).ok()),
         unseen,
     };
-    let new = failed(old, &told, now, chance);
+    let new = failed(old, &told, file, (now, chance));
     let ends = grant_ends(old, file, about.connection.value.authorized);
     let ends = ends.into_iter().chain(old.refresh_expires);
     let known = Known {
@@ -192,9 +192,14 @@ fn told(
     (new, verdict.class.as_str(), code)
 }
 
-fn failed(old: &TokenState, told: &Told<'_>, now: Timestamp, chance: u32) -> TokenState {
+fn failed(
+    old: &TokenState,
+    told: &Told<'_>,
+    file: &Refresh,
+    (now, chance): (Timestamp, u32),
+) -> TokenState {
     let failures = old.failures.saturating_add(1);
-    let wait = backoff(failures, told.asked, chance);
+    let wait = backoff(failures, told.asked, chance).max(spacing(file));
     TokenState {
         failures,
         next_attempt: Some(now.plus_millis(wait)),

@@ -183,6 +183,17 @@ pub(in crate::oauth) fn grant_ends(
     limit.into_iter().chain(token).min()
 }
 
+/// The shortest wait between two requests of one set that keeps to the file's limit for an account, in
+/// milliseconds.
+#[must_use]
+pub(in crate::oauth) fn spacing(file: &Refresh) -> i64 {
+    file.per_user_limit.map_or(0, |limit| {
+        let millis = i64::from(limit.seconds).saturating_mul(1000);
+        let requests = i64::from(limit.requests.max(1));
+        (millis + requests - 1) / requests
+    })
+}
+
 /// How long is waited after the `failures`th failure in a row, `chance` being drawn evenly: anything up
 /// to twice as long each time (full jitter), at least a second, or as long as the host asked.
 #[must_use]

@@ -1,10 +1,10 @@
 //! When, and what meanwhile: the tables, and whole years of them.
 
-use super::plan::{Plan, backoff, due, grant_ends, lead, plan};
+use super::plan::{Plan, backoff, due, grant_ends, lead, plan, spacing};
 use crate::clock::Timestamp;
 use crate::id::ConnectionId;
 use crate::oauth::connection::{Attempt, Health, MAIN, Revoked, TokenState};
-use crate::oauth::provider::spec::{Refresh, Rotates};
+use crate::oauth::provider::spec::{PerUserLimit, Refresh, Rotates};
 
 const MINUTE: i64 = 60_000;
 const HOUR: i64 = 60 * MINUTE;
@@ -251,6 +251,18 @@ fn r10_the_wait_doubles_to_half_an_hour_and_is_drawn_from_all_of_it() {
     assert_eq!(backoff(1, None, 0), 1000);
     assert_eq!(backoff(1, Some(15 * MINUTE), 0), 15 * MINUTE);
     assert_eq!(backoff(u32::MAX, None, u32::MAX), 30 * MINUTE);
+}
+
+#[test]
+fn r10_no_account_is_asked_about_more_often_than_its_file_allows() {
+    let file = |requests, seconds| Refresh {
+        per_user_limit: Some(PerUserLimit { requests, seconds }),
+        ..Refresh::default()
+    };
+    assert_eq!(spacing(&Refresh::default()), 0);
+    assert_eq!(spacing(&file(8, 60)), 7_500);
+    assert_eq!(spacing(&file(7, 60)), 8_572, "never too soon");
+    assert_eq!(spacing(&file(0, 60)), 60_000);
 }
 
 /// Lives through `span` milliseconds with passes every five minutes or when something is due, and

@@ -248,3 +248,15 @@ async fn an_account_is_shown_with_the_end_of_its_grant() {
     let seen = engine.accounts.of_org(vault, engine.org).await.unwrap();
     assert_eq!(seen[0].ends, Some(end));
 }
+
+#[tokio::test]
+async fn r10_a_failure_waits_as_long_as_the_file_limits_an_account() {
+    let file = "per_user_limit = { requests = 1, seconds = 7200 }";
+    let engine = Engine::new(file, true, 0).await;
+    let key = engine.connect("ada").await;
+    engine.rig.clock.advance_millis(HOUR);
+    engine.issuer.fault(Fault::Answer(503, ""));
+    assert!(engine.lend(&key).await.is_err());
+    let next = engine.state(&key).await.next_attempt.unwrap();
+    assert_eq!(next, engine.now().plus_millis(2 * HOUR));
+}
