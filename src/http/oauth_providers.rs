@@ -86,6 +86,11 @@ fn shown(provider: &Provider, client: Option<ClientOwner>) -> wire::Provider {
             .collect(),
         params: params.collect(),
         docs_url: spec.docs_url.clone(),
+        categories: spec.categories.clone(),
+        sunset: spec.sunset.as_ref().map(|sunset| wire::ProviderSunset {
+            date: sunset.date.clone(),
+            note: sunset.note.clone(),
+        }),
     }
 }
 

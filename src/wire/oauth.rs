@@ -38,6 +38,22 @@ pub struct Provider {
     /// Its documentation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub docs_url: Option<String>,
+    /// What it is for, such as `developer` or `commerce`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub categories: Vec<String>,
+    /// What it takes away on a day that it named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sunset: Option<ProviderSunset>,
+}
+
+/// Something that a provider takes away.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ProviderSunset {
+    /// The day, `2027-02-16`.
+    pub date: String,
+    /// What follows.
+    pub note: String,
 }
 
 /// Something that whoever connects must tell: a shop, a region, a host.

@@ -110,6 +110,10 @@ fn providers_are_listed_with_whether_they_can_be_used() {
     assert_eq!(details[0]["configured"], true);
     assert_eq!(details[0]["client"], "organization");
     assert_eq!(details[0]["scopes"]["write"], "Write");
+    let all = ids("?details=true&all=true");
+    let shop = all.iter().find(|one| one["id"] == "shopify").unwrap();
+    assert_eq!(shop["categories"], json!(["commerce"]));
+    assert_eq!(shop["sunset"]["date"], "2027-01-01");
     let unknown = member.get("/v1/oauth/start/no-such").refused(404);
     assert_eq!(unknown, "no_such_provider");
     let github = member.get("/v1/oauth/start/github").refused(409);
