@@ -35,4 +35,4 @@ pub use people::Names;
 pub use refused::{Refused, Rejected, Unfit};
 pub use services::{MadeService, Pin};
 pub use standing::Recognised;
-pub use token::Token;
+pub use token::{Kind as TokenKind, Token};

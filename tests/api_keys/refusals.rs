@@ -1,5 +1,6 @@
 //! When a credential is refused, and what the journal says of it.
 
+use runtools_broker::directory::{Token, TokenKind};
 use serde_json::json;
 
 use crate::harness::Broker;
@@ -138,7 +139,7 @@ fn a_flood_of_bad_keys_is_slowed_down_and_does_not_fill_the_journal() {
     let random = runtools_broker::crypto::SystemRandom;
     let mut slowed = 0;
     for _ in 0..300 {
-        let token = runtools_broker::directory::Token::generate(false, &random).unwrap();
+        let token = Token::generate(TokenKind::Live, &random).unwrap();
         let text = token.into_secret().expose(<[u8]>::to_vec);
         let key = String::from_utf8(text).unwrap();
         let reply = broker.anonymous().key(&key).get("/v1/me");
@@ -160,7 +161,7 @@ fn who_fails_too_often_to_be_answered_is_locked_out_all_the_same() {
     let good = operator.make_key(&[]);
     let random = runtools_broker::crypto::SystemRandom;
     let flood = || {
-        let token = runtools_broker::directory::Token::generate(false, &random).unwrap();
+        let token = Token::generate(TokenKind::Live, &random).unwrap();
         let text = token.into_secret().expose(<[u8]>::to_vec);
         let key = String::from_utf8(text).unwrap();
         broker.anonymous().key(&key).get("/v1/me").status

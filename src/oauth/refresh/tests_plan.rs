@@ -142,7 +142,7 @@ fn a_grant_ends_when_its_file_or_a_token_says_so_and_no_refresh_helps() {
         refresh_expires: Some(at(90 * DAY)),
         ..state(Some(HOUR))
     };
-    let ends = |state, file: &Refresh| grant_ends(state, file, at(5 * DAY));
+    let ends = |state: &TokenState, file: &Refresh| grant_ends(state, file, at(5 * DAY));
     assert_eq!(ends(&state(Some(HOUR)), &limited), Some(at(370 * DAY)));
     assert_eq!(ends(&told, &limited), Some(at(90 * DAY)));
     assert_eq!(ends(&state(Some(HOUR)), &rotates(Rotates::Never, 0)), None);
