@@ -17,6 +17,7 @@
 )]
 
 mod accounts;
+mod callers;
 mod connect;
 mod crypto;
 mod disk;

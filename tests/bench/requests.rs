@@ -3,11 +3,19 @@
 use std::sync::Arc;
 
 use crate::Effort;
+use crate::callers::resolving;
 use crate::load::{self, Maker, Outcome};
 use crate::report::Report;
 use crate::servers::{Broker, Server};
 
-const VALUE: &str = "sk_live_0123456789abcdefghijABCDEFGHIJ0123456789";
+pub(crate) const VALUE: &str = "sk_live_0123456789abcdefghijABCDEFGHIJ0123456789";
+
+const TOOL: &str = r#"{"slug":"bench-tool","name":"B",
+    "credentialsJson":{"required":["apiKey"],"schema":{"apiKey":{"type":"string","description":"k"}}},
+    "bindings":[{"scheme":"https","hosts":["api.example.com"],"methods":["GET"],"paths":["/x"],
+    "slots":{"apiKey":[{"header":"authorization","format":"Bearer {apiKey}"}]}}],
+    "actionsJson":{"x":{"description":"x","parameters":{"type":"object","properties":{}},
+    "http":{"method":"GET","url":"https://api.example.com/x"}}}}"#;
 
 /// A request that sets a secret of its own name each time.
 pub(crate) fn set_secret(key: &str, prefix: &'static str) -> Maker {
@@ -22,16 +30,7 @@ pub(crate) fn measure(effort: Effort, report: &mut Report) {
     let broker = Broker::start();
     let key = broker.key.as_str();
     load::send(broker.addr(), 16, 1000, &set_secret(key, "READ"));
-    broker.operator(
-        "POST",
-        "/v1/tools/custom",
-        r#"{"slug":"bench-tool","name":"B",
-        "credentialsJson":{"required":["apiKey"],"schema":{"apiKey":{"type":"string","description":"k"}}},
-        "bindings":[{"scheme":"https","hosts":["api.example.com"],"methods":["GET"],"paths":["/x"],
-        "slots":{"apiKey":[{"header":"authorization","format":"Bearer {apiKey}"}]}}],
-        "actionsJson":{"x":{"description":"x","parameters":{"type":"object","properties":{}},
-        "http":{"method":"GET","url":"https://api.example.com/x"}}}}"#,
-    );
+    broker.operator("POST", "/v1/tools/custom", TOOL);
     broker.operator("POST", "/v1/tools/bench-tool/install", "");
     let reading = |method: &'static str, end: &'static str| -> Maker {
         let key = key.to_owned();
@@ -41,7 +40,7 @@ pub(crate) fn measure(effort: Effort, report: &mut Report) {
         })
     };
     let explain = r#"{"credentialOverrides":{"apiKey":"READ_7"}}"#;
-    let cases: [(&str, Option<f64>, Maker); 5] = [
+    let cases: [(&str, Option<f64>, Maker); 6] = [
         (
             "livez (no caller, no vault)",
             None,
@@ -54,8 +53,13 @@ pub(crate) fn measure(effort: Effort, report: &mut Report) {
             reading("POST", "/reveal"),
         ),
         (
-            "explain (resolve, no use)",
+            "resolve (handle, durable record)",
             Some(0.35),
+            resolving(&broker, TOOL),
+        ),
+        (
+            "explain (what would be resolved)",
+            None,
             load::same("POST", "/v1/tools/bench-tool/explain", Some(key), explain),
         ),
         ("set a new secret (durable)", None, set_secret(key, "NEW")),

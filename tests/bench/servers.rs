@@ -1,6 +1,6 @@
 //! The processes that are measured: a bare server on the same accept loop, and the real broker.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -182,25 +182,39 @@ impl Broker {
 
     /// A request as the operator, over the Unix socket.
     pub(crate) fn operator(&self, method: &str, path: &str, body: &str) -> serde_json::Value {
-        use std::io::Read;
         let socket = self.folder.path().join("broker.sock");
-        let mut stream = std::os::unix::net::UnixStream::connect(socket).unwrap();
-        let mut bytes = Vec::new();
-        load::request(method, path, None, body, &mut bytes);
-        let text = String::from_utf8(bytes).unwrap();
-        let text = text.replacen("host: 127.0.0.1", "host: 127.0.0.1\r\nconnection: close", 1);
-        stream.write_all(text.as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        assert!(answer.starts_with("HTTP/1.1 20"), "{answer}");
-        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
-        serde_json::from_str(body).unwrap()
+        let stream = std::os::unix::net::UnixStream::connect(socket).unwrap();
+        ask(stream, None, (method, path), body)
     }
+
+    /// A request with `key`.
+    pub(crate) fn with_key(&self, key: &str, path: (&str, &str), body: &str) -> serde_json::Value {
+        let stream = std::net::TcpStream::connect(self.addr()).unwrap();
+        ask(stream, Some(key), path, body)
+    }
+}
+
+/// Asks once, and expects an answer that it worked.
+fn ask(
+    mut stream: impl Read + Write,
+    key: Option<&str>,
+    (method, path): (&str, &str),
+    body: &str,
+) -> serde_json::Value {
+    let mut bytes = Vec::new();
+    load::request(method, path, key, body, &mut bytes);
+    let text = String::from_utf8(bytes).unwrap();
+    let text = text.replacen("host: 127.0.0.1", "host: 127.0.0.1\r\nconnection: close", 1);
+    stream.write_all(text.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 20"), "{answer}");
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+    serde_json::from_str(body).unwrap()
 }
 
 /// How long until `/readyz` answers 200, from `began` on.
 pub(crate) fn ready(addr: SocketAddr, began: Instant) -> Duration {
-    use std::io::Read;
     loop {
         let mut stream = std::net::TcpStream::connect(addr).unwrap();
         let text = "GET /readyz HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n";
