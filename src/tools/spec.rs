@@ -61,8 +61,8 @@ pub struct Field {
     pub secret: Option<SecretName>,
     /// How a placeholder of this field begins, for SDKs that look at the shape of a key.
     pub placeholder_prefix: Option<Box<str>>,
-    /// The environment variables in which programs look for it: as the spec says, else
-    /// `<SLUG>_<FIELD>`. Empty only where that is no legal name.
+    /// The environment variables in which programs look for it: as the spec says, else one of the name
+    /// of its secret, where that may be one.
     pub env: Vec<VariableName>,
 }
 

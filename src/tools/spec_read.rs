@@ -192,7 +192,11 @@ fn read_field(
         Some(item) => Some(item.name(placeholder_prefix)?),
     };
     let env = match object.optional("env") {
-        None => default_variable(slug, field).into_iter().collect(),
+        None => {
+            let name = secret.as_ref().map(SecretName::as_str);
+            let name = name.and_then(|name| VariableName::parse(name).ok());
+            name.into_iter().collect()
+        }
         Some(item) => {
             let items = item.list(MAX_VARIABLES)?.into_iter();
             let read = items.map(|item| item.name(VariableName::parse));
@@ -207,12 +211,6 @@ fn read_field(
         placeholder_prefix,
         env,
     })
-}
-
-/// `<SLUG>_<FIELD>` in upper snake case, where programs may look for a credential.
-fn default_variable(slug: &ToolSlug, field: &FieldName) -> Option<VariableName> {
-    let name = default_secret(slug, field)?;
-    VariableName::parse(name.as_str()).ok()
 }
 
 /// Placeholders are unreserved characters, so that no encoding changes them (RFC 3986, 2.3).

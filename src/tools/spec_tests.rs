@@ -267,14 +267,14 @@ fn a_field_has_a_secret_by_its_own_name() {
 }
 
 #[test]
-fn a_field_has_variables_as_its_file_says_or_one_by_its_own_name() {
-    let env = |more: Value| {
+fn a_field_has_variables_as_its_file_says_or_one_of_the_name_of_its_secret() {
+    let env = |key: &str, more: Value| {
         let mut body = json!({
             "slug": "custom-crm", "name": "CRM", "hosts": ["a.example"],
             "slots": { "apiKey": { "header": "x-api-key" } },
             "credentialsJson": { "schema": { "apiKey": { "type": "string" } } },
         });
-        body["credentialsJson"]["schema"]["apiKey"]["env"] = more;
+        body["credentialsJson"]["schema"]["apiKey"][key] = more;
         let spec = ToolSpec::from_custom_json(body).unwrap();
         let again = ToolSpec::from_json(spec.to_json()).unwrap();
         assert_eq!(again, spec);
@@ -282,12 +282,17 @@ fn a_field_has_variables_as_its_file_says_or_one_by_its_own_name() {
         let names = field.env.iter().map(ToString::to_string);
         names.collect::<Vec<_>>()
     };
-    assert_eq!(env(Value::Null), ["CUSTOM_CRM_API_KEY"]);
+    assert_eq!(env("env", Value::Null), ["CUSTOM_CRM_API_KEY"]);
+    assert_eq!(env("secret", json!("crm_key")), ["CRM_KEY"]);
+    assert!(
+        env("secret", json!("path")).is_empty(),
+        "it steers programs"
+    );
     assert_eq!(
-        env(json!(["CRM_KEY", "CRM_TOKEN"])),
+        env("env", json!(["CRM_KEY", "CRM_TOKEN"])),
         ["CRM_KEY", "CRM_TOKEN"]
     );
-    assert!(env(json!([])).is_empty());
+    assert!(env("env", json!([])).is_empty());
 }
 
 #[test]
