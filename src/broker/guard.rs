@@ -124,6 +124,8 @@ pub(super) fn settle(
         }
         match (count, crossing.placing) {
             (0, Placing::Fill) => plan.prefer(field, slots, |slot| rest.may_fill(slot)),
+            // A key that signs has no place where a placeholder could stand for it.
+            (0, Placing::Swap) if signs(slots) => plan.prefer(field, slots, |_| true),
             (0, Placing::Swap) => {}
             (1, _) => {
                 spotted.insert(field.clone());
@@ -143,6 +145,10 @@ pub(super) fn settle(
             })
         }
     }
+}
+
+fn signs(slots: &[Slot]) -> bool {
+    slots.iter().any(|slot| matches!(slot, Slot::Signed(_)))
 }
 
 #[cfg(test)]

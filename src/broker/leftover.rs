@@ -5,13 +5,13 @@ use std::ops::Range;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::HeaderMap;
 use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderName};
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
 use crate::name::FieldName;
-use crate::tools::{BasicOther, BasicRole, Binding, PlaceName, Slot};
+use crate::tools::{BasicOther, BasicRole, Binding, PlaceName, SigV4, Signer, Slot};
 
 use super::crossing::{Cargo, Crossing};
 use super::guard::{Placeholders, Spelling};
@@ -104,8 +104,7 @@ impl<'a> Leftover<'a> {
             Slot::PathSegment { name } => self.take_segment(name, own),
             Slot::JsonPointer { pointer } => return self.take_json(pointer, own),
             Slot::FormField { name } => return self.take_form(name, own),
-            // What signs is never sent, so there is no place for it.
-            Slot::Signed(_) => 0,
+            Slot::Signed(signer) => self.take_signed(signer, own, all),
         };
         if count == 0 {
             Taken::Nothing
@@ -114,7 +113,7 @@ impl<'a> Leftover<'a> {
         }
     }
 
-    fn take_header(&mut self, name: &http::HeaderName, is: impl Fn(&[u8]) -> bool) -> usize {
+    fn take_header(&mut self, name: &HeaderName, is: impl Fn(&[u8]) -> bool) -> usize {
         let values: Vec<_> = self.headers.get_all(name).iter().cloned().collect();
         let count = values.iter().filter(|value| is(value.as_bytes())).count();
         if count > 0 {
@@ -124,6 +123,29 @@ impl<'a> Leftover<'a> {
             }
         }
         count
+    }
+
+    /// What signs is never sent, but a library that holds placeholders signs with them. What it made is
+    /// taken out where it says whose it is: the signer writes its own there.
+    fn take_signed(&mut self, signer: &Signer, own: &Placeholder, all: &Placeholders) -> usize {
+        match signer {
+            Signer::SigV4(signer) => {
+                let [_, _, token] = SigV4::HEADERS.map(HeaderName::from_static);
+                let session = signer.session_token.as_ref().and_then(|it| all.get(it));
+                if let Some(session) = session {
+                    self.take_header(&token, |value| session.is(value));
+                }
+                let access = all.get(&signer.access_key);
+                self.take_header(&AUTHORIZATION, |value| {
+                    access.is_some_and(|access| is_signature(value, access))
+                })
+            }
+            Signer::Jwt(_) => {
+                self.take_header(&AUTHORIZATION, |value| is_framed(value, "Bearer ", own, ""))
+            }
+            // Such a signature says nothing of the key that it was made with.
+            Signer::Hmac(_) => 0,
+        }
     }
 
     fn take_segment(&mut self, name: &PlaceName, own: &Placeholder) -> usize {
@@ -255,6 +277,13 @@ fn is_framed(value: &[u8], before: &str, own: &Placeholder, after: &str) -> bool
             framed.then_some(inner)
         });
     inner.is_some_and(|inner| own.is(inner))
+}
+
+/// Whether a header is a signature of version 4 by the key with this id, and names no other placeholder.
+fn is_signature(value: &[u8], access: &Placeholder) -> bool {
+    let begins = format!("AWS4-HMAC-SHA256 Credential={}/", access.text());
+    let rest = value.strip_prefix(begins.as_bytes());
+    rest.is_some_and(|rest| !any_in(rest))
 }
 
 /// Whether a Basic credential has the placeholder as this half, and in the other nothing that is not

@@ -297,3 +297,59 @@ fn a_path_segment_is_swapped_in_its_place_only() {
         Err(Misplaced::Occurrences)
     );
 }
+
+/// A tool of AWS's kind: one key signs, and the others are named in what it signs.
+fn signing() -> Binding {
+    let sigv4 = json!({"region": "r", "service": "s3", "accessKeyField": "id", "sessionTokenField": "session"});
+    let spec = json!({
+        "slug": "custom-x", "name": "X",
+        "credentialsJson": {"schema": {"id": {}, "key": {}, "session": {}}},
+        "bindings": [{
+            "hosts": ["api.good.test"], "methods": ["POST"], "paths": ["/**"],
+            "slots": {"key": {"sigv4": sigv4}},
+        }],
+    });
+    let spec = ToolSpec::from_custom_json(spec).unwrap();
+    spec.bindings.into_iter().next().unwrap()
+}
+
+#[test]
+fn what_a_library_signed_with_placeholders_is_signed_anew_and_they_stand_nowhere_else() {
+    let (binding, own) = (signing(), drawn(&["id", "key", "session"]));
+    let text = |name| own[&field(name)].text();
+    let with = |id: &str| {
+        format!(
+            "AWS4-HMAC-SHA256 Credential={id}/20261128/r/s3/aws4_request, SignedHeaders=host, Signature=0a"
+        )
+    };
+    let of = |headers: &[(&str, &str)]| {
+        let crossing = crossing(URL, headers, Cargo::None, Placing::Swap);
+        settle(&crossing, Some(&binding), &own)
+    };
+    let (signed, session) = (with(text("id")), text("session"));
+    for headers in [
+        &[("authorization", &*signed)][..],
+        &[
+            ("authorization", &*signed),
+            ("x-amz-security-token", session),
+        ],
+        &[],
+        &[("authorization", "AWS4-HMAC-SHA256 Credential=AKIA/x")],
+    ] {
+        assert!(of(headers).unwrap().fills(&field("key"), 0), "{headers:?}");
+    }
+    let twice = format!("{signed}, {}", text("id"));
+    let other = with(text("key"));
+    for (name, value) in [
+        ("authorization", &*twice),
+        ("authorization", &*other),
+        ("authorization", text("key")),
+        ("x-amz-security-token", text("id")),
+        ("x-amz-meta-id", text("id")),
+        ("x-amz-meta-key", text("key")),
+    ] {
+        assert!(of(&[(name, value)]).is_err(), "{name}: {value}");
+    }
+    let repeated = [("authorization", &*signed), ("authorization", &*signed)];
+    assert_eq!(of(&repeated), Err(Misplaced::Occurrences));
+}
