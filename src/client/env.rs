@@ -1,8 +1,9 @@
 //! The environment, read once.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
+use super::proxied::TRUST;
 use crate::secret::Secret;
 
 /// What the environment says to a command line. An empty variable counts as unset.
@@ -38,13 +39,26 @@ pub struct ClientEnv {
     pub runtime_dir: Option<PathBuf>,
     /// `HOME`, when absolute.
     pub home: Option<PathBuf>,
+    /// `TMPDIR`, when absolute.
+    pub temporary: Option<PathBuf>,
+    /// `SSL_CERT_FILE`: the roots in place of the system's.
+    pub roots: Option<PathBuf>,
+    /// Files of further roots that programs are told of, such as `NODE_EXTRA_CA_CERTS`.
+    pub trusted: Vec<PathBuf>,
+    /// `no_proxy`, else `NO_PROXY`.
+    pub no_proxy: Option<String>,
+    /// The name of every variable of ours, `RUNTOOLS_…`: no program that is run is given one.
+    pub ours: Vec<OsString>,
 }
 
 impl ClientEnv {
     /// Reads the process's environment.
     #[must_use]
     pub fn read() -> Self {
-        Self::of(variable)
+        Self {
+            ours: names().filter(|name| is_ours(name)).collect(),
+            ..Self::of(variable)
+        }
     }
 
     /// Reads variables from `lookup`.
@@ -72,6 +86,15 @@ impl ClientEnv {
             config_home: absolute("XDG_CONFIG_HOME"),
             runtime_dir: absolute("XDG_RUNTIME_DIR"),
             home: absolute("HOME"),
+            temporary: absolute("TMPDIR"),
+            roots: get("SSL_CERT_FILE").map(PathBuf::from),
+            trusted: TRUST
+                .iter()
+                .filter(|(name, _)| *name != "SSL_CERT_FILE")
+                .filter_map(|(name, _)| get(name).map(PathBuf::from))
+                .collect(),
+            no_proxy: text("no_proxy").or_else(|| text("NO_PROXY")),
+            ours: Vec::new(),
         }
     }
 }
@@ -84,9 +107,23 @@ fn variable(name: &str) -> Option<OsString> {
     std::env::var_os(name)
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the command lines' one door to the environment"
+)]
+fn names() -> impl Iterator<Item = OsString> {
+    std::env::vars_os().map(|(name, _)| name)
+}
+
+/// Also in lower case: who reads it so is answered by the same name.
+fn is_ours(name: &OsStr) -> bool {
+    let name = name.to_string_lossy().to_ascii_uppercase();
+    name.starts_with("RUNTOOLS_")
+}
+
 #[cfg(test)]
 mod tests {
-    use super::ClientEnv;
+    use super::{ClientEnv, is_ours};
 
     fn env(pairs: &[(&str, &str)]) -> ClientEnv {
         let find = |name: &str| pairs.iter().find(|(key, _)| *key == name);
@@ -111,6 +148,30 @@ mod tests {
         assert!(env(&[("DISPLAY", ":0")]).screen && !env(&[("DISPLAY", ":0")]).over_ssh);
         assert!(env(&[("SSH_TTY", "/dev/pts/1")]).over_ssh);
         assert!(env(&[("SSH_CONNECTION", "a 1 b 22")]).over_ssh);
+    }
+
+    #[test]
+    fn every_variable_of_ours_is_known_and_no_other() {
+        for (name, ours) in [
+            ("RUNTOOLS_API_KEY", true),
+            ("RUNTOOLS_NEW", true),
+            ("runtools_socket", true),
+            ("RUNTOOLS", false),
+            ("MY_RUNTOOLS_API_KEY", false),
+        ] {
+            assert_eq!(is_ours(name.as_ref()), ours, "{name}");
+        }
+    }
+
+    #[test]
+    fn roots_that_programs_are_told_of_are_known() {
+        let env = env(&[
+            ("SSL_CERT_FILE", "/s"),
+            ("PIP_CERT", "/p"),
+            ("GIT_SSL_CAINFO", ""),
+        ]);
+        assert_eq!(env.roots, Some("/s".into()));
+        assert_eq!(env.trusted, [std::path::PathBuf::from("/p")]);
     }
 
     #[test]

@@ -92,6 +92,14 @@ pub enum ClientError {
         /// Which file.
         path: PathBuf,
     },
+    /// A program that cannot be started.
+    #[error("{name} {}", if *missing { "is no program on the PATH" } else { "cannot be run" })]
+    NotRun {
+        /// Its name, as it was written.
+        name: String,
+        /// Whether there is none of that name.
+        missing: bool,
+    },
     /// A file that cannot be read or written.
     #[error("{}: {}", path.display(), reason(*kind))]
     File {
@@ -134,6 +142,7 @@ impl ClientError {
             Self::Refused { status, detail } => Exit::of_answer(*status, &detail.code),
             Self::NotConnected { exit, .. } => *exit,
             Self::Usage { .. } | Self::NoTerminal { .. } => Exit::Usage,
+            Self::NotRun { missing, .. } => Exit::Program(if *missing { 127 } else { 126 }),
             Self::Cancelled => Exit::Cancelled,
             Self::Interrupted => Exit::Interrupted,
             Self::SignedOut => Exit::NotSignedIn,
@@ -185,6 +194,7 @@ impl ClientError {
             Self::NotAnAnswer { .. } => "not_a_broker",
             Self::Exposed { .. } => "file_exposed",
             Self::BadProfile { .. } => "bad_profile",
+            Self::NotRun { .. } => "not_run",
             Self::File { .. } => "file",
         }
     }
@@ -224,6 +234,7 @@ impl ClientError {
                 )
             }
             Self::BadProfile { .. } => "run `runtools login` again".to_owned(),
+            Self::NotRun { .. } => "write the program and its arguments after `--`".to_owned(),
             Self::File { .. } => "check the path and its permissions".to_owned(),
         })
     }

@@ -7,7 +7,7 @@ use super::ClientError;
 /// What running a verb came to.
 pub type Outcome = Result<Exit, ClientError>;
 
-/// The exit codes, documented in the manual page.
+/// The exit codes, documented in the manual page; `runtools run` ends with those of its program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
     /// Done.
@@ -36,6 +36,8 @@ pub enum Exit {
     Unreachable,
     /// Ctrl-C.
     Interrupted,
+    /// What a program ended with that was run: its own code.
+    Program(u8),
 }
 
 impl Exit {
@@ -73,6 +75,7 @@ impl Exit {
             Self::Sealed => 10,
             Self::Unreachable => 11,
             Self::Interrupted => 130,
+            Self::Program(code) => code,
         }
     }
 

@@ -1,7 +1,8 @@
 //! What the process denies itself.
 //!
 //! [`harden`] is the first thing both binaries do, before any thread, file or secret exists (but for
-//! `runtools oauth connect`, which first starts what will open the browser: see `client/browser.rs`):
+//! `runtools oauth connect`, which first starts what will open the browser: see `client/browser.rs`; and
+//! `runtools run`, whose program inherits what it denies itself: [`harden_for_a_program`]):
 //!
 //! | control | what it makes impossible |
 //! |---|---|
@@ -138,6 +139,24 @@ pub fn harden() -> Result<Report, HardeningError> {
         (Control::Unprivileged, !getuid().is_root()),
         (Control::NoPanicPayload, true),
     ]))
+}
+
+/// As [`harden`], for a process that runs a program of its user's: children inherit the `umask`, `no_new_privs`
+/// and the hard limit of a core file, and that program is to find these as they are without us. What guards
+/// our own memory is set all the same.
+///
+/// # Errors
+/// [`HardeningError`], as [`harden`].
+pub fn harden_for_a_program() -> Result<(), HardeningError> {
+    let core = Rlimit {
+        current: Some(0),
+        ..getrlimit(Resource::Core)
+    };
+    setrlimit(Resource::Core, core).map_err(failed(Control::CoreLimit))?;
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
+        .map_err(failed(Control::NotDumpable))?;
+    panics::print_only_where();
+    Ok(())
 }
 
 impl Report {

@@ -81,11 +81,14 @@ pub(super) const DOORS: [(&str, &[&str]); 36] = [
     ("env::var", &["src/config/", "src/client/env.rs"]),
     ("env::var_os", &["src/config/", "src/client/env.rs"]),
     ("env::vars", &["src/config/"]),
-    ("env::vars_os", &["src/config/"]),
+    ("env::vars_os", &["src/config/", "src/client/env.rs"]),
     ("stdout()", PRINTERS),
     ("stderr()", PRINTERS),
     ("SystemTime::now", &["src/clock.rs"]),
-    ("Command::new", &["src/client/browser.rs"]),
+    (
+        "Command::new",
+        &["src/client/browser.rs", "src/client/program.rs"],
+    ),
     ("qrcode::", &["src/client/qr.rs"]),
 ];
 

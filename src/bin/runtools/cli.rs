@@ -1,5 +1,7 @@
 //! The grammar: a noun, then a verb.
 
+use std::ffi::OsString;
+
 use clap::{Parser, Subcommand};
 use runtools_broker::client::{Exit, Options};
 
@@ -11,6 +13,8 @@ use crate::login::LoginArgs;
 use crate::members::MemberCommand;
 use crate::oauth::OauthCommand;
 use crate::organizations::OrgCommand;
+use crate::proxy::ProxyCommand;
+use crate::run::RunArgs;
 use crate::secrets::SecretCommand;
 use crate::services::ServiceCommand;
 use crate::tools::ToolCommand;
@@ -67,6 +71,15 @@ pub(crate) enum Command {
     /// Install and run tools
     #[command(subcommand)]
     Tool(ToolCommand),
+    /// Run a program with a tool's credentials, which it never holds
+    ///
+    /// In its environment it finds placeholders where its libraries look for credentials, and the broker's
+    /// proxy, which swaps them for the values on their way to the hosts that they are bound to. It ends with
+    /// the program's own exit code.
+    Run(RunArgs),
+    /// What programs need to go through the egress proxy
+    #[command(subcommand)]
+    Proxy(ProxyCommand),
     /// Organisations and their policy
     #[command(subcommand)]
     Org(OrgCommand),
@@ -97,5 +110,42 @@ impl Cli {
             ..self.global.options()
         };
         (options, self.command)
+    }
+}
+
+/// The first word of a command line that is neither a flag nor the value of one: the noun or the verb.
+pub(crate) fn noun(arguments: &[OsString]) -> Option<&str> {
+    let mut words = arguments.iter().skip(1).map(|word| word.to_str());
+    while let Some(word) = words.next() {
+        match word? {
+            "--socket" | "--api-url" | "--color" => drop(words.next()),
+            "--" => return None,
+            flag if flag.starts_with('-') => {}
+            noun => return Some(noun),
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::noun;
+
+    #[test]
+    fn the_noun_is_no_flag_and_no_value_of_one() {
+        for (line, found) in [
+            ("runtools run --tool x -- secret", Some("run")),
+            ("runtools --json --socket run run", Some("run")),
+            (
+                "runtools --socket=s --color always secret set run",
+                Some("secret"),
+            ),
+            ("runtools -q --api-url run status", Some("status")),
+            ("runtools -- run", None),
+            ("runtools", None),
+        ] {
+            let words: Vec<_> = line.split(' ').map(Into::into).collect();
+            assert_eq!(noun(&words), found, "{line}");
+        }
     }
 }

@@ -28,6 +28,8 @@ mod oauth_connect;
 mod oauth_device;
 mod oauth_mode;
 mod organizations;
+mod proxy;
+mod run;
 mod secret_changes;
 mod secret_values;
 mod secrets;
@@ -42,6 +44,7 @@ use std::process::ExitCode;
 
 use clap::CommandFactory;
 use runtools_broker::client::{ClientEnv, Opener, Outcome, Session};
+use runtools_broker::hardening;
 
 use self::cli::{Cli, Command};
 
@@ -55,7 +58,12 @@ fn main() -> ExitCode {
         return code;
     }
     let opener = Opener::waiting(&arguments);
-    if let Err(error) = runtools_broker::hardening::harden() {
+    let hardened = if cli::noun(&arguments) == Some("run") {
+        hardening::harden_for_a_program()
+    } else {
+        hardening::harden().map(drop)
+    };
+    if let Err(error) = hardened {
         return start::unhardened(&error);
     }
     match start::parse::<Cli>(arguments) {
@@ -76,6 +84,8 @@ async fn run(command: Command, opener: Option<Opener>, session: &Session) -> Out
         Command::Secret(command) => secrets::run(command, session).await,
         Command::Oauth(command) => oauth::run(command, opener, session).await,
         Command::Tool(command) => tools::run(command, session).await,
+        Command::Run(args) => run::run(args, session).await,
+        Command::Proxy(command) => proxy::run(command, session).await,
         Command::Org(command) => organizations::run(command, session).await,
         Command::Member(command) => members::run(command, &session.client()?, session).await,
         Command::Service(command) => services::run(command, session).await,

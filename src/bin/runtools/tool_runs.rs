@@ -56,10 +56,10 @@ pub(crate) struct ExplainArgs {
 
 /// Which connected account.
 #[derive(Args, Debug)]
-struct AccountArg {
+pub(crate) struct AccountArg {
     /// Use this connected account, not the default one: its name, e-mail address or id
     #[arg(long, value_name = "NAME")]
-    account: Option<String>,
+    pub(crate) account: Option<String>,
 }
 
 #[derive(Args, Debug)]
@@ -247,7 +247,7 @@ fn params(text: &str) -> Result<Map<String, Value>, ClientError> {
 
 /// Reads `field=SECRET` pairs. The right side is a name, so that a value never gets here; what was
 /// written is not repeated.
-fn overrides(pairs: &[String]) -> Result<BTreeMap<String, String>, ClientError> {
+pub(crate) fn overrides(pairs: &[String]) -> Result<BTreeMap<String, String>, ClientError> {
     let read = |pair: &String| {
         let (field, secret) = pair.split_once('=')?;
         let field = FieldName::parse(field).ok()?;

@@ -1,0 +1,220 @@
+//! Asking for a handle that works at the egress proxy, and showing what a program needs to go there.
+
+use std::collections::BTreeMap;
+
+use clap::{Args, Subcommand, ValueEnum};
+use http::Method;
+use runtools_broker::client::{
+    Bundle, Client, ClientError, Exit, Outcome, Place, Proxied, ProxiedAnswer, Route, Session,
+    Shell, Variable, body, seconds,
+};
+use runtools_broker::clock::{Clock, SystemClock, Timestamp};
+use runtools_broker::id::ResolutionId;
+use runtools_broker::name::ToolSlug;
+use runtools_broker::wire::Done;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::tool_runs::{AccountArg, overrides};
+
+/// The egress proxy.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ProxyCommand {
+    /// Print the variables by which programs go through it, with a tool's placeholders
+    ///
+    /// The variables work until the handle in them ends: for 15 minutes at most. They are a right to use the
+    /// credentials, so keep them out of logs and files.
+    Env {
+        #[command(flatten)]
+        asked: AskedArgs,
+        /// For which shell
+        #[arg(long, value_name = "SHELL", default_value = "sh")]
+        shell: Format,
+    },
+}
+
+/// Which credentials, and for how long.
+#[derive(Args, Debug)]
+pub(crate) struct AskedArgs {
+    /// The tool whose credentials are used
+    #[arg(long, value_name = "SLUG", value_parser = ToolSlug::parse)]
+    tool: ToolSlug,
+    /// Take a field from this secret; may be repeated
+    #[arg(long = "credential-override", value_name = "FIELD=SECRET")]
+    overrides: Vec<String>,
+    #[command(flatten)]
+    account: AccountArg,
+    /// For how long: seconds, or minutes such as 5m; 15m at most
+    #[arg(long, value_name = "TIME", default_value = "15m", value_parser = seconds)]
+    ttl: u64,
+    /// For how many requests; 1000 at most
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        default_value = "1000",
+        value_parser = clap::value_parser!(u32).range(1..=1000)
+    )]
+    uses: u32,
+}
+
+/// How variables are written.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Format {
+    /// bash, zsh and all that read the same
+    Sh,
+    /// fish
+    Fish,
+    /// PowerShell
+    Powershell,
+    /// One JSON object
+    Json,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ResolveBody<'a> {
+    tool: &'a ToolSlug,
+    lane: &'static str,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    credential_overrides: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account: Option<&'a str>,
+    max_uses: u32,
+    ttl_seconds: u64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Shown {
+    id: ResolutionId,
+    expires_at: Timestamp,
+    variables: Map<String, Value>,
+}
+
+impl AskedArgs {
+    /// Asks for a handle.
+    pub(crate) async fn ask(
+        &self,
+        client: &Client,
+        session: &Session,
+    ) -> Result<Proxied, ClientError> {
+        let body = body::plain(&ResolveBody {
+            tool: &self.tool,
+            lane: "proxy",
+            credential_overrides: overrides(&self.overrides)?,
+            account: self.account.account.as_deref(),
+            max_uses: self.uses,
+            ttl_seconds: self.ttl,
+        })?;
+        let route = Route::new("/v1/resolve");
+        let answer: ProxiedAnswer = client.call(Method::POST, &route, Some(body)).await?;
+        if is_elsewhere(&session.place()?) {
+            session.out.hint(
+                "the proxy listens on the broker's own machine: forward its port, \
+                 such as with `ssh -L 8421:127.0.0.1:8421`",
+            );
+        }
+        Proxied::of(answer)
+    }
+}
+
+/// What a program is given: its variables, and the file of roots that they name.
+pub(crate) fn equipped(
+    proxied: &Proxied,
+    session: &Session,
+) -> Result<(Vec<Variable>, Bundle), ClientError> {
+    let env = session.env();
+    let now = SystemClock.now();
+    let bundle = Bundle::write(env, proxied.id, proxied.authority(), now)?;
+    let Some(roots) = bundle.path().to_str() else {
+        return Err(ClientError::usage(
+            "the path of the temporary files is not text",
+            "set TMPDIR to one that is UTF-8",
+        ));
+    };
+    let variables = proxied.variables(roots, env.no_proxy.as_deref());
+    Ok((variables, bundle))
+}
+
+/// Ends a handle, and what is open by right of it.
+pub(crate) async fn release(client: &Client, id: ResolutionId) -> Result<(), ClientError> {
+    let route = Route::new("/v1/resolutions").then(id.to_string());
+    let done: Result<Done, _> = client.call(Method::DELETE, &route, None).await;
+    match done {
+        // It was over already.
+        Err(ClientError::Refused { status: 404, .. }) => Ok(()),
+        done => done.map(drop),
+    }
+}
+
+fn is_elsewhere(place: &Place) -> bool {
+    let Place::Origin { url, .. } = place else {
+        return false;
+    };
+    let host = url.split("://").nth(1).unwrap_or_default();
+    let here = ["127.", "localhost", "[::1]"];
+    !here.iter().any(|here| host.starts_with(here))
+}
+
+/// Runs one of the verbs.
+pub(crate) async fn run(command: ProxyCommand, session: &Session) -> Outcome {
+    match command {
+        ProxyCommand::Env { asked, shell } => env(&asked, shell, session).await,
+    }
+}
+
+async fn env(asked: &AskedArgs, format: Format, session: &Session) -> Outcome {
+    let client = session.client()?;
+    let proxied = asked.ask(&client, session).await?;
+    let shown = match equipped(&proxied, session) {
+        Ok((variables, bundle)) => {
+            let shown = show(&proxied, &variables, (asked, format), session);
+            shown.map(|()| bundle.keep())
+        }
+        Err(error) => Err(error),
+    };
+    if let Err(error) = shown {
+        // Nobody has it, so nobody is to find it.
+        drop(release(&client, proxied.id).await);
+        return Err(error);
+    }
+    Ok(Exit::Ok)
+}
+
+fn show(
+    proxied: &Proxied,
+    variables: &[Variable],
+    (asked, format): (&AskedArgs, Format),
+    session: &Session,
+) -> Result<(), ClientError> {
+    let object = || {
+        let pair = |it: &Variable| (it.name.to_string(), Value::String(it.value.clone()));
+        variables.iter().map(pair).collect::<Map<_, _>>()
+    };
+    let shell = match format {
+        Format::Sh => Shell::Sh,
+        Format::Fish => Shell::Fish,
+        Format::Powershell => Shell::Powershell,
+        Format::Json => {
+            let text = serde_json::to_string_pretty(&object()).unwrap_or_default();
+            return session.out.text(&format!("{text}\n"));
+        }
+    };
+    let shown = Shown {
+        id: proxied.id,
+        expires_at: proxied.ends,
+        variables: object(),
+    };
+    session.out.show(&shown, || {
+        let (tool, ends) = (&asked.tool, proxied.ends);
+        let name = match shell {
+            Shell::Sh => String::new(),
+            Shell::Fish => " --shell fish".to_owned(),
+            Shell::Powershell => " --shell powershell".to_owned(),
+        };
+        let command = format!("runtools proxy env --tool {tool}{name}");
+        let taken_in = shell.taken_in(&command);
+        let lines = shell.lines(variables);
+        format!("# {tool}, through the broker's proxy, until {ends}\n# {taken_in}\n{lines}")
+    })
+}

@@ -1,0 +1,173 @@
+//! What the broker's answer turns into, and what of it is refused.
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::{Proxied, ProxiedAnswer, covers};
+
+fn answer() -> Value {
+    let authority = rcgen::generate_simple_self_signed(vec!["x.test".into()]).unwrap();
+    json!({
+        "id": "0190a5f0-0000-7000-8000-000000000001", "handle": "rt_hdl_abc123", "tool": "github",
+        "expiresAt": "2026-11-28T23:00:00Z", "usesLeft": 1000,
+        "fields": [
+            {"field": "token", "source": "user_secret", "env": ["GITHUB_TOKEN", "GH_TOKEN"]},
+            {"field": "other", "source": "missing", "env": ["GITHUB_OTHER"]},
+        ],
+        "placeholders": {"token": "ghp_rtPlaceh0lder1"},
+        "constraints": [{
+            "scheme": "https", "hosts": ["api.github.com", "*.ghe.test"], "port": 443,
+            "methods": ["GET"], "paths": ["/**"], "slots": {"token": ["header authorization"]},
+        }],
+        "proxy": {
+            "url": "http://127.0.0.1:8421", "username": "runtools",
+            "certificateAuthority": authority.cert.pem(),
+        },
+    })
+}
+
+fn read(answer: Value) -> Option<Proxied> {
+    Proxied::of(serde_json::from_value::<ProxiedAnswer>(answer).ok()?).ok()
+}
+
+fn changed(pointer: &str, value: Value) -> Value {
+    let mut answer = answer();
+    *answer.pointer_mut(pointer).unwrap() = value;
+    answer
+}
+
+fn value(proxied: &Proxied, name: &str, direct: Option<&str>) -> Option<String> {
+    let variables = proxied.variables("/run/roots.pem", direct);
+    let mut found = variables.into_iter().filter(|it| it.name == name);
+    let value = found.next().map(|it| it.value);
+    assert!(found.next().is_none(), "{name} is set twice");
+    value
+}
+
+#[test]
+fn every_variable_of_a_field_has_its_placeholder_and_an_empty_field_has_none() {
+    let proxied = read(answer()).unwrap();
+    let value = |name| value(&proxied, name, None);
+    let placeholder = Some("ghp_rtPlaceh0lder1".to_owned());
+    assert_eq!(value("GITHUB_TOKEN"), placeholder);
+    assert_eq!(value("GH_TOKEN"), placeholder);
+    assert_eq!(value("GITHUB_OTHER"), None);
+}
+
+#[test]
+fn the_handle_is_the_password_at_the_proxy_and_stands_nowhere_else() {
+    let proxied = read(answer()).unwrap();
+    let address = "http://runtools:rt_hdl_abc123@127.0.0.1:8421";
+    for variable in proxied.variables("/run/roots.pem", None) {
+        let is_proxy = variable.name.to_ascii_uppercase().ends_with("_PROXY")
+            && !variable.name.eq_ignore_ascii_case("no_proxy")
+            && variable.name != "NODE_USE_ENV_PROXY";
+        assert_eq!(is_proxy, variable.value == address, "{}", variable.name);
+        assert!(is_proxy || !variable.value.contains("rt_hdl_"));
+    }
+    let slashed = read(changed("/proxy/url", json!("http://[::1]:8421/"))).unwrap();
+    let address = value(&slashed, "https_proxy", None).unwrap();
+    assert_eq!(address, "http://runtools:rt_hdl_abc123@[::1]:8421");
+}
+
+#[test]
+fn every_program_is_told_of_the_file_of_roots() {
+    let proxied = read(answer()).unwrap();
+    for name in [
+        "SSL_CERT_FILE",
+        "NODE_EXTRA_CA_CERTS",
+        "REQUESTS_CA_BUNDLE",
+        "GIT_SSL_CAINFO",
+    ] {
+        assert_eq!(
+            value(&proxied, name, None).as_deref(),
+            Some("/run/roots.pem")
+        );
+    }
+}
+
+#[test]
+fn what_is_bound_is_never_reached_past_the_proxy() {
+    let proxied = read(answer()).unwrap();
+    let direct = |inherited| value(&proxied, "NO_PROXY", inherited).unwrap();
+    assert_eq!(direct(None), "localhost,127.0.0.1,::1");
+    let inherited =
+        "corp.test, .github.com,*,localhost,api.github.com:443,ghe.test,10.0.0.0/8,,hub.test";
+    assert_eq!(
+        direct(Some(inherited)),
+        "localhost,127.0.0.1,::1,corp.test,10.0.0.0/8,hub.test"
+    );
+    let here = changed("/constraints/0/hosts", json!(["localhost", "10.1.2.3"]));
+    let here = read(here).unwrap();
+    let direct = value(&here, "NO_PROXY", Some("10.0.0.0/8,a.test")).unwrap();
+    assert_eq!(direct, "127.0.0.1,::1,a.test");
+}
+
+#[test]
+fn an_answer_that_no_broker_gives_reaches_no_shell() {
+    for (pointer, bad) in [
+        ("/handle", "rt_hdl_a@evil.test/"),
+        ("/handle", ""),
+        ("/proxy/username", "a:b"),
+        ("/proxy/url", "https://127.0.0.1:8421"),
+        ("/proxy/url", "http://127.0.0.1"),
+        ("/proxy/url", "http://evil.test@127.0.0.1:1"),
+        ("/proxy/url", "http://127.0.0.1:8421/x"),
+        ("/proxy/certificateAuthority", ""),
+        (
+            "/proxy/certificateAuthority",
+            "-----BEGIN CERTIFICATE-----\n!\n",
+        ),
+        ("/placeholders/token", "ghp_\n"),
+        ("/placeholders/token", "$(id)"),
+        ("/fields/0/env/0", "LD_PRELOAD"),
+        ("/fields/0/env/1", "a b"),
+    ] {
+        assert!(
+            read(changed(pointer, json!(bad))).is_none(),
+            "{pointer} {bad}"
+        );
+    }
+    let mut without = answer();
+    without.as_object_mut().unwrap().remove("proxy");
+    assert!(read(without).is_none());
+}
+
+#[test]
+fn an_entry_covers_a_host_in_every_librarys_reading() {
+    for (entry, bound) in [
+        ("*", "a.test"),
+        ("a.test", "a.test"),
+        (".test", "a.test"),
+        ("*.test", "a.test"),
+        ("A.Test:443", "a.test"),
+        ("x.a.test", "*.a.test"),
+        ("a.test", "*.a.test"),
+        ("[::1]", "::1"),
+        ("::1", "[::1]"),
+        ("10.0.0.0/8", "10.0.0.1"),
+    ] {
+        assert!(covers(entry, bound), "{entry} {bound}");
+    }
+    for (entry, bound) in [
+        ("a.test", "ba.test"),
+        ("b.test", "a.test"),
+        ("10.0.0.0/8", "a.test"),
+    ] {
+        assert!(!covers(entry, bound), "{entry} {bound}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn whatever_no_proxy_says_no_bound_host_is_in_it(inherited in "[a-z.*,:0-9/ ]{0,60}") {
+        let proxied = read(answer()).unwrap();
+        let direct = value(&proxied, "NO_PROXY", Some(&inherited)).unwrap();
+        for entry in direct.split(',') {
+            for host in ["api.github.com", "x.ghe.test"] {
+                let bare = entry.trim_start_matches(['*', '.']);
+                prop_assert!(bare != host && !host.ends_with(&format!(".{bare}")), "{entry}");
+            }
+        }
+    }
+}
