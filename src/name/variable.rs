@@ -30,7 +30,7 @@ const STEERING: [&[&str]; 2] = [
     &["RUNTOOLS_", "LD_", "DYLD_", "BASH_", "LC_", "XDG_"],
     &[
         "_PROXY", "_OPTIONS", "_OPTS", "_PATH", "_COMMAND", "_PRELOAD", "_HOME", "_DIR", "_FILE",
-        "_CONFIG", "_CERTS", "_BUNDLE", "_CAINFO", "_ENV",
+        "_CONFIG", "_CERT", "_CERTS", "_BUNDLE", "_CAINFO", "_ENV",
     ],
 ];
 
