@@ -147,3 +147,68 @@ fn completions_and_pages_name_every_verb() {
     }
     assert!(run(&["version"]).stdout.starts_with("runtools-broker "));
 }
+
+#[test]
+fn a_passphrase_is_the_way_in_when_the_key_file_is_lost() {
+    let mut broker = Broker::start();
+    let secret = serde_json::json!({"name": "KEPT", "value": "kept through the loss"});
+    broker.operator().post("/v1/secrets", &secret).expect(201);
+    let lost = slots(&broker)[0]["id"].as_str().unwrap().to_owned();
+    let add = ["key", "slot", "add", "passphrase"];
+    broker.runs(&add, Some(WORDS)).expect(0);
+    assert_eq!(broker.stop(), Some(0));
+
+    let file = broker.keys().join("root.key");
+    let key = std::fs::read(&file).unwrap();
+    for (bytes, reason) in [
+        (Some(&[7; 32][..]), "the key file does not open the ring"),
+        (Some(&key[..31]), "has a wrong length"),
+        (None, "not found"),
+    ] {
+        match bytes {
+            Some(bytes) => std::fs::write(&file, bytes).unwrap(),
+            None => std::fs::remove_file(&file).unwrap(),
+        }
+        let doctor = broker.runs(&["doctor", "--json"], None);
+        assert_eq!(doctor.exit, 0, "{}", doctor.stdout);
+        assert!(doctor.stdout.contains(reason), "{}", doctor.stdout);
+        broker.restart();
+        let told = "The key file does not unseal the vault: ";
+        let of = |line: &str| line.starts_with(told) && line.contains(reason);
+        eventually(|| broker.log_text().lines().any(of).then_some(()));
+        assert_eq!(broker.operator().get("/v1/secrets").refused(503), "sealed");
+        assert_eq!(slots(&broker).len(), 2, "listed without any key");
+    }
+    let remove = ["key", "slot", "remove", &lost, "--yes"];
+    let refused = broker.runs(&remove, None);
+    assert_ne!(refused.exit, 0, "who removes a slot has shown another");
+    assert!(refused.stderr.contains("sealed"), "{}", refused.stderr);
+    assert_eq!(slots(&broker).len(), 2);
+
+    broker.runs(&["unseal"], Some(WORDS)).expect(0);
+    let revealed = broker
+        .operator()
+        .post("/v1/secrets/KEPT/reveal", &Value::Null)
+        .expect(200);
+    assert_eq!(revealed["data"]["value"], "kept through the loss");
+    broker.runs(&remove, None).expect(0);
+    broker
+        .runs(&["key", "slot", "add", "key-file"], None)
+        .expect(0);
+    broker.restart();
+    broker.operator().get("/v1/secrets/KEPT").expect(200);
+}
+
+#[test]
+fn a_key_file_that_others_may_read_stops_the_start_whatever_else_opens() {
+    let mut broker = Broker::start();
+    let add = ["key", "slot", "add", "passphrase"];
+    broker.runs(&add, Some(WORDS)).expect(0);
+    assert_eq!(broker.stop(), Some(0));
+    let file = broker.keys().join("root.key");
+    let wide = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    std::fs::set_permissions(&file, wide).unwrap();
+    let started = broker.runs(&["serve"], None);
+    assert_eq!(started.exit, 1, "{}", started.stderr);
+    assert!(started.stderr.contains("chmod 600"), "{}", started.stderr);
+}

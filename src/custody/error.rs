@@ -121,6 +121,19 @@ impl CustodyError {
         }
     }
 
+    /// Whether a key file is gone, cut short, or not the one of this ring; not whether others may
+    /// read it.
+    pub(super) const fn is_lost_key_file(&self) -> bool {
+        matches!(
+            self,
+            Self::WrongKeyFile
+                | Self::File {
+                    fault: FileFault::Missing | FileFault::Length,
+                    ..
+                }
+        )
+    }
+
     /// The stable word for this refusal, for programs.
     #[must_use]
     pub const fn code(&self) -> &'static str {

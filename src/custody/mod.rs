@@ -55,5 +55,5 @@ mod tests_providers;
 mod tests_ring;
 
 pub use error::{CustodyError, FileFault};
-pub use ring::{KEY_FILE, RING_FILE, Ring};
+pub use ring::{KEY_FILE, RING_FILE, Ring, Unattended};
 pub use slot::{NewSlot, Provider, SlotInfo, SlotKind};

@@ -28,6 +28,26 @@ pub struct Ring {
     mac: Digest,
 }
 
+/// What a start that nobody attends came to.
+#[derive(Debug)]
+pub enum Unattended<T> {
+    /// A key file opened the ring.
+    Opened(T),
+    /// A person must unseal. With the reason when a key file should have done it, and is lost.
+    Waits(Option<CustodyError>),
+}
+
+impl<T> Unattended<T> {
+    /// What was opened, if anything.
+    #[must_use]
+    pub fn opened(self) -> Option<T> {
+        match self {
+            Self::Opened(opened) => Some(opened),
+            Self::Waits(_) => None,
+        }
+    }
+}
+
 impl Ring {
     /// Draws a root key for `store` and writes a ring with one slot to `dir`, which is made when it
     /// is missing. Returns once both are durable; a kill before leaves no ring.
@@ -119,17 +139,27 @@ impl Ring {
         self.open_one_of(self.slots.iter(), provider)
     }
 
-    /// The root key by the key file at `path`, for a start that nobody attends; nothing when the
-    /// ring has passphrase slots only, so that the broker starts sealed.
+    /// The root key by the key file at `path`, for a start that nobody attends. Where a passphrase
+    /// can open the ring, the broker starts sealed when there is no key-file slot, and when the key
+    /// file is lost: a start that failed would shut out the one who knows the passphrase.
     ///
     /// # Errors
-    /// As [`open`](Self::open); [`CustodyError::File`] when the key file is not to be had or
-    /// trusted.
-    pub fn open_unattended(&self, path: &Path) -> Result<Option<Key>, CustodyError> {
+    /// As [`open`](Self::open). [`CustodyError::File`] when others may read or own the key file, or
+    /// it is no file: that is a danger and no loss, and is told whatever else opens the ring.
+    pub fn open_unattended(&self, path: &Path) -> Result<Unattended<Key>, CustodyError> {
         match self.open(Provider::KeyFile(path)) {
-            Err(CustodyError::NoSlotOfKind(_)) => Ok(None),
-            outcome => outcome.map(Some),
+            Err(CustodyError::NoSlotOfKind(_)) => Ok(Unattended::Waits(None)),
+            Err(error) if error.is_lost_key_file() && self.has(SlotKind::Passphrase) => {
+                Ok(Unattended::Waits(Some(error)))
+            }
+            outcome => outcome.map(Unattended::Opened),
         }
+    }
+
+    /// Whether a slot of this kind is in the ring.
+    #[must_use]
+    pub fn has(&self, kind: SlotKind) -> bool {
+        self.slots.iter().any(|slot| slot.kind() == kind)
     }
 
     /// Whether `provider` opens slot `id`: to be asked before another slot is removed.

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 
 use super::tests_bench::{BOTH, Bench, add, code, mode, other_words, set_mode, slot};
-use super::{CustodyError, NewSlot, Provider, Ring, SlotKind};
+use super::{CustodyError, NewSlot, Provider, Ring, SlotKind, Unattended};
 use crate::clock::Timestamp;
 use crate::crypto::{CryptoError, Random, SystemRandom};
 use crate::secret::Secret;
@@ -110,15 +110,45 @@ fn each_of_several_passphrases_opens() {
 #[test]
 fn an_unattended_start_uses_key_files_only() {
     let (bench, mut ring, root) = Bench::with(SlotKind::Passphrase);
-    assert!(ring.open_unattended(&bench.key_file).unwrap().is_none());
+    let start = |ring: &Ring| ring.open_unattended(&bench.key_file);
+    assert!(matches!(start(&ring), Ok(Unattended::Waits(None))));
     add(&mut ring, &root, bench.provider(SlotKind::KeyFile));
-    let opened = ring.open_unattended(&bench.key_file).unwrap().unwrap();
+    let opened = start(&ring).unwrap().opened().unwrap();
     assert!(opened.same_as(&root));
-    fs::remove_file(&bench.key_file).unwrap();
-    assert_eq!(
-        code(ring.open_unattended(&bench.key_file)),
-        "key_path_missing"
-    );
+}
+
+#[test]
+fn a_lost_key_file_waits_for_a_passphrase_where_there_is_one() {
+    let (bench, mut ring, root) = Bench::with(SlotKind::KeyFile);
+    let start = |ring: &Ring| match ring.open_unattended(&bench.key_file) {
+        Ok(Unattended::Waits(Some(lost))) => format!("waits: {}", lost.code()),
+        outcome => code(outcome).to_owned(),
+    };
+    let key = fs::read(&bench.key_file).unwrap();
+    let losses = [
+        (Some(&[7; 32][..]), "wrong_key_file"),
+        (Some(&key[..31]), "key_file_length"),
+        (None, "key_path_missing"),
+    ];
+    let lose = |bytes: Option<&[u8]>| match bytes {
+        Some(bytes) => fs::write(&bench.key_file, bytes).unwrap(),
+        None => fs::remove_file(&bench.key_file).unwrap(),
+    };
+    for (bytes, why) in losses {
+        lose(bytes);
+        assert_eq!(start(&ring), why, "nothing else opens the ring");
+    }
+    fs::write(&bench.key_file, &key).unwrap();
+    set_mode(&bench.key_file, 0o600);
+    add(&mut ring, &root, bench.provider(SlotKind::Passphrase));
+    assert_eq!(start(&ring), "opened");
+    set_mode(&bench.key_file, 0o640);
+    assert_eq!(start(&ring), "key_path_mode", "a danger is no loss");
+    set_mode(&bench.key_file, 0o600);
+    for (bytes, why) in losses {
+        lose(bytes);
+        assert_eq!(start(&ring), format!("waits: {why}"));
+    }
 }
 
 #[test]

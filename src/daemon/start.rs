@@ -16,6 +16,7 @@ use crate::broker::{Broker, Judge};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::crypto::{Random, SystemRandom};
+use crate::custody::Unattended;
 use crate::directory::Directory;
 use crate::egress::{self, Egress, EgressOptions, SystemResolver};
 use crate::hardening::Report;
@@ -34,6 +35,8 @@ pub struct Welcome {
     pub first_start: bool,
     /// Whether the vault is sealed.
     pub sealed: bool,
+    /// Why it is, when a key file should have unsealed it.
+    pub lost_key_file: Option<String>,
     /// Where it listens.
     pub addresses: Vec<SocketAddr>,
     /// Its Unix socket.
@@ -69,7 +72,13 @@ impl Daemon {
         let lifecycle = open_vault(&config, &metrics, Arc::clone(&clock), random)?;
         let uid = rustix::process::geteuid().as_raw();
         let directory = Arc::new(Directory::default());
-        let (first_start, sealed) = unseal(&lifecycle, &directory, uid).await?;
+        let (unsealed, lost_key_file) = unseal(&lifecycle).await?;
+        let first_start = match &unsealed {
+            Some(vault) => begin(vault, &directory, uid).await?,
+            None => false,
+        };
+        let sealed = unsealed.is_none();
+        drop(unsealed);
         let (listeners, certificate, addresses, socket) = listen(&config).await?;
         let hub = Arc::new(Hub::new()?);
         let egress = Egress::new(egress_options(&config, addresses.clone())?)?;
@@ -104,6 +113,7 @@ impl Daemon {
         let welcome = Welcome {
             first_start,
             sealed,
+            lost_key_file,
             addresses,
             socket,
         };
@@ -199,15 +209,18 @@ impl Daemon {
     }
 }
 
-/// Unseals where a slot does that by itself: whether this was the first start, and whether it is sealed.
+/// Unseals where a slot does that by itself; where the key file is lost, the reason.
 async fn unseal(
     lifecycle: &Arc<Lifecycle>,
-    directory: &Directory,
-    uid: u32,
-) -> Result<(bool, bool), DaemonError> {
+) -> Result<(Option<Unsealed>, Option<String>), DaemonError> {
     match lifecycle.unseal_unattended().await? {
-        Some(vault) => Ok((begin(&vault, directory, uid).await?, false)),
-        None => Ok((false, true)),
+        Unattended::Opened(vault) => Ok((Some(vault), None)),
+        Unattended::Waits(None) => Ok((None, None)),
+        Unattended::Waits(Some(lost)) => {
+            let code = lost.code();
+            tracing::warn!(code, error = %lost, "the key file is lost, so the vault starts sealed");
+            Ok((None, Some(lost.to_string())))
+        }
     }
 }
 

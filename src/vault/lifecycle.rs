@@ -15,7 +15,7 @@ use std::time::Duration;
 use crate::audit::{AuditError, Head, Journal, JournalKeys, Known, Options};
 use crate::clock::Clock;
 use crate::crypto::{Key, MacKey, Random, SigningKey};
-use crate::custody::{CustodyError, NewSlot, Provider, Ring, SlotInfo};
+use crate::custody::{CustodyError, NewSlot, Provider, Ring, SlotInfo, Unattended};
 use crate::id::{ObjectId, StoreId};
 use crate::secret::Secret;
 use crate::store::{Batch, Engine, Store, StoreKeys};
@@ -123,16 +123,15 @@ impl Lifecycle {
         &self.places
     }
 
-    /// Unseals by the key file, for a start that nobody attends; `None` when only a passphrase would
-    /// do, and the vault stays sealed.
+    /// Unseals by the key file, for a start that nobody attends. Where only a passphrase would do, the
+    /// vault stays sealed.
     ///
     /// # Errors
     /// As [`Lifecycle::unseal`].
-    pub async fn unseal_unattended(self: &Arc<Self>) -> Result<Option<Unsealed>, VaultError> {
-        let root = self.with_ring(|ring| ring.open_unattended(&self.places.key_file()))?;
-        match root {
-            Some(root) => self.unseal_with(root).await.map(Some),
-            None => Ok(None),
+    pub async fn unseal_unattended(self: &Arc<Self>) -> Result<Unattended<Unsealed>, VaultError> {
+        match self.with_ring(|ring| ring.open_unattended(&self.places.key_file()))? {
+            Unattended::Opened(root) => self.unseal_with(root).await.map(Unattended::Opened),
+            Unattended::Waits(why) => Ok(Unattended::Waits(why)),
         }
     }
 

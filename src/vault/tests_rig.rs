@@ -46,7 +46,8 @@ impl Rig {
             Probes::default(),
         );
         let lifecycle = Arc::new(lifecycle.unwrap());
-        let vault = lifecycle.unseal_unattended().await.unwrap().unwrap();
+        let vault = lifecycle.unseal_unattended().await.unwrap();
+        let vault = vault.opened().unwrap();
         Self {
             lifecycle,
             engine,
@@ -67,7 +68,7 @@ impl Rig {
         } = self;
         drop(vault);
         assert!(lifecycle.seal(std::time::Duration::from_secs(5)).await);
-        let vault = lifecycle.unseal_unattended().await?.unwrap();
+        let vault = lifecycle.unseal_unattended().await?.opened().unwrap();
         Ok(Self {
             lifecycle,
             engine,

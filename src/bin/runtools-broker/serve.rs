@@ -111,6 +111,12 @@ fn welcome(welcome: &Welcome) {
     let mut places: Vec<_> = welcome.addresses.iter().map(ToString::to_string).collect();
     places.push(welcome.socket.display().to_string());
     let mut text = format!("runtools-broker listens on {}\n", places.join(" and "));
+    if let Some(lost) = &welcome.lost_key_file {
+        text.extend([format!(
+            "The key file does not unseal the vault: {lost}.\n\
+             Put it back and start again; or unseal with a passphrase, and then remove its slot.\n"
+        )]);
+    }
     if welcome.sealed {
         text.push_str("The vault is sealed. Unseal it from another terminal:\n\n");
         text.extend([format!(

@@ -2,7 +2,7 @@
 
 use super::finding::Finding;
 use crate::config::Config;
-use crate::custody::{CustodyError, KEY_FILE, Ring, SlotKind};
+use crate::custody::{CustodyError, KEY_FILE, Ring, SlotKind, Unattended};
 
 /// The ring and what opens it. `fresh` when nothing was ever stored, so that no ring is no loss.
 pub(super) fn ring(config: &Config, fresh: bool) -> Vec<Finding> {
@@ -27,17 +27,13 @@ fn slots_in_words(ring: &Ring) -> String {
     }
 }
 
-fn has(ring: &Ring, kind: SlotKind) -> bool {
-    ring.slots().iter().any(|slot| slot.kind == kind)
-}
-
 fn slots(ring: &Ring) -> Finding {
     const ADD: &str = "runtools-broker key slot add passphrase";
     if ring.slots().len() == 1 {
         let text = "only one: when what opens it is lost, so is everything";
         return Finding::warn("slots", text, format!("Add a second: {ADD}"));
     }
-    if !has(ring, SlotKind::Passphrase) {
+    if !ring.has(SlotKind::Passphrase) {
         let text = "none is a passphrase: whoever restores a backup needs a file besides";
         return Finding::warn("slots", text, format!("Add one: {ADD}"));
     }
@@ -48,11 +44,19 @@ fn slots(ring: &Ring) -> Finding {
 
 /// Whether a start that nobody attends would find its key.
 fn key_file(ring: &Ring, config: &Config) -> Finding {
-    if !has(ring, SlotKind::KeyFile) {
+    if !ring.has(SlotKind::KeyFile) {
         return Finding::ok("key_file", "none: the broker starts sealed");
     }
     match ring.open_unattended(&config.keys_dir.join(KEY_FILE)) {
-        Ok(_) => Finding::ok("key_file", "it opens the ring, and the ring is unaltered"),
+        Ok(Unattended::Opened(_)) => {
+            Finding::ok("key_file", "it opens the ring, and the ring is unaltered")
+        }
+        Ok(Unattended::Waits(lost)) => {
+            let lost = lost.map_or_else(String::new, |lost| format!("{lost}; "));
+            let text = format!("{lost}a start is sealed until a passphrase is given");
+            let fix = "Put the key file back from its backup. If it is lost, unseal, then remove its slot and add another: runtools-broker key slot";
+            Finding::warn("key_file", text, fix)
+        }
         Err(error) => Finding::fail("key_file", &error, error.hint()),
     }
 }
@@ -65,7 +69,11 @@ mod tests {
     use super::super::Level;
     use super::super::tests_rig::{config, with_ring};
     use super::ring;
+    use crate::clock::{Clock, SystemClock};
     use crate::config::Config;
+    use crate::crypto::SystemRandom;
+    use crate::custody::{NewSlot, Provider, Ring};
+    use crate::secret::Secret;
 
     fn level(config: &Config, check: &str) -> Level {
         let found = ring(config, false);
@@ -101,6 +109,26 @@ mod tests {
         assert_eq!(level(&config, "key_file"), Level::Fail);
         fs::remove_file(&path).unwrap();
         assert_eq!(level(&config, "key_file"), Level::Fail);
+    }
+
+    #[test]
+    fn a_lost_key_file_warns_where_a_passphrase_opens_the_ring() {
+        let (_dir, config) = with_ring();
+        let path = config.keys_dir.join("root.key");
+        let mut ring = Ring::load(&config.keys_dir).unwrap();
+        let root = ring.open(Provider::KeyFile(&path)).unwrap();
+        let words = Secret::copy_of(b"correct horse battery staple");
+        let slot = NewSlot::new(Provider::Passphrase(&words), "words", SystemClock.now());
+        ring.add_slot(&root, &slot.cheap(), &SystemRandom).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        assert_eq!(level(&config, "key_file"), Level::Fail, "open to others");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        for lost in [&[7; 32][..], &[7; 31]] {
+            fs::write(&path, lost).unwrap();
+            assert_eq!(level(&config, "key_file"), Level::Warn);
+        }
+        fs::remove_file(&path).unwrap();
+        assert_eq!(level(&config, "key_file"), Level::Warn);
     }
 
     #[test]
