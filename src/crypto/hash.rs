@@ -28,6 +28,18 @@ pub fn sha256_parts(parts: &[&[u8]]) -> Digest {
     hash.finalize().into()
 }
 
+/// SHA-1 of `bytes`, for protocols that ask for it where nothing depends on its strength: a WebSocket's
+/// opening (RFC 6455, 1.3) only tells that the other side speaks that protocol.
+#[must_use]
+pub fn sha1(bytes: &[u8]) -> [u8; 20] {
+    let digest = ring::digest::digest(&ring::digest::SHA1_FOR_LEGACY_USE_ONLY, bytes);
+    let mut out = [0; 20];
+    for (to, from) in out.iter_mut().zip(digest.as_ref()) {
+        *to = *from;
+    }
+    out
+}
+
 /// Whether two digests are the same, in constant time.
 #[must_use]
 pub fn digests_match(a: &Digest, b: &Digest) -> bool {

@@ -40,8 +40,8 @@ mod tests_vectors;
 pub use context::{Context, Owner, OwnerKind};
 pub use error::CryptoError;
 pub use hash::{
-    Digest, MacKey, MultisetDigest, digests_match, hmac_chain, hmac_of, hmac_sha512_of, sha256,
-    sha256_parts,
+    Digest, MacKey, MultisetDigest, digests_match, hmac_chain, hmac_of, hmac_sha512_of, sha1,
+    sha256, sha256_parts,
 };
 pub use jwks::Jwks;
 pub use jws::{Jws, JwsAlg, JwsError};

@@ -13,12 +13,14 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::link::{Link, reason};
 use super::pool::Home;
+use super::socket::{SocketKey, UpstreamSocket};
 use super::{EgressError, Phase};
 
 /// An upstream's answer, unsearched: nothing in it may reach a caller before it was scrubbed.
 #[derive(Debug)]
 pub struct Incoming {
-    /// The status code, 200 to 999. A redirect is an answer like any other: it is not followed.
+    /// The status code: 200 to 999, or 101 with a [`socket`](Self::socket). A redirect is an answer like
+    /// any other: it is not followed.
     pub status: u16,
     /// The reason phrase, when it is not the standard one of the code.
     pub reason: Option<Bytes>,
@@ -26,6 +28,8 @@ pub struct Incoming {
     pub headers: HeaderMap,
     /// The body.
     pub body: UpstreamBody,
+    /// What the connection became, when it was asked to become one and the upstream agreed.
+    pub socket: Option<UpstreamSocket>,
 }
 
 impl Incoming {
@@ -52,7 +56,34 @@ impl Incoming {
             reason: phrase.map(Bytes::from),
             headers: head.headers,
             body,
+            socket: None,
         }
+    }
+
+    /// The answer that agrees to a WebSocket.
+    pub(super) async fn switched(
+        response: Response<hyper::body::Incoming>,
+        link: Link,
+        key: &SocketKey,
+        limit: Duration,
+    ) -> Result<Self, EgressError> {
+        let (head, inner) = response.into_parts();
+        let (head, socket) =
+            UpstreamSocket::open(Response::from_parts(head, ()), link, key, limit).await?;
+        let body = UpstreamBody {
+            inner,
+            held: None,
+            idle: limit,
+            timer: None,
+            armed: false,
+        };
+        Ok(Self {
+            status: head.status.as_u16(),
+            reason: None,
+            headers: head.headers,
+            body,
+            socket: Some(socket),
+        })
     }
 }
 

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::time::Duration;
 
+use http::header::UPGRADE;
 use http::{Request, Response, StatusCode};
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper::rt::{Read, Write};
@@ -53,7 +54,7 @@ impl Link {
             .handshake(io)
             .await
             .map_err(|_| EgressError::Connect)?;
-        let driver = tokio::spawn(async move { drop(connection.await) });
+        let driver = tokio::spawn(async move { drop(connection.with_upgrades().await) });
         Ok(Self {
             sender,
             driver: driver.abort_handle(),
@@ -84,6 +85,7 @@ impl Link {
         request: Request<Upload>,
         limit: Duration,
     ) -> Result<Response<hyper::body::Incoming>, Failed> {
+        let may_switch = request.headers().contains_key(UPGRADE);
         let activity = request.body().activity();
         let mut answer = pin!(self.sender.try_send_request(request));
         let answer = loop {
@@ -98,8 +100,8 @@ impl Link {
             }
         };
         match answer {
-            // Upgrade is never asked for, so a switch of protocols is the upstream's own idea.
-            Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+            // Unasked for, a switch of protocols is the upstream's own idea.
+            Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS && !may_switch => {
                 Err(Failed::For(EgressError::UpstreamProtocol))
             }
             Ok(response) => Ok(response),

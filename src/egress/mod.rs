@@ -30,6 +30,7 @@ mod peer;
 mod pool;
 mod resolve;
 mod room;
+mod socket;
 #[cfg(test)]
 mod tests_admit;
 #[cfg(test)]
@@ -58,4 +59,5 @@ pub use limits::Limits;
 pub use outgoing::{BodyError, Outgoing, check_method, credential_value};
 pub use peer::VerifiedPeer;
 pub use resolve::{ResolveError, Resolver, SystemResolver};
+pub use socket::{SocketKey, UpstreamSocket, is_word, lists};
 pub use url::{MAX_URL_BYTES, Origin, Scheme, Url};

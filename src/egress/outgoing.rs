@@ -20,6 +20,7 @@ use http_body_util::{BodyExt, Full};
 use tokio::time::Instant;
 
 use super::EgressError;
+use super::socket::SocketKey;
 use super::url::check_path_and_query;
 
 /// What ended a request's body early. Its text goes nowhere.
@@ -69,6 +70,8 @@ pub struct Outgoing {
     pub headers: HeaderMap,
     body: UnsyncBoxBody<Bytes, BodyError>,
     length: Option<u64>,
+    /// With which the connection is asked to become a WebSocket.
+    pub(super) socket: Option<SocketKey>,
 }
 
 impl Outgoing {
@@ -81,7 +84,15 @@ impl Outgoing {
             headers,
             body: boxed(body),
             length: None,
+            socket: None,
         }
+    }
+
+    /// The same, which asks for a WebSocket by this key.
+    #[must_use]
+    pub fn to_socket(mut self, key: SocketKey) -> Self {
+        self.socket = Some(key);
+        self
     }
 
     /// A request whose body is still arriving. With `length` (bytes) it is sent with a
@@ -103,6 +114,7 @@ impl Outgoing {
             headers,
             body: body.map_err(Into::into).boxed_unsync(),
             length,
+            socket: None,
         }
     }
 
@@ -114,6 +126,9 @@ impl Outgoing {
         let host = HeaderValue::from_str(authority).map_err(|_| EgressError::HeaderValue)?;
         headers.insert(HOST, host);
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        if let Some(key) = &self.socket {
+            key.ask(&mut headers);
+        }
         let mut request = Request::new(Upload {
             body: self.body,
             length: self.length,

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::net::SocketAddr;
 
+use http::StatusCode;
+
 use super::connector::Route;
 use super::link::Failed;
 use super::pool::Unused;
@@ -62,6 +64,7 @@ impl VerifiedPeer {
     /// [`Upload`](EgressError::Upload) after; those of [`Egress::connect`] when a dead connection
     /// cannot be replaced.
     pub async fn send(self, request: Outgoing) -> Result<Incoming, EgressError> {
+        let socket = request.socket.clone();
         let request = request.prepare(&self.route.url.authority())?;
         let limits = *self.egress.limits();
         let (mut link, mut home) = self.unused.take().ok_or(EgressError::Connect)?;
@@ -75,7 +78,12 @@ impl VerifiedPeer {
             }
             Err(failed) => return Err(failed.reason()),
         };
-        Ok(Incoming::new(response, link, Some(home), limits.body_idle))
+        match socket {
+            Some(key) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                Incoming::switched(response, link, &key, limits.head).await
+            }
+            _ => Ok(Incoming::new(response, link, Some(home), limits.body_idle)),
+        }
     }
 }
 
