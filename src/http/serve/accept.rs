@@ -27,6 +27,7 @@ use super::pulse::Pulse;
 use super::service::Routes;
 use super::shutdown::Shutdown;
 use super::stream::{Stream, Watched};
+use super::switch::Next;
 
 /// At most one log line of a kind in this time, however many clients knock.
 const LOG_EVERY: Duration = Duration::from_secs(10);
@@ -180,6 +181,7 @@ where
             in_flight: Arc::clone(&self.in_flight),
             peer,
             pulse: pulse.clone(),
+            next: Next::default(),
         };
         drive(self.http.clone(), Watched::new(stream, pulse), routes).await
     }

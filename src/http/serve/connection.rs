@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use hyper::server::conn::http1::{Builder, Connection};
+use hyper::server::conn::http1::{Builder, UpgradeableConnection};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
@@ -51,7 +51,9 @@ where
     B::Error: Into<BoxError>,
 {
     let pulse = routes.pulse.clone();
-    let mut connection = http.serve_connection(TokioIo::new(stream), routes);
+    let next = routes.next.clone();
+    let connection = http.serve_connection(TokioIo::new(stream), routes);
+    let mut connection = connection.with_upgrades();
     let mut timer = pin!(Timer::start(&pulse));
     let mut draining = false;
     let cut = poll_fn(|cx| {
@@ -65,14 +67,18 @@ where
         poll_connection(&mut connection, timer.as_mut(), &pulse, cx)
     })
     .await;
-    if cut.is_none() && !pulse.has_ended() {
-        linger(connection.into_parts().io.into_inner()).await;
+    match connection.into_parts() {
+        Some(parts) if cut.is_none() && !pulse.has_ended() => {
+            linger(parts.io.into_inner()).await;
+        }
+        Some(_) => {}
+        None => next.run(&pulse).await,
     }
     cut
 }
 
 fn poll_connection<S, B>(
-    connection: &mut Connection<TokioIo<Watched>, Routes<S>>,
+    connection: &mut UpgradeableConnection<TokioIo<Watched>, Routes<S>>,
     mut timer: Pin<&mut Timer>,
     pulse: &Pulse,
     cx: &mut Context<'_>,

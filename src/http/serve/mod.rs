@@ -23,6 +23,7 @@ mod pulse;
 mod service;
 mod shutdown;
 mod stream;
+mod switch;
 mod tls;
 mod unix;
 
@@ -44,5 +45,6 @@ pub use peer::Peer;
 pub(super) use peer::Source;
 pub use service::{RequestDeadline, Streaming};
 pub use shutdown::Shutdown;
+pub use switch::{Switch, Switched};
 pub use tls::{TlsCertificate, TlsError, TlsFiles};
 pub use unix::MAX_SOCKET_PATH_BYTES;

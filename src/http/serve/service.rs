@@ -11,6 +11,7 @@ use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body::Body;
 use http_body_util::Full;
 use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
 use tokio::sync::Semaphore;
 use tower::{Service, ServiceExt};
 
@@ -18,6 +19,7 @@ use super::body::{BoxError, Ending, RequestBody, ResponseBody};
 use super::limits::ServeLimits;
 use super::peer::Peer;
 use super::pulse::Pulse;
+use super::switch::{Next, Switch};
 
 /// In the extensions of every request: the right to take longer than
 /// [`ServeLimits::whole_request`].
@@ -43,6 +45,8 @@ pub(super) struct Routes<S> {
     pub(super) in_flight: Arc<Semaphore>,
     pub(super) peer: Peer,
     pub(super) pulse: Pulse,
+    /// What the connection becomes, when an answer switches protocols.
+    pub(super) next: Next,
 }
 
 /// Why a request never reached its route, or was taken from it.
@@ -67,7 +71,7 @@ where
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Answer<B>> + Send>>;
 
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let until = self.pulse.request_began();
         let mut ending = Ending {
             pulse: self.pulse.clone(),
@@ -80,6 +84,7 @@ where
             return Box::pin(async { Ok(Refusal::Busy.answer(ending)) });
         };
         ending.in_flight = Some(in_flight);
+        let switching = (request.extensions_mut().remove(), self.next.clone());
         let mut request = request.map(|body| {
             RequestBody::new(body, self.limits.body_idle, until).of(self.pulse.clone())
         });
@@ -87,12 +92,17 @@ where
         request
             .extensions_mut()
             .insert(RequestDeadline(self.pulse.clone()));
-        Box::pin(answer(self.service.clone(), request, ending))
+        Box::pin(answer(self.service.clone(), request, ending, switching))
     }
 }
 
 /// Lets the routes answer until the connection says that the time is over.
-async fn answer<S, B>(service: S, request: Request<RequestBody>, ending: Ending) -> Answer<B>
+async fn answer<S, B>(
+    service: S,
+    request: Request<RequestBody>,
+    mut ending: Ending,
+    (upgrade, next): (Option<OnUpgrade>, Next),
+) -> Answer<B>
 where
     S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible>,
 {
@@ -109,6 +119,9 @@ where
         Some(response) => {
             if response.extensions().get::<Streaming>().is_some() {
                 ending.pulse.lift();
+            }
+            if let Some(switch) = response.extensions().get::<Switch>() {
+                next.set(upgrade, switch, &mut ending.in_flight);
             }
             response.map(|body| ResponseBody::service(body, ending))
         }
