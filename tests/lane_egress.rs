@@ -7,14 +7,14 @@ mod stage;
 
 mod lane_egress {
     mod long;
+    mod slow;
 }
-
-use std::time::Duration;
 
 use harness::Client;
 use lanes::origin::Origin;
 use lanes::wire::Wire;
 use lanes::{Handle, egress, resolve};
+use runtools_broker::clock::Timestamp;
 use serde_json::{Value, json};
 use stage::{Stage, tool};
 
@@ -31,8 +31,11 @@ struct Set {
 
 impl Set {
     fn new() -> Self {
+        Self::on(Stage::new())
+    }
+
+    fn on(mut stage: Stage) -> Self {
         let origin = Origin::start();
-        let mut stage = Stage::new();
         let key = stage.operator().make_key(&[]);
         let admin = stage.broker.anonymous().key(&key);
         let value = stage.secret(&admin, "KEY", &json!({}));
@@ -63,7 +66,7 @@ const EVENTS: &[u8] =
     b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
 
 #[test]
-fn events_are_handed_on_as_they_come_and_searched_across_chunks() {
+fn ex_4_events_are_handed_on_as_they_come_and_searched_across_chunks() {
     let set = Set::new();
     let mut client = set.open("GET", &[]);
     let mut served = set.origin.next();
@@ -91,7 +94,19 @@ fn events_are_handed_on_as_they_come_and_searched_across_chunks() {
 }
 
 /// Opens a stream, does `end` to it, and finds both ends closed and the reason in the journal.
-fn cut_by(what: &str, end: impl FnOnce(&mut Set), code: &str) {
+///
+/// A second is the promise. The journal's own times tell whether it was kept; since the machine may be busy
+/// with other things, one time of five is enough.
+fn cut_by(what: &str, end: impl Fn(&mut Set)) {
+    let mut took = Vec::new();
+    while took.iter().all(|millis| *millis >= 1_000) {
+        assert!(took.len() < 5, "{what}: it took {took:?} milliseconds");
+        took.push(cut_once(what, &end));
+    }
+}
+
+/// Milliseconds from when the change was in the journal to when the end of the exchange was.
+fn cut_once(what: &str, end: impl Fn(&mut Set)) -> i64 {
     let mut set = Set::new();
     let mut client = set.open("GET", &[]);
     let mut served = set.origin.next();
@@ -99,15 +114,28 @@ fn cut_by(what: &str, end: impl FnOnce(&mut Set), code: &str) {
     served.chunk("data: one\n\n").unwrap();
     client.until("data: one\n\n");
     end(&mut set);
-    let (took, _) = client.end();
+    client.end();
     assert!(served.is_left(), "{what}: the upstream is let go of");
-    // A second is the promise; the test's own machine may be busy.
-    assert!(took < Duration::from_secs(5), "{what}: it took {took:?}");
-    if !code.is_empty() {
-        let entry = set.stage.ended("broker.exchange");
-        assert_eq!(entry["outcome"]["code"], code, "{what}: {entry}");
-    }
+    let entry = set.stage.ended("broker.exchange");
+    assert_eq!(entry["outcome"]["code"], "handle_dead", "{what}: {entry}");
+    let time = |entry: &Value| {
+        let text = entry["outcome"]["time"].as_str().unwrap_or_default();
+        Timestamp::parse(text).unwrap()
+    };
+    let all = set.stage.operator().get("/v1/audit").expect(200);
+    // The latest stands first: of those after the exchange, the last.
+    let mut others = all["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .rev()
+        .filter(|other| {
+            other["seq"].as_u64() > entry["seq"].as_u64() && !other["outcome"]["time"].is_null()
+        });
+    let change = others.next().expect("no change");
+    let millis = time(&entry).millis_since(time(change));
     set.stage.finish();
+    millis
 }
 
 #[test]
@@ -117,7 +145,7 @@ fn hs_2_an_open_stream_is_cut_when_the_secret_is_rotated() {
         let path = "/v1/secrets/KEY/rotate";
         set.stage.send(&set.admin, "POST", path, &body).expect(200);
     };
-    cut_by("rotated", rotate, "handle_dead");
+    cut_by("rotated", rotate);
 }
 
 #[test]
@@ -127,7 +155,7 @@ fn hs_2_an_open_stream_is_cut_when_the_secret_is_deleted() {
             .send(&set.admin, "DELETE", "/v1/secrets/KEY", &Value::Null)
             .expect(200);
     };
-    cut_by("deleted", delete, "handle_dead");
+    cut_by("deleted", delete);
 }
 
 #[test]
@@ -138,7 +166,7 @@ fn hs_2_an_open_stream_is_cut_when_the_handle_is_released() {
             .send(&set.admin, "DELETE", &path, &Value::Null)
             .expect(200);
     };
-    cut_by("released", release, "handle_dead");
+    cut_by("released", release);
 }
 
 #[test]
@@ -150,7 +178,7 @@ fn hs_2_an_open_stream_is_cut_when_the_key_of_its_caller_is_revoked() {
             set.stage.operator().delete(&path).expect(200);
         }
     };
-    cut_by("revoked", revoke, "handle_dead");
+    cut_by("revoked", revoke);
 }
 
 #[test]
@@ -259,7 +287,7 @@ fn the_upstreams_idempotency_key_and_a_root_path_are_passed_on() {
 #[test]
 fn ht_11_nothing_switches_protocols() {
     let set = Set::new();
-    for protocol in ["websocket", "h2c", "anything"] {
+    for protocol in ["h2c", "TLS/1.0", "anything"] {
         let lines = [
             format!("Upgrade: {protocol}"),
             "Connection: Upgrade".to_owned(),

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, Method};
+use http::header::SEC_WEBSOCKET_PROTOCOL;
+use http::{HeaderMap, HeaderValue, Method};
 
 use crate::directory::Recognised;
 use crate::egress::Url;
@@ -100,6 +101,26 @@ impl Errand {
         self
     }
 
+    /// A request to open a WebSocket at `url` (RFC 6455, 4.1): for [`Broker::relay_socket`].
+    /// What `headers` say of a key and of extensions is the caller's, and stays with them. The list of
+    /// subprotocols is written in one way, `a, b`, so that a slot in it has one spelling.
+    ///
+    /// [`Broker::relay_socket`]: super::Broker::relay_socket
+    #[must_use]
+    pub fn socket(url: Url, mut headers: HeaderMap) -> Self {
+        if let Some(list) = one_list(&headers) {
+            headers.insert(SEC_WEBSOCKET_PROTOCOL, list);
+        }
+        Self {
+            method: Method::GET,
+            url,
+            headers,
+            cargo: Cargo::None,
+            patience: LONGEST,
+            placing: Placing::Fill,
+        }
+    }
+
     /// What of it goes on its way.
     pub(super) fn crossing(self) -> Crossing {
         Crossing::new(
@@ -123,4 +144,15 @@ impl Errand {
             placing: Placing::Fill,
         }
     }
+}
+
+/// The subprotocols that are offered, as one list.
+fn one_list(headers: &HeaderMap) -> Option<HeaderValue> {
+    let values = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter();
+    let words = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    let words: Vec<_> = words.map(<[u8]>::trim_ascii).collect();
+    if words.is_empty() {
+        return None;
+    }
+    HeaderValue::from_bytes(&words.join(&b", "[..])).ok()
 }

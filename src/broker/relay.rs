@@ -63,6 +63,17 @@ pub enum Cut {
     Late,
 }
 
+impl Cut {
+    /// What the journal says of it.
+    pub(super) const fn code(self) -> &'static str {
+        match self {
+            Self::Sealed => "sealed",
+            Self::Handle => "handle_dead",
+            Self::Late => EgressError::Timeout { phase: Phase::Body }.code(),
+        }
+    }
+}
+
 /// Completes when a stream must end.
 pub(super) type Ends = Pin<Box<dyn Future<Output = Cut> + Send>>;
 
@@ -82,7 +93,7 @@ pub(super) struct Ledger {
     recorded: Option<Recorded>,
     started: Instant,
     status: u16,
-    received: u64,
+    received: Arc<AtomicU64>,
     sent: Arc<AtomicU64>,
     hits: Option<Hits>,
 }
@@ -93,7 +104,7 @@ impl Ledger {
             recorded: Some(recorded),
             started,
             status: 0,
-            received: 0,
+            received: Arc::default(),
             sent,
             hits: None,
         }
@@ -104,14 +115,26 @@ impl Ledger {
         self.recorded.as_ref()
     }
 
+    /// Notes what was answered, and where is counted what the answer is masked of.
+    pub(super) fn answered(&mut self, status: u16, hits: &Hits) {
+        self.status = status;
+        self.hits = Some(hits.clone());
+    }
+
+    /// Where bytes are counted that come from the upstream, and those that go there.
+    pub(super) fn counts(&self) -> (Arc<AtomicU64>, Arc<AtomicU64>) {
+        (Arc::clone(&self.received), Arc::clone(&self.sent))
+    }
+
     /// Writes down how it ended.
     pub(super) fn close(&mut self, outcome: Outcome) {
         let Some(recorded) = self.recorded.take() else {
             return;
         };
         let millis = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let sent = self.sent.load(Ordering::Relaxed);
-        let mut outcome = outcome.duration_ms(millis).bytes(self.received, sent);
+        let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let (received, sent) = (load(&self.received), load(&self.sent));
+        let mut outcome = outcome.duration_ms(millis).bytes(received, sent);
         if self.status != 0 {
             outcome = outcome.http_status(self.status);
         }
@@ -149,8 +172,8 @@ impl Relayed {
         ends: Ends,
         held: Box<dyn std::any::Any + Send>,
     ) -> Result<Self, NoAnswer> {
-        ledger.status = incoming.status;
         let hits = patterns.hits();
+        ledger.answered(incoming.status, &hits);
         let encoding = match Encoding::of(&incoming.headers) {
             Ok(encoding) => encoding,
             Err(error) => {
@@ -162,7 +185,6 @@ impl Relayed {
         let is = BodyIs::under(&encoding);
         let headers = scrub_headers(incoming.headers, patterns, is, &hits).into_map();
         let body = scrub_body(incoming.body, patterns, &encoding, Limits::default(), &hits);
-        ledger.hits = Some(hits.clone());
         Ok(Self {
             status: incoming.status,
             headers: clean(headers),
@@ -179,7 +201,7 @@ impl Relayed {
 }
 
 /// The headers that may be handed on.
-fn clean(mut headers: HeaderMap) -> HeaderMap {
+pub(super) fn clean(mut headers: HeaderMap) -> HeaderMap {
     let listed: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)
         .iter()
@@ -202,12 +224,7 @@ impl RelayedBody {
     }
 
     fn cut(&mut self, cut: Cut) -> RelayError {
-        let code = match cut {
-            Cut::Sealed => "sealed",
-            Cut::Handle => "handle_dead",
-            Cut::Late => EgressError::Timeout { phase: Phase::Body }.code(),
-        };
-        self.ledger.close(Outcome::failed(code));
+        self.ledger.close(Outcome::failed(cut.code()));
         cut.into()
     }
 }
@@ -232,7 +249,8 @@ impl Body for RelayedBody {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Some(Ok(frame))) => {
                 let length = frame.data_ref().map_or(0, Bytes::len);
-                this.ledger.received += u64::try_from(length).unwrap_or(u64::MAX);
+                let length = u64::try_from(length).unwrap_or(u64::MAX);
+                this.ledger.received.fetch_add(length, Ordering::Relaxed);
                 if this.inner.is_end_stream() {
                     this.ledger.close(Outcome::success());
                 }

@@ -10,7 +10,7 @@ use http::{HeaderMap, Method};
 
 use crate::audit::{Event, Outcome, Recorded, Target, TargetKind};
 use crate::crypto::Random;
-use crate::egress::{VerifiedPeer, check_method};
+use crate::egress::{Incoming, SocketKey, VerifiedPeer, check_method};
 use crate::id::ResolutionId;
 use crate::policy::{Permit, ReleaseHandle};
 use crate::vault::{Unsealed, VaultError};
@@ -29,9 +29,20 @@ use super::lane::{Aim, Loaded, Ready, Unready, Way};
 use super::placeholder::Placeholder;
 use super::relay::{Cut, Ends, Ledger, Relayed};
 use super::resolve::{Resolution, resolve};
+use super::scrub::Patterns;
 use super::stopped::unused;
 use super::upload::Progress;
 use super::{BrokerError, shown};
+
+/// An upstream's answer of which nothing was searched, and what goes on with it.
+pub(super) struct Arrived {
+    pub(super) incoming: Incoming,
+    pub(super) patterns: Patterns,
+    pub(super) ledger: Ledger,
+    pub(super) ends: Ends,
+    /// What lives as long as the exchange does.
+    pub(super) held: Box<dyn std::any::Any + Send>,
+}
 
 impl Broker {
     /// Finds what fills each field, and makes a handle for it. `event` is the caller's own.
@@ -153,6 +164,19 @@ impl Broker {
         event: Event,
         held: Box<dyn std::any::Any + Send>,
     ) -> Result<Relayed, BrokerError> {
+        let arrived = self.arrived(vault, used, (errand, None), event, held);
+        arrived.await?.relayed()
+    }
+
+    /// The head of the upstream's answer, unsearched. With a key, the request is one for a WebSocket.
+    pub(super) async fn arrived(
+        &self,
+        vault: &Unsealed,
+        used: Used<'_>,
+        (errand, socket): (Errand, Option<SocketKey>),
+        event: Event,
+        held: Box<dyn std::any::Any + Send>,
+    ) -> Result<Arrived, BrokerError> {
         let started = Instant::now();
         let event = event.method(errand.method.as_str());
         let handle = match self.handle_of(&used) {
@@ -204,7 +228,7 @@ impl Broker {
         let ends = ends(vault, &handle, patience);
         self.sent(
             vault,
-            ready,
+            (ready, socket),
             (recorded, started),
             ends,
             Box::new((watching, held)),
@@ -267,15 +291,15 @@ impl Broker {
         self.judge.again(vault, handle, used.seen).await
     }
 
-    /// Opens, places, sends, and begins to search.
+    /// Opens, places, and sends.
     async fn sent(
         &self,
         vault: &Unsealed,
-        ready: Ready<'_>,
+        (ready, socket): (Ready<'_>, Option<SocketKey>),
         (recorded, started): (Recorded, Instant),
         mut ends: Ends,
         held: Box<dyn std::any::Any + Send>,
-    ) -> Result<Relayed, BrokerError> {
+    ) -> Result<Arrived, BrokerError> {
         let loaded = {
             let loading = pin!(self.load(ready, &recorded));
             tokio::select! {
@@ -295,6 +319,10 @@ impl Broker {
             Ok(loaded) => loaded,
             Err(error) => return Err(unused(recorded, error)),
         };
+        let outgoing = match socket {
+            Some(key) => outgoing.to_socket(key),
+            None => outgoing,
+        };
         let mut ledger = Ledger::new(recorded, started, Arc::clone(&progress.sent));
         let answered = tokio::select! {
             biased;
@@ -313,6 +341,26 @@ impl Broker {
             self.answered(vault, &tokens, incoming.status, recorded)
                 .await;
         }
+        Ok(Arrived {
+            incoming,
+            patterns,
+            ledger,
+            ends,
+            held,
+        })
+    }
+}
+
+impl Arrived {
+    /// As an answer whose body is searched as it streams.
+    pub(super) fn relayed(self) -> Result<Relayed, BrokerError> {
+        let Self {
+            incoming,
+            patterns,
+            ledger,
+            ends,
+            held,
+        } = self;
         Ok(Relayed::new(incoming, &patterns, ledger, ends, held)?)
     }
 }
@@ -321,7 +369,7 @@ async fn send(
     peer: VerifiedPeer,
     outgoing: crate::egress::Outgoing,
     progress: &Progress,
-) -> Result<crate::egress::Incoming, BrokerError> {
+) -> Result<Incoming, BrokerError> {
     peer.send(outgoing).await.map_err(|error| {
         if progress.blocked.load(Ordering::Acquire) {
             BrokerError::Misplaced(super::guard::Misplaced::Placement)

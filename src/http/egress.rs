@@ -11,19 +11,23 @@ use axum::body::Body;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::response::Response;
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_SECURITY_POLICY, UPGRADE};
+use http::header::{AUTHORIZATION, CONTENT_SECURITY_POLICY};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use http_body::{Body as _, Frame, SizeHint};
 
 use crate::audit::Action;
-use crate::broker::{Errand, RelayError, Relayed, RelayedBody, Used};
+use crate::broker::{
+    Errand, Handshake, HandshakeFault, Opened, RelayError, Relayed, RelayedBody, RelayedSocket,
+    Used,
+};
 use crate::egress::Url;
 use crate::policy::UseHandle;
 
 use super::broker::{call_id, read_url, sendable};
 use super::caller::Caller;
+use super::error::capital;
 use super::running::Turn;
-use super::serve::{RequestDeadline, Streaming};
+use super::serve::{RequestDeadline, Streaming, Switch};
 use super::{ApiError, App};
 
 /// The route as the table has it, and where it begins.
@@ -49,7 +53,7 @@ pub(super) fn is_relayed(path: &str) -> bool {
     path.starts_with(BEGINS)
 }
 
-/// Sends a request by right of the handle in `X-RunTools-Handle`, and streams the answer.
+/// Sends a request by right of the handle in `X-RunTools-Handle`, and streams the answer; or opens a WebSocket.
 #[utoipa::path(method(get, post, put, patch, delete), path = "/v1/egress/{scheme}/{authority}/{path}",
     tag = "broker",
     params(("scheme" = String, Path, description = "`https` or `http`"),
@@ -57,7 +61,8 @@ pub(super) fn is_relayed(path: &str) -> bool {
         ("path" = String, Path, description = "Path and query, as they are sent"),
         ("x-runtools-handle" = String, Header, description = "The handle"),
         ("x-runtools-call-id" = Option<String>, Header, description = "The tool call, where the handle is for one")),
-    responses((status = "2XX", description = "What the upstream answered, searched, of any status, with `X-RunTools-Answer: upstream`; without that, the broker's own answer")))]
+    responses((status = 101, description = "The WebSocket that the upstream agreed to; frames are searched both ways"),
+        (status = "2XX", description = "What the upstream answered, searched, of any status, with `X-RunTools-Answer: upstream`; without that, the broker's own answer")))]
 pub(super) async fn relay(State(app): State<App>, request: Request) -> Result<Response, ApiError> {
     let (mut parts, body) = request.into_parts();
     let caller = Caller::from_request_parts(&mut parts, &app).await?;
@@ -70,15 +75,21 @@ pub(super) async fn relay(State(app): State<App>, request: Request) -> Result<Re
     })?;
     let call = only(&parts.headers, &CALL)?.and_then(|call| call.to_str().ok().map(str::to_owned));
     let call = call_id(call)?;
-    refuse_upgrade(&parts.headers)?;
+    let has_body = !body.is_end_stream();
+    let handshake = Handshake::read(&parts.method, parts.version, &parts.headers, has_body);
+    let handshake = handshake.map_err(unopened)?;
     let turn = app.running.enter(caller.principal.user())?;
     let length = body.size_hint().exact().filter(|length| *length > 0);
     let mut headers = std::mem::take(&mut parts.headers);
     // They are between the caller and the broker; other headers of ours are dropped on the way out.
     headers.remove(AUTHORIZATION);
     headers.remove(API_KEY);
-    let gathered = Errand::gather(parts.method, url, headers, body, length);
-    let errand = caller.vault.while_open(gathered).await??;
+    let errand = if handshake.is_some() {
+        Errand::socket(url, headers)
+    } else {
+        let gathered = Errand::gather(parts.method, url, headers, body, length);
+        caller.vault.while_open(gathered).await??
+    };
     // What was held back came within the time of any request; what follows may take longer.
     if let Some(deadline) = parts.extensions.get::<RequestDeadline>() {
         deadline.lift();
@@ -90,18 +101,24 @@ pub(super) async fn relay(State(app): State<App>, request: Request) -> Result<Re
         call: call.as_deref(),
     };
     let event = caller.event(Action::BrokerExchange);
-    let held = Box::new(());
-    let relayed = app
-        .broker
-        .relay(&caller.vault, used, errand, event, held)
-        .await;
-    app.meter.execution(match &relayed {
-        Ok(relayed) if relayed.status < 400 => "success",
-        Ok(_) => "failed",
+    let (broker, vault, held) = (&app.broker, &caller.vault, Box::new(()));
+    let opened = if handshake.is_some() {
+        broker.relay_socket(vault, used, errand, event, held).await
+    } else {
+        let relayed = broker.relay(vault, used, errand, event, held).await;
+        relayed.map(|relayed| Opened::Answer(Box::new(relayed)))
+    };
+    app.meter.execution(match &opened {
+        Ok(Opened::Answer(relayed)) if relayed.status >= 400 => "failed",
+        Ok(_) => "success",
         Err(_) => "refused",
     });
-    let relayed = relayed.map_err(|error| caller.refused(error))?;
-    answer(relayed, turn)
+    let opened = opened.map_err(|error| caller.refused(error))?;
+    match (opened, handshake) {
+        (Opened::Socket(socket), Some(handshake)) => Ok(switch(*socket, &handshake, turn)),
+        (Opened::Answer(relayed), _) => answer(*relayed, turn),
+        (Opened::Socket(_), None) => Err(ApiError::internal()),
+    }
 }
 
 /// The URL that a path of this lane stands for.
@@ -121,16 +138,48 @@ fn only(headers: &HeaderMap, name: &HeaderName) -> Result<Option<HeaderValue>, A
     }
 }
 
-fn refuse_upgrade(headers: &HeaderMap) -> Result<(), ApiError> {
-    if !headers.contains_key(UPGRADE) {
-        return Ok(());
-    }
-    Err(ApiError::new(
-        StatusCode::NOT_IMPLEMENTED,
-        "upgrade_refused",
-        "This lane does not switch to another protocol.",
-        "Send the request without Upgrade.",
-    ))
+/// What a caller hears whose request for another protocol is refused.
+fn unopened(fault: HandshakeFault) -> ApiError {
+    let (status, code, hint) = match fault {
+        HandshakeFault::Protocol => (
+            StatusCode::NOT_IMPLEMENTED,
+            "upgrade_refused",
+            "Send the request without Upgrade, or with Upgrade: websocket.",
+        ),
+        HandshakeFault::Version => (
+            StatusCode::UPGRADE_REQUIRED,
+            "websocket_version",
+            "Open it with Sec-WebSocket-Version: 13.",
+        ),
+        HandshakeFault::Malformed(_) => (
+            StatusCode::BAD_REQUEST,
+            "websocket_refused",
+            "Open it with a client that keeps RFC 6455, 4.1.",
+        ),
+    };
+    ApiError::new(status, code, capital(&fault.to_string()), hint)
+}
+
+/// The 101 to a caller whose WebSocket the upstream agreed to.
+fn switch(mut socket: RelayedSocket, handshake: &Handshake, turn: Turn) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    *response.headers_mut() = std::mem::take(&mut socket.headers);
+    handshake.agree(response.headers_mut());
+    state_whose(&mut response);
+    let switch = Switch::to(move |io, leaving| async move {
+        socket.run(io, leaving).await;
+        drop(turn);
+    });
+    response.extensions_mut().insert(switch);
+    response
+}
+
+/// States that an answer is an upstream's.
+fn state_whose(response: &mut Response) {
+    let headers = response.headers_mut();
+    headers.insert(ANSWER, HeaderValue::from_static("upstream"));
+    response.extensions_mut().insert(FromUpstream);
 }
 
 fn answer(relayed: Relayed, turn: Turn) -> Result<Response, ApiError> {
@@ -145,14 +194,11 @@ fn answer(relayed: Relayed, turn: Turn) -> Result<Response, ApiError> {
     let mut response = Response::new(Body::new(body));
     *response.status_mut() = status;
     *response.headers_mut() = headers;
-    response
-        .headers_mut()
-        .insert(ANSWER, HeaderValue::from_static("upstream"));
+    state_whose(&mut response);
     // A page of an upstream's must not act as one of the broker's, should a browser ever show it.
     response
         .headers_mut()
         .append(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));
-    response.extensions_mut().insert(FromUpstream);
     response.extensions_mut().insert(Streaming);
     Ok(response)
 }

@@ -168,7 +168,8 @@ pub(super) fn is_steering(name: &HeaderName) -> bool {
     name.starts_with("proxy-")
         || name.starts_with("x-forwarded-")
         || name.starts_with("x-runtools-")
-        || name.starts_with("sec-")
+        // A WebSocket's subprotocols are where clients put a token that can set no other header.
+        || (name.starts_with("sec-") && name != "sec-websocket-protocol")
         || matches!(
             name,
             "host"

@@ -6,7 +6,9 @@
     reason = "each journey uses a part of it"
 )]
 
+pub mod node;
 pub mod origin;
+pub mod socket;
 pub mod wire;
 
 use crate::harness::{Client, Reply};

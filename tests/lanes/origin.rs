@@ -123,6 +123,11 @@ impl Served {
         self.stream.write_all(bytes)
     }
 
+    /// The connection itself, and what came on it and was not read.
+    pub fn into_parts(self) -> (TcpStream, Vec<u8>) {
+        (self.stream, self.unread)
+    }
+
     /// Writes one chunk of a chunked body.
     pub fn chunk(&mut self, text: &str) -> std::io::Result<()> {
         self.write(format!("{:x}\r\n{text}\r\n", text.len()).as_bytes())

@@ -63,6 +63,11 @@ impl Wire {
         }
     }
 
+    /// The connection itself, and what came on it and was not read.
+    pub fn into_parts(self) -> (TcpStream, Vec<u8>) {
+        (self.stream, self.unread)
+    }
+
     /// What has come, or comes next.
     #[track_caller]
     pub fn some(&mut self) -> Vec<u8> {

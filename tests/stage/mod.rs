@@ -72,6 +72,12 @@ impl Stage {
         self.kept.borrow_mut().push((what.to_owned(), bytes));
     }
 
+    /// Keeps bytes that a caller was given otherwise.
+    pub fn keep_bytes(&self, what: &str, bytes: &[u8]) {
+        let kept = (what.to_owned(), bytes.to_vec());
+        self.kept.borrow_mut().push(kept);
+    }
+
     /// Plants a new value as a secret. `more` goes into the request.
     #[track_caller]
     pub fn secret(&mut self, client: &Client, name: &str, more: &Value) -> String {

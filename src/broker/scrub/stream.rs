@@ -45,6 +45,8 @@ pub struct Scrubber {
     carry: Zeroizing<Vec<u8>>,
     /// How many bytes of the carry belong to occurrences that began before it.
     masked: usize,
+    /// How many bytes of the carry were handed on in a pause.
+    told: usize,
 }
 
 impl Scrubber {
@@ -62,12 +64,37 @@ impl Scrubber {
             hits,
             carry: Zeroizing::default(),
             masked: 0,
+            told: 0,
         }
     }
 
     /// Searches `chunk` and hands to `out` what is decided: at most one piece.
     pub fn push(&mut self, chunk: Bytes, out: &mut impl FnMut(Scrubbed)) {
         self.advance(chunk, false, out);
+    }
+
+    /// Hands on what was held back, because nothing may follow for long: a message is at its end. What
+    /// follows is searched together with it, so that of an occurrence on both sides of the pause all is
+    /// masked that was not handed on before.
+    pub fn pause(&mut self, out: &mut impl FnMut(Scrubbed)) {
+        if self.carry.len() <= self.told {
+            return;
+        }
+        let carry = Bytes::copy_from_slice(&self.carry);
+        let mut masks = Masks::starting_with(self.masked);
+        let mut found_any = false;
+        self.patterns.search(&carry, true, |found| {
+            found_any = true;
+            self.hits.count(found.value);
+            masks.add(found.at);
+        });
+        out(Scrubbed(masks.apply(carry).split_off(self.told)));
+        if found_any {
+            // Counted, and masked: nothing of it is to be found again.
+            self.carry.clear();
+            self.masked = 0;
+        }
+        self.told = self.carry.len();
     }
 
     /// Ends the stream: what was held back is handed on.
@@ -85,7 +112,7 @@ impl Scrubber {
     /// How many bytes are held back.
     #[must_use]
     pub fn held(&self) -> usize {
-        self.carry.len()
+        self.carry.len() - self.told
     }
 
     fn advance(&mut self, chunk: Bytes, last: bool, out: &mut impl FnMut(Scrubbed)) {
@@ -100,8 +127,10 @@ impl Scrubber {
         self.carry.extend_from_slice(&tail);
         drop(tail);
         self.masked = masks.end.saturating_sub(held);
-        if !work.is_empty() {
-            out(Scrubbed(masks.apply(work)));
+        let told = self.told.min(work.len());
+        self.told -= told;
+        if work.len() > told {
+            out(Scrubbed(masks.apply(work).split_off(told)));
         }
     }
 
