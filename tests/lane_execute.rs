@@ -5,6 +5,8 @@ mod lanes;
 mod stage;
 
 mod lane_execute {
+    mod keys;
+    mod spellings;
     mod targets;
 }
 

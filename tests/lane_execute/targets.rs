@@ -189,3 +189,58 @@ fn dc_12_nothing_in_a_request_moves_its_target_or_its_slots() {
     assert_eq!(set.upstream.last().header("host"), host);
     set.stage.finish();
 }
+
+#[test]
+fn ss_1_ss_2_ss_5_addresses_that_no_binding_opens_are_refused_in_either_lane() {
+    let mut stage = Stage::new();
+    let admin = stage.broker.admin(&[]);
+    stage.secret(&admin, "KEY", &json!({}));
+    let own: u16 = stage
+        .broker
+        .origin()
+        .rsplit(':')
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap();
+    for (index, (url, private, code)) in [
+        ("https://10.0.0.1:443/run", None, "address_refused"),
+        ("https://127.0.0.1:443/run", None, "address_refused"),
+        ("https://localhost:443/run", None, "address_refused"),
+        ("https://192.168.1.1:443/run", None, "address_refused"),
+        (
+            "http://169.254.169.254:80/run",
+            Some("169.254.0.0/16"),
+            "metadata_refused",
+        ),
+        (
+            &format!("http://127.0.0.1:{own}/run"),
+            Some("127.0.0.0/8"),
+            "circular",
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let slug = format!("custom-t{index}");
+        let (scheme, rest) = url.split_once("://").unwrap();
+        let (host, port) = rest.trim_end_matches("/run").rsplit_once(':').unwrap();
+        let mut spec = tool(&slug, port.parse().unwrap());
+        let binding = spec["bindings"][0].as_object_mut().unwrap();
+        binding.insert("scheme".to_owned(), json!(scheme));
+        binding.insert("hosts".to_owned(), json!([host]));
+        match private {
+            Some(range) => binding.insert("private".to_owned(), json!([range])),
+            None => binding.remove("private"),
+        };
+        spec["actionsJson"]["run"]["http"]["url"] = json!(url);
+        stage.install(&admin, &spec);
+        let handle = resolve(&stage, &admin, &slug, &json!({})).text;
+        for lane in LANES {
+            let came = lane.send(&stage, &admin, &handle, &Wish::get(url));
+            let shown = format!("{lane:?} {url}: {}", came.text);
+            assert_eq!((came.status, &*came.code), (403, code), "{shown}");
+        }
+    }
+    stage.finish();
+}
