@@ -7,6 +7,7 @@ mod lanes;
 mod stage;
 
 mod services {
+    mod certificates;
     mod delegated;
     mod handles;
     pub(crate) mod hub;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::log::LogSettings;
 
-use crate::http::serve::{ServeLimits, TlsFiles};
+use crate::http::serve::{ClientCertificates, ServeLimits, TlsFiles};
 use crate::oauth::Caps;
 
 /// The daemon's settings.
@@ -78,6 +78,8 @@ pub struct TlsSettings {
     pub cert: Option<PathBuf>,
     /// Its private key, PEM.
     pub key: Option<PathBuf>,
+    /// Whether clients are asked for a certificate, by which a service can be recognised.
+    pub client_certificates: bool,
 }
 
 /// What a client may take. Seconds, bytes and counts; see [`ServeLimits`] for each.
@@ -234,6 +236,16 @@ impl Config {
             cert: self.tls.cert.clone()?,
             key: self.tls.key.clone()?,
         })
+    }
+
+    /// Whether clients are asked for a certificate.
+    #[must_use]
+    pub const fn client_certificates(&self) -> ClientCertificates {
+        if self.tls.client_certificates {
+            ClientCertificates::Asked
+        } else {
+            ClientCertificates::Unasked
+        }
     }
 
     /// The hosts a request may be made for, in lower case and without ports: this machine's own

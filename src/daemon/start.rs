@@ -109,6 +109,7 @@ impl Daemon {
             operator_uid: uid,
             hosts,
             rates: rate_rules(&config),
+            client_certificates: config.client_certificates(),
         });
         let welcome = Welcome {
             first_start,
@@ -304,10 +305,11 @@ type Listening = (
 
 async fn listen(config: &Config) -> Result<Listening, DaemonError> {
     let certificate = config.tls_files().map(TlsCertificate::load).transpose()?;
+    let clients = config.client_certificates();
     let mut listeners = Vec::new();
     for addr in &config.listen {
         listeners.push(match &certificate {
-            Some(certificate) => Listener::tls(*addr, Arc::clone(certificate)).await?,
+            Some(certificate) => Listener::tls(*addr, Arc::clone(certificate), clients).await?,
             None => Listener::tcp(*addr).await?,
         });
     }

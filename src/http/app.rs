@@ -19,7 +19,7 @@ use super::limits::{Lockout, RateRules, Rates};
 use super::meter::Meter;
 use super::misses::Misses;
 use super::running::Running;
-use super::serve::Shutdown;
+use super::serve::{ClientCertificates, Shutdown};
 
 /// Milliseconds between two looks while the vault is sealed, or the store fails.
 const PAUSE: i64 = 10_000;
@@ -68,6 +68,8 @@ pub struct AppParts {
     pub hosts: Vec<String>,
     /// What callers may take.
     pub rates: RateRules,
+    /// Whether services may be recognised by one.
+    pub client_certificates: ClientCertificates,
 }
 
 /// The application's state: cheap to clone, the same for every request.
@@ -97,6 +99,7 @@ pub struct Inner {
     pub(super) in_flight: InFlight,
     pub(super) running: Running,
     pub(super) misses: Misses,
+    pub(super) client_certificates: ClientCertificates,
     pub(super) unsealing: tokio::sync::Mutex<()>,
     pub(super) unseal_failures: UnsealFailures,
     minutes: AtomicU32,
@@ -156,6 +159,7 @@ impl App {
             in_flight: InFlight::default(),
             running: Running::default(),
             misses: Misses::default(),
+            client_certificates: parts.client_certificates,
             unsealing: tokio::sync::Mutex::default(),
             unseal_failures: UnsealFailures::default(),
             minutes: AtomicU32::default(),

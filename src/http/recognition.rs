@@ -9,7 +9,7 @@ use crate::vault::Unsealed;
 
 use super::caller::stamp;
 use super::limits::Tried;
-use super::serve::Peer;
+use super::serve::{ClientCertificate, Peer};
 use super::{ApiError, App, subject};
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -39,33 +39,57 @@ impl Came {
     ) -> Result<Self, ApiError> {
         let peer = parts.extensions.get::<Peer>().copied();
         let subject = subject::named(&parts.headers)?;
-        let (by, found) = match (credential(&parts.headers)?, peer) {
-            (Some(text), peer) => {
-                let tried = Tried::new(text, peer);
-                app.lockout.check(&tried, vault.now())?;
-                let directory = &app.directory;
-                let (by, found) = match (Token::is_of_service(text), subject) {
-                    (true, subject) => {
-                        let subject = subject.unwrap_or(Subject::Nobody);
-                        let shown = Shown::Key(text);
-                        let found = directory.by_service(vault, shown, subject).await?;
-                        (By::Service(tried), found)
-                    }
-                    (false, Some(_)) => return Err(subject::only_for_services()),
-                    (false, None) => (By::Key(tried), directory.by_key(vault, text).await?),
-                };
-                if found.is_ok() {
-                    app.lockout.succeeded(&tried);
-                }
-                (by, found)
+        let text = credential(&parts.headers)?;
+        let print = parts.extensions.get::<ClientCertificate>();
+        let print = print.map(|certificate| certificate.fingerprint);
+        let (tried, shown) = match (text, print) {
+            (Some(text), _) => {
+                let service = Token::is_of_service(text);
+                (Tried::new(text, peer), service.then_some(Shown::Key(text)))
+            }
+            (None, Some(print)) => {
+                let tried = Tried::new(&print, peer);
+                (tried, Some(Shown::Certificate(print)))
+            }
+            (None, None) if subject.is_some() => return Err(subject::only_for_services()),
+            (None, None) => return Self::by_uid(app, vault, peer).await,
+        };
+        app.lockout.check(&tried, vault.now())?;
+        let directory = &app.directory;
+        let (by, found) = match (shown, text) {
+            (Some(shown), _) => {
+                let subject = subject.unwrap_or(Subject::Nobody);
+                let found = directory.by_service(vault, shown, subject).await?;
+                (By::Service(tried), found)
             }
             (None, _) if subject.is_some() => return Err(subject::only_for_services()),
-            (None, Some(Peer::Unix { uid, .. })) => {
-                let found = app.directory.by_uid(vault, uid, app.operator_uid).await?;
-                (By::Uid(uid), found.map_err(Refused::from))
+            (None, text) => {
+                let found = directory.by_key(vault, text.unwrap_or_default()).await?;
+                (By::Key(tried), found)
             }
-            (None, _) => return Err(ApiError::unauthorized()),
         };
+        if found.is_ok() {
+            app.lockout.succeeded(&tried);
+        }
+        Self::of(app, vault, (by, peer), found).await
+    }
+
+    /// Recognises a user of the machine.
+    async fn by_uid(app: &App, vault: &Unsealed, peer: Option<Peer>) -> Result<Self, ApiError> {
+        let Some(Peer::Unix { uid, .. }) = peer else {
+            return Err(ApiError::unauthorized());
+        };
+        let found = app.directory.by_uid(vault, uid, app.operator_uid).await?;
+        let found = found.map_err(Refused::from);
+        Self::of(app, vault, (By::Uid(uid), peer), found).await
+    }
+
+    async fn of(
+        app: &App,
+        vault: &Unsealed,
+        (by, peer): (By, Option<Peer>),
+        found: Result<Recognised, Refused>,
+    ) -> Result<Self, ApiError> {
         match found {
             Ok(seen) => Ok(Self { seen, by, peer }),
             Err(refused) => Err(refuse(app, vault, (by, peer), refused).await?),

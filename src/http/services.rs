@@ -3,9 +3,10 @@
 
 use axum::extract::{Path, State};
 use axum::response::Response;
+use http::StatusCode;
 
 use crate::audit::{Action, Event, Target, TargetKind};
-use crate::directory::{Directory, MadeService};
+use crate::directory::{Directory, MadeService, Pin};
 use crate::id::{OrgId, ServiceId, UserId};
 use crate::name::ServiceName;
 use crate::policy::{
@@ -16,6 +17,7 @@ use crate::wire;
 use super::body::{Input, OptionalInput};
 use super::caller::Caller;
 use super::error::capital;
+use super::serve::{ClientCertificates, read_certificate};
 use super::{ApiError, App, reply};
 
 /// An id in a path: what cannot be one names nothing.
@@ -39,6 +41,24 @@ fn shown_once(made: MadeService) -> Result<wire::MadeService, ApiError> {
     let key = key.transpose().map_err(|_| ApiError::internal())?;
     let service = made.service;
     Ok(wire::MadeService { service, key })
+}
+
+/// The certificate that a service is to be recognised by, if that is asked for.
+fn pin(app: &App, pem: Option<&str>) -> Result<Option<Pin>, ApiError> {
+    let Some(pem) = pem else { return Ok(None) };
+    if app.client_certificates == ClientCertificates::Unasked {
+        return Err(ApiError::new(
+            StatusCode::CONFLICT,
+            "certificates_unasked",
+            "This broker asks no client for a certificate.",
+            "Set client_certificates = true under [tls] in broker.toml and start it again, or give the service a key.",
+        ));
+    }
+    let read = read_certificate(pem).ok_or_else(|| {
+        ApiError::bad_request("certificate is one X.509 certificate in PEM, and nothing else.")
+    })?;
+    let (fingerprint, ends) = read;
+    Ok(Some(Pin { fingerprint, ends }))
 }
 
 impl Caller {
@@ -75,12 +95,13 @@ pub(super) async fn add(
         .find_org(vault, &permit, body.organization.as_deref())
         .await?;
     let permit = caller.may::<OperateServices>(org).await?;
+    let pin = pin(&app, body.certificate.as_deref())?;
     let id = Directory::draw_service_id(vault)?;
     let event = caller.event(Action::ServiceAdd).org(org);
     let made = caller
         .audited(event.target(target(id).name(&name)), async |recorded| {
             directory
-                .add_service(vault, &permit, id, (&name, None), recorded)
+                .add_service(vault, &permit, id, (&name, pin), recorded)
                 .await
         })
         .await?;
@@ -96,7 +117,7 @@ pub(super) async fn list_all(caller: Caller, State(app): State<App>) -> Result<R
     Ok(reply::list(services, None))
 }
 
-/// Gives a service a new key (operator); what it had still works for the grace.
+/// Gives a service a new key or certificate (operator); what it had still works for the grace.
 #[utoipa::path(post, path = "/v1/operator/services/{id}/rotate", tag = "operator",
     params(("id" = String, Path)), request_body = wire::RotateService,
     responses((status = 201, description = "The service with its new key", body = wire::Answer<wire::MadeService>)))]
@@ -109,12 +130,13 @@ pub(super) async fn rotate(
     caller.scoped::<OperateServices>().await?;
     let id = service_id(&id)?;
     let (org, permit) = caller.may_operate(id).await?;
+    let pin = pin(&app, body.certificate.as_deref())?;
     let grace = body.grace_seconds.unwrap_or(0);
     let event = caller.service_event(Action::ServiceRotate, (org, id));
     let made = caller
         .audited(event, async |recorded| {
             app.directory
-                .rotate_service(&caller.vault, &permit, id, (None, grace), recorded)
+                .rotate_service(&caller.vault, &permit, id, (pin, grace), recorded)
                 .await
         })
         .await?;

@@ -67,18 +67,24 @@ pub struct AddService {
     /// Whose it is to be: an organisation's id or slug. The caller's own when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub organization: Option<String>,
+    /// The client certificate (PEM) to recognise it by, instead of a key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<String>,
 }
 
-/// Gives a service a new key.
+/// Gives a service a new key, or a new certificate.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RotateService {
     /// How long what it had still works, in seconds, 0 (default) to 604,800 (7 days).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grace_seconds: Option<u32>,
+    /// The client certificate (PEM) to recognise it by from now on, instead of a key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<String>,
 }
 
-/// A service with its new key: the only answer that ever holds its text.
+/// A service with its new key, where it has one: the only answer that ever holds its text.
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MadeService {

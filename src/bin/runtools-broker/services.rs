@@ -1,5 +1,7 @@
 //! Programs that act for the members of an organisation, such as a Tool Hub.
 
+use std::path::{Path, PathBuf};
+
 use clap::{Args, Subcommand};
 use http::Method;
 use runtools_broker::client::text::{Visible, minute};
@@ -13,9 +15,9 @@ use serde_json::Value;
 pub(crate) enum ServiceCommand {
     /// List the services of every organisation
     List,
-    /// Make a service, and its key; the key is shown this once
+    /// Make a service, and its key unless it has a certificate; the key is shown this once
     Add(AddArgs),
-    /// Give a service a new key; it is shown this once
+    /// Give a service a new key, which is shown this once, or a new certificate
     Rotate(RotateArgs),
     /// Remove a service; what it runs is cut off
     #[command(visible_alias = "rm")]
@@ -36,6 +38,9 @@ pub(crate) struct AddArgs {
     /// Whose it is: an organisation's id or slug; your own unless you say another
     #[arg(long, value_name = "ORG")]
     org: Option<String>,
+    /// Recognise it by this client certificate (PEM), and not by a key
+    #[arg(long, value_name = "FILE")]
+    certificate: Option<PathBuf>,
 }
 
 /// What is replaced.
@@ -43,9 +48,12 @@ pub(crate) struct AddArgs {
 pub(crate) struct RotateArgs {
     /// The service: name or id
     service: String,
-    /// How many seconds the old key still works (at most 604800)
+    /// How many seconds the old one still works (at most 604800)
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     grace: u32,
+    /// Recognise it by this client certificate (PEM) from now on, and not by a key
+    #[arg(long, value_name = "FILE")]
+    certificate: Option<PathBuf>,
 }
 
 /// Runs one of the verbs.
@@ -57,6 +65,7 @@ pub(crate) async fn run(command: ServiceCommand, session: &Session) -> Outcome {
             let body = body::plain(&AddService {
                 name: args.name,
                 organization: args.org,
+                certificate: certificate(args.certificate.as_deref())?,
             })?;
             let made = client.call(Method::POST, &services(), Some(body)).await?;
             shown_once(&made, "added", session)?;
@@ -65,10 +74,11 @@ pub(crate) async fn run(command: ServiceCommand, session: &Session) -> Outcome {
             let id = find(&args.service, &client).await?;
             let body = body::plain(&RotateService {
                 grace_seconds: Some(args.grace),
+                certificate: certificate(args.certificate.as_deref())?,
             })?;
             let route = services().then(id.to_string()).then("rotate");
             let made = client.call(Method::POST, &route, Some(body)).await?;
-            shown_once(&made, "replaced the key of", session)?;
+            shown_once(&made, "gave a new credential to", session)?;
         }
         ServiceCommand::Remove { service, yes } => {
             let id = find(&service, &client).await?;
@@ -104,6 +114,23 @@ async fn find(service: &str, client: &Client) -> Result<ServiceId, ClientError> 
             "take the id from `service list`",
         )),
     }
+}
+
+/// The first certificate of a file, and nothing else of it: there may be a private key beside it.
+fn certificate(file: Option<&Path>) -> Result<Option<String>, ClientError> {
+    const BEGINS: &str = "-----BEGIN CERTIFICATE-----";
+    const ENDS: &str = "-----END CERTIFICATE-----";
+    let Some(file) = file else { return Ok(None) };
+    let text = std::fs::read_to_string(file).map_err(|error| ClientError::file(file, &error))?;
+    let body = text.split_once(BEGINS).map(|(_, rest)| rest);
+    let body = body.and_then(|rest| rest.split_once(ENDS));
+    let (body, _) = body.ok_or_else(|| {
+        ClientError::usage(
+            "the file holds no certificate in PEM",
+            "give the certificate itself, which begins with BEGIN CERTIFICATE",
+        )
+    })?;
+    Ok(Some(format!("{BEGINS}{body}{ENDS}\n")))
 }
 
 fn shown_once(made: &MadeService, what: &str, session: &Session) -> Result<(), ClientError> {

@@ -17,6 +17,7 @@ use tower::Service;
 
 use super::admission::{Admission, Seat};
 use super::body::{BoxError, RequestBody};
+use super::client_certificate::ClientCertificate;
 use super::connection::{builder, drive};
 use super::limits::ServeLimits;
 use super::listen::{Accepted, Listener};
@@ -163,6 +164,7 @@ where
     }
 
     async fn connection(&self, stream: Accepted, peer: Peer, pulse: Pulse) -> Option<Cut> {
+        let mut certificate = None;
         let stream = match stream {
             Accepted::Tcp(stream) => Stream::Tcp(stream),
             Accepted::Unix(stream) => Stream::Unix(stream),
@@ -172,6 +174,7 @@ where
                     return Some(Cut::Handshake);
                 };
                 pulse.ready();
+                certificate = ClientCertificate::of(stream.get_ref().1.peer_certificates());
                 Stream::Tls(Box::new(stream))
             }
         };
@@ -180,6 +183,7 @@ where
             limits: self.limits,
             in_flight: Arc::clone(&self.in_flight),
             peer,
+            certificate,
             pulse: pulse.clone(),
             next: Next::default(),
         };

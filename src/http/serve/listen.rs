@@ -8,6 +8,7 @@ use std::sync::Arc;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
+use super::client_certificate::ClientCertificates;
 use super::peer::Peer;
 use super::tls::{TlsCertificate, TlsError, server_config};
 use super::unix::UnixSocket;
@@ -101,8 +102,9 @@ impl Listener {
     pub async fn tls(
         addr: SocketAddr,
         certificate: Arc<TlsCertificate>,
+        clients: ClientCertificates,
     ) -> Result<Self, ListenError> {
-        let acceptor = TlsAcceptor::from(Arc::new(server_config(certificate)?));
+        let acceptor = TlsAcceptor::from(Arc::new(server_config(certificate, clients)?));
         Ok(Self(Kind::Tls(bind(addr).await?, acceptor)))
     }
 

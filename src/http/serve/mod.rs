@@ -12,6 +12,7 @@
 mod accept;
 mod admission;
 mod body;
+mod client_certificate;
 mod connection;
 mod expiry;
 mod limits;
@@ -38,6 +39,7 @@ mod tests_tls;
 
 pub use accept::{Drained, serve};
 pub use body::{BodyError, BoxError, RequestBody};
+pub use client_certificate::{ClientCertificate, ClientCertificates, read_certificate};
 pub use limits::ServeLimits;
 pub use listen::{ListenError, Listener, refuse_plain};
 pub use observer::{Cut, Observer, Rejection, Unobserved};

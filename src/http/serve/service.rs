@@ -16,6 +16,7 @@ use tokio::sync::Semaphore;
 use tower::{Service, ServiceExt};
 
 use super::body::{BoxError, Ending, RequestBody, ResponseBody};
+use super::client_certificate::ClientCertificate;
 use super::limits::ServeLimits;
 use super::peer::Peer;
 use super::pulse::Pulse;
@@ -44,6 +45,7 @@ pub(super) struct Routes<S> {
     pub(super) limits: ServeLimits,
     pub(super) in_flight: Arc<Semaphore>,
     pub(super) peer: Peer,
+    pub(super) certificate: Option<ClientCertificate>,
     pub(super) pulse: Pulse,
     /// What the connection becomes, when an answer switches protocols.
     pub(super) next: Next,
@@ -89,6 +91,9 @@ where
             RequestBody::new(body, self.limits.body_idle, until).of(self.pulse.clone())
         });
         request.extensions_mut().insert(self.peer);
+        if let Some(certificate) = self.certificate {
+            request.extensions_mut().insert(certificate);
+        }
         request
             .extensions_mut()
             .insert(RequestDeadline(self.pulse.clone()));

@@ -15,7 +15,9 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::tests_harness::{Server, all, lasts, short};
-use super::{Cut, Listener, Shutdown, TlsCertificate, TlsError, TlsFiles, Unobserved};
+use super::{
+    ClientCertificates, Cut, Listener, Shutdown, TlsCertificate, TlsError, TlsFiles, Unobserved,
+};
 
 struct Pair {
     der: CertificateDer<'static>,
@@ -53,9 +55,13 @@ fn install(files: &TlsFiles, cert: &str, key: &str) {
 
 async fn serving(files: &TlsFiles) -> (Server, Arc<TlsCertificate>) {
     let certificate = TlsCertificate::load(files.clone()).unwrap();
-    let listener = Listener::tls("127.0.0.1:0".parse().unwrap(), Arc::clone(&certificate))
-        .await
-        .unwrap();
+    let listener = Listener::tls(
+        "127.0.0.1:0".parse().unwrap(),
+        Arc::clone(&certificate),
+        ClientCertificates::Unasked,
+    )
+    .await
+    .unwrap();
     (Server::on(listener, short()), certificate)
 }
 

@@ -15,6 +15,7 @@ use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
+use super::client_certificate::{AnyCertificate, ClientCertificates};
 use super::expiry::expires_at;
 use super::observer::Observer;
 use super::shutdown::Shutdown;
@@ -164,12 +165,20 @@ impl fmt::Debug for TlsCertificate {
 }
 
 /// TLS 1.3 with ring, named explicitly so that no other provider in the build can be picked.
-pub(super) fn server_config(certificate: Arc<TlsCertificate>) -> Result<ServerConfig, TlsError> {
-    let mut config = ServerConfig::builder_with_provider(provider())
+pub(super) fn server_config(
+    certificate: Arc<TlsCertificate>,
+    clients: ClientCertificates,
+) -> Result<ServerConfig, TlsError> {
+    let builder = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])
-        .map_err(|_| TlsError::Setup)?
-        .with_no_client_auth()
-        .with_cert_resolver(certificate);
+        .map_err(|_| TlsError::Setup)?;
+    let builder = match clients {
+        ClientCertificates::Unasked => builder.with_no_client_auth(),
+        ClientCertificates::Asked => {
+            builder.with_client_cert_verifier(AnyCertificate::new(&provider()))
+        }
+    };
+    let mut config = builder.with_cert_resolver(certificate);
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
 }
