@@ -6,6 +6,7 @@ mod lanes;
 mod stage;
 
 mod lane_resolve {
+    mod intent;
     mod races;
 }
 

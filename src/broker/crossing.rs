@@ -90,13 +90,9 @@ impl Crossing {
         cargo: Cargo,
         placing: Placing,
     ) -> Self {
-        let scheme = match url.scheme() {
-            egress::Scheme::Http => Scheme::Http,
-            egress::Scheme::Https => Scheme::Https,
-        };
         Self {
             method,
-            scheme,
+            scheme: scheme_of(url),
             host: url.host().clone(),
             port: url.port(),
             path: url.path().to_owned(),
@@ -204,6 +200,14 @@ impl Crossing {
         let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         let essence = kind.split(';').next().unwrap_or_default();
         essence.trim().to_ascii_lowercase()
+    }
+}
+
+/// The scheme of a URL, as bindings know it.
+pub(super) const fn scheme_of(url: &Url) -> Scheme {
+    match url.scheme() {
+        egress::Scheme::Http => Scheme::Http,
+        egress::Scheme::Https => Scheme::Https,
     }
 }
 

@@ -11,7 +11,7 @@ use crate::policy::{Permit, ResolveTool, UseHandle};
 use crate::tools::Tool;
 
 use super::crossing::{Cargo, Crossing, Placing};
-use super::{Ask, BrokerError};
+use super::{Ask, BrokerError, Only};
 
 /// The longest that an answer may stream.
 const LONGEST: Duration = Duration::from_hours(1);
@@ -27,6 +27,8 @@ pub struct Wanted<'a> {
     pub ask: Ask,
     /// The tool call that it is for, as the caller names it.
     pub call: Option<String>,
+    /// The one request that it is for.
+    pub only: Option<Only>,
     /// For how long; a minute unless it says so, a quarter of an hour at most.
     pub life: Option<Duration>,
     /// How often; once unless it says so, a thousand times at most.

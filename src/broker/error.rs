@@ -126,6 +126,9 @@ pub enum BrokerError {
     /// A placeholder stands where it may not.
     #[error(transparent)]
     Misplaced(#[from] Misplaced),
+    /// The request is not the one that the handle was asked for.
+    #[error("the handle was made for another request than this")]
+    AnotherRequest,
     /// A header would have the upstream take the request for another one.
     #[error("the header {0} would have the upstream take the request for another one")]
     Steering(&'static str),
@@ -214,6 +217,7 @@ impl BrokerError {
             Self::Misplaced(Misplaced::Occurrences) => "occurrences",
             Self::Misplaced(Misplaced::AnotherHost) => "another_host",
             Self::Misplaced(Misplaced::Unknown) => "placeholder_unknown",
+            Self::AnotherRequest => "another_request",
             Self::Steering(_) => "steering_header",
             Self::NoAnswer(error) => error.code(),
             Self::Directory(_) => "directory_refused",
@@ -270,19 +274,29 @@ impl BrokerError {
             Self::Tool(error) => error.hint().to_owned(),
             Self::Sealed => "Look whether the upstream did what was asked. The operator unseals with runtools-broker unseal.".to_owned(),
             Self::Hub(_) | Self::Vault(_) | Self::Directory(_) => "Try again.".to_owned(),
-            Self::Handle(HandleFault::Unknown) => "Resolve again: POST /v1/resolve. A handle works for the credential and the call that it was made for, and not after a restart.".to_owned(),
-            Self::Handle(HandleFault::Expired) => "Resolve again; ttlSeconds asks for up to 900.".to_owned(),
-            Self::Handle(HandleFault::Spent) => "Resolve again; maxUses asks for up to 1000.".to_owned(),
-            Self::Handle(HandleFault::Dead(_)) => "Resolve again: POST /v1/resolve.".to_owned(),
+            Self::Handle(fault) => hint_of(*fault).to_owned(),
             Self::Handles => "Release those that are not needed: DELETE /v1/resolutions/ID. Others end by themselves.".to_owned(),
             Self::Misplaced(Misplaced::Placement) => "Leave the placeholder only where the tool's binding has a slot for it; the answer to POST /v1/resolve lists them.".to_owned(),
             Self::Misplaced(Misplaced::Occurrences) => "Send each placeholder once.".to_owned(),
             Self::Misplaced(Misplaced::AnotherHost) => "Send the request without the placeholder, or to a host that its field is bound to.".to_owned(),
             Self::Misplaced(Misplaced::Unknown) => "Use the placeholders of the handle that the request is sent with.".to_owned(),
+            Self::AnotherRequest => "Send the request that the intent named when the handle was asked for, or ask for another handle.".to_owned(),
             Self::Steering(_) => "Send the method and the path that are meant, without that header.".to_owned(),
             Self::NoAnswer(error) => error.hint().to_owned(),
             Self::Egress(error) => error.hint().to_owned(),
             Self::Scrub(_) => "Use a longer credential.".to_owned(),
         }
+    }
+}
+
+/// What to do next with a handle that cannot be used.
+const fn hint_of(fault: HandleFault) -> &'static str {
+    match fault {
+        HandleFault::Unknown => {
+            "Resolve again: POST /v1/resolve. A handle works for the credential and the call that it was made for, and not after a restart."
+        }
+        HandleFault::Expired => "Resolve again; ttlSeconds asks for up to 900.",
+        HandleFault::Spent => "Resolve again; maxUses asks for up to 1000.",
+        HandleFault::Dead(_) => "Resolve again: POST /v1/resolve.",
     }
 }

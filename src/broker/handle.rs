@@ -22,6 +22,7 @@ use crate::policy::{Principal, Via};
 use crate::secret::Secret;
 use crate::tools::Tool;
 
+use super::only::Only;
 use super::placeholder::Placeholder;
 
 /// How a handle begins.
@@ -150,6 +151,8 @@ pub(crate) struct Purpose {
     pub(crate) owner: Owner,
     /// The tool call that it belongs to, as its owner names it.
     pub(crate) call: Option<Box<str>>,
+    /// The one request that it is for, where its owner named one.
+    pub(crate) only: Option<Only>,
     pub(crate) tool: Tool,
     pub(crate) wishes: Wishes,
     /// What was found: any other finding is another resolution.

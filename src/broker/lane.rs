@@ -12,7 +12,7 @@ use crate::egress::{EgressError, Origin, Outgoing, Private, Url, VerifiedPeer, c
 use crate::name::{FieldName, Host};
 use crate::oauth::Lent;
 use crate::policy::Principal;
-use crate::tools::{Binding, PlaceName, Slot, Tool};
+use crate::tools::{Binding, Destination, PlaceName, Slot, Tool};
 use crate::vault::{Unsealed, VaultError};
 
 use super::answer::NoAnswer;
@@ -111,13 +111,11 @@ impl Broker {
     ) -> Result<Ready<'a>, Unready> {
         let (tool, handle) = (way.tool, way.handle);
         check_method(&crossing.method).map_err(BrokerError::Egress)?;
+        if let Some(only) = handle.and_then(|handle| handle.purpose.only.as_ref()) {
+            only.admits(&crossing)?;
+        }
         let filled = resolution.complete()?;
-        let hosts = filled
-            .iter()
-            .map(|(field, filled)| (field.clone(), filled.filling.hosts()));
-        let hosts = hosts.collect();
-        let binding = tool.spec.binding_for(&crossing.destination(), &hosts);
-        let binding = binding.filter(|binding| may_exchange(binding, &hosts));
+        let binding = bound(tool, &crossing.destination(), filled.iter());
         let binding = binding.filter(|binding| handle.is_none() || !binding.only_actions);
         let plan = planned(&crossing, binding, handle)?;
         let binding = binding.ok_or(BrokerError::Unbound)?;
@@ -283,6 +281,18 @@ impl Broker {
             Unready::Failed(error) => Ok(error.into()),
         }
     }
+}
+
+/// The binding of `tool` that admits a request to `to` with what fills the fields.
+pub(super) fn bound<'t, 'f>(
+    tool: &'t Tool,
+    to: &Destination<'_>,
+    filled: impl Iterator<Item = (&'f FieldName, &'f Filled)>,
+) -> Option<&'t Binding> {
+    let hosts = filled.map(|(field, filled)| (field.clone(), filled.filling.hosts()));
+    let hosts = hosts.collect();
+    let binding = tool.spec.binding_for(to, &hosts);
+    binding.filter(|binding| may_exchange(binding, &hosts))
 }
 
 /// Which slots are filled. Of a declared action all that there are: nobody wrote its request but its

@@ -94,7 +94,7 @@ impl Search<'_> {
         };
         match scope.and_then(|()| RevealSecret::rule(principal, &object)) {
             Ok(()) => None,
-            Err(Denied::Scope(_)) => Some("missing_scope"),
+            Err(Denied::Scope(_) | Denied::Service) => Some("missing_scope"),
             Err(_) => Some("policy_denied"),
         }
     }

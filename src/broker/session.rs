@@ -90,6 +90,9 @@ impl Broker {
         let wishes = wanted.ask.wishes();
         let resolution = resolve(vault, self.judge.places(), principal, &tool, wanted.ask).await?;
         let resolution = resolution.ready()?;
+        if let Some(only) = &wanted.only {
+            only.check(&tool, resolution.filled.iter())?;
+        }
         let random: &dyn Random = vault.random();
         let drawn = |error| BrokerError::Vault(VaultError::Crypto(error));
         let mut placeholders = BTreeMap::new();
@@ -104,6 +107,7 @@ impl Broker {
         let purpose = Purpose {
             owner: Owner::from(principal),
             call: wanted.call.map(Into::into),
+            only: wanted.only,
             tool,
             wishes,
             fingerprint: fingerprint(&resolution),

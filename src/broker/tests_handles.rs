@@ -49,6 +49,7 @@ fn handle(tool: &Tool, owner: Owner, terms: Terms, now: Instant) -> (Vec<u8>, Ar
     let purpose = Purpose {
         owner,
         call: None,
+        only: None,
         tool: tool.clone(),
         wishes: Wishes::default(),
         fingerprint: [0; 32],

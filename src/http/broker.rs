@@ -12,9 +12,11 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use zeroize::Zeroizing;
 
 use crate::audit::Action;
-use crate::broker::{Ask, BrokerError, Errand, HandleFault, Misplaced, Patience, Used, Wanted};
+use crate::broker::{
+    Ask, BrokerError, Errand, HandleFault, Misplaced, Only, Patience, Used, Wanted,
+};
 use crate::egress::{Url, check_method};
-use crate::id::ResolutionId;
+use crate::id::{ResolutionId, UserId};
 use crate::policy::{ReleaseHandle, ResolveTool, UseHandle};
 use crate::wire;
 
@@ -52,7 +54,28 @@ pub(super) fn call_id(text: Option<String>) -> Result<Option<String>, ApiError> 
     }
 }
 
+/// The one request that a handle is to be for.
+fn only(intent: &wire::Intent) -> Result<Only, ApiError> {
+    Ok(Only::new(method(&intent.method)?, read_url(&intent.url)?))
+}
+
 impl Caller {
+    /// Refuses a request that is meant for another user than the one it is made for.
+    async fn acts_for(&self, user: &str) -> Result<(), ApiError> {
+        let own = UserId::parse(user).is_ok_and(|user| user == self.principal.user());
+        if own {
+            return Ok(());
+        }
+        let event = self.event(Action::BrokerResolve).denied("another_user");
+        self.vault.journal().note(event).await?;
+        Err(ApiError::new(
+            StatusCode::FORBIDDEN,
+            "another_user",
+            "This is asked for on behalf of another user than the one who is calling.",
+            "onBehalfOf is checked against the caller, and gives no right. A service names its user with their key in X-RunTools-Subject-Token.",
+        ))
+    }
+
     /// What a caller hears when their request by right of a handle is refused. Who guesses, slows down.
     pub(super) fn refused(&self, error: BrokerError) -> ApiError {
         let guess = matches!(
@@ -79,6 +102,9 @@ pub(super) async fn resolve(
     let tool = caller.tool(&body.tool).await?;
     let permit = caller.may::<ResolveTool>(tool.as_ref()).await?;
     let tool = tool.seen_by(permit.principal());
+    if let Some(user) = &body.on_behalf_of {
+        caller.acts_for(user).await?;
+    }
     let settings = caller.policy_for(&tool).await?;
     let ask = Ask::new(&tool, settings, BTreeMap::new(), &body.credential_overrides)?
         .with_account(body.account);
@@ -93,6 +119,7 @@ pub(super) async fn resolve(
         tool,
         ask,
         call: call_id(body.call_id)?,
+        only: body.intent.as_ref().map(only).transpose()?,
         life: seconds.map(Duration::from_secs),
         uses: uses.and_then(|uses| u32::try_from(uses).ok()),
     };

@@ -44,6 +44,7 @@ impl From<BrokerError> for ApiError {
             BrokerError::OverrideUnusable { .. }
             | BrokerError::Unbound
             | BrokerError::Misplaced(_)
+            | BrokerError::AnotherRequest
             | BrokerError::Steering(_)
             | BrokerError::Egress(_) => StatusCode::FORBIDDEN,
             BrokerError::Missing { .. }

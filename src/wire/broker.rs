@@ -31,6 +31,23 @@ pub struct ResolveTool {
     /// For how many seconds: 60 unless said, 900 at most.
     #[serde(default)]
     pub ttl_seconds: Option<u64>,
+    /// The one request that the handle is for: refused now if it would be, and the handle takes no other.
+    #[serde(default)]
+    pub intent: Option<Intent>,
+    /// The user, by id, for whom this is asked. It must be who asks, or for whom a service does: it is
+    /// compared, and gives no right.
+    #[serde(default)]
+    pub on_behalf_of: Option<String>,
+}
+
+/// A request that is going to be sent.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Intent {
+    /// The method.
+    pub method: String,
+    /// The whole URL. Without a query, any may be sent.
+    pub url: String,
 }
 
 /// A handle, and what it may be used for. Never a value.

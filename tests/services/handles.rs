@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::hub::{Hub, Set};
-use crate::lanes::{LANES, Wish, resolve};
+use crate::lanes::{LANES, Wish, resolve, try_resolve};
 
 #[test]
 fn hs_3_a_handle_of_a_service_is_of_no_use_to_anybody_else() {
@@ -13,7 +13,15 @@ fn hs_3_a_handle_of_a_service_is_of_no_use_to_anybody_else() {
     set.delegate(&set.bob.user);
     let stage = &set.stage;
     let hub = set.hub.with_token(stage, &set.bob.key);
-    let handle = resolve(stage, &hub, "custom-x", &json!({}));
+    let handle = resolve(
+        stage,
+        &hub,
+        "custom-x",
+        &json!({"onBehalfOf": set.bob.user}),
+    );
+    let other_user = json!({"onBehalfOf": cat.user});
+    let reply = try_resolve(stage, &hub, "custom-x", &other_user);
+    assert_eq!(reply.refused(403), "another_user");
     let second = set.bob_key(&[]);
     let strangers = [
         (
