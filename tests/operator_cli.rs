@@ -188,7 +188,7 @@ fn a_passphrase_is_the_way_in_when_the_key_file_is_lost() {
     broker.runs(&["unseal"], Some(WORDS)).expect(0);
     let revealed = broker
         .operator()
-        .post("/v1/secrets/KEPT/reveal", &Value::Null)
+        .post("/v1/secrets/KEPT/reveal", &serde_json::json!({}))
         .expect(200);
     assert_eq!(revealed["data"]["value"], "kept through the loss");
     broker.runs(&remove, None).expect(0);
