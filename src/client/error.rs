@@ -219,6 +219,11 @@ impl ClientError {
             Self::Transport(EgressError::Connect | EgressError::NameNotFound) => {
                 "check that the broker runs, and RUNTOOLS_SOCKET or RUNTOOLS_API_URL".to_owned()
             }
+            Self::Transport(EgressError::BadUrl { .. }) => {
+                "set RUNTOOLS_API_URL or --api-url to the broker's origin, such as \
+                https://broker.example.com"
+                    .to_owned()
+            }
             Self::Transport(EgressError::Cleartext) => {
                 "write the origin with https://; http:// is for this machine only".to_owned()
             }

@@ -84,6 +84,8 @@ impl Exit {
     pub fn of_answer(status: u16, code: &str) -> Self {
         match (status, code) {
             (_, "sealed") => Self::Sealed,
+            // It answers, and it will go on refusing until somebody mends its disk.
+            (503, "audit_unavailable" | "store_unavailable") => Self::Failed,
             (401, _) => Self::NotSignedIn,
             (403, _) => Self::Forbidden,
             (404, _) => Self::NotFound,
@@ -117,6 +119,8 @@ mod tests {
             (500, "internal", 1),
             (503, "sealed", 10),
             (503, "draining", 11),
+            (503, "audit_unavailable", 1),
+            (503, "store_unavailable", 1),
             (504, "upstream_timeout", 11),
         ] {
             assert_eq!(

@@ -64,10 +64,11 @@ impl Session {
     /// # Errors
     /// [`ClientError::SignedOut`] without a key for an origin, and as [`Session::anyone`].
     pub fn client(&self) -> Result<Client, ClientError> {
-        match self.place()? {
-            Place::Origin { key: None, .. } => Err(ClientError::SignedOut),
-            place => self.client_at(place),
-        }
+        let place = self.place()?;
+        let knows = !matches!(place, Place::Origin { key: None, .. });
+        // Made first: where the origin is no URL, no key would help.
+        let client = self.client_at(place)?;
+        knows.then_some(client).ok_or(ClientError::SignedOut)
     }
 
     /// The broker, whether or not it can know the caller.

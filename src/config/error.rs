@@ -21,12 +21,12 @@ pub enum ConfigError {
         line: usize,
     },
     /// There is no such key.
-    #[error("unknown setting `{key}`: did you mean `{nearest}`?")]
+    #[error("unknown setting `{key}`{}", meant(nearest.as_deref()))]
     Unknown {
         /// The key as written.
         key: String,
-        /// The known key that looks most like it.
-        nearest: String,
+        /// The known key that looks most like it, if one is near.
+        nearest: Option<String>,
     },
     /// The value is of another kind.
     #[error("`{key}` wants {wanted}")]
@@ -58,4 +58,8 @@ pub enum ConfigError {
         "{0} is not read: keys and secrets never come from the environment, settings from the file"
     )]
     Variable(String),
+}
+
+fn meant(nearest: Option<&str>) -> String {
+    nearest.map_or_else(String::new, |near| format!(": did you mean `{near}`?"))
 }

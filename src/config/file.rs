@@ -155,17 +155,19 @@ fn unknown(key: String) -> ConfigError {
     let known = keys(&defaults());
     // The last part decides between equals: `cache_mb` at the top means `store.cache_mb`.
     let last = |key: &str| key.rsplit('.').next().unwrap_or_default().to_owned();
-    let nearest = known.into_iter().min_by_key(|candidate| {
+    let far = |candidate: &str| {
         let whole = distance(candidate, &key);
         (
             whole.min(distance(&last(candidate), &last(&key)) + 1),
             whole,
         )
-    });
-    ConfigError::Unknown {
-        key,
-        nearest: nearest.unwrap_or_default(),
-    }
+    };
+    // A third of the letters wrong is a slip; more is another word.
+    let most = (last(&key).chars().count() / 3).max(1);
+    let candidates = known.into_iter().map(|name| (far(&name), name));
+    let nearest = candidates.min().filter(|((far, _), _)| *far <= most);
+    let nearest = nearest.map(|(_, name)| name);
+    ConfigError::Unknown { key, nearest }
 }
 
 /// How many letters must be put in, taken out or changed to make one text the other.

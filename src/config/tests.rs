@@ -92,6 +92,12 @@ fn a_mistake_is_answered_with_the_key_and_what_it_takes_but_never_with_the_value
             "[limits]\nconections = 1",
             "unknown setting `limits.conections`: did you mean `limits.connections`?",
         ),
+        ("bogus = 1", "unknown setting `bogus`"),
+        ("[store]\nbogus = 1", "unknown setting `store.bogus`"),
+        (
+            "lissen = ['127.0.0.1:1']",
+            "unknown setting `lissen`: did you mean `listen`?",
+        ),
         (
             "store.cache_mb = 'canary'",
             "`store.cache_mb` wants a whole number",

@@ -21,6 +21,14 @@ pub enum DaemonError {
         /// The operating system's reason.
         kind: ErrorKind,
     },
+    /// A file, or something else, stands where a folder is to be.
+    #[error("{} is {what}, and should be a folder", path.display())]
+    NotAFolder {
+        /// Where.
+        path: PathBuf,
+        /// What it is.
+        what: &'static str,
+    },
     /// Others may read or write a folder that is to be private.
     #[error("the folder {} can be read or changed by others", .0.display())]
     FolderOpen(PathBuf),
@@ -82,6 +90,9 @@ impl DaemonError {
         match self {
             Self::Folder { .. } => {
                 "Check that it exists, belongs to you and has room; or name another with --data-dir or --keys-dir.".to_owned()
+            }
+            Self::NotAFolder { .. } => {
+                "Move it away, or name a folder with --data-dir or --keys-dir.".to_owned()
             }
             Self::FolderOpen(path) => format!("Close it: chmod 700 '{}'", path.display()),
             Self::Roots(_) => "List readable PEM files in egress.extra_roots.".to_owned(),

@@ -1,7 +1,7 @@
 //! The daemon's folders: its own, closed to everybody else.
 
 use std::fs;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use super::DaemonError;
@@ -13,7 +13,7 @@ pub(super) fn private(path: &Path) -> Result<(), DaemonError> {
         kind: error.kind(),
     };
     match fs::metadata(path) {
-        Ok(found) if !found.is_dir() => Err(failed(std::io::ErrorKind::NotADirectory.into())),
+        Ok(found) if !found.is_dir() => Err(not_a_folder(path, &found)),
         Ok(found) if found.mode().trailing_zeros() >= 6 => Ok(()),
         Ok(_) if nothing_yet(path).map_err(failed)? => {
             // As git made it: nobody can have looked at what was never in it.
@@ -26,6 +26,29 @@ pub(super) fn private(path: &Path) -> Result<(), DaemonError> {
             .create(path)
             .map_err(failed),
         Err(error) => Err(failed(error)),
+    }
+}
+
+/// Refuses what is there and no folder. What is not there yet is no fault.
+pub(super) fn refuse_file(path: &Path) -> Result<(), DaemonError> {
+    match fs::metadata(path) {
+        Ok(found) if !found.is_dir() => Err(not_a_folder(path, &found)),
+        _ => Ok(()),
+    }
+}
+
+fn not_a_folder(path: &Path, found: &fs::Metadata) -> DaemonError {
+    let kind = found.file_type();
+    let what = if kind.is_file() {
+        "a file"
+    } else if kind.is_socket() {
+        "a socket"
+    } else {
+        "a device or a pipe"
+    };
+    DaemonError::NotAFolder {
+        path: path.to_owned(),
+        what,
     }
 }
 
@@ -45,7 +68,7 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
-    use super::private;
+    use super::{private, refuse_file};
 
     fn mode(path: &std::path::Path) -> u32 {
         fs::metadata(path).unwrap().permissions().mode() & 0o777
@@ -77,6 +100,15 @@ mod tests {
                 .contains("chmod 700")
         );
         assert_eq!(mode(dir.path()), 0o755);
-        assert!(private(&dir.path().join("root.key")).is_err());
+        let file = dir.path().join("root.key");
+        for refused in [private(&file), refuse_file(&file)] {
+            let text = refused.unwrap_err().to_string();
+            assert!(
+                text.ends_with("root.key is a file, and should be a folder"),
+                "{text}"
+            );
+        }
+        refuse_file(dir.path()).unwrap();
+        refuse_file(&dir.path().join("none")).unwrap();
     }
 }

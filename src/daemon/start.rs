@@ -10,7 +10,7 @@ use rustls_pki_types::pem::PemObject;
 
 use super::DaemonError;
 use super::connected::{check, connect};
-use super::folders::private;
+use super::folders::{private, refuse_file};
 use crate::audit::{Action, Actor, Event, Options, Outcome};
 use crate::broker::{Broker, Judge};
 use crate::clock::{Clock, SystemClock};
@@ -255,6 +255,9 @@ fn open_vault(
         data: config.data_dir.clone(),
         keys: config.keys_dir.clone(),
     };
+    // Said before anything is missed in it: a file is no empty folder.
+    refuse_file(&config.data_dir)?;
+    refuse_file(&config.keys_dir)?;
     places.refuse_gone()?;
     private(&config.data_dir)?;
     private(&config.keys_dir)?;
