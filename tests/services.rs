@@ -11,6 +11,7 @@ mod services {
     mod delegated;
     mod handles;
     pub(crate) mod hub;
+    mod late;
     mod streams;
 }
 

@@ -141,6 +141,10 @@ fn the_command_line_delegates_and_ends_it() {
     );
     let hub = set.hub.for_user(&set.stage, &set.bob.user);
     hub.get("/v1/me").expect(200);
+    resolve(&set.stage, &hub, "custom-x", &json!({}));
+    let audit = run(&["audit", "list", "--action", "broker.resolve"]);
+    let by = "tool-hub for Bob";
+    assert!(audit.stdout.contains(by), "{}", audit.stdout);
     let ended = run(&["service", "undelegate", "tool-hub", &set.bob.user]);
     assert_eq!(ended.exit, 0, "{}", ended.stderr);
     assert_eq!(hub.get("/v1/me").refused(403), "subject_refused");

@@ -7,6 +7,7 @@ use serde_json::json;
 use super::hub::Set;
 use crate::harness::{Client, Upstream};
 use crate::lanes::origin::Origin;
+use crate::lanes::socket::{Socket, TEXT, opening};
 use crate::lanes::wire::Wire;
 use crate::lanes::{egress, resolve};
 use crate::stage::Stage;
@@ -95,6 +96,37 @@ fn hs_2_an_open_stream_is_cut_when_the_user_is_removed() {
     cut_by(By::Token, |set| {
         set.stage.operator().delete(&set.bob.path()).expect(200);
     });
+}
+
+#[test]
+fn hs_2_an_open_socket_is_cut_when_the_delegation_ends() {
+    let origin = Origin::start();
+    let set = Set::to(Stage::new(), Upstream::echo(), origin.port());
+    set.delegate(&set.bob.user);
+    let client = set.hub.for_user(&set.stage, &set.bob.user);
+    let handle = resolve(&set.stage, &client, "custom-x", &json!({}));
+    let mut lines = opening();
+    lines.push(format!("X-RunTools-Subject: {}", set.bob.user));
+    lines.push(format!("X-RunTools-Handle: {}", handle.text));
+    let url = format!("http://127.0.0.1:{}/talk", origin.port());
+    let first = format!("GET {}", egress(&url));
+    let wire = Wire::open(&set.stage.broker, &set.hub.key, &first, &lines);
+    let served = origin.next();
+    let head = served.head.to_ascii_lowercase();
+    assert!(!head.contains("x-runtools-"), "{head}");
+    let mut upstream = Socket::agree(served, "");
+    let (mut caller, _) = Socket::opened(wire);
+    upstream.send(true, TEXT, b"hello");
+    assert_eq!(caller.message(), b"hello");
+    set.undelegate(&set.bob.user);
+    // The code for a policy (RFC 6455, 7.4.1).
+    assert_eq!(caller.next().unwrap().code(), 1008);
+    assert_eq!(caller.next(), None);
+    assert_eq!(upstream.next().unwrap().code(), 1001);
+    let entry = set.stage.ended("broker.exchange");
+    assert_eq!(entry["outcome"]["code"], "handle_dead", "{entry}");
+    assert_eq!(entry["actor"]["id"], set.hub.id, "{entry}");
+    set.finish();
 }
 
 #[test]
