@@ -1,0 +1,148 @@
+//! The attacks that the broker is built against, by number, and where each is tried.
+//!
+//! A lane is a way by which a request with a credential comes in. What all of them pass through, such as the
+//! connector and the guard of addresses, is tried once, inside; what a lane does itself is tried in that lane.
+
+use super::source::Source;
+
+/// Where a case is tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// In the part that every lane goes through.
+    Inside,
+    /// By a declared action, or at the API itself.
+    Action,
+    /// By right of a handle, in one piece and streaming.
+    Handle,
+    /// In a WebSocket.
+    Socket,
+}
+
+use Place::{Action, Handle, Inside, Socket};
+
+/// Every case, and where it applies.
+pub(super) const CASES: [(&str, &[Place]); 45] = [
+    // out through an allowed host
+    ("ex_1", &[Action, Handle]),
+    ("ex_2", &[Action, Handle, Socket]),
+    ("ex_3", &[Action, Handle]),
+    ("ex_4", &[Action, Handle]),
+    ("ex_5", &[Action, Handle]),
+    ("ex_8", &[Inside, Socket]),
+    ("ex_9", &[Inside, Action, Handle]),
+    ("ex_10", &[Inside, Action, Handle, Socket]),
+    ("ex_11", &[Inside, Handle]),
+    ("ex_13", &[Inside, Action, Handle]),
+    ("ex_14", &[Inside, Handle]),
+    ("ex_15", &[Action, Handle]),
+    // to another place
+    ("dc_1", &[Inside, Action, Handle]),
+    ("dc_3", &[Inside, Action, Handle]),
+    ("dc_4", &[Inside, Action, Handle]),
+    ("dc_8", &[Inside, Handle]),
+    ("dc_9", &[Handle]),
+    ("dc_10", &[Inside, Action, Handle]),
+    ("dc_12", &[Inside, Action, Handle]),
+    ("dc_13", &[Inside, Action, Handle]),
+    ("dc_14", &[Inside, Handle]),
+    ("dc_15", &[Inside, Action, Handle, Socket]),
+    // inwards
+    ("ss_1", &[Inside, Action, Handle]),
+    ("ss_2", &[Inside, Action, Handle]),
+    ("ss_4", &[Inside]),
+    ("ss_5", &[Inside, Action, Handle]),
+    ("ss_6", &[Handle]),
+    // by HTTP itself
+    ("ht_1", &[Inside, Action]),
+    ("ht_4", &[Inside, Action, Handle]),
+    ("ht_5", &[Inside, Action, Handle]),
+    ("ht_6", &[Inside, Handle]),
+    ("ht_9", &[Inside, Handle]),
+    ("ht_11", &[Inside, Handle, Socket]),
+    ("ht_13", &[Handle]),
+    // with handles
+    ("hs_1", &[Inside, Handle]),
+    ("hs_2", &[Inside, Handle, Socket]),
+    ("hs_3", &[Inside, Handle]),
+    ("hs_4", &[Action, Handle]),
+    ("hs_8", &[Action]),
+    ("hs_9", &[Inside, Handle]),
+    ("hs_10", &[Inside, Handle]),
+    // beside the answer
+    ("lk_2", &[Action]),
+    ("lk_3", &[Action]),
+    ("lk_5", &[Action]),
+    ("lk_8", &[Inside]),
+];
+
+/// Cases without a test of their name, and why.
+pub(super) const APART: [(&str, &str); 16] = [
+    (
+        "dc_5",
+        "no lane has a CONNECT, whose host could differ from the others",
+    ),
+    ("ss_9", "no lane has a CONNECT"),
+    ("ht_2", "no HTTP/2 comes in, and none goes out"),
+    ("ht_10", "no lane has a CONNECT"),
+    ("hs_7", "there are no approvals"),
+    (
+        "lk_4",
+        "no HTTP/2 goes out, so that there is no table of headers",
+    ),
+    (
+        "lk_6",
+        "lk_5 looks at every file on disk as well, and so does the end of every journey",
+    ),
+    ("oa_1", "rules r1 to r18 of the OAuth client"),
+    ("oa_2", "rules r1 to r18 of the OAuth client"),
+    ("oa_3", "rules r1 to r18 of the OAuth client"),
+    ("oa_4", "rules r1 to r18 of the OAuth client"),
+    ("oa_7", "rules r1 to r18 of the OAuth client"),
+    ("oa_8", "rules r1 to r18 of the OAuth client"),
+    ("oa_9", "rules b1 to b16 and x1 to x7 of the OAuth client"),
+    ("oa_11", "rules r1 to r18 of the OAuth client"),
+    ("oa_12", "rules m1 and t1 to t11 of the OAuth client"),
+];
+
+/// The cases that a test carries in its name: `dc_3_dc_4_targets_…` is of DC-3 and of DC-4.
+pub(super) fn cases_of(name: &str) -> Vec<String> {
+    let mut words = name.split('_');
+    let mut found = Vec::new();
+    while let (Some(kind), Some(number)) = (words.next(), words.next()) {
+        let is_kind = ["ex", "dc", "ss", "ht", "hs", "lk", "oa"].contains(&kind);
+        if !is_kind || number.is_empty() || !number.bytes().all(|b| b.is_ascii_digit()) {
+            break;
+        }
+        found.push(format!("{kind}_{number}"));
+    }
+    found
+}
+
+impl Place {
+    /// Whether a file's tests are of this place.
+    pub(super) fn has(self, source: &Source) -> bool {
+        let path = &*source.path;
+        let socket = path.starts_with("tests/lane_websocket");
+        match self {
+            Self::Inside => path.starts_with("src/"),
+            Self::Socket => socket,
+            Self::Handle => path.starts_with("tests/lane_") && !socket,
+            Self::Action => path.starts_with("tests/") && !path.starts_with("tests/lane"),
+        }
+    }
+}
+
+/// The names of a file's tests.
+pub(super) fn tests_of(source: &Source) -> impl Iterator<Item = &str> {
+    let attributes = ["#[test]", "#[tokio::test]", "#[test_case"];
+    let is_test = move |before: &str| {
+        let lines = before.trim_end().lines().rev();
+        let mut lines = lines.take_while(|line| line.trim_start().starts_with("#["));
+        lines.any(|line| attributes.iter().any(|a| line.trim_start().starts_with(a)))
+    };
+    source.text.match_indices("fn ").filter_map(move |(at, _)| {
+        let before = source.text[..at].trim_end_matches("async ");
+        let name = source.text[at + 3..].split('(').next()?;
+        (is_test(before) || source.text.contains("proptest!")).then_some(name)
+    })
+}
