@@ -27,6 +27,7 @@ mod oauth_clients;
 mod oauth_connect;
 mod oauth_device;
 mod oauth_mode;
+mod oauth_status;
 mod organizations;
 mod proxy;
 mod run;

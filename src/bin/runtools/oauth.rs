@@ -4,9 +4,10 @@ use clap::Subcommand;
 use runtools_broker::client::{Exit, Opener, Outcome, Route, Session, Table};
 use runtools_broker::wire::Provider;
 
-use crate::oauth_accounts::{self, DisconnectArgs, OneAccount, StatusArgs};
+use crate::oauth_accounts::{self, DisconnectArgs, OneAccount};
 use crate::oauth_clients::{self, ClientCommand, Shelf};
 use crate::oauth_connect::{self, ConnectArgs};
+use crate::oauth_status::{self, StatusArgs};
 
 /// Connected apps.
 #[derive(Debug, Subcommand)]
@@ -39,7 +40,7 @@ pub(crate) async fn run(
 ) -> Outcome {
     match command {
         OauthCommand::Connect(args) => oauth_connect::connect(args, opener, session).await,
-        OauthCommand::Status(args) => oauth_accounts::status(args, session).await,
+        OauthCommand::Status(args) => oauth_status::status(args, session).await,
         OauthCommand::SetDefault(account) => oauth_accounts::set_default(account, session).await,
         OauthCommand::Disconnect(args) => oauth_accounts::disconnect(args, session).await,
         OauthCommand::Providers { all } => list(all, session).await,
