@@ -78,6 +78,8 @@ pub enum TargetKind {
     Connection,
     /// A resolution: what a handle stands for.
     Resolution,
+    /// A host besides the upstream, to which something made with a credential goes.
+    Endpoint,
     /// An OAuth client.
     Client,
     /// A slot of the key ring, or a key.

@@ -13,7 +13,11 @@ use super::resolve::{Filled, Filling};
 /// Where each field comes from, and which secrets and accounts are used, by a call that may be made.
 pub(super) fn describe(event: Event, ready: &Ready<'_>) -> Event {
     let event = event.method(ready.crossing.method.as_str()).allowed();
-    sources(event, &ready.filled)
+    let event = sources(event, &ready.filled);
+    match ready.token_endpoint() {
+        Some(host) => event.target(Target::new(TargetKind::Endpoint).name(host)),
+        None => event,
+    }
 }
 
 /// Where each field comes from, and which secrets and accounts those are.

@@ -39,6 +39,15 @@ pub(super) struct Ready<'a> {
     pass: Pass,
 }
 
+impl Ready<'_> {
+    /// Where a token is fetched from for the call, if one is.
+    pub(super) fn token_endpoint(&self) -> Option<&Host> {
+        let (_, signer) = self.binding.signer()?;
+        let url = signer.exchanged_at().filter(|_| self.pass.is_to_fetch())?;
+        Some(url.host())
+    }
+}
+
 /// A request with its values in place, and what to search the answer for.
 pub(super) struct Loaded {
     pub(super) outgoing: Outgoing,

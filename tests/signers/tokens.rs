@@ -256,6 +256,18 @@ fn an_assertion_is_exchanged_at_the_declared_endpoint_only() {
     let reply = stage.run(&operator, "custom-bearer", &json!({}));
     assert_eq!(execution(&reply)["success"], true, "{}", text(&reply));
     assert_eq!(bearer(&api.last()), token);
+    // The journal names both hosts.
+    let entry = stage.ended("tool.execute");
+    let endpoint_of = |entry: &Value| {
+        let mut targets = entry["targets"].as_array().unwrap().iter();
+        let found = targets.find(|target| target["kind"] == "endpoint");
+        found.map(|target| target["name"].clone())
+    };
+    assert_eq!(endpoint_of(&entry), Some(json!("127.0.0.1")), "{entry}");
+    let again = stage.run(&operator, "custom-bearer", &json!({}));
+    assert_eq!(execution(&again)["success"], true, "{}", text(&again));
+    let entry = stage.ended("tool.execute");
+    assert_eq!(endpoint_of(&entry), None, "the token was kept: {entry}");
     let asked = auth.last();
     assert_eq!(
         (asked.method.as_str(), asked.target.as_str()),

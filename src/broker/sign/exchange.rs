@@ -118,6 +118,11 @@ impl Pass {
         Ok(Self::ToFetch(Box::new(peer), key))
     }
 
+    /// Whether the endpoint is asked.
+    pub(in crate::broker) const fn is_to_fetch(&self) -> bool {
+        matches!(self, Self::ToFetch(..))
+    }
+
     /// What the token is kept under.
     pub(in crate::broker) const fn key(&self) -> Option<Digest> {
         match self {
