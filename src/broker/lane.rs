@@ -70,6 +70,7 @@ pub(super) struct Way<'a> {
 
 /// Where a call would go, as far as the journal may say. A host that is not declared comes from the
 /// caller, who may have put anything there, also a value.
+#[derive(Clone)]
 pub(super) enum Aim {
     Nowhere,
     Undeclared,

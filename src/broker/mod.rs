@@ -17,7 +17,7 @@
 //! | place them in their slots | `place`, `splice` | the caller chooses no slot |
 //! | sign what was placed | `sign` | nothing changes afterwards; the caller chooses no part of a signature |
 //! | send; search head and body | `upload`, [`scrub`] | an echo comes back masked |
-//! | hand the answer on, or read it whole | `relay`, `answer` | |
+//! | hand the answer on, read it whole, or hand frames on both ways | `relay`, `answer`, `socket` | |
 //! | record the outcome | [`audit`](crate::audit) | |
 //!
 //! A declared action ([`Broker::execute`]) renders its `Crossing` from a template. Tool code that runs
@@ -53,6 +53,7 @@ mod sign;
 mod socket;
 mod splice;
 mod stopped;
+mod unsaid;
 mod upload;
 mod watch;
 

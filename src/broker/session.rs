@@ -31,6 +31,7 @@ use super::relay::{Cut, Ends, Ledger, Relayed};
 use super::resolve::{Resolution, resolve};
 use super::scrub::Patterns;
 use super::stopped::unused;
+use super::unsaid::Unsaid;
 use super::upload::Progress;
 use super::{BrokerError, shown};
 
@@ -215,6 +216,7 @@ impl Broker {
             tool: &standing.tool,
             handle: Some(&handle),
         };
+        let unsaid = Unsaid::new(vault.journal(), aim.clone().state(event.clone()));
         // Pinned here: what is handed on by value is kept twice, and this is large.
         let ready = {
             let ready = self.ready(vault, &way, crossing, standing.resolution, &mut aim);
@@ -222,6 +224,7 @@ impl Broker {
             vault.while_open(ready).await
         };
         let ready = ready.unwrap_or(Err(Unready::Refused(BrokerError::Sealed)));
+        unsaid.said();
         let event = aim.state(event);
         let ready = match ready {
             Ok(ready) => ready,

@@ -6,9 +6,10 @@ use serde_json::json;
 
 use crate::Set;
 use crate::harness::Setup;
-use crate::lanes::wire::resident;
-use crate::lanes::{LANES, Wish};
-use crate::stage::Stage;
+use crate::lanes::origin::Origin;
+use crate::lanes::wire::{Wire, resident};
+use crate::lanes::{LANES, Lane, Wish, egress, resolve};
+use crate::stage::{Stage, tls_tool, tool};
 
 const MIB: usize = 1 << 20;
 
@@ -40,10 +41,10 @@ fn ht_9_a_caller_who_reads_nothing_stops_the_upstream_and_is_cut_in_time() {
     });
     // Others are served meanwhile, in either lane.
     let other = crate::harness::Upstream::echo();
-    let mut spec = crate::stage::tool("custom-other", other.port());
+    let mut spec = tool("custom-other", other.port());
     spec["name"] = json!("Another");
     set.stage.install(&set.admin, &spec);
-    let handle = crate::lanes::resolve(&set.stage, &set.admin, "custom-other", &json!({}));
+    let handle = resolve(&set.stage, &set.admin, "custom-other", &json!({}));
     let wish = Wish::get(&format!("http://127.0.0.1:{}/run", other.port()));
     for lane in LANES {
         let came = lane.send(&set.stage, &set.admin, &handle.text, &wish);
@@ -71,4 +72,40 @@ fn ht_9_a_caller_who_reads_nothing_stops_the_upstream_and_is_cut_in_time() {
     assert_eq!(slow["outcome"]["code"], "client_gone", "{slow}");
     drop(client);
     set.stage.finish();
+}
+
+#[test]
+fn who_goes_while_the_upstream_is_dialled_is_in_the_journal_and_has_used_their_handle() {
+    let origin = Origin::start();
+    let mut stage = Stage::new();
+    let key = stage.operator().make_key(&[]);
+    let admin = stage.broker.anonymous().key(&key);
+    stage.secret(&admin, "KEY", &json!({}));
+    // A port where nobody ever answers a TLS handshake.
+    stage.install(&admin, &tls_tool("custom-x", origin.port()));
+    let handle = resolve(&stage, &admin, "custom-x", &json!({"maxUses": 1})).text;
+    let url = format!("https://localhost:{}/run", origin.port());
+    let lines = [format!("X-RunTools-Handle: {handle}")];
+    let first = format!("GET {}", egress(&url));
+    let client = Wire::open(&stage.broker, &key, &first, &lines);
+    while origin.accepted() == 0 {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    drop(client);
+    let end = Instant::now() + Duration::from_secs(30);
+    let entry = loop {
+        if let Some(entry) = stage.journal("broker.exchange").first() {
+            break entry.clone();
+        }
+        assert!(Instant::now() < end, "nothing is in the journal");
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    assert_eq!(entry["code"], "client_gone", "{entry}");
+    assert_eq!(
+        (&entry["host"], &entry["method"]),
+        (&json!("localhost"), &json!("GET"))
+    );
+    let again = Lane::Egress.send(&stage, &admin, &handle, &Wish::get(&url));
+    assert_eq!(again.code, "handle_spent", "{}", again.text);
+    stage.finish();
 }
