@@ -100,6 +100,8 @@ pub enum Ended {
     Sealed,
     /// Too many placeholders came with it that are not its own.
     Guessing,
+    /// Whether it should go on could not be looked after.
+    Unwatched,
 }
 
 impl fmt::Display for Ended {
@@ -108,6 +110,7 @@ impl fmt::Display for Ended {
             Self::Released => "it was released",
             Self::Changed => "its owner, its tool or a credential has changed since",
             Self::Sealed => "the vault was sealed",
+            Self::Unwatched => "the broker could not look after it",
             Self::Guessing => "too many placeholders came with it that are not its own",
         })
     }

@@ -15,7 +15,7 @@ use crate::id::{OrgId, ResolutionId, UserId};
 use crate::vault::Unsealed;
 
 use super::BrokerError;
-use super::handle::Handle;
+use super::handle::{Ended, Handle};
 use super::judge::Judge;
 
 /// How often the watch looks whether anything changed.
@@ -101,6 +101,14 @@ impl Watch {
         found.cloned()
     }
 
+    /// Ends what is open: nobody would. What is opened from now on has a watch of its own.
+    fn failed(&self) {
+        let mut open = self.lock();
+        open.running = false;
+        end_all(open.exchanges.values().map(|(handle, _)| handle));
+        tracing::error!("the watch over open exchanges failed; they were cut");
+    }
+
     /// Looks at each; whether all could be judged. A handle that died is cut by that alone.
     async fn look(&self, vault: &Unsealed, exchanges: Vec<(Arc<Handle>, Recognised)>) -> bool {
         let mut judged = true;
@@ -112,7 +120,24 @@ impl Watch {
     }
 }
 
+/// Does something when its task panics.
+struct OnPanic<F: FnMut()>(F);
+
+impl<F: FnMut()> Drop for OnPanic<F> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            (self.0)();
+        }
+    }
+}
+
 async fn run(watch: Weak<Watch>) {
+    let gone = watch.clone();
+    let _gone = OnPanic(move || {
+        if let Some(watch) = gone.upgrade() {
+            watch.failed();
+        }
+    });
     let (mut known, mut last) = (None, Instant::now());
     loop {
         let Some(watch) = watch.upgrade() else {
@@ -136,6 +161,10 @@ async fn run(watch: Weak<Watch>) {
     }
 }
 
+fn end_all<'a>(handles: impl Iterator<Item = &'a Arc<Handle>>) {
+    handles.for_each(|handle| handle.end(Ended::Unwatched));
+}
+
 impl Drop for Watching {
     fn drop(&mut self) {
         self.watch.lock().exchanges.remove(&self.number);
@@ -145,5 +174,30 @@ impl Drop for Watching {
 impl fmt::Debug for Watch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Watch")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::OnPanic;
+
+    #[tokio::test]
+    async fn a_task_that_panics_does_its_last_duty_and_one_that_ends_has_none() {
+        let duties = Arc::new(AtomicUsize::new(0));
+        for (panics, done) in [(false, 0), (true, 1)] {
+            let count = Arc::clone(&duties);
+            let task = tokio::spawn(async move {
+                let _duty = OnPanic(move || {
+                    count.fetch_add(1, Ordering::SeqCst);
+                });
+                tokio::task::yield_now().await;
+                assert!(!panics, "as it should");
+            });
+            assert_eq!(task.await.is_err(), panics);
+            assert_eq!(duties.load(Ordering::SeqCst), done);
+        }
     }
 }
