@@ -43,6 +43,42 @@ fn publish(stage: &Stage, admin: &Client) {
 }
 
 #[test]
+fn ex_10_a_placeholder_in_a_parameter_of_an_action_is_refused_with_nothing_sent() {
+    let upstream = Upstream::echo();
+    let mut stage = Stage::new();
+    let operator = stage.operator();
+    stage.secret(&operator, "KEY", &json!({}));
+    let parameters = json!({"q": {"type": "string"}, "text": {"type": "string"}});
+    let http = json!({"method": "POST", "query": {"q": "{q}"}, "json": {"text": "{text}"}});
+    let slots = json!({"apiKey": [{"header": "authorization", "format": "Bearer {apiKey}"}]});
+    let spec = shaped(upstream.port(), &slots, &parameters, &http);
+    stage.install(&operator, &spec);
+    let resolved = stage.send(
+        &operator,
+        "POST",
+        "/v1/resolve",
+        &json!({"tool": "custom-x", "credentialOverrides": {"apiKey": "KEY"}}),
+    );
+    let resolved = resolved.expect(201);
+    let own = resolved["data"]["placeholders"]["apiKey"].as_str().unwrap();
+    let hex: String = own.bytes().map(|b| format!("{b:02x}")).collect();
+    for shown in [own.to_owned(), format!("see {own}"), hex] {
+        for params in [
+            json!({"q": shown, "text": "t"}),
+            json!({"q": "q", "text": shown}),
+        ] {
+            let reply = stage.run(&operator, "custom-x", &call(&params));
+            assert_eq!(reply.refused(403), "placement", "{params}");
+        }
+    }
+    assert_eq!(upstream.accepted(), 0);
+    let params = json!({"q": "q", "text": "rtPlace, but no placeholder"});
+    let done = execution(&stage.run(&operator, "custom-x", &call(&params)));
+    assert_eq!(done["success"], true, "{done}");
+    stage.finish();
+}
+
+#[test]
 fn ht_4_parameters_cannot_double_a_header_slot() {
     let upstream = Raw::start(|_, stream| reply(stream, "", b"ok"));
     let mut stage = Stage::new();

@@ -151,6 +151,15 @@ fn signs(slots: &[Slot]) -> bool {
     slots.iter().any(|slot| matches!(slot, Slot::Signed(_)))
 }
 
+/// Refuses a request that no handle stands behind and that has a placeholder in it, whoever's: there is
+/// none that may stand there.
+pub(super) fn refuse_any(crossing: &Crossing, binding: Option<&Binding>) -> Result<(), Misplaced> {
+    match Leftover::of(crossing, binding).misplaced(&Placeholders::new()) {
+        Strange::None => Ok(()),
+        Strange::Own(_) | Strange::Unknown => Err(Misplaced::Placement),
+    }
+}
+
 #[cfg(test)]
 #[path = "tests_guard.rs"]
 mod tests;

@@ -18,7 +18,7 @@ use crate::vault::{Unsealed, VaultError};
 use super::answer::NoAnswer;
 use super::crossing::{Cargo, Crossing};
 use super::execute::Broker;
-use super::guard::{Misplaced, Placeholders, Plan, settle};
+use super::guard::{Misplaced, Placeholders, Plan, refuse_any, settle};
 use super::handle::Handle;
 use super::resolve::{Filled, Filling, Resolution};
 use super::scrub::Patterns;
@@ -313,6 +313,7 @@ fn planned(
     handle: Option<&Handle>,
 ) -> Result<Plan, BrokerError> {
     let Some(handle) = handle else {
+        refuse_any(crossing, binding)?;
         return Ok(binding.map_or_else(Plan::default, Plan::preferred));
     };
     let placeholders: &Placeholders = &handle.purpose.placeholders;
