@@ -247,7 +247,8 @@ impl Broker {
         let slots = (binding, &plan, &*places);
         let placed = place::place(crossing, slots, &lease.values, (&around, &progress));
         let (outgoing, made) = placed?;
-        let patterns = lease.search_also_for(binding, made.iter().chain(token.as_deref()))?;
+        let patterns =
+            lease.search_also_for(&self.searchers, binding, (&made, token.as_deref()), now)?;
         Ok(Loaded {
             outgoing,
             peer,

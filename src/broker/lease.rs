@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use crate::audit::Recorded;
 use crate::clock::Timestamp;
-use crate::crypto::{Digest, sha256, sha256_parts};
+use crate::crypto::{Digest, hmac_of, sha256, sha256_parts};
 use crate::name::FieldName;
 use crate::oauth::Lent;
 use crate::secret::Secret;
@@ -54,20 +54,33 @@ pub(super) struct Lease {
     pub(super) patterns: Patterns,
     /// The tokens among the values, sealed: for when the API refuses them.
     pub(super) tokens: Vec<Lent>,
+    /// Which versions of which credentials these are; `None` when they are not kept.
+    key: Option<Digest>,
 }
 
 impl Lease {
-    /// What to search the answer for when this was made for the call as well: a signature, a token.
-    pub(super) fn search_also_for<'s>(
-        &'s self,
+    /// What to search the answer for when this was made for the call as well: a signature, which is another
+    /// one each time, or a token that was fetched, whose searcher is kept as the token is.
+    pub(super) fn search_also_for(
+        &self,
+        searchers: &Searchers,
         binding: &Binding,
-        made: impl Iterator<Item = &'s Secret>,
+        (made, token): (&[Secret], Option<&Secret>),
+        now: Timestamp,
     ) -> Result<Patterns, BrokerError> {
-        let mut made = made.peekable();
-        if made.peek().is_none() {
-            return Ok(self.patterns.clone());
+        let key = match (made, token, &self.key) {
+            ([], None, _) => return Ok(self.patterns.clone()),
+            ([], Some(token), Some(key)) => Some(hmac_of(token, key)),
+            _ => None,
+        };
+        if let Some(kept) = key.and_then(|key| searchers.get(&key, now)) {
+            return Ok(kept);
         }
-        build(&self.values, binding, made)
+        let patterns = build(&self.values, binding, made.iter().chain(token))?;
+        if let Some(key) = key {
+            searchers.keep(key, patterns.clone(), now);
+        }
+        Ok(patterns)
     }
 }
 
@@ -197,6 +210,7 @@ pub(super) fn open(
             values,
             patterns,
             tokens,
+            key: Some(key),
         });
     }
     let patterns = build(&values, binding, [])?;
@@ -207,6 +221,7 @@ pub(super) fn open(
         values,
         patterns,
         tokens,
+        key: cacheable.then_some(key),
     })
 }
 
@@ -259,10 +274,13 @@ fn build<'s>(
 
 #[cfg(test)]
 mod tests {
-    use super::{KEPT, MOST, Patterns, SWEEP, Searchers, locked, sha256_parts};
+    use std::collections::BTreeMap;
+
+    use super::{KEPT, Lease, MOST, Patterns, SWEEP, Searchers, locked, sha256_parts};
     use crate::clock::Timestamp;
     use crate::crypto::Digest;
     use crate::secret::Secret;
+    use crate::tools::ToolSpec;
 
     fn key(number: usize) -> Digest {
         sha256_parts(&[&number.to_be_bytes()])
@@ -270,6 +288,52 @@ mod tests {
 
     fn patterns() -> Patterns {
         Patterns::for_values([&Secret::copy_of(b"ghp_Zq9nKo0xj7")], []).unwrap()
+    }
+
+    fn lease(key: Option<Digest>) -> Lease {
+        Lease {
+            values: BTreeMap::new(),
+            patterns: patterns(),
+            tokens: Vec::new(),
+            key,
+        }
+    }
+
+    #[tokio::test]
+    async fn the_searcher_of_a_kept_token_is_kept_and_that_of_a_signature_is_not() {
+        let spec = serde_json::json!({
+            "slug": "custom-x", "name": "X",
+            "credentialsJson": {"required": ["apiKey"],
+                "schema": {"apiKey": {"type": "string", "description": "key"}}},
+            "bindings": [{"hosts": ["api.example.com"], "methods": ["GET"], "paths": ["/**"],
+                "slots": {"apiKey": [{"header": "x-key"}]}}],
+            "actionsJson": {"run": {"description": "run",
+                "http": {"method": "GET", "url": "https://api.example.com/run"}}},
+        });
+        let spec = ToolSpec::from_custom_json(spec).unwrap();
+        let binding = spec.bindings.first().unwrap();
+        let (searchers, now) = (Searchers::default(), Timestamp::default());
+        let kept = || locked(&searchers.0).kept.len();
+        let token = |text: &[u8]| Secret::copy_of(text);
+        let (one, two) = (token(b"token-of-the-first"), token(b"token-of-the-second"));
+        let signature = [token(b"signature-of-a-call")];
+        let search = |key, made: &[Secret], token| {
+            let patterns = lease(key).search_also_for(&searchers, binding, (made, token), now);
+            patterns.unwrap()
+        };
+        let finds = |patterns: &Patterns, text: &[u8]| !patterns.occurrences(text).is_empty();
+        for (token, count) in [(None, 0), (Some(&one), 1), (Some(&one), 1), (Some(&two), 2)] {
+            let patterns = search(Some(key(1)), &[], token);
+            assert_eq!(kept(), count);
+            assert_eq!(finds(&patterns, b"a token-of-the-first b"), count == 1);
+        }
+        // Nor where the values came with the request.
+        search(None, &[], Some(&one));
+        let patterns = search(Some(key(1)), &signature, Some(&one));
+        assert!(
+            finds(&patterns, b"signature-of-a-call") && finds(&patterns, b"token-of-the-first")
+        );
+        assert_eq!(kept(), 2);
     }
 
     #[tokio::test]
