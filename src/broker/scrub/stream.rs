@@ -11,6 +11,7 @@ use std::ops::Range;
 use bytes::{Bytes, BytesMut};
 use zeroize::Zeroizing;
 
+use super::anchors::Found;
 use super::{Hits, Patterns};
 
 /// What stands in place of each byte of a value: the length stays, so framing does too.
@@ -82,19 +83,19 @@ impl Scrubber {
         }
         let carry = Bytes::copy_from_slice(&self.carry);
         let mut masks = Masks::starting_with(self.masked);
-        let mut found_any = false;
         self.patterns.search(&carry, true, |found| {
-            found_any = true;
-            self.hits.count(found.value);
+            self.count(&found);
             masks.add(found.at);
         });
         out(Scrubbed(masks.apply(carry).split_off(self.told)));
-        if found_any {
-            // Counted, and masked: nothing of it is to be found again.
-            self.carry.clear();
-            self.masked = 0;
-        }
         self.told = self.carry.len();
+    }
+
+    /// Counts an occurrence, unless it was handed on whole, and counted, before a pause.
+    fn count(&self, found: &Found) {
+        if found.at.end > self.told {
+            self.hits.count(found.value);
+        }
     }
 
     /// Ends the stream: what was held back is handed on.
@@ -119,7 +120,7 @@ impl Scrubber {
         let mut work = self.join(chunk);
         let mut masks = Masks::starting_with(self.masked);
         let held = self.patterns.search(&work, last, |found| {
-            self.hits.count(found.value);
+            self.count(&found);
             masks.add(found.at);
         });
         let tail = work.split_off(held);

@@ -69,6 +69,58 @@ fn every_cut_of_a_text_that_is_wrapped_several_times_gives_the_same() {
     }
 }
 
+/// What comes out of each of some messages, with a pause after it; and how often something was found.
+fn paused(patterns: &Patterns, messages: &[&str]) -> (Vec<String>, u64) {
+    let mut scrubber = Scrubber::new(patterns);
+    let mut outs = Vec::new();
+    for message in messages {
+        let mut out = Vec::new();
+        let chunk = Bytes::copy_from_slice(message.as_bytes());
+        scrubber.push(chunk, &mut |piece| out.extend_from_slice(piece.as_ref()));
+        scrubber.pause(&mut |piece| out.extend_from_slice(piece.as_ref()));
+        assert_eq!(scrubber.held(), 0);
+        outs.push(String::from_utf8(out).unwrap());
+    }
+    let hits = scrubber.finish(&mut |_| panic!("nothing was held back"));
+    (outs, hits.total())
+}
+
+#[test]
+fn nothing_is_held_back_over_a_pause_and_what_follows_it_is_masked() {
+    let patterns = patterns(TOKEN);
+    let stars = "*".repeat(TOKEN.len());
+    for cut in 1..TOKEN.len() {
+        let (left, right) = TOKEN.split_at(cut);
+        let messages = [&format!("<{left}"), right, ">", TOKEN];
+        let (outs, hits) = paused(&patterns, &messages);
+        let masked = "*".repeat(right.len());
+        assert_eq!(outs, [messages[0], &masked, ">", &stars], "{cut}");
+        assert_eq!(hits, 2, "{cut}");
+    }
+    let (outs, hits) = paused(&patterns, &[TOKEN, "", TOKEN, "x"]);
+    assert_eq!(
+        (outs, hits),
+        (vec![stars.clone(), String::new(), stars, "x".to_owned()], 2)
+    );
+}
+
+#[test]
+fn a_value_that_another_begins_with_hides_no_rest_of_it_over_a_pause() {
+    let values = [
+        Secret::copy_of(b"ghp_one-value"),
+        Secret::copy_of(b"ghp_one-value-and-more"),
+    ];
+    let patterns = Patterns::for_values(&values, []).unwrap();
+    let (outs, _) = paused(&patterns, &["ghp_one-value", "-and-more", "-and-more"]);
+    assert_eq!(
+        outs,
+        ["*".repeat(13), "*".repeat(9), "-and-more".to_owned()]
+    );
+    // Found and counted once, though it is looked at twice.
+    let (outs, hits) = paused(&patterns, &["ghp_one-value", "-and-less"]);
+    assert_eq!((outs[1].as_str(), hits), ("-and-less", 1));
+}
+
 #[test]
 fn base64_of_a_short_value_is_found_at_every_alignment_however_it_is_cut() {
     for value in SHORT {
