@@ -1,5 +1,7 @@
 //! Opening a WebSocket by right of a handle.
 
+use http::header::{CONTENT_LENGTH, SEC_WEBSOCKET_ACCEPT};
+
 use crate::audit::Event;
 use crate::crypto::Random;
 use crate::egress::SocketKey;
@@ -48,7 +50,9 @@ impl Broker {
         let headers = scrub_headers(incoming.headers, &patterns, BodyIs::AsSent, &hits);
         // The upstream agreed with the broker; what it agreed to is no business of the caller's.
         let mut headers = clean(headers.into_map());
-        headers.remove(http::header::SEC_WEBSOCKET_ACCEPT);
+        headers.remove(SEC_WEBSOCKET_ACCEPT);
+        // Nor has a 101 a body (RFC 9110, 15.2).
+        headers.remove(CONTENT_LENGTH);
         let socket =
             RelayedSocket::new((headers, upstream), (patterns, hits), (ledger, ends), held);
         Ok(Opened::Socket(Box::new(socket)))
