@@ -2,6 +2,8 @@
 //!
 //! A rule is a function from one file to what is wrong in it. Each is tried twice: on the tree, where
 //! it must find nothing, and on a seeded violation, which it must find.
+#[path = "architecture/attacks.rs"]
+mod attacks;
 #[path = "architecture/rules.rs"]
 mod rules;
 #[path = "architecture/source.rs"]
@@ -9,6 +11,7 @@ mod source;
 
 use std::collections::BTreeSet;
 
+use attacks::{APART, CASES, Place, cases_of, tests_of};
 use rules::{
     DOORS, EXPOSERS, MAX_LINES, Rule, UNFINISHED, doors_are_kept, exposers_are_listed,
     files_are_short, imports_go_left, lints_are_expected_with_reasons, nothing_is_unfinished,
@@ -249,4 +252,39 @@ fn each_rule_of_the_oauth_client_has_a_test_of_its_name() {
         .filter(|rule| !kept.contains(rule.as_str()))
         .collect();
     assert_eq!(missing, Vec::<String>::new());
+}
+
+#[test]
+fn each_attack_has_a_test_of_its_name_in_every_lane_that_it_applies_to() {
+    assert_eq!(cases_of("dc_3_ss_14_a_name_of_ex_1"), ["dc_3", "ss_14"]);
+    assert_eq!(cases_of("ex_x_1"), Vec::<String>::new());
+    let file =
+        "#[test]\nfn ex_1_a() {}\nfn ex_2_b() {}\n#[tokio::test]\n#[x]\nasync fn ex_3_c() {}";
+    let file = Source::new("tests/lane_x.rs", file);
+    assert_eq!(tests_of(&file).collect::<Vec<_>>(), ["ex_1_a", "ex_3_c"]);
+    assert!(Place::Handle.has(&file) && !Place::Action.has(&file));
+    let all = sources(&["src", "tests"]);
+    let tried = |case: &str, place: Place| {
+        let mut tests = all
+            .iter()
+            .filter(|source| place.has(source))
+            .flat_map(tests_of);
+        tests.any(|name| cases_of(name).iter().any(|of| of == case))
+    };
+    let missing: Vec<_> = CASES
+        .iter()
+        .flat_map(|(case, places)| places.iter().map(move |place| (*case, *place)))
+        .filter(|(case, place)| !tried(case, *place))
+        .collect();
+    assert_eq!(missing, []);
+    // No test is of a case that the table does not know, and none of one that it calls apart.
+    let known: BTreeSet<&str> = CASES.iter().map(|(case, _)| *case).collect();
+    assert!(
+        APART
+            .iter()
+            .all(|(case, why)| !known.contains(case) && !why.is_empty())
+    );
+    let named = all.iter().flat_map(tests_of).flat_map(cases_of);
+    let strange: BTreeSet<_> = named.filter(|case| !known.contains(&**case)).collect();
+    assert_eq!(strange, BTreeSet::new());
 }

@@ -94,7 +94,7 @@ fn a_tool_runs_with_the_connected_accounts_token_and_its_caller_never_sees_it() 
 }
 
 #[test]
-fn the_account_that_is_named_is_used_and_nothing_is_picked_among_several() {
+fn hs_8_the_account_that_is_named_is_used_and_nothing_is_picked_among_several() {
     let (peer, broker, upstream) = stage();
     let ann = broker.member("Ann");
     let first = connect_peer(&broker, &ann, &peer, "ann");
