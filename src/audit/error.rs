@@ -75,7 +75,7 @@ impl AuditError {
             }
             Self::OtherKey { .. } => "restore the keys directory that belongs to this data",
             Self::Damaged { .. } => {
-                "run `runtools audit verify`, keep a copy of data/audit, and restore it from a backup"
+                "keep a copy of data/ and keys/ as they are for whoever investigates, then put both back from backups of one moment; an export made before can still be verified offline: `runtools audit verify --file EXPORT --public-key HEX`"
             }
             Self::Mismatch { .. } => {
                 "put back the data directory as a whole: store and audit belong together"
@@ -93,5 +93,19 @@ impl AuditError {
             doing,
             kind: error.kind(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::AuditError;
+
+    #[test]
+    fn nothing_is_asked_for_that_a_broker_which_does_not_start_would_have_to_do() {
+        let hint = AuditError::Damaged { segment: 1, seq: 7 }.hint();
+        assert!(hint.contains("backups of one moment"), "{hint}");
+        let asked: Vec<_> = hint.match_indices("runtools ").collect();
+        assert_eq!(asked.len(), 1, "{hint}");
+        assert!(hint.contains("runtools audit verify --file"), "{hint}");
     }
 }

@@ -24,7 +24,7 @@ fn a_damaged_journal_is_refused_with_its_own_words() {
         "last segment flipped",
         |f| flip(&last(f), middle),
         "the audit journal is damaged",
-        "keep a copy of data/audit",
+        "keep a copy of data/ and keys/",
     );
     refuses(
         "last segment's head flipped",
@@ -36,7 +36,7 @@ fn a_damaged_journal_is_refused_with_its_own_words() {
         "last segment emptied",
         |f| cut(&last(f), 0),
         "audit",
-        "data/audit",
+        "backups of one moment",
     );
     refuses(
         "journal cut",
