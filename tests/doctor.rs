@@ -4,6 +4,7 @@ mod harness;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use harness::{Broker, Canaries};
 use serde_json::{Value, json};
@@ -82,7 +83,7 @@ fn nothing_fails_on_a_clean_installation_before_its_start_while_it_runs_and_afte
 fn each_seeded_fault_is_found_and_nothing_else() {
     let mut broker = Broker::start();
     assert_eq!(broker.stop(), Some(0));
-    let mode = |path: &std::path::Path, mode| {
+    let mode = |path: &Path, mode| {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     };
     let key = broker.keys().join("root.key");
@@ -193,4 +194,127 @@ fn a_port_that_is_taken_is_found_before_and_explained_at_the_start() {
         "{}",
         serve.stderr
     );
+}
+
+/// What is done to a file of a data folder.
+type Damage = fn(&mut Vec<u8>);
+
+/// Flips a bit of every 64th byte: no page of it is whole.
+fn flipped(bytes: &mut Vec<u8>) {
+    bytes.iter_mut().step_by(64).for_each(|byte| *byte ^= 1);
+}
+
+/// Flips one bit in the middle of what was written; zeros stand behind it.
+fn flipped_once(bytes: &mut Vec<u8>) {
+    let end = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+    bytes[end / 2] ^= 1;
+}
+
+/// As a journal that somebody cut: what is left of it is sound.
+fn halved(bytes: &mut Vec<u8>) {
+    let end = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+    bytes.truncate(end / 2);
+}
+
+fn emptied(bytes: &mut Vec<u8>) {
+    bytes.clear();
+}
+
+fn overwritten(bytes: &mut Vec<u8>) {
+    *bytes = vec![b'x'; bytes.len()];
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir(to).unwrap();
+    fs::set_permissions(to, fs::Permissions::from_mode(0o700)).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            fs::copy(entry.path(), &to).unwrap();
+        }
+    }
+}
+
+#[test]
+fn what_a_start_refuses_is_found_from_outside() {
+    let mut broker = Broker::start();
+    for n in 0..20 {
+        let secret = json!({"name": format!("KEY_{n}"), "value": "a value", "category": "tool"});
+        broker.operator().post("/v1/secrets", &secret).expect(201);
+    }
+    assert_eq!(broker.stop(), Some(0));
+    let sound = broker.path("sound");
+    copy(&broker.data(), &sound);
+    let document = examined(&broker);
+    for check in ["contents", "chain"] {
+        assert_eq!(level(&document, check), "ok", "{document:#}");
+    }
+    let journal = "audit/00000000000000000001.log";
+    let rows: [(&str, Damage, &str); 9] = [
+        (journal, flipped_once, "chain"),
+        (journal, flipped, "chain"),
+        (journal, halved, "chain"),
+        (journal, overwritten, "chain"),
+        (journal, emptied, "audit"),
+        ("store/sled/db", flipped, "contents"),
+        ("store/sled/db", emptied, "contents"),
+        ("anchor", overwritten, "contents"),
+        ("anchor", emptied, "contents"),
+    ];
+    for (file, damage, check) in rows {
+        let path = broker.data().join(file);
+        let mut bytes = fs::read(&path).unwrap();
+        damage(&mut bytes);
+        fs::write(&path, &bytes).unwrap();
+        let before = broker.files();
+        fails(&broker, &[check]);
+        assert_eq!(broker.files(), before, "the doctor changed something");
+        let shown = broker.runs(&["doctor"], None).stdout;
+        assert!(
+            shown
+                .trim_end()
+                .lines()
+                .last()
+                .unwrap()
+                .contains("1 to mend"),
+            "{shown}"
+        );
+        let started = broker.runs(&["serve"], None);
+        assert_eq!(
+            started.exit, 1,
+            "{file}: a start takes it, and the doctor does not"
+        );
+        assert!(started.stderr.contains("hint: "), "{}", started.stderr);
+        fs::remove_dir_all(broker.data()).unwrap();
+        copy(&sound, &broker.data());
+        examined(&broker);
+    }
+    broker.restart();
+    broker.operator().get("/v1/secrets/KEY_7").expect(200);
+}
+
+#[test]
+fn what_was_not_looked_into_is_not_said_to_work() {
+    let mut broker = Broker::start();
+    let words = "correct horse battery staple lantern";
+    let add = ["key", "slot", "add", "passphrase"];
+    broker.runs(&add, Some(words)).expect(0);
+    assert_eq!(broker.stop(), Some(0));
+    fs::rename(broker.keys().join("root.key"), broker.path("root.key")).unwrap();
+    let shown = broker.runs(&["doctor"], None);
+    assert_eq!(shown.exit, 0, "{}", shown.stdout);
+    let text = &shown.stdout;
+    assert!(
+        text.contains("SKIP contents: not examined: no key file"),
+        "{text}"
+    );
+    let last = text.trim_end().lines().last().unwrap();
+    assert!(last.starts_with("Nothing to mend was found;"), "{text}");
+    assert!(last.ends_with("1 not examined."), "{text}");
+    fs::rename(broker.path("root.key"), broker.keys().join("root.key")).unwrap();
+    let shown = broker.runs(&["doctor"], None).stdout;
+    assert!(!shown.contains("not examined"), "{shown}");
 }

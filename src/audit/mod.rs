@@ -22,6 +22,7 @@ mod disk;
 mod draft;
 mod error;
 mod event;
+mod examine;
 mod export;
 mod journal;
 mod known;
@@ -37,6 +38,8 @@ mod shared;
 mod verify;
 mod writer;
 
+#[cfg(test)]
+mod tests_examine;
 #[cfg(test)]
 mod tests_export;
 #[cfg(test)]

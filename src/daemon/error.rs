@@ -140,7 +140,7 @@ fn listen_hint(error: &ListenError) -> String {
     }
 }
 
-fn vault_hint(error: &VaultError) -> String {
+pub(super) fn vault_hint(error: &VaultError) -> String {
     match error {
         VaultError::Store(error) => error.hint().to_owned(),
         VaultError::Audit(error) => error.hint().to_owned(),

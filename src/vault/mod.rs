@@ -18,6 +18,7 @@ mod credential;
 mod cursor;
 mod draft;
 mod error;
+mod examination;
 mod gate;
 mod keyring;
 mod lifecycle;
@@ -39,6 +40,7 @@ pub(crate) mod tests_rig;
 
 pub use draft::Condition;
 pub use error::VaultError;
+pub use examination::{Examination, examine};
 pub use gate::{Closing, Gate, Unsealed};
 pub use keyring::OrgKeys;
 pub use lifecycle::{Lifecycle, Opener, Probes};

@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde_json::json;
 use tempfile::TempDir;
 
+use crate::harness::program::{self, Ran};
 use crate::harness::{Broker, Client, Setup};
 
 pub(super) const KEPT: &str = "the value that must not be lost";
@@ -164,12 +165,14 @@ pub(super) fn refused(folder: &Arc<TempDir>, what: &str) -> String {
     log
 }
 
-/// Damages a copy, and expects the start to be refused with these words and this advice; then puts
-/// the files back and finds everything there.
+/// Damages a copy, and expects that the doctor finds it and the start is refused, with these words and
+/// this advice; then puts the files back and finds everything there.
 pub(super) fn refuses(what: &str, damage: impl FnOnce(&Path), words: &str, hint: &str) {
     let folder = installation();
     damage(folder.path());
     let before = content(folder.path());
+    let doctor = doctor(folder.path());
+    assert_eq!(doctor.exit, 1, "{what}: {}", doctor.stdout);
     let log = refused(&folder, what);
     let said = |start: &str| log.lines().find_map(|line| line.strip_prefix(start));
     let error = said("error: ").unwrap_or_else(|| panic!("{what}: {log}"));
@@ -193,9 +196,18 @@ pub(super) fn refuses(what: &str, damage: impl FnOnce(&Path), words: &str, hint:
     check_all(&Broker::over(folder, small_segments()).operator());
 }
 
+/// What the doctor says of an installation that nobody runs.
+pub(super) fn doctor(folder: &Path) -> Ran {
+    let places = ["--data-dir", "data", "--keys-dir", "keys"];
+    let mut arguments = vec!["doctor", "--listen", "127.0.0.1:0"];
+    arguments.extend(places);
+    program::run(folder, &arguments, None)
+}
+
 pub(super) fn put_back(folder: &Path) {
     for part in ["data", "keys"] {
         let place = folder.join(part);
+        drop(fs::remove_file(&place));
         drop(fs::remove_dir_all(&place));
         copy(&GOLDEN.folder.path().join(part), &place);
     }

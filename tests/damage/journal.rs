@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::golden::{
-    GOLDEN, assert_no_panic, check_all, copy, cut, flip, installation, refuses, segments,
+    GOLDEN, assert_no_panic, check_all, copy, cut, doctor, flip, installation, refuses, segments,
     small_segments,
 };
 use crate::harness::Broker;
@@ -15,6 +15,8 @@ type Damage = fn(&Path);
 
 #[test]
 fn a_damaged_journal_is_refused_with_its_own_words() {
+    let well = doctor(installation().path());
+    assert_eq!(well.exit, 0, "{}", well.stdout);
     let all = segments(&GOLDEN.folder.path().join("data")).len();
     assert!(all >= 2);
     let last = |f: &Path| segments(&f.join("data")).pop().unwrap();
@@ -101,6 +103,8 @@ fn a_damaged_earlier_segment_is_found_by_verification() {
             let folder = installation();
             let path = folder.path().join("data/audit").join(name);
             damage(&path);
+            let found = doctor(folder.path());
+            assert_eq!(found.exit, 1, "{how}: {}", found.stdout);
             let broker = Broker::over(Arc::clone(&folder), small_segments());
             let reply = broker.operator().send("POST", "/v1/audit/verify", None);
             let found = reply.expect(200);

@@ -20,7 +20,7 @@ pub(crate) async fn run(flags: &Flags, report: &Report, session: &Session) -> Ou
         .out
         .show(&found, || tree(&found, Screen::of(&session.out)))?;
     Ok(match found.level {
-        Level::Ok | Level::Warn => Exit::Ok,
+        Level::Ok | Level::Unexamined | Level::Warn => Exit::Ok,
         Level::Fail => Exit::Failed,
     })
 }
@@ -30,10 +30,22 @@ fn tree(found: &Finding, screen: Screen) -> String {
     let mut text = format!("{} {}\n", label(found.level, screen), found.check);
     branches(found, "", screen, &mut text);
     let (warn, fail) = (count(found, Level::Warn), count(found, Level::Fail));
+    let unexamined = match count(found, Level::Unexamined) {
+        0 => String::new(),
+        count => format!(", {count} not examined"),
+    };
     let verdict = match (fail, warn) {
+        // What was not looked at is not said to work.
+        (0, _) if !unexamined.is_empty() => {
+            let text = format!("Nothing to mend was found; {warn} to better{unexamined}.");
+            screen.paint(Paint::Careful, &text)
+        }
         (0, 0) => screen.paint(Paint::Good, "All is well."),
         (0, _) => screen.paint(Paint::Careful, &format!("It works; {warn} to better.")),
-        _ => screen.paint(Paint::Bad, &format!("{fail} to mend, {warn} to better.")),
+        _ => {
+            let text = format!("{fail} to mend, {warn} to better{unexamined}.");
+            screen.paint(Paint::Bad, &text)
+        }
     };
     text.extend([format!("\n{verdict}\n")]);
     text
@@ -76,6 +88,7 @@ fn branches(found: &Finding, indent: &str, screen: Screen, text: &mut String) {
 fn label(level: Level, screen: Screen) -> String {
     match level {
         Level::Ok => screen.paint(Paint::Good, "OK  "),
+        Level::Unexamined => screen.paint(Paint::Careful, "SKIP"),
         Level::Warn => screen.paint(Paint::Careful, "WARN"),
         Level::Fail => screen.paint(Paint::Bad, "FAIL"),
     }

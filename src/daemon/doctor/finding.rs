@@ -11,6 +11,8 @@ use serde::Serialize;
 pub enum Level {
     /// As it should be.
     Ok,
+    /// It could not be looked at, so nothing is said of it.
+    Unexamined,
     /// It works, and should be better.
     Warn,
     /// It does not work, or is not safe.
@@ -37,6 +39,10 @@ pub struct Finding {
 impl Finding {
     pub(super) fn ok(check: &'static str, text: impl Display) -> Self {
         Self::new(check, Level::Ok, text, None)
+    }
+
+    pub(super) fn unexamined(check: &'static str, text: impl Display) -> Self {
+        Self::new(check, Level::Unexamined, text, None)
     }
 
     pub(super) fn warn(check: &'static str, text: impl Display, fix: impl Display) -> Self {

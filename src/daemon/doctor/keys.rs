@@ -1,5 +1,6 @@
 //! The ring, its slots, and the key file.
 
+use super::contents::Opener;
 use super::finding::Finding;
 use crate::config::Config;
 use crate::custody::{CustodyError, KEY_FILE, Ring, SlotKind, Unattended};
@@ -40,6 +41,13 @@ fn slots(ring: &Ring) -> Finding {
     let kinds = ring.slots();
     let kinds: Vec<String> = kinds.iter().map(|slot| slot.kind.to_string()).collect();
     Finding::ok("slots", kinds.join(", "))
+}
+
+/// What a start that nobody attends would open the store with.
+pub(super) fn opener(config: &Config) -> Option<Opener> {
+    let ring = Ring::load(&config.keys_dir).ok()?;
+    let opened = ring.open_unattended(&config.keys_dir.join(KEY_FILE));
+    Some((ring.store(), opened.ok()?.opened()?))
 }
 
 /// Whether a start that nobody attends would find its key.

@@ -3,8 +3,11 @@
 //! It works whether or not the broker runs. It changes nothing, opens nothing that a broker holds,
 //! and asks a running one over its socket. What it could only find out from the machine is told to it
 //! in [`Surroundings`], so that every fault can be shown to it in a test. Findings name paths, modes
-//! and times; the root key is opened to check the ring and wiped at once, and no secret is read.
+//! and times. Where the key file opens the ring, the root key serves to check ring, store and journal
+//! as a start would, and is wiped after it; no secret is opened. What could not be looked at is said to
+//! be unexamined, and never to work.
 
+mod contents;
 mod finding;
 mod folders;
 mod keys;
@@ -41,6 +44,13 @@ pub fn examine(config: &Config, around: &Surroundings) -> Finding {
     if data != Folder::Unusable {
         data_parts.extend(store::store(config, around));
         data_parts.push(store::journal(config, around));
+        if !store::is_fresh(config) {
+            let fails = |found: &Finding| found.level == Level::Fail;
+            let opener = (!key_parts.iter().any(fails)).then(|| keys::opener(config));
+            let sound = !data_parts.iter().any(fails);
+            let inside = contents::contents(config, opener.flatten().as_ref(), sound, around);
+            data_parts.extend(inside);
+        }
     }
     let audit = config.data_dir.join("audit");
     data_parts.push(folders::space("data_space", &config.data_dir, around));

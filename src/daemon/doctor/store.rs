@@ -18,7 +18,7 @@ use crate::vault::Places;
 const MARKER: &[u8] = b"runtools-broker store ";
 
 /// Where the parts of a data folder are.
-fn places(config: &Config) -> Places {
+pub(super) fn places(config: &Config) -> Places {
     Places {
         data: config.data_dir.clone(),
         keys: config.keys_dir.clone(),
@@ -60,6 +60,14 @@ fn format(dir: &Path) -> Finding {
         Finding::ok("store", text)
     } else {
         Finding::fail("store", StoreError::Format, StoreError::Format.hint())
+    }
+}
+
+/// Whether no broker holds the store in `dir`.
+pub(super) fn is_free(dir: &Path) -> bool {
+    match File::open(dir.join("LOCK")) {
+        Ok(file) => flock(&file, FlockOperation::NonBlockingLockShared).is_ok(),
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
     }
 }
 
@@ -129,11 +137,8 @@ pub(super) fn journal(config: &Config, around: &Surroundings) -> Finding {
             let text = format!("{count} segment(s), last written {} ago", span(age));
             Finding::ok("audit", text)
         }
-        Ok(_) => Finding::warn(
-            "audit",
-            "the last segment is empty",
-            "Start the broker: it repairs what a power cut leaves behind.",
-        ),
+        // A segment appears under its name when its beginning is durable.
+        Ok(_) => Finding::fail("audit", "the last segment is empty", FIX),
         Err(error) => Finding::fail("audit", format!("unreadable: {}", error.kind()), FIX),
     }
 }
@@ -210,11 +215,11 @@ mod tests {
     }
 
     #[test]
-    fn a_journal_without_segments_fails_and_an_empty_one_warns() {
+    fn a_journal_without_segments_or_with_an_empty_one_fails() {
         let (_dir, config) = with_store();
         let last = config.data_dir.join("audit/00000000000000000001.log");
         fs::write(&last, "").unwrap();
-        assert_eq!(journal(&config, &around()).level, Level::Warn);
+        assert_eq!(journal(&config, &around()).level, Level::Fail);
         fs::remove_file(last).unwrap();
         assert_eq!(journal(&config, &around()).level, Level::Fail);
     }

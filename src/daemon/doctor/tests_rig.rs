@@ -3,16 +3,20 @@
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use tempfile::TempDir;
 
 use super::{Running, Surroundings};
+use crate::audit::{Action, Actor, Event, Options};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::crypto::SystemRandom;
 use crate::custody::{KEY_FILE, NewSlot, Provider, Ring};
 use crate::hardening::{Control, Report};
 use crate::id::StoreId;
+use crate::store::SledEngine;
+use crate::vault::{Lifecycle, Probes};
 
 pub(super) fn uid() -> u32 {
     rustix::process::geteuid().as_raw()
@@ -73,18 +77,39 @@ pub(super) fn with_ring() -> (TempDir, Config) {
     (dir, config)
 }
 
-/// With the files that a store and a journal leave.
+/// With what a broker leaves that was started and stopped.
 pub(super) fn with_store() -> (TempDir, Config) {
-    let (dir, config) = with_ring();
-    let store = config.data_dir.join("store");
-    std::fs::DirBuilder::new()
-        .mode(0o700)
-        .create(&config.data_dir)
-        .unwrap();
-    drop(crate::store::SledEngine::open(&store, 1 << 20).unwrap());
-    std::fs::write(config.data_dir.join("anchor"), "anchor").unwrap();
-    std::fs::create_dir(config.data_dir.join("audit")).unwrap();
-    let first = config.data_dir.join("audit/00000000000000000001.log");
-    std::fs::write(first, "segment").unwrap();
+    let (dir, config) = config();
+    for folder in [&config.data_dir, &config.keys_dir] {
+        std::fs::DirBuilder::new()
+            .mode(0o700)
+            .create(folder)
+            .unwrap();
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build();
+    runtime.unwrap().block_on(start_and_stop(&config));
     (dir, config)
+}
+
+async fn start_and_stop(config: &Config) {
+    let places = super::store::places(config);
+    let engine = Arc::new(SledEngine::open(&places.store(), 1 << 20).unwrap());
+    let lifecycle = Lifecycle::open(
+        places,
+        engine,
+        Arc::new(SystemClock),
+        Arc::new(SystemRandom),
+        30,
+        Options::default(),
+        Probes::default(),
+    );
+    let lifecycle = Arc::new(lifecycle.unwrap());
+    let vault = lifecycle.unseal_unattended().await.unwrap();
+    let vault = vault.opened().unwrap();
+    let event = Event::new(Action::ServerStart, Actor::System);
+    vault.journal().note(event).await.unwrap();
+    drop(vault);
+    assert!(lifecycle.seal(std::time::Duration::from_secs(10)).await);
 }
