@@ -212,3 +212,33 @@ fn a_key_file_that_others_may_read_stops_the_start_whatever_else_opens() {
     assert_eq!(started.exit, 1, "{}", started.stderr);
     assert!(started.stderr.contains("chmod 600"), "{}", started.stderr);
 }
+
+#[test]
+fn each_key_file_slot_has_a_file_of_its_own_and_the_hint_says_where() {
+    let broker = Broker::start();
+    let again = broker.runs(&["key", "slot", "add", "key-file"], None);
+    assert_ne!(again.exit, 0, "a second slot on the file of the first");
+    assert!(again.stderr.contains("is a file at"), "{}", again.stderr);
+    assert_eq!(slots(&broker).len(), 1);
+
+    let path = broker.path("usb stick.key");
+    let add = ["key", "slot", "add", "key-file", "--path", "usb stick.key"];
+    let added = broker.runs(&add, None);
+    assert_eq!(added.exit, 0, "{}", added.stderr);
+    let id = slots(&broker)[1]["id"].as_str().unwrap().to_owned();
+    let hint = format!("key slot test {id} --path '{}'", path.display());
+    assert!(added.stderr.contains(&hint), "{}", added.stderr);
+    let said = added
+        .stderr
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ");
+    assert!(
+        said.contains("a start reads root.key in the keys directory"),
+        "{said}"
+    );
+    let without = broker.runs(&["key", "slot", "test", &id], None);
+    assert_ne!(without.exit, 0);
+    let test = ["key", "slot", "test", &id, "--path", "usb stick.key"];
+    broker.runs(&test, None).expect(0);
+}

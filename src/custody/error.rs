@@ -65,6 +65,9 @@ pub enum CustodyError {
     /// The key file opens no slot.
     #[error("the key file does not open the ring")]
     WrongKeyFile,
+    /// A file stands where a new slot's key file is to be made.
+    #[error("there is a file at {} already", .0.display())]
+    KeyFileExists(PathBuf),
     /// There was no memory to try the passphrase with.
     #[error("there is not enough memory to try the passphrase")]
     Memory,
@@ -153,6 +156,7 @@ impl CustodyError {
             Self::PassphraseLength => "passphrase_length",
             Self::WrongPassphrase => "wrong_passphrase",
             Self::WrongKeyFile => "wrong_key_file",
+            Self::KeyFileExists(_) => "key_file_exists",
             Self::Memory => "out_of_memory",
             Self::File { fault, .. } => fault.code(),
             Self::Crypto(_) => "sealing_failed",
@@ -188,6 +192,11 @@ impl CustodyError {
             Self::WrongPassphrase => "check the passphrase, or use another slot".into(),
             Self::WrongKeyFile => {
                 "put the key file of this ring in its place, or use another slot".into()
+            }
+            Self::KeyFileExists(_) => {
+                "name a path where there is none: each slot has a key file of its own, which is \
+                 made with it"
+                    .into()
             }
             Self::Memory => "free some memory, or use another slot".into(),
             Self::File { path, fault } => fault.hint(path),

@@ -171,10 +171,11 @@ impl Ring {
         self.open_one_of(std::iter::once(slot), provider).map(drop)
     }
 
-    /// Adds a slot, durably, and returns its id.
+    /// Adds a slot, durably, and returns its id. A key file is made for it, and none is used that is
+    /// there: two slots of one file would be one way in, and look like two.
     ///
     /// # Errors
-    /// [`CustodyError::TooManySlots`], what the provider refuses; as
+    /// [`CustodyError::KeyFileExists`], [`CustodyError::TooManySlots`], what the provider refuses; as
     /// [`remove_slot`](Self::remove_slot).
     pub fn add_slot(
         &mut self,
@@ -188,6 +189,7 @@ impl Ring {
             return Err(CustodyError::TooManySlots);
         }
         let held = self.lock_unchanged()?;
+        new.refuse_known_file()?;
         let slot = Slot::make(new, self.identity.store, root, random)?;
         let id = slot.id;
         let mut slots = self.slots.clone();

@@ -125,6 +125,21 @@ impl<'a> NewSlot<'a> {
     }
 }
 
+impl NewSlot<'_> {
+    /// Refuses the path of a key file that is there already, whatever it is.
+    ///
+    /// # Errors
+    /// [`CustodyError::KeyFileExists`].
+    pub(super) fn refuse_known_file(&self) -> Result<(), CustodyError> {
+        match self.provider {
+            Provider::KeyFile(path) if path.symlink_metadata().is_ok() => {
+                Err(CustodyError::KeyFileExists(path.to_owned()))
+            }
+            Provider::KeyFile(_) | Provider::Passphrase(_) => Ok(()),
+        }
+    }
+}
+
 /// Whether `text` may be a label.
 pub(super) fn is_label(text: &str) -> bool {
     (1..=MAX_LABEL_BYTES).contains(&text.len()) && !text.chars().any(char::is_control)

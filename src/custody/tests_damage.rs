@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::form;
 use super::tests_bench::{BOTH, Bench, add, code};
-use super::{CustodyError, SlotKind};
+use super::{CustodyError, Provider, SlotKind};
 
 /// Where things stand in a ring whose first slot is labelled "first".
 const HEADER: usize = 42;
@@ -131,7 +131,8 @@ fn slots_that_changed_places_are_noticed() {
 #[test]
 fn a_box_moved_between_slots_opens_in_neither() {
     let (bench, mut ring, root) = Bench::with(SlotKind::KeyFile);
-    add(&mut ring, &root, bench.provider(SlotKind::KeyFile));
+    let other = bench.dir.join("other.key");
+    add(&mut ring, &root, Provider::KeyFile(&other));
     let bytes = bench.bytes();
     let first = HEADER + KEY_FILE_SLOT - 156..HEADER + KEY_FILE_SLOT;
     let second = bytes.len() - MAC - 156..bytes.len() - MAC;

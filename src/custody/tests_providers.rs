@@ -173,6 +173,26 @@ fn a_key_file_that_is_there_is_kept() {
 }
 
 #[test]
+fn each_slot_has_a_key_file_of_its_own() {
+    let (bench, mut ring, root) = Bench::with(SlotKind::KeyFile);
+    let before = bench.bytes();
+    let new = slot(bench.provider(SlotKind::KeyFile), "again");
+    let refused = ring.add_slot(&root, &new, &SystemRandom);
+    assert_eq!(code(refused), "key_file_exists");
+    assert_eq!(bench.bytes(), before);
+    // Nor one that opens nothing: what it was made for is not known.
+    let foreign = bench.dir.join("foreign.key");
+    fs::write(&foreign, [9; 32]).unwrap();
+    set_mode(&foreign, 0o600);
+    let new = slot(Provider::KeyFile(&foreign), "foreign");
+    let refused = ring.add_slot(&root, &new, &SystemRandom);
+    assert_eq!(code(refused), "key_file_exists");
+    let own = bench.dir.join("own.key");
+    add(&mut ring, &root, Provider::KeyFile(&own));
+    assert!(ring.open(Provider::KeyFile(&own)).unwrap().same_as(&root));
+}
+
+#[test]
 fn a_key_file_of_another_length_is_refused() {
     let (bench, ..) = Bench::with(SlotKind::KeyFile);
     for length in [0, 31, 33, 64, 4096] {

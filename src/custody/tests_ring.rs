@@ -183,7 +183,7 @@ fn labels_are_short_and_plain() {
         ("nul\0".into(), false),
         ("c1 \u{9b}".into(), false),
     ] {
-        let new = slot(bench.provider(SlotKind::KeyFile), &label);
+        let new = slot(bench.provider(SlotKind::Passphrase), &label);
         assert_eq!(
             ring.add_slot(&root, &new, &SystemRandom).is_ok(),
             good,

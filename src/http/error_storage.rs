@@ -94,6 +94,7 @@ impl From<CustodyError> for ApiError {
             | CustodyError::Label
             | CustodyError::PassphraseLength
             | CustodyError::RingExists(_)
+            | CustodyError::KeyFileExists(_)
             | CustodyError::RingChanged
             | CustodyError::Busy => StatusCode::CONFLICT,
             CustodyError::File { fault, .. } => match fault {

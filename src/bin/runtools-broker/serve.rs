@@ -145,12 +145,17 @@ fn named(socket: &Path) -> String {
         return String::new();
     }
     let socket = std::path::absolute(socket).unwrap_or_else(|_| socket.to_owned());
-    let text = socket.display().to_string();
+    format!(" --socket {}", shell(&socket))
+}
+
+/// A path as a shell takes it: bare when plain, else in single quotes.
+pub(crate) fn shell(path: &Path) -> String {
+    let text = path.display().to_string();
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte);
     if text.bytes().all(plain) {
-        format!(" --socket {text}")
+        text
     } else {
-        format!(" --socket '{}'", text.replace('\'', r"'\''"))
+        format!("'{}'", text.replace('\'', r"'\''"))
     }
 }
 

@@ -15,6 +15,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::operator::{INSTEAD, passphrase};
+use crate::serve::shell;
 
 /// The ways to unseal.
 #[derive(Debug, Subcommand)]
@@ -123,6 +124,7 @@ async fn add(args: AddArgs, client: &Client, session: &Session) -> Result<(), Cl
         ));
     }
     let secret = is_passphrase.then(|| new_passphrase(session)).transpose()?;
+    let path = absolute(args.path.as_deref())?;
     let body = body::secret(&AddBody {
         kind: if is_passphrase {
             "passphrase"
@@ -131,17 +133,24 @@ async fn add(args: AddArgs, client: &Client, session: &Session) -> Result<(), Cl
         },
         label: args.label,
         passphrase: secret.as_ref().map(Lent),
-        path: absolute(args.path.as_deref())?,
+        path: path.clone(),
     })?;
     drop(secret);
     let slot: KeySlot = client.call(Method::POST, &slots(), Some(body)).await?;
     session
         .out
         .done(&slot, format!("added slot {} ({})", slot.id, slot.kind))?;
+    let at = path.map_or_else(String::new, |path| format!(" --path {}", shell(&path)));
     session.out.hint(format!(
-        "prove that it opens: `runtools-broker key slot test {}`",
+        "prove that it opens: `runtools-broker key slot test {}{at}`",
         slot.id
     ));
+    if !at.is_empty() {
+        session.out.hint(
+            "a start reads root.key in the keys directory, and no other key file: to unseal \
+             with this one, put it there",
+        );
+    }
     Ok(())
 }
 

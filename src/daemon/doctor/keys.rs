@@ -3,7 +3,7 @@
 use super::contents::Opener;
 use super::finding::Finding;
 use crate::config::Config;
-use crate::custody::{CustodyError, KEY_FILE, Ring, SlotKind, Unattended};
+use crate::custody::{CustodyError, KEY_FILE, Provider, Ring, SlotInfo, SlotKind, Unattended};
 
 /// The ring and what opens it. `fresh` when nothing was ever stored, so that no ring is no loss.
 pub(super) fn ring(config: &Config, fresh: bool) -> Vec<Finding> {
@@ -16,7 +16,7 @@ pub(super) fn ring(config: &Config, fresh: bool) -> Vec<Finding> {
         Ok(ring) => ring,
     };
     let text = format!("it can be read; it has {}", slots_in_words(&ring));
-    let mut found = vec![Finding::ok("ring", text), slots(&ring)];
+    let mut found = vec![Finding::ok("ring", text), slots(&ring, config)];
     found.push(key_file(&ring, config));
     found
 }
@@ -28,11 +28,20 @@ fn slots_in_words(ring: &Ring) -> String {
     }
 }
 
-fn slots(ring: &Ring) -> Finding {
+fn slots(ring: &Ring, config: &Config) -> Finding {
     const ADD: &str = "runtools-broker key slot add passphrase";
-    if ring.slots().len() == 1 {
-        let text = "only one: when what opens it is lost, so is everything";
-        return Finding::warn("slots", text, format!("Add a second: {ADD}"));
+    let count = ring.slots().len();
+    let doubles = doubles(ring, config);
+    if count.saturating_sub(doubles) == 1 {
+        let (which, more) = match doubles {
+            0 => ("only one".to_owned(), "a second"),
+            _ => (
+                format!("{count}, and one key file opens them all"),
+                "another",
+            ),
+        };
+        let text = format!("{which}: when what opens it is lost, so is everything");
+        return Finding::warn("slots", text, format!("Add {more}: {ADD}"));
     }
     if !ring.has(SlotKind::Passphrase) {
         let text = "none is a passphrase: whoever restores a backup needs a file besides";
@@ -41,6 +50,18 @@ fn slots(ring: &Ring) -> Finding {
     let kinds = ring.slots();
     let kinds: Vec<String> = kinds.iter().map(|slot| slot.kind.to_string()).collect();
     Finding::ok("slots", kinds.join(", "))
+}
+
+/// How many slots are opened by the key file besides the first of them: ways in that are none.
+fn doubles(ring: &Ring, config: &Config) -> usize {
+    let path = config.keys_dir.join(KEY_FILE);
+    let opens = |slot: &SlotInfo| ring.test_slot(Provider::KeyFile(&path), slot.id).is_ok();
+    let slots = ring.slots();
+    let key_files = slots.iter().filter(|slot| slot.kind == SlotKind::KeyFile);
+    key_files
+        .filter(|slot| opens(slot))
+        .count()
+        .saturating_sub(1)
 }
 
 /// What a start that nobody attends would open the store with.
@@ -79,8 +100,9 @@ mod tests {
     use super::ring;
     use crate::clock::{Clock, SystemClock};
     use crate::config::Config;
-    use crate::crypto::SystemRandom;
+    use crate::crypto::{CryptoError, Random, SystemRandom};
     use crate::custody::{NewSlot, Provider, Ring};
+    use crate::id::StoreId;
     use crate::secret::Secret;
 
     fn level(config: &Config, check: &str) -> Level {
@@ -117,6 +139,49 @@ mod tests {
         assert_eq!(level(&config, "key_file"), Level::Fail);
         fs::remove_file(&path).unwrap();
         assert_eq!(level(&config, "key_file"), Level::Fail);
+    }
+
+    /// Draws sevens.
+    #[derive(Debug)]
+    struct Sevens;
+
+    impl Random for Sevens {
+        fn fill(&self, into: &mut [u8]) -> Result<(), CryptoError> {
+            into.fill(7);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn slots_that_one_file_opens_count_once() {
+        let (_dir, config) = config();
+        let dir = &config.keys_dir;
+        fs::create_dir(dir).unwrap();
+        fs::set_permissions(dir, fs::Permissions::from_mode(0o700)).unwrap();
+        let (path, copy) = (dir.join("root.key"), dir.join("copy.key"));
+        fs::write(&path, [7; 32]).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        let slot = |path| NewSlot::new(Provider::KeyFile(path), "a file", SystemClock.now());
+        let store = StoreId::from_bytes([7; 16]);
+        let (mut ring, root) = Ring::create(dir, store, &slot(&path), &SystemRandom).unwrap();
+        ring.add_slot(&root, &slot(&copy), &Sevens).unwrap();
+        assert_eq!(ring.slots().len(), 2);
+        let found = super::slots(&ring, &config);
+        assert_eq!(found.level, Level::Warn);
+        assert!(
+            found.text.starts_with("2, and one key file"),
+            "{}",
+            found.text
+        );
+        // With another file's slot there are two ways in, and what is missing is a passphrase.
+        let own = dir.join("own.key");
+        ring.add_slot(&root, &slot(&own), &SystemRandom).unwrap();
+        let found = super::slots(&ring, &config);
+        assert!(
+            found.text.starts_with("none is a passphrase"),
+            "{}",
+            found.text
+        );
     }
 
     #[test]
