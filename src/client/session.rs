@@ -121,3 +121,29 @@ impl Session {
         Place::find(&self.options, &self.env, profile)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Options, Session};
+    use crate::client::{ClientEnv, ClientError, Exit};
+
+    #[test]
+    fn an_origin_that_is_no_url_is_told_before_a_key_is_missed() {
+        let of = |url: &str| {
+            let env = ClientEnv {
+                api_url: Some(url.to_owned()),
+                ..ClientEnv::default()
+            };
+            Session::new(Options::default(), env).client().unwrap_err()
+        };
+        for bad in ["banana", "https://", "ftp://a.example"] {
+            let refused = of(bad);
+            assert_eq!(refused.exit(), Exit::Usage, "{bad}");
+            assert!(refused.to_string().contains("URL"), "{refused}");
+            let hint = refused.detail().hint.unwrap();
+            assert!(hint.contains("RUNTOOLS_API_URL"), "{hint}");
+        }
+        let refused = of("https://a.example");
+        assert!(matches!(refused, ClientError::SignedOut));
+    }
+}

@@ -58,6 +58,22 @@ fn a_damaged_ring_is_refused_with_its_own_words() {
 }
 
 #[test]
+fn a_file_in_a_folders_place_is_called_a_file() {
+    for part in ["data", "keys"] {
+        let to_a_file = |f: &Path| {
+            fs::remove_dir_all(f.join(part)).unwrap();
+            fs::write(f.join(part), "not a folder").unwrap();
+        };
+        refuses(
+            part,
+            to_a_file,
+            "is a file, and should be a folder",
+            "--data-dir",
+        );
+    }
+}
+
+#[test]
 fn a_wrong_key_file_is_refused_with_its_own_words() {
     let key = |folder: &Path| folder.join("keys/root.key");
     refuses(
