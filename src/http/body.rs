@@ -18,6 +18,7 @@ use crate::vault::Closing;
 
 use super::ApiError;
 use super::error::capital;
+use super::objects::Objects;
 use super::serve::BodyError;
 
 /// The longest body of an ordinary request: a value of 64 KiB with every byte escaped, and room.
@@ -174,10 +175,22 @@ fn broken_off(error: &(dyn std::error::Error + 'static)) -> ApiError {
     }
 }
 
-/// Parses JSON within bounds of depth and number.
+/// Parses a JSON object within bounds of depth and number. No object in it may be given as a list.
 pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     within_bounds(bytes)?;
-    serde_json::from_slice(bytes).map_err(|error| {
+    let begins = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
+    if matches!(
+        begins,
+        Some(b'[' | b'"' | b'n' | b't' | b'f' | b'-' | b'0'..=b'9')
+    ) {
+        return Err(ApiError::bad_request(
+            "The body is not a JSON object: it begins with {.",
+        ));
+    }
+    let mut source = serde_json::Deserializer::from_slice(bytes);
+    let parsed = T::deserialize(Objects(&mut source));
+    let whole = parsed.and_then(|parsed| source.end().map(|()| parsed));
+    whole.map_err(|error| {
         use serde_json::error::Category;
         match error.classify() {
             Category::Data => ApiError::bad_request(describe(&error.to_string(), "The body")),
@@ -253,7 +266,7 @@ fn describe(message: &str, what: &str) -> String {
     } else if let Some((_, expected)) = message.rsplit_once("expected ")
         && (message.starts_with("invalid") || message.starts_with("unknown variant"))
     {
-        let expected = expected.split(" at line ").next().unwrap_or_default();
+        let expected = in_words(expected.split(" at line ").next().unwrap_or_default());
         format!("{what} has a field of the wrong type or value: expected {expected}.")
     } else if message.starts_with("invalid") || message.starts_with("unknown") {
         format!("{what} has a field of the wrong type or value.")
@@ -261,6 +274,22 @@ fn describe(message: &str, what: &str) -> String {
         // One of our own parsers, which state a rule and never quote.
         let rule = message.split(" at line ").next().unwrap_or_default();
         format!("{what} has a field that breaks a rule. {}", capital(rule))
+    }
+}
+
+/// What serde expected, without our own types' names and Rust's.
+fn in_words(expected: &str) -> &str {
+    let begins = |word| expected.starts_with(word);
+    if begins("struct ") || begins("tuple struct ") || expected == "a map" {
+        "an object"
+    } else if begins("enum ") {
+        "one of the words it takes"
+    } else if expected == "a sequence" || begins("a tuple ") {
+        "a list"
+    } else if begins("u64") || begins("u32") || begins("u16") || begins("usize") {
+        "a whole number"
+    } else {
+        expected
     }
 }
 

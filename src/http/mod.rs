@@ -33,6 +33,7 @@ mod oauth_device;
 mod oauth_flows;
 mod oauth_keeper;
 mod oauth_providers;
+mod objects;
 mod openapi;
 mod operator;
 mod organizations;

@@ -106,7 +106,7 @@ fn a_path_that_can_be_read_in_two_ways_is_refused_before_anything_looks_at_it() 
 #[test]
 fn a_bad_body_is_told_its_field_and_never_its_value() {
     let broker = Broker::start();
-    let admin = broker.admin(&[]);
+    let (admin, operator) = (broker.admin(&[]), broker.operator());
     let send = |body: &str| {
         admin.send(
             "POST",
@@ -133,8 +133,43 @@ fn a_bad_body_is_told_its_field_and_never_its_value() {
     says(r#"{"name":"A","value":"v","orgWide":"yes"}"#, "wrong type");
     says("{", "line 1, column");
     says("", "not valid JSON");
-    says("[]", "");
-    says("null", "");
+    says("null", "not a JSON object");
+    // A struct can be read from a list of its fields' values too: here it is not.
+    says(
+        r#"["ARR","abcdefgh123",null,null,null,null,null,null,null]"#,
+        "not a JSON object",
+    );
+    for (method, path, list) in [
+        ("PATCH", "/v1/organizations/current", "[]"),
+        ("POST", "/v1/api-keys", r#"["ci"]"#),
+        (
+            "POST",
+            "/v1/execute",
+            r#"["rt_hdl_x",null,"GET","https://a.test/",{},{},null,null,null]"#,
+        ),
+        ("POST", "/v1/tools/github/execute", r#"["get_me",{}]"#),
+        ("POST", "/v1/operator/unseal", r#"["passphrase"]"#),
+        ("POST", "/v1/operator/services", r#"["hub"]"#),
+    ] {
+        let sender = if path.contains("operator") {
+            &operator
+        } else {
+            &admin
+        };
+        let reply = sender.send(method, path, Some(("application/json", list.as_bytes())));
+        refusal(&reply, 400, "bad_request");
+        let text = reply.value()["error"]["message"].to_string();
+        assert!(text.contains("not a JSON object"), "{path}: {text}");
+    }
+    let nested = br#"{"settings":[true]}"#;
+    let reply = admin.send(
+        "PATCH",
+        "/v1/organizations/current",
+        Some(("application/json", nested)),
+    );
+    refusal(&reply, 400, "bad_request");
+    let text = reply.value()["error"]["message"].to_string();
+    assert!(text.contains("expected an object"), "{text}");
     says(r#"{"name":"A","value":"v"} trailing"#, "not valid JSON");
     says(
         &format!(
