@@ -13,6 +13,10 @@ use super::ClientError;
 use crate::egress::Payload;
 use crate::secret::Secret;
 
+/// What to do with bytes that are no text.
+const NOT_TEXT: &str = "a secret's value is printable ASCII without line breaks: \
+    put anything else into base64 first, such as with `base64 -w0 FILE`";
+
 /// A value lent to a document for as long as it is written.
 #[derive(Clone, Copy, Debug)]
 pub struct Lent<'a>(pub &'a Secret);
@@ -67,7 +71,7 @@ pub(super) fn written(
         } else {
             serde_json::to_writer(to, document)
         };
-        done.map_err(|_| ClientError::usage("the value is not text", "store text only, in UTF-8"))
+        done.map_err(|_| ClientError::usage("the value is not text", NOT_TEXT))
     };
     let mut size = Size(0);
     write(&mut size)?;
@@ -111,6 +115,12 @@ mod tests {
         let value = Secret::copy_of(b"v");
         assert!(matches!(secret(&[Lent(&value)]), Ok(Payload::Secret(_))));
         let bytes = Secret::copy_of(b"\xff\xfe");
-        assert!(secret(&[Lent(&bytes)]).is_err());
+        let refused = secret(&[Lent(&bytes)]).unwrap_err().detail();
+        // Not UTF-8: the broker refuses most of that too.
+        let hint = refused.hint.unwrap();
+        assert!(
+            hint.contains("printable ASCII") && hint.contains("base64"),
+            "{hint}"
+        );
     }
 }

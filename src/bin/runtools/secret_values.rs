@@ -20,9 +20,10 @@ const INPUT: &str = "\
 The value is asked for, twice and hidden, unless it is piped in:
   runtools secret set GITHUB_TOKEN
   pass show github | runtools secret set GITHUB_TOKEN
-  runtools secret set TLS_KEY --from-file key.pem
+  base64 -w0 key.pem | runtools secret set TLS_KEY
   runtools secret set WEBHOOK_SECRET --generate
-One newline at the end of piped or file input is taken off.";
+A value is printable ASCII without line breaks: put anything else into base64, as above. One newline
+at the end of piped or file input is taken off.";
 
 /// Where the value comes from.
 #[derive(Args, Debug)]

@@ -1,0 +1,82 @@
+//! What the command line says and takes: examples that work, filters that find, next steps that can
+//! be taken as they are written.
+
+mod harness;
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use harness::Broker;
+use tempfile::TempDir;
+
+/// The command line of somebody who is known to a broker over its socket.
+struct Terminal {
+    home: TempDir,
+    socket: String,
+}
+
+impl Terminal {
+    fn at(broker: &Broker) -> Self {
+        Self {
+            home: tempfile::tempdir().unwrap(),
+            socket: broker.socket().display().to_string(),
+        }
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.home.path().join(name), text).unwrap();
+    }
+
+    /// Runs a line of a shell in which `runtools` is on the path: what was printed, when it ended with
+    /// `code`.
+    #[track_caller]
+    fn types(&self, code: i32, line: &str, input: &str) -> (String, String) {
+        let binary = std::path::Path::new(env!("CARGO_BIN_EXE_runtools"));
+        let path = format!("{}:/usr/bin:/bin", binary.parent().unwrap().display());
+        let mut child = Command::new("bash")
+            .args(["-c", line])
+            .current_dir(self.home.path())
+            .env_clear()
+            .env("PATH", path)
+            .env("HOME", self.home.path())
+            .env("RUNTOOLS_SOCKET", &self.socket)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdin.take().unwrap().write_all(input.as_bytes()));
+        let output = child.wait_with_output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        let (out, err) = (text(&output.stdout), text(&output.stderr));
+        assert_eq!(output.status.code(), Some(code), "{line}\n{out}\n{err}");
+        (out, err)
+    }
+}
+
+#[test]
+fn the_helps_example_for_what_is_no_line_of_text_works() {
+    let broker = Broker::start();
+    let terminal = Terminal::at(&broker);
+    terminal.write(
+        "key.pem",
+        "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIA==\n-----END PRIVATE KEY-----\n",
+    );
+    let (help, _) = terminal.types(0, "runtools secret set --help", "");
+    let example = help.lines().find(|line| line.contains("key.pem")).unwrap();
+    terminal.types(0, example.trim(), "");
+    let (details, _) = terminal.types(0, "runtools secret get TLS_KEY --reveal | base64 -d", "");
+    assert!(details.starts_with("-----BEGIN"), "{details}");
+    // The file as it is would be refused: the help does not say otherwise.
+    assert!(!help.contains("--from-file key.pem"), "{help}");
+    for (code, line) in [
+        (
+            1,
+            r"printf 'p\u00e4ssw\u00f6rd' | runtools secret set TLS_KEY",
+        ),
+        (2, r"printf '\xff\xfe' | runtools secret set TLS_KEY"),
+    ] {
+        let (_, refused) = terminal.types(code, &format!("export LC_ALL=C.UTF-8; {line}"), "");
+        assert!(refused.contains("printable ASCII"), "{refused}");
+    }
+}
