@@ -7,6 +7,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use harness::Broker;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// The command line of somebody who is known to a broker over its socket.
@@ -79,4 +80,72 @@ fn the_helps_example_for_what_is_no_line_of_text_works() {
         let (_, refused) = terminal.types(code, &format!("export LC_ALL=C.UTF-8; {line}"), "");
         assert!(refused.contains("printable ASCII"), "{refused}");
     }
+}
+
+#[test]
+fn the_journal_is_asked_by_what_other_tables_show() {
+    let broker = Broker::start();
+    let terminal = Terminal::at(&broker);
+    let ann = json!({"name": "Ann Example", "email": "ann@example.com", "createKey": true});
+    let made = broker
+        .operator()
+        .post("/v1/organizations/current/members", &ann)
+        .expect(201);
+    let client = broker
+        .anonymous()
+        .key(made["data"]["key"].as_str().unwrap());
+    let secret = json!({"name": "ANNS_KEY", "value": "a-value-of-no-use"});
+    client.post("/v1/secrets", &secret).expect(201);
+    let (table, _) = terminal.types(0, "runtools member list", "");
+    let row = table.lines().find(|line| line.contains("Ann Example"));
+    let membership = row.unwrap().split_whitespace().last().unwrap();
+    let user = made["data"]["userId"]
+        .as_str()
+        .unwrap_or_else(|| made["data"]["member"]["userId"].as_str().unwrap());
+    let today = "--since 1h";
+    for who in [membership, user, "'ann example'", "ANN@example.com"] {
+        let line = format!("runtools audit list --actor {who} {today}");
+        let (found, _) = terminal.types(0, &line, "");
+        assert!(found.contains("ANNS_KEY"), "{who}: {found}");
+    }
+    let (_, refused) = terminal.types(1, "runtools audit list --actor Nobody", "");
+    assert!(refused.contains("no member has this one"), "{refused}");
+    // The operator is known by their user id of the machine.
+    let (members, _) = terminal.types(0, "runtools member list --json", "");
+    let members: Value = serde_json::from_str(&members).unwrap();
+    let mut uids = members["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|m| m["uid"].as_u64());
+    let line = format!("runtools audit list --actor {}", uids.next().unwrap());
+    let (found, _) = terminal.types(0, &line, "");
+    assert!(
+        !found.contains("ANNS_KEY") && found.contains("member.add"),
+        "{found}"
+    );
+
+    for (times, there) in [
+        ("--since 2026-01-01", true),
+        ("--since 7d", true),
+        ("--since 2999-01-01", false),
+        ("--until 1d", false),
+        ("--until 2999-01-01T00:00:00Z", true),
+    ] {
+        let (found, _) = terminal.types(0, &format!("runtools audit list {times}"), "");
+        assert_eq!(found.contains("ANNS_KEY"), there, "{times}: {found}");
+    }
+    let (_, refused) = terminal.types(1, "runtools audit list --since yesterday", "");
+    assert!(refused.contains("7d"), "{refused}");
+    terminal.types(2, "runtools audit list --limit 0", "");
+}
+
+#[test]
+fn the_operator_sees_the_vaults_own_records() {
+    let broker = Broker::start();
+    let terminal = Terminal::at(&broker);
+    let (_, nothing) = terminal.types(0, "runtools audit list --action vault.init", "");
+    assert!(nothing.contains("no records"), "{nothing}");
+    let (found, _) = terminal.types(0, "runtools audit list --whole --action vault.init", "");
+    assert!(found.contains("vault.init"), "{found}");
 }

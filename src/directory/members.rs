@@ -35,6 +35,18 @@ impl MemberEntry {
         self.0.email.as_deref()
     }
 
+    /// The membership.
+    #[must_use]
+    pub const fn id(&self) -> MemberId {
+        self.0.id
+    }
+
+    /// The user id of the machine that is recognised as them.
+    #[must_use]
+    pub const fn uid(&self) -> Option<u32> {
+        self.0.uid
+    }
+
     /// The member as it is shown.
     #[must_use]
     pub fn to_wire(&self) -> wire::Member {

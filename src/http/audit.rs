@@ -8,86 +8,19 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderValue, header};
-use serde::Deserialize;
 use serde_json::Value;
 use tokio::runtime::Handle;
-use utoipa::IntoParams;
 
-use crate::audit::{Action, Filter, Scope, SecretFilter, Verdict};
-use crate::clock::Timestamp;
-use crate::id::{ObjectId, UserId};
-use crate::name::ToolSlug;
+use crate::audit::{Action, Scope, Verdict};
+use crate::directory::MemberEntry;
 use crate::policy::{ReadAudit, ReadWholeAudit};
 use crate::vault::Closing;
 use crate::wire;
 
+use super::audit_query::AuditQuery;
 use super::body::QueryString;
 use super::caller::Caller;
 use super::{ApiError, App, reply};
-
-/// Which records.
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-pub(super) struct AuditQuery {
-    /// Done by, or on behalf of, this user (id).
-    actor: Option<String>,
-    /// Done upon this secret (name or id).
-    secret: Option<String>,
-    /// Done through this tool (slug).
-    tool: Option<String>,
-    /// Of this kind, e.g. `secret.reveal`.
-    action: Option<String>,
-    /// At this time or later (RFC 3339).
-    since: Option<String>,
-    /// Before this time (RFC 3339).
-    until: Option<String>,
-    /// Of every organisation, and of the installation itself (operator only).
-    all: Option<bool>,
-    /// Where to go on.
-    cursor: Option<u64>,
-    /// How many at most, 1 to 500 (default 100).
-    limit: Option<usize>,
-}
-
-fn time(text: &str) -> Result<Timestamp, ApiError> {
-    Timestamp::parse(text)
-        .map_err(|_| ApiError::bad_request("A time is written as 2026-11-23T09:30:00Z."))
-}
-
-fn filter(caller: &Caller, query: &AuditQuery) -> Result<Filter, ApiError> {
-    let bad = |what| move || ApiError::bad_request(what);
-    let mut filter = Filter::new(Scope::Org(caller.principal.org()));
-    if let Some(text) = &query.actor {
-        let id = UserId::parse(text).ok();
-        filter.actor = Some(id.ok_or_else(bad("actor is a user's id, as /v1/me shows it."))?);
-    }
-    filter.secret = query
-        .secret
-        .as_ref()
-        .map(|text| match ObjectId::parse(text) {
-            Ok(id) => SecretFilter::Id(id),
-            Err(_) => SecretFilter::Name(text.to_ascii_uppercase()),
-        });
-    if let Some(text) = &query.tool {
-        filter.tool = Some(
-            ToolSlug::parse(text)
-                .ok()
-                .ok_or_else(bad("tool is a tool's slug."))?,
-        );
-    }
-    if let Some(text) = &query.action {
-        let known = Action::ALL.iter().find(|action| action.code() == text);
-        filter.action = Some(*known.ok_or_else(bad("action is a code such as secret.reveal."))?);
-    }
-    filter.since = query.since.as_deref().map(time).transpose()?;
-    filter.until = query.until.as_deref().map(time).transpose()?;
-    filter.cursor = query.cursor;
-    filter.limit = query.limit.unwrap_or(100);
-    if !(1..=crate::audit::MAX_PAGE).contains(&filter.limit) {
-        return Err(ApiError::bad_request("limit is 1 to 500."));
-    }
-    Ok(filter)
-}
 
 /// Runs `read` where reading from disk does not hold up other requests.
 async fn off_the_loop<T: Send + 'static>(
@@ -106,14 +39,17 @@ pub(super) async fn list(
     QueryString(query): QueryString<AuditQuery>,
 ) -> Result<Response, ApiError> {
     caller.may::<ReadAudit>(()).await?;
-    let mut filter = filter(&caller, &query)?;
+    let org = caller.vault.org(caller.principal.org())?;
+    let directory = &caller.app.directory;
+    let members = directory.all_members(&caller.vault, &org).await?;
+    let mut filter = query.filter(&caller, &members)?;
     if query.all.unwrap_or(false) {
         caller.may::<ReadWholeAudit>(()).await?;
         filter.scope = Scope::All;
     }
     let vault = caller.vault.clone();
     let page = off_the_loop(move || vault.journal().query(&filter)).await??;
-    let names = names(&caller).await?;
+    let names = names(&caller, &members).await?;
     let mut entries = Vec::with_capacity(page.entries.len());
     for entry in &page.entries {
         let mut entry = serde_json::to_value(entry).map_err(|_| ApiError::internal())?;
@@ -138,10 +74,12 @@ pub(super) async fn list(
 }
 
 /// What the organisation's members and services are called: the journal itself keeps ids.
-async fn names(caller: &Caller) -> Result<HashMap<String, String>, ApiError> {
+async fn names(
+    caller: &Caller,
+    members: &[MemberEntry],
+) -> Result<HashMap<String, String>, ApiError> {
     let org = caller.vault.org(caller.principal.org())?;
     let directory = &caller.app.directory;
-    let members = directory.all_members(&caller.vault, &org).await?;
     let members = members
         .iter()
         .map(|m| (m.user().to_string(), m.name().to_owned()));

@@ -12,6 +12,7 @@
 mod api_keys;
 mod app;
 mod audit;
+mod audit_query;
 mod body;
 mod broker;
 mod caller;

@@ -128,8 +128,9 @@ pub fn parse_expiry(text: &str, now: Timestamp) -> Result<Option<Timestamp>, Vau
     if end > now { Ok(Some(end)) } else { Err(RULE) }
 }
 
-/// `30d`, `6m` (of 30 days), `1y` (of 365 days), at most ten years.
-fn span_seconds(text: &str) -> Option<i64> {
+/// Reads `30d`, `6m` (of 30 days), `1y` (of 365 days), at most ten years, in seconds.
+#[must_use]
+pub fn span_seconds(text: &str) -> Option<i64> {
     const DAY: i64 = 86_400;
     let unit = match text.as_bytes().last()? {
         b'd' => DAY,

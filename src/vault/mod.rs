@@ -44,7 +44,7 @@ pub use examination::{Examination, examine};
 pub use gate::{Closing, Gate, Unsealed};
 pub use keyring::OrgKeys;
 pub use lifecycle::{Lifecycle, Opener, Probes};
-pub use metadata::{SecretInfo, check_description, check_value, parse_expiry};
+pub use metadata::{SecretInfo, check_description, check_value, parse_expiry, span_seconds};
 pub use places::Places;
 pub use pointer::Etag;
 pub use removal::Deleted;

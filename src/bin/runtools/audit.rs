@@ -36,8 +36,8 @@ pub(crate) enum AuditCommand {
 /// Which records.
 #[derive(Args, Debug)]
 pub(crate) struct ListArgs {
-    /// Done by this user, by id
-    #[arg(long, value_name = "ID")]
+    /// Done by, or for, this member: id, name, e-mail address or user id of the machine
+    #[arg(long, value_name = "MEMBER")]
     actor: Option<String>,
     /// Touching this secret
     #[arg(long, value_name = "NAME")]
@@ -48,18 +48,28 @@ pub(crate) struct ListArgs {
     /// Of this kind, such as secret.reveal
     #[arg(long, value_name = "ACTION")]
     action: Option<String>,
-    /// From this time on, such as 2026-11-23T00:00:00Z
+    /// From this time on: 2026-11-23T09:30:00Z, a date (UTC), or how long ago, such as 24h or 7d
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
-    /// Before this time
+    /// Before this time, in the same forms
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
     /// At most this many
-    #[arg(long, value_name = "N", default_value_t = 100, conflicts_with = "all")]
-    limit: usize,
-    /// All there are
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 100,
+        value_parser = clap::value_parser!(u32).range(1..),
+        conflicts_with = "all"
+    )]
+    limit: u32,
+    /// All there are, however many
     #[arg(long)]
     all: bool,
+    /// Of the whole journal, for the operator: every organisation, and the vault's own records,
+    /// such as vault.unseal
+    #[arg(long)]
+    whole: bool,
 }
 
 /// What is verified, and with which key.
@@ -95,7 +105,11 @@ pub(crate) async fn run(command: AuditCommand, session: &Session) -> Outcome {
 }
 
 async fn list(args: ListArgs, session: &Session) -> Outcome {
-    let most = if args.all { usize::MAX } else { args.limit };
+    let most = if args.all {
+        usize::MAX
+    } else {
+        usize::try_from(args.limit).unwrap_or(usize::MAX)
+    };
     let route = Route::new("/v1/audit")
         .maybe("actor", args.actor)
         .maybe("secret", args.secret)
@@ -103,6 +117,7 @@ async fn list(args: ListArgs, session: &Session) -> Outcome {
         .maybe("action", args.action)
         .maybe("since", args.since)
         .maybe("until", args.until)
+        .flag("all", args.whole)
         .with("limit", most.clamp(1, 500).to_string());
     let entries: Vec<Value> = session.client()?.list_up_to(&route, most).await?;
     session.out.table(&entries, "no records", || {
