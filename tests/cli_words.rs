@@ -149,3 +149,50 @@ fn the_operator_sees_the_vaults_own_records() {
     let (found, _) = terminal.types(0, "runtools audit list --whole --action vault.init", "");
     assert!(found.contains("vault.init"), "{found}");
 }
+
+const TOOL: &str = r#"
+slug = "custom-crm"
+name = "Custom CRM"
+
+[[bindings]]
+scheme = "https"
+hosts = ["crm.example.com"]
+methods = ["GET"]
+paths = ["/customers"]
+
+[actions.find]
+description = "A customer by e-mail address"
+parameters.required = ["email"]
+parameters.properties.email = { type = "string" }
+http.method = "GET"
+http.url = "https://crm.example.com/customers"
+http.query = { email = "{email}" }
+"#;
+
+#[test]
+fn a_next_step_can_be_taken_as_it_is_written() {
+    let broker = Broker::start();
+    let terminal = Terminal::at(&broker);
+    let (_, words) = terminal.types(9, "runtools secret get ABSENT", "");
+    assert!(words.contains("--org-wide"), "{words}");
+    terminal.write("crm.yaml", "slug: custom-crm\n");
+    let (_, words) = terminal.types(2, "runtools tool create crm.yaml", "");
+    assert!(words.contains("TOML or JSON"), "{words}");
+    // Whatever a file is called, and on standard input, both are read.
+    terminal.write("crm", TOOL);
+    terminal.types(0, "runtools tool create crm", "");
+    terminal.types(0, "runtools tool create -", TOOL);
+    terminal.types(0, "runtools tool install custom-crm", "");
+    for (call, what) in [
+        ("--action nothing", "The tool has no such action."),
+        ("--action find", "/email: missing."),
+        ("--action find --params '{\"email\":1}'", "/email: "),
+    ] {
+        let line = format!("runtools tool exec custom-crm {call}");
+        let (_, words) = terminal.types(1, &line, "");
+        assert!(words.contains(what), "{words}");
+        assert!(!words.contains(" /: "), "{words}");
+        assert!(words.contains("`runtools tool get custom-crm`"), "{words}");
+    }
+    terminal.types(0, "runtools tool get custom-crm", "");
+}

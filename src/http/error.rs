@@ -65,7 +65,7 @@ impl ApiError {
             StatusCode::NOT_FOUND,
             "not_found",
             "There is nothing of that name or id that you may see.",
-            "Check the name or id, and whether it is organisation-wide (orgWide=true).",
+            "Check the name or id, and whether it is organisation-wide (--org-wide, in the API orgWide=true).",
         )
     }
 
@@ -235,7 +235,11 @@ impl From<HubError> for ApiError {
             HubError::Spec(error) => Self::new(
                 StatusCode::BAD_REQUEST,
                 "bad_spec",
-                format!("The tool's spec breaks a rule at {error}."),
+                if error.pointer().is_empty() {
+                    format!("The tool's spec breaks a rule: {error}.")
+                } else {
+                    format!("The tool's spec breaks a rule at {error}.")
+                },
                 error.hint(),
             ),
             HubError::Vault(error) => error.into(),

@@ -10,7 +10,14 @@ use super::error::capital;
 
 impl From<BrokerError> for ApiError {
     fn from(error: BrokerError) -> Self {
-        let (code, message, hint) = (error.code(), capital(&error.to_string()), error.hint());
+        let (code, mut message, mut hint) =
+            (error.code(), capital(&error.to_string()), error.hint());
+        if let BrokerError::Tool(error) = &error {
+            error.call_hint().clone_into(&mut hint);
+            if !error.pointer().is_empty() {
+                message = format!("The parameters break a rule at {error}.");
+            }
+        }
         let connect = connect_path(&error);
         let after = match &error {
             BrokerError::TokenUnavailable { again_s, .. } => *again_s,

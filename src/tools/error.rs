@@ -2,9 +2,13 @@
 
 use std::fmt::Write as _;
 
+/// What to do about parameters that do not fit.
+const PARAMETERS: &str =
+    "`runtools tool get SLUG` shows the action's parameters (in the API, GET /v1/tools/{slug})";
+
 /// A refusal: where (a JSON pointer, RFC 6901) and which rule. Never the value that broke it.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{place}: {rule}", place = if pointer.is_empty() { "/" } else { pointer })]
+#[error("{pointer}{}{rule}", if pointer.is_empty() { "" } else { ": " })]
 pub struct ToolError {
     pointer: Box<str>,
     rule: Rule,
@@ -144,9 +148,22 @@ impl ToolError {
             Rule::Schema { .. } => {
                 "parameters are one JSON Schema (draft 2020-12) of type object, without references to other documents"
             }
-            Rule::Parameter { .. } => "GET /v1/tools/{slug} shows the action's parameters",
+            Rule::Parameter { .. } => PARAMETERS,
             Rule::Placement { .. } => "send another value for this parameter",
-            Rule::Action { .. } => "GET /v1/tools/{slug} shows the tool's actions",
+            Rule::Action { .. } => {
+                "`runtools tool get SLUG` shows the tool's actions (in the API, GET /v1/tools/{slug})"
+            }
+        }
+    }
+}
+
+impl ToolError {
+    /// The same for parameters of a call, which nobody corrects in the tool's file.
+    #[must_use]
+    pub const fn call_hint(&self) -> &'static str {
+        match self.rule {
+            Rule::Missing | Rule::UnknownKey | Rule::Type { .. } => PARAMETERS,
+            _ => self.hint(),
         }
     }
 }

@@ -289,10 +289,7 @@ mod tests {
                 json!({ "email": "a@b.c", "canary 4711\n": 1 }),
                 "/?: unknown key",
             ),
-            (
-                json!([]),
-                "/: the parameter breaks the schema's rule \"type\"",
-            ),
+            (json!([]), "the parameter breaks the schema's rule \"type\""),
         ] {
             assert_eq!(refused(&schema, &params), expected);
         }

@@ -218,7 +218,7 @@ fn a_toml_mistake_is_found_by_line_or_by_key() {
     let fails = |text: &str| ToolSpec::from_toml(text).unwrap_err().to_string();
     assert_eq!(
         fails("slug = \"a\"\nname = ="),
-        "/: the document cannot be read (line 2)"
+        "the document cannot be read (line 2)"
     );
     assert_eq!(fails("name = \"A\""), "/slug: missing");
     assert_eq!(fails("slug = \"a\""), "/name: missing");

@@ -117,7 +117,8 @@ pub(crate) async fn exec(args: ExecArgs, session: &Session) -> Outcome {
     })?;
     drop(values);
     let route = args.tool.route().then("execute");
-    let run: Execution = client.call(Method::POST, &route, Some(body)).await?;
+    let run = client.call(Method::POST, &route, Some(body)).await;
+    let run: Execution = run.map_err(|error| about(error, args.tool.slug().as_str()))?;
     session.out.show(&run, || result(&run.result))?;
     if run.success {
         return Ok(Exit::Ok);
@@ -134,6 +135,15 @@ pub(crate) async fn exec(args: ExecArgs, session: &Session) -> Outcome {
         session.out.note("the run failed");
     }
     Ok(Exit::Failed)
+}
+
+/// A refusal whose next step names this tool: the broker's own words say SLUG.
+fn about(error: ClientError, slug: &str) -> ClientError {
+    let ClientError::Refused { status, mut detail } = error else {
+        return error;
+    };
+    detail.hint = detail.hint.map(|hint| hint.replace("SLUG", slug));
+    ClientError::Refused { status, detail }
 }
 
 fn result(value: &Value) -> String {

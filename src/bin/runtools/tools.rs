@@ -1,7 +1,7 @@
 //! Tools: the verbs, and those that find, install, make and publish.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use http::Method;
@@ -56,7 +56,7 @@ pub(crate) enum ToolCommand {
     Explain(ExplainArgs),
     /// Make a tool from a specification, or change it
     Create {
-        /// A TOML or JSON file, or `-` for JSON on standard input
+        /// A TOML or JSON file, or `-` for standard input
         file: PathBuf,
     },
     /// Delete a tool that the organisation made
@@ -226,8 +226,8 @@ async fn uninstall(tool: &OneTool, yes: bool, session: &Session) -> Outcome {
 
 async fn create(file: PathBuf, session: &Session) -> Outcome {
     let client = session.client()?;
-    let (text, kind) = if file.as_os_str() == "-" {
-        (read_stdin()?.expose(<[u8]>::to_vec), "application/json")
+    let text = if file.as_os_str() == "-" {
+        read_stdin()?.expose(<[u8]>::to_vec)
     } else {
         let size = fs::metadata(&file)
             .map_err(|error| ClientError::file(&file, &error))?
@@ -238,19 +238,9 @@ async fn create(file: PathBuf, session: &Session) -> Outcome {
                 "make it smaller",
             ));
         }
-        let text = fs::read(&file).map_err(|error| ClientError::file(&file, &error))?;
-        let toml = file
-            .extension()
-            .is_some_and(|end| end.eq_ignore_ascii_case("toml"));
-        (
-            text,
-            if toml {
-                "application/toml"
-            } else {
-                "application/json"
-            },
-        )
+        fs::read(&file).map_err(|error| ClientError::file(&file, &error))?
     };
+    let kind = kind(&file, &text)?;
     let made = send_spec(&client, text, kind).await?;
     let slug = made
         .get("slug")
@@ -262,6 +252,23 @@ async fn create(file: PathBuf, session: &Session) -> Outcome {
         .out
         .hint(format!("install it with `runtools tool install {slug}`"));
     Ok(Exit::Ok)
+}
+
+/// What a specification is written in: as its name ends, else as it begins.
+fn kind(file: &Path, text: &[u8]) -> Result<&'static str, ClientError> {
+    const TOML: &str = "application/toml";
+    const JSON: &str = "application/json";
+    let end = file.extension().unwrap_or_default().to_ascii_lowercase();
+    match end.to_str() {
+        Some("toml") => Ok(TOML),
+        Some("json") => Ok(JSON),
+        Some("yaml" | "yml") => Err(ClientError::usage(
+            "a tool's specification is TOML or JSON; this is neither",
+            "write it as TOML, in a file whose name ends in .toml: the manual page \"tools\" shows one",
+        )),
+        _ if text.trim_ascii_start().starts_with(b"{") => Ok(JSON),
+        _ => Ok(TOML),
+    }
 }
 
 async fn send_spec(
