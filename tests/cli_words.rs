@@ -83,6 +83,21 @@ fn the_helps_example_for_what_is_no_line_of_text_works() {
 }
 
 #[test]
+fn who_stores_a_value_that_is_too_short_to_be_lent_is_told() {
+    let broker = Broker::start();
+    let terminal = Terminal::at(&broker);
+    for line in ["secret set PIN", "secret rotate PIN"] {
+        let line = format!("runtools {line}");
+        let (_, words) = terminal.types(0, &line, "12345");
+        assert!(words.contains("never lent"), "{line}: {words}");
+        let (_, words) = terminal.types(0, &format!("{line} --json"), "12345");
+        assert_eq!(words, "", "{line}");
+        let (_, words) = terminal.types(0, &line, "123456");
+        assert!(!words.contains("never lent"), "{line}: {words}");
+    }
+}
+
+#[test]
 fn the_journal_is_asked_by_what_other_tables_show() {
     let broker = Broker::start();
     let terminal = Terminal::at(&broker);

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use super::{ClientError, Output, Prompts};
+use crate::broker::scrub::MIN_VALUE_BYTES;
 use crate::crypto::Random;
 use crate::secret::{MAX_VALUE_BYTES, Secret};
 
@@ -17,6 +18,10 @@ const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 const INSTEAD: &str = "pipe the value in, or pass --from-file FILE or --generate";
 /// What to look at where nothing came in, and the command does not know better.
 const EMPTY: &str = "nothing came in: look at what was piped in, or at the file";
+
+/// The shortest value that the broker lends to a tool, in bytes: a shorter one cannot be searched for in
+/// an answer.
+pub const SHORTEST_LENT: usize = MIN_VALUE_BYTES;
 
 /// How many characters a generated value may have.
 #[derive(Clone, Copy, Debug)]

@@ -54,8 +54,8 @@ pub use env::ClientEnv;
 pub use error::ClientError;
 pub use exit::{Exit, Outcome};
 pub use input::{
-    Generated, ValueSource, credential_fields, generate, named_value, read_file, read_stdin,
-    read_stdin_or, read_value, scope_list, stdin_is_piped, without_newline,
+    Generated, SHORTEST_LENT, ValueSource, credential_fields, generate, named_value, read_file,
+    read_stdin, read_stdin_or, read_value, scope_list, stdin_is_piped, without_newline,
 };
 pub use loopback::{Loopback, Returned};
 pub use nearest::nearest;

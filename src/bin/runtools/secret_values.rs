@@ -6,7 +6,8 @@ use clap::Args;
 use http::Method;
 use runtools_broker::client::body::{self, Lent};
 use runtools_broker::client::{
-    ClientError, Exit, Generated, Outcome, Route, Session, ValueSource, read_value, stdin_is_piped,
+    ClientError, Exit, Generated, Outcome, Route, SHORTEST_LENT, Session, ValueSource, read_value,
+    stdin_is_piped,
 };
 use runtools_broker::crypto::SystemRandom;
 use runtools_broker::name::{HostPattern, SecretName};
@@ -167,6 +168,7 @@ pub(crate) async fn set(args: SetArgs, session: &Session) -> Outcome {
     let name = named(&args.name)?;
     let client = session.client()?;
     let value = args.value.read(&name, session)?;
+    let short = is_short(&value);
     let body = body::secret(&SetBody {
         name: &name,
         value: Lent(&value),
@@ -193,7 +195,22 @@ pub(crate) async fn set(args: SetArgs, session: &Session) -> Outcome {
         )
     };
     session.out.done(&done, words)?;
+    tell_if(short, session);
     Ok(Exit::Ok)
+}
+
+fn is_short(value: &Secret) -> bool {
+    value.len() < SHORTEST_LENT
+}
+
+/// Says that a value is kept in vain, where it is.
+fn tell_if(short: bool, session: &Session) {
+    if short {
+        session.out.hint(format!(
+            "a value of fewer than {SHORTEST_LENT} characters is never lent to a tool, because an \
+             answer cannot be searched for it: rotate it to a longer one"
+        ));
+    }
 }
 
 /// Gives a secret a new value.
@@ -201,7 +218,7 @@ pub(crate) async fn rotate(args: RotateArgs, session: &Session) -> Outcome {
     let name = named(&args.name)?;
     let client = session.client()?;
     let value = args.value.read(&name, session)?;
-    let org_wide = args.org_wide.then_some(true);
+    let (short, org_wide) = (is_short(&value), args.org_wide.then_some(true));
     let body = body::secret(&RotateBody {
         value: Lent(&value),
         org_wide,
@@ -211,6 +228,7 @@ pub(crate) async fn rotate(args: RotateArgs, session: &Session) -> Outcome {
     let secret: SecretMetadata = client.call(Method::POST, &route, Some(body)).await?;
     let words = format!("rotated {} to version {}", secret.name, secret.version);
     session.out.done(&secret, words)?;
+    tell_if(short, session);
     Ok(Exit::Ok)
 }
 
