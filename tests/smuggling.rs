@@ -355,3 +355,28 @@ fn ht_1_what_is_ambiguous_only_to_others_is_carried_out_at_most_once() {
     assert_eq!(outcome.statuses.len(), 2, "{}", outcome.text);
     assert!(names(&operator).contains(&"TWO".to_owned()));
 }
+
+#[test]
+fn a_target_that_names_another_host_than_the_host_header_is_refused() {
+    let broker = Broker::start();
+    let key = broker.operator().make_key(&[]);
+    let ask = |target: &str, host: &str| {
+        let text = format!("GET {target} HTTP/1.1\r\nHost: {host}\r\nX-API-Key: {key}\r\n\r\n");
+        send(&broker, text.as_bytes())
+    };
+    for (target, host) in [
+        ("http://evil.test/v1/me", "localhost"),
+        ("http://localhost@evil.test/v1/me", "localhost"),
+        ("http://localhost:81/v1/me", "localhost"),
+        ("http://localhost/v1/me", "127.0.0.1"),
+        ("http://localhost/v1/me", "evil.test"),
+    ] {
+        let outcome = ask(target, host);
+        assert_eq!(outcome.statuses, [400], "{target}: {}", outcome.text);
+        assert!(outcome.closed, "{target}: the connection stays open");
+    }
+    // Another host in both is another host; the same in both is ours.
+    assert_eq!(ask("http://evil.test/v1/me", "evil.test").statuses, [421]);
+    assert_eq!(ask("http://LOCALHOST/v1/me", "localhost").statuses, [200]);
+    assert_eq!(ask("/v1/me", "localhost").statuses, [200]);
+}

@@ -179,6 +179,11 @@ fn guard(app: &App, request: &Request) -> Result<(), Response> {
         app.meter.rate_limited("source");
         return Err(error.into_response());
     }
+    if names_another_host(request) {
+        return Err(closing(ApiError::bad_request(
+            "The request's target names another host than its Host header.",
+        )));
+    }
     // A page of another origin can reach a loopback port by a name of its own (DNS rebinding); it
     // cannot reach a Unix socket.
     if !matches!(peer, Some(Peer::Unix { .. }))
@@ -220,14 +225,27 @@ fn wrong_host(app: &App, request: &Request) -> Option<Response> {
             .into_response(),
         ),
         // RFC 9112, 3.2: whoever sends none or two may mean another request than we read.
-        None => {
-            let error = ApiError::bad_request("The request has no Host header, or several.");
-            let mut response = error.into_response();
-            let close = HeaderValue::from_static("close");
-            response.headers_mut().insert(header::CONNECTION, close);
-            Some(response)
-        }
+        None => Some(closing(ApiError::bad_request(
+            "The request has no Host header, or several.",
+        ))),
     }
+}
+
+/// Whether the target is a whole URL of another authority than `Host`: one reader goes by this, the
+/// next by that (RFC 9112, 3.2.2), so that neither alone says for whom the request is.
+fn names_another_host(request: &Request) -> bool {
+    request.uri().authority().is_some_and(|target| {
+        let host = only_host(request).and_then(|host| host.to_str().ok());
+        !host.is_some_and(|host| host.eq_ignore_ascii_case(target.as_str()))
+    })
+}
+
+/// A refusal after which nothing more is read from the connection.
+fn closing(error: ApiError) -> Response {
+    let mut response = error.into_response();
+    let close = HeaderValue::from_static("close");
+    response.headers_mut().insert(header::CONNECTION, close);
+    response
 }
 
 fn only_host(request: &Request) -> Option<&HeaderValue> {
