@@ -5,6 +5,7 @@ mod harness;
 
 use std::io::Write;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use harness::Broker;
 use serde_json::{Value, json};
@@ -210,4 +211,24 @@ fn a_next_step_can_be_taken_as_it_is_written() {
         assert!(words.contains("`runtools tool get custom-crm`"), "{words}");
     }
     terminal.types(0, "runtools tool get custom-crm", "");
+}
+
+#[test]
+fn who_runs_the_broker_from_where_it_was_built_is_told_where_the_command_line_is() {
+    const COMMAND: &str = "cargo install --path . --locked";
+    const README: &str = include_str!("../README.md");
+    let broker = Broker::start();
+    // What comes after the first line may still be on its way.
+    let end = Instant::now() + Duration::from_secs(20);
+    while !broker.log_text().contains(COMMAND) && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let said = broker.log_text();
+    assert!(said.contains("runtools login --local"), "{said}");
+    assert!(said.contains(COMMAND), "{said}");
+    let (start, _) = README.split_once("## The first brokered call").unwrap();
+    assert!(
+        start.contains(COMMAND) && start.contains("C compiler"),
+        "{start}"
+    );
 }

@@ -134,8 +134,24 @@ fn welcome(welcome: &Welcome) {
         )]);
         text.push_str("    runtools secret set GITHUB_TOKEN\n");
         text.push_str("    runtools tool exec github --action list_repos\n");
+        if !is_installed() {
+            text.push_str(
+                "\nWhere the shell knows no runtools: `cargo install --path . --locked` puts it there.\n",
+            );
+        }
     }
     drop(writeln!(std::io::stderr().lock(), "{text}"));
+}
+
+/// Whether the command line was put beside this program, and not left where cargo builds: running the
+/// broker from there builds no other program.
+fn is_installed() -> bool {
+    std::env::current_exe().is_ok_and(|program| {
+        let built = program
+            .components()
+            .any(|part| part.as_os_str() == "target");
+        !built && program.with_file_name("runtools").exists()
+    })
 }
 
 /// The flag that names the socket, where the command line would not find it by itself.
