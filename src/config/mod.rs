@@ -15,15 +15,17 @@ mod error;
 mod file;
 mod layers;
 mod log;
+mod secrets;
 mod settings;
 
 pub use env::Env;
 pub use error::ConfigError;
 pub use layers::{Flags, default_socket};
 pub use log::{LogFormat, LogLevel, LogSettings};
+pub use secrets::SecretSettings;
 pub use settings::{
     AuditSettings, AuthSettings, Config, EgressSettings, LimitSettings, RateSettings,
-    SecretSettings, StoreSettings, TlsSettings,
+    StoreSettings, TlsSettings,
 };
 
 #[cfg(test)]

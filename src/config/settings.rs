@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::log::LogSettings;
+use super::secrets::SecretSettings;
 
 use crate::http::serve::{ClientCertificates, ServeLimits, TlsFiles};
 use crate::oauth::Caps;
@@ -147,6 +148,8 @@ pub struct AuthSettings {
     pub lockout_failures: u32,
     /// Minutes a lock lasts, and after which failures are forgotten.
     pub lockout_minutes: u64,
+    /// How many valid API keys one member may have.
+    pub keys_per_member: usize,
 }
 
 /// Requests per time.
@@ -161,14 +164,6 @@ pub struct RateSettings {
     pub per_source_per_second: u32,
     /// Requests of one network source at once.
     pub per_source_burst: u32,
-}
-
-/// Secrets.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct SecretSettings {
-    /// Days in which a deleted secret can be restored.
-    pub delete_retention_days: u32,
 }
 
 /// The range of every number, both ends included.
@@ -201,6 +196,9 @@ pub(super) const RANGES: &[(&str, u64, u64)] = &[
     ("rate.per_source_per_second", 1, 1_000_000),
     ("rate.per_source_burst", 1, 1_000_000),
     ("secrets.delete_retention_days", 0, 3650),
+    ("secrets.per_member", 1, 10_000_000),
+    ("secrets.shared", 1, 10_000_000),
+    ("auth.keys_per_member", 1, 1_000_000),
     ("oauth.accounts_per_member", 1, 10_000),
     ("oauth.accounts_per_org", 1, 1_000_000),
 ];
@@ -368,6 +366,7 @@ impl Default for AuthSettings {
         Self {
             lockout_failures: 5,
             lockout_minutes: 15,
+            keys_per_member: 1_000,
         }
     }
 }
@@ -379,14 +378,6 @@ impl Default for RateSettings {
             per_principal_burst: 2000,
             per_source_per_second: 2000,
             per_source_burst: 4000,
-        }
-    }
-}
-
-impl Default for SecretSettings {
-    fn default() -> Self {
-        Self {
-            delete_retention_days: 30,
         }
     }
 }

@@ -71,7 +71,7 @@ impl Daemon {
         metrics.set_hardening(report.labels());
         let lifecycle = open_vault(&config, &metrics, Arc::clone(&clock), random)?;
         let uid = rustix::process::geteuid().as_raw();
-        let directory = Arc::new(Directory::default());
+        let directory = Arc::new(Directory::new(config.auth.keys_per_member));
         let (unsealed, lost_key_file) = unseal(&lifecycle).await?;
         let first_start = match &unsealed {
             Some(vault) => begin(vault, &directory, uid).await?,
@@ -273,7 +273,7 @@ fn open_vault(
         audit: Some(Arc::<Metrics>::clone(metrics)),
     };
     let lifecycle = Lifecycle::open(places, engine, clock, random, retention, audit, probes)?;
-    Ok(Arc::new(lifecycle))
+    Ok(Arc::new(lifecycle.with_quotas(config.secrets.quotas())))
 }
 
 /// Records the start and, the first time, makes the first organisation. Answers whether it did.

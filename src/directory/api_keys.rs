@@ -48,7 +48,7 @@ impl Directory {
     /// Makes a key for the caller. It does not outlive the key that makes it.
     ///
     /// # Errors
-    /// [`DirectoryError::Rule`] for a bad name, expiry or project.
+    /// [`DirectoryError::Rule`] for a bad name, expiry or project; [`VaultError::Quota`](crate::vault::VaultError::Quota).
     pub async fn create_key(
         &self,
         vault: &Unsealed,
@@ -65,24 +65,23 @@ impl Directory {
             None => None,
         };
         let _turn = self.turn(vault, permit).await?;
-        let parent = self.end_of(vault, permit.principal()).await?;
+        let caller = permit.principal();
+        let org = vault.org(caller.org())?;
+        self.quota
+            .make_room(vault, &org, caller.user(), true)
+            .await?;
+        let parent = self.end_of(vault, caller).await?;
         let wanted = Wanted {
             id,
-            user: permit.principal().user(),
+            user: caller.user(),
             name: request.name.clone(),
             test: request.is_test.unwrap_or(false),
             scopes: permit.object().clone(),
             project: request.project_id.clone(),
             expires: capped(expires, parent),
         };
-        self.make_key(
-            vault,
-            permit.principal().org(),
-            wanted,
-            Batch::new(),
-            recorded,
-        )
-        .await
+        self.make_key(vault, caller.org(), wanted, Batch::new(), recorded)
+            .await
     }
 
     /// Makes the first key of `user`, who was just added to `org`; who added them must be allowed to
@@ -296,6 +295,7 @@ impl Directory {
             .expires
             .map(|end| now.plus_millis(end.millis_since(old.created)));
         let end = now.plus_seconds(i64::from(grace));
+        self.quota.make_room(vault, &org, old.user, false).await?;
         let parent = self.end_of(vault, permit.principal()).await?;
         let wanted = Wanted {
             id: new,

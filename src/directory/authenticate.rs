@@ -13,6 +13,7 @@ use crate::store::Batch;
 use crate::vault::{Unsealed, VaultError};
 use crate::wire::{MemberStatus, OrgSettings};
 
+use super::key_quota::KeyQuota;
 use super::place::{KeyIndex, KeyRecord, LocalIndex, key_place, local_place, token_place};
 use super::refused::{Refused, Rejected};
 use super::standing::Recognised;
@@ -45,6 +46,7 @@ pub(super) type Bearer = (Principal, Option<Timestamp>);
 /// The directory: recognition's memory, and the turn-taking of changes. Its data is in the vault.
 #[derive(Default)]
 pub struct Directory {
+    pub(super) quota: KeyQuota,
     pub(super) cache: RwLock<Cache>,
     used: Mutex<HashMap<(OrgId, ApiKeyId), Arc<AtomicI64>>>,
     pub(super) changes: tokio::sync::Mutex<()>,
@@ -69,6 +71,15 @@ impl std::fmt::Debug for Directory {
 }
 
 impl Directory {
+    /// A directory where a member may have `keys_per_member` API keys that are valid.
+    #[must_use]
+    pub fn new(keys_per_member: usize) -> Self {
+        Self {
+            quota: KeyQuota::of(keys_per_member),
+            ..Self::default()
+        }
+    }
+
     /// Commits a change of the directory. From before anybody can see it until everybody is forgotten,
     /// callers are recognised by what the store says: a list never knows more than recognition does.
     pub(super) async fn commit(

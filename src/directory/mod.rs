@@ -11,6 +11,7 @@ mod api_keys;
 mod authenticate;
 mod delegations;
 mod error;
+mod key_quota;
 mod key_records;
 mod last_used;
 mod members;

@@ -278,6 +278,12 @@ impl From<VaultError> for ApiError {
                 "Rotate it, or set a new expiry.",
             ),
             VaultError::Rule(rule) => Self::bad_request(capital(rule)),
+            VaultError::Quota { .. } => Self::new(
+                StatusCode::CONFLICT,
+                "quota_reached",
+                capital(&error.to_string()),
+                "Destroy what is not needed (a secret: runtools secret delete NAME --destroy), or ask the operator for a higher quota.",
+            ),
             VaultError::Store(error) => error.into(),
             VaultError::Audit(error) => error.into(),
             VaultError::Custody(error) => error.into(),

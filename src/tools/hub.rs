@@ -9,6 +9,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use serde::{Deserialize, Serialize};
 
+use super::room::make_room;
 use super::{Catalog, ToolError, ToolSpec};
 use crate::audit::Recorded;
 use crate::clock::Timestamp;
@@ -109,7 +110,7 @@ pub struct Hub {
     parsed: RwLock<Parsed>,
 }
 
-fn prefix(org: &OrgKeys, owner: Owner) -> StoreKey {
+pub(super) fn prefix(org: &OrgKeys, owner: Owner) -> StoreKey {
     let list = org
         .index()
         .hash(&[b"tools", &[owner.kind_byte()], &owner.id]);
@@ -296,6 +297,7 @@ impl Hub {
             }
             None if owner == Owner::ORG_SHARED => return Err(HubError::NotFound),
             None => {
+                make_room(vault, &org, owner).await?;
                 batch.expect(place.clone(), Expect::Absent);
                 (principal.user(), now)
             }
@@ -348,6 +350,7 @@ impl Hub {
         // Taken back by another admin, it is a member's own tool again, whom nobody vouches for.
         kept.vouched = principal.vouches() && (shared || kept.maker == principal.user());
         (kept.term, kept.updated) = (principal.term(), vault.now());
+        make_room(vault, &org, to).await?;
         let sealed = vault.seal_state(org.kek(), org.id(), to, &new, &kept)?;
         let mut batch = Batch::new();
         batch.expect(old.clone(), Expect::Exactly(sha256(record.as_bytes())));
@@ -355,6 +358,7 @@ impl Hub {
         batch.delete(old);
         batch.put(new.clone(), sealed.clone());
         vault.commit(batch, recorded).await?;
+        vault.gave_room(&prefix(&org, from)).await;
         self.parsed(vault, &org, to, &new, &sealed)
     }
 
@@ -369,12 +373,13 @@ impl Hub {
         recorded: &Recorded,
     ) -> Result<(), HubError> {
         let org = vault.org(permit.principal().org())?;
-        let (_, place) = written(permit, &org);
+        let (owner, place) = written(permit, &org);
         let old = vault.store().get(&place).await?.ok_or(HubError::NotFound)?;
         let mut batch = Batch::new();
         batch.expect(place.clone(), Expect::Exactly(sha256(old.as_bytes())));
         batch.delete(place);
         vault.commit(batch, recorded).await?;
+        vault.gave_room(&prefix(&org, owner)).await;
         Ok(())
     }
 }

@@ -27,6 +27,7 @@ mod installs;
 mod parameters;
 mod path;
 mod reader;
+mod room;
 mod signer;
 mod signer_read;
 mod slot;

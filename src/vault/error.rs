@@ -32,6 +32,14 @@ pub enum VaultError {
     /// An input breaks a rule; the text states the rule, never the input.
     #[error("{0}")]
     Rule(&'static str),
+    /// There are as many of something as there may be.
+    #[error("there are {limit} {what} already, and no more than that are kept")]
+    Quota {
+        /// What, in the plural.
+        what: &'static str,
+        /// How many there may be.
+        limit: usize,
+    },
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),

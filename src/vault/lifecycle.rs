@@ -23,6 +23,7 @@ use crate::store::{Batch, Engine, Store, StoreKeys};
 use super::keyring::Keyring;
 use super::memo::Memo;
 use super::system::SystemKeys;
+use super::tally::{Quotas, Tally};
 use super::{Gate, Places, Unsealed, Vault, VaultError};
 
 /// Opens, seals and unseals one vault.
@@ -35,6 +36,7 @@ pub struct Lifecycle {
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     retention_days: i64,
+    quotas: Quotas,
     audit: Options,
     probes: Probes,
 }
@@ -106,9 +108,16 @@ impl Lifecycle {
             clock,
             random,
             retention_days,
+            quotas: Quotas::default(),
             audit,
             probes,
         })
+    }
+
+    /// The same with other quotas.
+    #[must_use]
+    pub fn with_quotas(self, quotas: Quotas) -> Self {
+        Self { quotas, ..self }
     }
 
     /// The door.
@@ -197,6 +206,8 @@ impl Lifecycle {
             journal,
             keyring: Keyring::new(root, keys.state, MacKey::new(&keys.index)?),
             memo: Memo::default(),
+            tally: Tally::default(),
+            quotas: self.quotas,
             closing: tokio::sync::watch::Sender::new(false),
             clock: Arc::clone(&self.clock),
             random: Arc::clone(&self.random),

@@ -30,6 +30,7 @@ mod removal;
 mod secrets;
 mod state;
 mod system;
+mod tally;
 mod value;
 mod write;
 
@@ -49,6 +50,7 @@ pub use places::Places;
 pub use pointer::Etag;
 pub use removal::Deleted;
 pub use secrets::{Found, Page};
+pub use tally::Quotas;
 pub use value::StoredValue;
 pub use write::Change;
 
@@ -68,6 +70,8 @@ pub struct Vault {
     journal: Journal,
     keyring: keyring::Keyring,
     memo: memo::Memo,
+    tally: tally::Tally,
+    quotas: Quotas,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     retention_days: i64,

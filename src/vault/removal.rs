@@ -97,6 +97,9 @@ impl Vault {
                 )
             };
             if self.committed(batch, recorded).await? {
+                if deleted == Deleted::Destroyed {
+                    self.gave_room(&owner_prefix(&org, place.owner)).await;
+                }
                 return Ok(deleted);
             }
         }
@@ -147,6 +150,9 @@ impl Vault {
             {
                 purged += 1;
             }
+        }
+        if purged > 0 {
+            self.gave_room(&owner_prefix(&org, owner)).await;
         }
         Ok(purged)
     }

@@ -11,7 +11,7 @@ use crate::wire::{Category, SecretScope};
 
 use super::draft::{ATTEMPTS, Condition};
 use super::metadata::{SecretInfo, check_description, check_hosts, check_value};
-use super::pointer::{Pointer, version_place};
+use super::pointer::{Pointer, owner_prefix, version_place};
 use super::{Found, Vault, VaultError};
 
 /// Changes to a secret's metadata; what is `None` stays.
@@ -105,9 +105,17 @@ impl Vault {
         change.check()?;
         let (org, place) = self.org_and_place(permit)?;
         self.owner_key_or_new(&org, place.owner, recorded).await?;
+        let mut has_room = false;
         for _ in 0..ATTEMPTS {
             let old = self.read_pointer(&org, place.owner, &place.name).await?;
             condition.check(old.as_ref())?;
+            if old.is_none() && !has_room {
+                let limit = self.quotas.secrets(place.owner);
+                let prefix = owner_prefix(&org, place.owner);
+                self.make_room(prefix, "secrets, deleted ones among them,", limit)
+                    .await?;
+                has_room = true;
+            }
             let now = self.now();
             let (mut pointer, mut info, created) = match &old {
                 Some(read) if read.pointer.deleted.is_none() => {

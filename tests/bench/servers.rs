@@ -111,6 +111,7 @@ fn settings(folder: &Path, more: &str) -> PathBuf {
     let text = format!(
         "listen = [\"127.0.0.1:0\"]\ndata_dir = {data:?}\nkeys_dir = {keys:?}\nsocket = {socket:?}\n\
          [limits]\nconnections_per_source = 512\n\
+         [secrets]\nper_member = 1000000\n\
          [rate]\nper_principal_per_second = 1000000\nper_principal_burst = 1000000\n\
          per_source_per_second = 1000000\nper_source_burst = 1000000\n{more}",
     );
