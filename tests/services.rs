@@ -280,8 +280,18 @@ fn a_replaced_key_works_for_its_grace_and_a_removed_service_not_at_all() {
         reply["data"]["key"].as_str().unwrap().to_owned()
     };
     let second = rotate(&json!({"graceSeconds": 600}));
-    hub(&set.hub.key).get("/v1/me").expect(200);
+    let used = || {
+        let listed = set.admin.get("/v1/services").expect(200);
+        let all = listed["data"][0]["credentials"].as_array().unwrap().clone();
+        all.iter()
+            .map(|one| one["lastUsedAt"].is_string())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(used(), [false, false]);
     hub(&second).get("/v1/me").expect(200);
+    assert_eq!(used(), [false, true], "the old one is used no more");
+    hub(&set.hub.key).get("/v1/me").expect(200);
+    assert_eq!(used(), [true, true]);
     let third = rotate(&json!({}));
     for old in [&set.hub.key, &second] {
         assert_eq!(hub(old).get("/v1/me").refused(401), "unauthorized");
@@ -308,6 +318,19 @@ fn a_replaced_key_works_for_its_grace_and_a_removed_service_not_at_all() {
         let entry = set.stage.journal(action).swap_remove(0);
         assert_eq!(entry["targets"][0]["kind"], "service", "{entry}");
     }
+    set.finish();
+}
+
+#[test]
+fn when_a_credential_was_last_used_is_known_after_a_restart() {
+    let mut set = Set::new();
+    let hub = set.hub.with_token(&set.stage, &set.bob.key);
+    hub.get("/v1/me").expect(200);
+    assert_eq!(set.stage.broker.stop(), Some(0));
+    set.stage.broker.restart();
+    let listed = set.stage.operator().get("/v1/operator/services");
+    let used = &listed.expect(200)["data"][0]["credentials"][0]["lastUsedAt"];
+    assert!(used.is_string(), "{used}");
     set.finish();
 }
 
@@ -341,27 +364,6 @@ fn services_are_made_by_the_operator_in_the_organisation_that_is_named() {
         let reply = operator.post("/v1/operator/services", &body);
         assert_eq!(reply.status, status, "{body}: {}", text(&reply));
     }
-    set.finish();
-}
-
-#[test]
-fn the_command_line_makes_lists_delegates_and_removes() {
-    let set = Set::new();
-    let run = |words: &[&str]| set.stage.broker.runs(words, None);
-    let made = run(&["service", "add", "agents", "--json"]).expect(0);
-    let key = made["data"]["key"].as_str().unwrap();
-    assert!(key.starts_with("rt_svc_"), "{made}");
-    let listed = run(&["service", "list"]);
-    assert!(listed.stdout.contains("agents") && !listed.stdout.contains(key));
-    let turned = run(&["service", "rotate", "agents", "--grace", "60", "--json"]).expect(0);
-    assert_ne!(turned["data"]["key"], made["data"]["key"]);
-    let removed = run(&["service", "remove", "agents", "--yes"]);
-    assert!(
-        removed.stderr.contains("removed agents"),
-        "{}",
-        removed.stderr
-    );
-    assert_eq!(run(&["service", "remove", "agents", "--yes"]).exit, 2);
     set.finish();
 }
 

@@ -16,6 +16,7 @@ use crate::vault::{OrgKeys, Unsealed, Vault, parse_expiry};
 use crate::wire::{self, ApiKeyStatus};
 
 use super::key_records::{all_keys, capped, check_project, ended, put_key, read_key};
+use super::last_used::Used;
 use super::organizations::check_name;
 use super::place::{KeyIndex, KeyRecord, key_place, token_place};
 use super::token::Kind;
@@ -345,7 +346,9 @@ impl Directory {
     ) -> Result<wire::ApiKey, DirectoryError> {
         let owner = self.member(vault, org.id(), record.user).await?;
         let status = ended(&record, vault.now());
-        let last_used = self.used_at(org.id(), record.id).max(record.last_used);
+        let last_used = self
+            .used_at(Used::Key(org.id(), record.id))
+            .max(record.last_used);
         Ok(wire::ApiKey {
             id: record.id,
             name: record.name,

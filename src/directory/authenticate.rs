@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use crate::audit::{Acting, Recorded, Word};
+use crate::audit::{Recorded, Word};
 use crate::clock::Timestamp;
 use crate::crypto::{Digest, Owner};
 use crate::id::{ApiKeyId, OrgId};
@@ -14,6 +14,7 @@ use crate::vault::{Unsealed, VaultError};
 use crate::wire::{MemberStatus, OrgSettings};
 
 use super::key_quota::KeyQuota;
+use super::last_used::Used;
 use super::place::{KeyIndex, KeyRecord, LocalIndex, key_place, local_place, token_place};
 use super::refused::{Refused, Rejected};
 use super::standing::Recognised;
@@ -26,7 +27,16 @@ const CACHED: usize = 10_000;
 struct Seen {
     principal: Principal,
     ends: Option<Timestamp>,
-    used: Arc<AtomicI64>,
+    /// Of each credential that it took.
+    used: Vec<Arc<AtomicI64>>,
+}
+
+impl Seen {
+    fn note_use(&self, now: Timestamp) {
+        for used in &self.used {
+            used.store(now.millis(), Ordering::Relaxed);
+        }
+    }
 }
 
 #[derive(Default)]
@@ -48,7 +58,7 @@ pub(super) type Bearer = (Principal, Option<Timestamp>);
 pub struct Directory {
     pub(super) quota: KeyQuota,
     pub(super) cache: RwLock<Cache>,
-    used: Mutex<HashMap<(OrgId, ApiKeyId), Arc<AtomicI64>>>,
+    used: Mutex<HashMap<Used, Arc<AtomicI64>>>,
     pub(super) changes: tokio::sync::Mutex<()>,
 }
 
@@ -148,7 +158,7 @@ impl Directory {
         let seen = cache.seen.get(mark).filter(|_| cache.changing == 0);
         let seen = seen.filter(|seen| seen.ends.is_none_or(|end| end > now));
         let seen = seen.ok_or(cache.epoch)?;
-        seen.used.store(now.millis(), Ordering::Relaxed);
+        seen.note_use(now);
         let bearer = (seen.principal.clone(), seen.ends);
         Ok(Recognised::at(cache.epoch, bearer))
     }
@@ -161,36 +171,46 @@ impl Directory {
         bearer: Bearer,
         now: Timestamp,
     ) -> Recognised {
-        let used = self.used_by(&bearer.0);
-        used.store(now.millis(), Ordering::Relaxed);
+        let (principal, ends) = bearer.clone();
+        let used = self.used_by(&principal);
+        let seen = Seen {
+            principal,
+            ends,
+            used,
+        };
+        seen.note_use(now);
         let mut cache = self.cache.write().unwrap_or_else(PoisonError::into_inner);
         if cache.epoch == epoch {
             if cache.seen.len() >= CACHED {
                 cache.seen.clear();
             }
-            let (principal, ends) = bearer.clone();
-            let seen = Seen {
-                principal,
-                ends,
-                used,
-            };
             cache.seen.insert(mark, seen);
         }
         Recognised::at(epoch, bearer)
     }
 
-    /// Where it is counted when the principal's key was last used.
-    fn used_by(&self, principal: &Principal) -> Arc<AtomicI64> {
-        let id = match principal.via() {
-            Via::ApiKey(id)
-            | Via::Service(Acting {
-                word: Some(Word::ApiKey(id)),
-                ..
-            }) => id,
-            Via::Local { .. } | Via::Service(_) => return Arc::default(),
+    /// Where it is counted when the principal's credentials were last used: a service's own, and the key of
+    /// the user that it brought.
+    fn used_by(&self, principal: &Principal) -> Vec<Arc<AtomicI64>> {
+        let org = principal.org();
+        let (service, key) = match principal.via() {
+            Via::Local { .. } => (None, None),
+            Via::ApiKey(key) => (None, Some(key)),
+            Via::Service(acting) => {
+                let key = match acting.word {
+                    Some(Word::ApiKey(key)) => Some(key),
+                    Some(Word::Delegation(_)) | None => None,
+                };
+                let service = Used::Service(org, acting.id, acting.credential);
+                (Some(service), key)
+            }
         };
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(used.entry((principal.org(), id)).or_default())
+        let all = service
+            .into_iter()
+            .chain(key.map(|key| Used::Key(org, key)));
+        let all = all.map(|one| Arc::clone(used.entry(one).or_default()));
+        all.collect()
     }
 
     async fn look_up(
@@ -296,17 +316,15 @@ impl Directory {
         Ok(Err(Rejected::UnknownUid))
     }
 
-    /// When a key was last used, as far as it is not on disk yet.
-    pub(super) fn used_at(&self, org: OrgId, id: ApiKeyId) -> Option<Timestamp> {
+    /// When a credential was last used, as far as it is not on disk yet.
+    pub(super) fn used_at(&self, one: Used) -> Option<Timestamp> {
         let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = used
-            .get(&(org, id))
-            .map_or(0, |at| at.load(Ordering::Relaxed));
+        let at = used.get(&one).map_or(0, |at| at.load(Ordering::Relaxed));
         (at != 0).then(|| Timestamp::from_millis(at))
     }
 
-    /// When each key was last used, as far as it is not on disk yet; empties the list.
-    pub(super) fn take_used(&self) -> Vec<((OrgId, ApiKeyId), Timestamp)> {
+    /// When each credential was last used, as far as it is not on disk yet; empties the list.
+    pub(super) fn take_used(&self) -> Vec<(Used, Timestamp)> {
         let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         let fresh = used.iter().filter_map(|(key, at)| {
             let at = at.swap(0, Ordering::Relaxed);

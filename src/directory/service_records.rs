@@ -33,6 +33,8 @@ pub(super) struct Credential {
     pub(super) created: Timestamp,
     /// When it ends: a replaced one after its grace, a certificate with its validity.
     pub(super) ends: Option<Timestamp>,
+    #[serde(default)]
+    pub(super) last_used: Option<Timestamp>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -13,6 +13,7 @@ use crate::store::{Batch, Expect, StoreError};
 use crate::vault::{OrgKeys, Unsealed, VaultError};
 use crate::wire::{self, ServiceCredentialKind};
 
+use super::last_used::Used;
 use super::place::slug_place;
 use super::service_records::{
     Credential, CredentialKind, ServiceIndex, ServiceRecord, all_delegations, all_services,
@@ -205,7 +206,7 @@ impl Directory {
                 error => error.into(),
             })?;
         Ok(MadeService {
-            service: shown(org.id(), record, vault.now()),
+            service: self.shown(org.id(), record, vault.now()),
             text: drawn.text,
         })
     }
@@ -219,7 +220,7 @@ impl Directory {
         vault: &Unsealed,
         permit: &Permit<ReadServices>,
     ) -> Result<Vec<wire::Service>, DirectoryError> {
-        services_of(vault, permit.principal().org()).await
+        self.services_of(vault, permit.principal().org()).await
     }
 
     /// What the organisation's services are called, those included that were removed.
@@ -247,7 +248,7 @@ impl Directory {
     ) -> Result<Vec<wire::Service>, DirectoryError> {
         let mut found = Vec::new();
         for org in vault.org_ids() {
-            found.extend(services_of(vault, org).await?);
+            found.extend(self.services_of(vault, org).await?);
         }
         Ok(found)
     }
@@ -303,13 +304,48 @@ impl Directory {
         }
         Ok(self.commit(vault, batch, recorded).await?)
     }
-}
 
-async fn services_of(vault: &Unsealed, org: OrgId) -> Result<Vec<wire::Service>, DirectoryError> {
-    let services = all_services(vault, &*vault.org(org)?).await?;
-    let now = vault.now();
-    let shown = services.into_iter().map(|record| shown(org, record, now));
-    Ok(shown.collect())
+    async fn services_of(
+        &self,
+        vault: &Unsealed,
+        org: OrgId,
+    ) -> Result<Vec<wire::Service>, DirectoryError> {
+        let services = all_services(vault, &*vault.org(org)?).await?;
+        let now = vault.now();
+        let shown = services
+            .into_iter()
+            .map(|record| self.shown(org, record, now));
+        Ok(shown.collect())
+    }
+
+    /// A service as it is shown: with the credentials that work.
+    fn shown(&self, org: OrgId, record: ServiceRecord, now: Timestamp) -> wire::Service {
+        let works = |credential: &Credential| credential.ends.is_none_or(|end| end > now);
+        let credentials = record.credentials.into_iter().filter(works);
+        let credentials = credentials.map(|credential| {
+            let (kind, shown) = match credential.kind {
+                CredentialKind::Key(prefix) => (ServiceCredentialKind::Key, prefix),
+                CredentialKind::Certificate(print) => (ServiceCredentialKind::Certificate, print),
+            };
+            let used = self.used_at(Used::Service(org, record.id, credential.id));
+            wire::ServiceCredential {
+                id: credential.id,
+                kind,
+                shown,
+                created_at: credential.created,
+                last_used_at: used.max(credential.last_used),
+                expires_at: credential.ends,
+            }
+        });
+        wire::Service {
+            id: record.id,
+            organization_id: org,
+            name: record.name.to_string(),
+            scopes: Scopes::of_services().to_strings(),
+            credentials: credentials.collect(),
+            created_at: record.created,
+        }
+    }
 }
 
 fn drawn(vault: &Unsealed, pin: Option<Pin>) -> Result<Drawn, DirectoryError> {
@@ -325,6 +361,7 @@ fn drawn(vault: &Unsealed, pin: Option<Pin>) -> Result<Drawn, DirectoryError> {
             kind: CredentialKind::Certificate(data_encoding::HEXLOWER.encode(&fingerprint)),
             created,
             ends: Some(ends),
+            last_used: None,
         };
         return Ok(Drawn {
             credential,
@@ -338,37 +375,11 @@ fn drawn(vault: &Unsealed, pin: Option<Pin>) -> Result<Drawn, DirectoryError> {
         kind: CredentialKind::Key(token.prefix()),
         created,
         ends: None,
+        last_used: None,
     };
     Ok(Drawn {
         credential,
         hash: token.hash(index),
         text: Some(token.into_secret()),
     })
-}
-
-/// A service as it is shown: with the credentials that work.
-fn shown(org: OrgId, record: ServiceRecord, now: Timestamp) -> wire::Service {
-    let works = |credential: &Credential| credential.ends.is_none_or(|end| end > now);
-    let credentials = record.credentials.into_iter().filter(works);
-    let credentials = credentials.map(|credential| {
-        let (kind, shown) = match credential.kind {
-            CredentialKind::Key(prefix) => (ServiceCredentialKind::Key, prefix),
-            CredentialKind::Certificate(print) => (ServiceCredentialKind::Certificate, print),
-        };
-        wire::ServiceCredential {
-            id: credential.id,
-            kind,
-            shown,
-            created_at: credential.created,
-            expires_at: credential.ends,
-        }
-    });
-    wire::Service {
-        id: record.id,
-        organization_id: org,
-        name: record.name.to_string(),
-        scopes: Scopes::of_services().to_strings(),
-        credentials: credentials.collect(),
-        created_at: record.created,
-    }
 }

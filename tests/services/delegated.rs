@@ -159,3 +159,24 @@ fn the_command_line_delegates_and_ends_it() {
     assert_eq!(hub.get("/v1/me").refused(401), "unauthorized");
     set.finish();
 }
+
+#[test]
+fn the_operators_command_line_makes_lists_replaces_and_removes() {
+    let set = Set::new();
+    let run = |words: &[&str]| set.stage.broker.runs(words, None);
+    let made = run(&["service", "add", "agents", "--json"]).expect(0);
+    let key = made["data"]["key"].as_str().unwrap();
+    assert!(key.starts_with("rt_svc_"), "{made}");
+    let listed = run(&["service", "list"]);
+    assert!(listed.stdout.contains("agents") && !listed.stdout.contains(key));
+    let turned = run(&["service", "rotate", "agents", "--grace", "60", "--json"]).expect(0);
+    assert_ne!(turned["data"]["key"], made["data"]["key"]);
+    let removed = run(&["service", "remove", "agents", "--yes"]);
+    assert!(
+        removed.stderr.contains("removed agents"),
+        "{}",
+        removed.stderr
+    );
+    assert_eq!(run(&["service", "remove", "agents", "--yes"]).exit, 2);
+    set.finish();
+}

@@ -7,7 +7,7 @@ use http::Method;
 use runtools_broker::client::text::{Visible, minute};
 use runtools_broker::client::{Client, ClientError, Exit, Outcome, Route, Session, Table, body};
 use runtools_broker::id::ServiceId;
-use runtools_broker::wire::{AddService, MadeService, RotateService, Service};
+use runtools_broker::wire::{AddService, MadeService, RotateService, Service, ServiceCredential};
 use serde_json::Value;
 
 /// Services.
@@ -152,16 +152,28 @@ fn shown_once(made: &MadeService, what: &str, session: &Session) -> Result<(), C
 async fn list(client: &Client, session: &Session) -> Result<(), ClientError> {
     let all: Vec<Service> = client.list(&services()).await?;
     session.out.table(&all, "no services", || {
-        let mut table = Table::new(&["NAME", "CREDENTIALS", "MADE (UTC)", "ORGANISATION", "ID"]);
+        let mut table = Table::new(&[
+            "NAME",
+            "CREDENTIALS",
+            "LAST USED (UTC)",
+            "MADE (UTC)",
+            "ORGANISATION",
+            "ID",
+        ]);
         for service in &all {
-            let shown = |one: &runtools_broker::wire::ServiceCredential| {
+            let shown = |one: &ServiceCredential| {
                 let begins: String = one.shown.chars().take(12).collect();
                 format!("{begins}…")
             };
+            let used = |one: &ServiceCredential| {
+                one.last_used_at.map_or_else(|| "never".to_owned(), minute)
+            };
             let shown: Vec<String> = service.credentials.iter().map(shown).collect();
+            let used: Vec<String> = service.credentials.iter().map(used).collect();
             table.row(&[
                 service.name.as_str(),
                 &shown.join(", "),
+                &used.join(", "),
                 &minute(service.created_at),
                 &service.organization_id.to_string(),
                 &service.id.to_string(),
