@@ -205,6 +205,43 @@ fn a_program_may_end_in_its_own_way_when_it_is_told_to() {
     assert_eq!(left(&fake), 0);
 }
 
+/// Runs a command at a terminal of its own, types Ctrl-C when it is ready, and shows what a person saw.
+const TERMINAL: &str = r"
+import os, pty, sys
+pid, fd = pty.fork()
+if pid == 0:
+    os.execv(sys.argv[1], sys.argv[1:])
+seen = b''
+try:
+    while True:
+        piece = os.read(fd, 4096)
+        if not piece: break
+        if b'ready' in piece: os.write(fd, b'\x03')
+        seen += piece
+except OSError: pass
+sys.stdout.buffer.write(seen)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+";
+
+#[test]
+fn what_is_typed_at_a_terminal_comes_once_and_the_command_outlives_it() {
+    let fake = broker();
+    let script = "trap 'echo caught' INT; echo ready; sleep 1; sleep 1; echo over; exit 4";
+    let mut command = Command::new("python3");
+    command
+        .args(["-c", TERMINAL, env!("CARGO_BIN_EXE_runtools")])
+        .args(run(&["bash", "-c", script]))
+        .env("HOME", fake.path(""))
+        .env("XDG_RUNTIME_DIR", fake.path(""))
+        .env("RUNTOOLS_SOCKET", fake.path("s"));
+    let output = command.output().unwrap();
+    let seen = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(4), "{seen}");
+    assert_eq!(seen.matches("caught").count(), 1, "{seen}");
+    assert_eq!(fake.all(RELEASE).len(), 1);
+    assert_eq!(left(&fake), 0);
+}
+
 #[test]
 fn a_program_that_is_none_costs_the_handle_and_says_so() {
     let fake = broker();
