@@ -48,7 +48,9 @@ fn a_resolution_shows_sources_places_and_placeholders_and_never_a_value() {
     let shown = &handle.whole;
     assert_eq!(shown["tool"], "custom-x");
     assert_eq!(shown["usesLeft"], 2);
-    let field = json!([{"field": "apiKey", "source": "override", "secret": "KEY"}]);
+    let field = json!([{
+        "field": "apiKey", "source": "override", "secret": "KEY", "env": ["CUSTOM_X_API_KEY"],
+    }]);
     assert_eq!(shown["fields"], field);
     let constraint = &shown["constraints"][0];
     assert_eq!(constraint["hosts"], json!(["127.0.0.1"]));
