@@ -158,7 +158,13 @@ pub(super) fn assert_no_panic(log: &str) {
 pub(super) fn refused(folder: &Arc<TempDir>, what: &str) -> String {
     let mut broker = Broker::over(Arc::clone(folder), unready());
     let code = broker.wait(Duration::from_secs(30));
-    std::thread::sleep(Duration::from_millis(30));
+    // What it said last may still be on its way from the pipe.
+    for _ in 0..200 {
+        if broker.log_text().contains("hint: ") {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(30));
+    }
     let log = broker.log_text();
     assert_eq!(code, Some(1), "{what}: {log}");
     assert_no_panic(&log);
