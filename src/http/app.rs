@@ -203,17 +203,13 @@ impl App {
 
     /// Keeps tokens alive, pass after pass, until serving ends.
     async fn keep_tokens(&self) {
-        loop {
-            let wait = match self.lifecycle.gate().unsealed() {
-                Ok(vault) => self.accounts.pass(&vault).await.map(|pass| pass.next),
-                Err(_) => Ok(PAUSE),
-            };
+        let rest = |wait| async move {
             tokio::select! {
-                () = self.shutdown.ending() => return,
-                () = self.accounts.news() => {}
-                () = pause(wait) => {}
+                () = self.shutdown.ending() => false,
+                () = pause(wait) => true,
             }
-        }
+        };
+        self.accounts.keep_alive(&self.lifecycle, rest).await;
     }
 
     /// Has old tokens revoked until serving ends; a provider that is slow in this holds up no refresh.

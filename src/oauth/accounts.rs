@@ -163,8 +163,8 @@ impl Accounts {
         self.refused.forget();
     }
 
-    /// Ends when a pass is wanted before its time: an account was connected, or a refresh failed.
-    pub async fn news(&self) {
+    /// Ends when a pass is wanted before its time: an account was connected, or a refresh ended.
+    pub(super) async fn news(&self) {
         self.news.notified().await;
     }
 

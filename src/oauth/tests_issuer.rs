@@ -81,6 +81,11 @@ impl Issuer {
         self.state.lock().unwrap().away = away;
     }
 
+    /// Access tokens live so many seconds from now on.
+    pub(super) fn lifetime(&self, seconds: i64) {
+        self.state.lock().unwrap().lifetime = seconds;
+    }
+
     pub(super) fn release(&self) {
         self.release.notify_one();
     }

@@ -34,6 +34,8 @@ mod schedule;
 mod stops;
 mod success;
 #[cfg(test)]
+mod tests_alive;
+#[cfg(test)]
 mod tests_crash;
 #[cfg(test)]
 mod tests_doubt;

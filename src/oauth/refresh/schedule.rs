@@ -13,7 +13,7 @@ use crate::oauth::client::{ClientRef, ClientShelf};
 use crate::oauth::connection::{Connection, Health, Kept, Roster, SetKey, TokenState, places};
 use crate::oauth::event;
 use crate::store::Batch;
-use crate::vault::{Unsealed, VaultError};
+use crate::vault::{Lifecycle, Unsealed, VaultError};
 
 use super::attempt::door;
 use super::pace::{OVERALL, PER_HOST};
@@ -41,6 +41,29 @@ pub struct Pass {
 }
 
 impl Accounts {
+    /// Keeps tokens alive, pass after pass. Between two of them it waits as long as `rest` does with what
+    /// the pass said, in milliseconds, or until there is news; `rest` answers whether to go on.
+    pub async fn keep_alive<F, R>(self: &Arc<Self>, lifecycle: &Lifecycle, rest: F)
+    where
+        F: Fn(Result<i64, VaultError>) -> R,
+        R: Future<Output = bool>,
+    {
+        loop {
+            let wait = match lifecycle.gate().unsealed() {
+                Ok(vault) => self.pass(&vault).await.map(|pass| pass.next),
+                Err(sealed) => Err(sealed),
+            };
+            let go_on = tokio::select! {
+                biased;
+                () = self.news() => true,
+                go_on = rest(wait) => go_on,
+            };
+            if !go_on {
+                return;
+            }
+        }
+    }
+
     /// Looks for what is due, and starts as much of it as hosts may be asked at a time: what ends first
     /// comes first.
     ///

@@ -83,6 +83,8 @@ impl Accounts {
                 .heal(connection.org, provider, &connection.client);
         }
         self.stop_at(Point::P6, id).await;
+        // The pass that began this did not count with the new tokens, which may end before the next one.
+        self.news.notify_one();
         self.stop_at(Point::P7, id).await;
         Ok(Ended::Renewed)
     }
