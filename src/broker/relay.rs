@@ -282,8 +282,8 @@ impl Body for RelayedBody {
 
 impl Drop for RelayedBody {
     fn drop(&mut self) {
-        // An answer without a body is never asked for one.
-        if self.inner.is_end_stream() {
+        // An answer without a body is never asked for one, and one of a length for nothing after it.
+        if self.inner.is_end_stream() || self.inner.size_hint().exact() == Some(0) {
             self.ledger.close(Outcome::success());
         }
     }
