@@ -12,6 +12,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
 
 use super::link::Link;
+use super::passage::PassageStream;
 use super::peer::VerifiedPeer;
 use super::pool::{Pool, PoolKey, Unused};
 use super::room::{Room, Seat};
@@ -169,6 +170,26 @@ impl Egress {
         VerifiedPeer::new(self.clone(), route, unused, false)
     }
 
+    /// Every address of the URL's host, each of which may be dialled.
+    pub(super) async fn checked(
+        &self,
+        url: &Url,
+        private: &Private,
+    ) -> Result<Vec<SocketAddr>, EgressError> {
+        Guard::check_name(url.host())?;
+        self.engine.checked_addresses(url, private).await
+    }
+
+    /// A connection to one of the checked addresses, without TLS of our own.
+    pub(super) async fn dial_bare(
+        &self,
+        addresses: &[SocketAddr],
+    ) -> Result<PassageStream, EgressError> {
+        let _seat = self.engine.take_room(self.org)?;
+        let (tcp, _) = self.engine.dial_checked(addresses).await?;
+        Ok(PassageStream { tcp, _seat })
+    }
+
     pub(super) fn limits(&self) -> &Limits {
         &self.engine.limits
     }
@@ -229,12 +250,7 @@ impl Engine {
 
     async fn dial(&self, route: &Route, addresses: &[SocketAddr]) -> Result<Link, EgressError> {
         let (url, seat) = (&route.url, self.take_room(route.key.org)?);
-        let tcp = self.dial_any(addresses).await?;
-        let peer = tcp.peer_addr().map_err(|_| EgressError::Connect)?;
-        if !addresses.contains(&peer) {
-            return Err(EgressError::Connect);
-        }
-        tcp.set_nodelay(true).map_err(|_| EgressError::Connect)?;
+        let (tcp, peer) = self.dial_checked(addresses).await?;
         let (limits, peer, seat) = (&self.limits, Some(peer), Some(seat));
         match url.scheme() {
             Scheme::Http => Link::start(TokioIo::new(tcp), limits, peer, seat).await,
@@ -244,6 +260,20 @@ impl Engine {
                 Link::start(TokioIo::new(stream), limits, peer, seat).await
             }
         }
+    }
+
+    /// A connection to one of the addresses, and to which.
+    async fn dial_checked(
+        &self,
+        addresses: &[SocketAddr],
+    ) -> Result<(TcpStream, SocketAddr), EgressError> {
+        let tcp = self.dial_any(addresses).await?;
+        let peer = tcp.peer_addr().map_err(|_| EgressError::Connect)?;
+        if !addresses.contains(&peer) {
+            return Err(EgressError::Connect);
+        }
+        tcp.set_nodelay(true).map_err(|_| EgressError::Connect)?;
+        Ok((tcp, peer))
     }
 
     /// Tries the addresses in order; each gets an equal share of the time that is left.

@@ -16,6 +16,7 @@
 //! Connections are kept per origin, grant and organisation. A request that may have reached the
 //! upstream is never sent a second time.
 //!
+//! [`Passage`] takes the first two steps, and leaves the certificate to whoever speaks TLS through it.
 //! [`Endpoint`] is apart from all this: with it the command line speaks to the user's own broker.
 
 mod connector;
@@ -26,6 +27,7 @@ mod incoming;
 mod limits;
 mod link;
 mod outgoing;
+mod passage;
 mod peer;
 mod pool;
 mod resolve;
@@ -57,6 +59,7 @@ pub use guard::{AddressKind, Guard, Private, Verdict};
 pub use incoming::{Incoming, UpstreamBody};
 pub use limits::Limits;
 pub use outgoing::{BodyError, Outgoing, check_method, credential_value};
+pub use passage::{Passage, PassageStream};
 pub use peer::VerifiedPeer;
 pub use resolve::{ResolveError, Resolver, SystemResolver};
 pub use socket::{SocketKey, UpstreamSocket, is_word, lists};
