@@ -5,7 +5,7 @@
 //! A module imports only what stands to its left:
 //!
 //! ```text
-//! secret name id clock wire │ crypto custody store audit egress policy │ vault directory oauth tools broker │ http pages client config telemetry hardening daemon │ bin
+//! secret name id clock wire │ crypto custody store audit egress policy │ vault directory oauth tools broker │ http pages proxy client config telemetry hardening daemon │ bin
 //!           words           │               machines                   │              journeys              │                      surface                      │
 //! ```
 //!
@@ -61,6 +61,7 @@ pub mod daemon;
 pub mod hardening;
 pub mod http;
 pub mod pages;
+pub mod proxy;
 pub mod telemetry;
 
 pub mod manual;

@@ -98,7 +98,7 @@ fn free_port() -> u16 {
 /// `cargo run --release`, with the binary that is there already and a port of its own.
 fn start_broker(dir: &Path, shown: &[String]) -> Running {
     let mut child = Command::new(env!("CARGO_BIN_EXE_runtools-broker"))
-        .args(["--listen", "127.0.0.1:0"])
+        .args(["--listen", "127.0.0.1:0", "--proxy-listen", "127.0.0.1:0"])
         .current_dir(dir)
         .env_remove("XDG_RUNTIME_DIR")
         .stdin(Stdio::null())

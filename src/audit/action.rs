@@ -54,6 +54,7 @@ actions! {
     BrokerResolve = "broker.resolve",
     BrokerRelease = "broker.release",
     BrokerExchange = "broker.exchange",
+    BrokerConnect = "broker.connect",
     OauthStart = "oauth.start",
     OauthOpen = "oauth.open",
     OauthDeny = "oauth.deny",

@@ -33,6 +33,8 @@ pub struct Wanted<'a> {
     pub life: Option<Duration>,
     /// How often; once unless it says so, a thousand times at most.
     pub uses: Option<u32>,
+    /// Who asks, where the handle is to be one of the egress proxy's: it stands for them there.
+    pub proxied: Option<Recognised>,
 }
 
 /// A handle as a caller sends it, and who sends it.

@@ -10,6 +10,7 @@ use crate::vault::VaultError;
 use super::answer::NoAnswer;
 use super::guard::Misplaced;
 use super::handle::HandleFault;
+use super::holder::NoAuthority;
 use super::scrub::ScrubError;
 
 /// A refusal: nothing was sent, but for [`BrokerError::Sealed`]. What goes wrong after sending is part of the call's result.
@@ -120,6 +121,12 @@ pub enum BrokerError {
     /// A handle cannot be used.
     #[error(transparent)]
     Handle(#[from] HandleFault),
+    /// A handle for the proxy was asked for, and there is no proxy.
+    #[error("this broker runs no egress proxy")]
+    NoProxy,
+    /// A certificate for the proxy could not be made.
+    #[error(transparent)]
+    NoAuthority(#[from] NoAuthority),
     /// There are as many handles as there may be.
     #[error("there are as many handles as there may be")]
     Handles,
@@ -177,6 +184,20 @@ impl Misfit {
     }
 }
 
+/// What to do about a placeholder.
+const fn put_right(misplaced: Misplaced) -> &'static str {
+    match misplaced {
+        Misplaced::Placement => {
+            "Leave the placeholder only where the tool's binding has a slot for it; the answer to POST /v1/resolve lists them."
+        }
+        Misplaced::Occurrences => "Send each placeholder once.",
+        Misplaced::AnotherHost => {
+            "Send the request without the placeholder, or to a host that its field is bound to."
+        }
+        Misplaced::Unknown => "Use the placeholders of the handle that the request is sent with.",
+    }
+}
+
 fn list(fields: &[FieldName]) -> String {
     fields
         .iter()
@@ -212,6 +233,8 @@ impl BrokerError {
             Self::Handle(HandleFault::Expired) => "handle_expired",
             Self::Handle(HandleFault::Spent) => "handle_spent",
             Self::Handle(HandleFault::Dead(_)) => "handle_dead",
+            Self::NoProxy => "no_proxy",
+            Self::NoAuthority(_) => "no_authority",
             Self::Handles => "too_many_handles",
             Self::Misplaced(Misplaced::Placement) => "placement",
             Self::Misplaced(Misplaced::Occurrences) => "occurrences",
@@ -273,13 +296,11 @@ impl BrokerError {
             Self::Placement(_) => "Correct the tool's spec, or the parameters.".to_owned(),
             Self::Tool(error) => error.hint().to_owned(),
             Self::Sealed => "Look whether the upstream did what was asked. The operator unseals with runtools-broker unseal.".to_owned(),
-            Self::Hub(_) | Self::Vault(_) | Self::Directory(_) => "Try again.".to_owned(),
+            Self::NoProxy => "The operator turns it on: proxy.enabled = true in the settings, and a restart. Or leave lane out, and send requests to /v1/egress.".to_owned(),
+            Self::Hub(_) | Self::Vault(_) | Self::Directory(_) | Self::NoAuthority(_) => "Try again.".to_owned(),
             Self::Handle(fault) => hint_of(*fault).to_owned(),
             Self::Handles => "Release those that are not needed: DELETE /v1/resolutions/ID. Others end by themselves.".to_owned(),
-            Self::Misplaced(Misplaced::Placement) => "Leave the placeholder only where the tool's binding has a slot for it; the answer to POST /v1/resolve lists them.".to_owned(),
-            Self::Misplaced(Misplaced::Occurrences) => "Send each placeholder once.".to_owned(),
-            Self::Misplaced(Misplaced::AnotherHost) => "Send the request without the placeholder, or to a host that its field is bound to.".to_owned(),
-            Self::Misplaced(Misplaced::Unknown) => "Use the placeholders of the handle that the request is sent with.".to_owned(),
+            Self::Misplaced(misplaced) => put_right(*misplaced).to_owned(),
             Self::AnotherRequest => "Send the request that the intent named when the handle was asked for, or ask for another handle.".to_owned(),
             Self::Steering(_) => "Send the method and the path that are meant, without that header.".to_owned(),
             Self::NoAnswer(error) => error.hint().to_owned(),

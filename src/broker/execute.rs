@@ -20,6 +20,7 @@ use super::answer::{self, NoAnswer};
 use super::crossing::Crossing;
 use super::handle::Ended;
 use super::handles::Handles;
+use super::holder::Gateway;
 use super::intent::describe;
 use super::judge::Judge;
 use super::lane::{Aim, Loaded, Ready, Unready, Way};
@@ -41,6 +42,8 @@ pub struct Broker {
     pub(super) watch: Arc<Watch>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) total: Duration,
+    /// The proxy in front, where there is one.
+    pub(super) gateway: Option<Arc<dyn Gateway>>,
 }
 
 /// One call: who, which tool and action, with what.
@@ -73,7 +76,14 @@ impl Broker {
             handles: Handles::default(),
             clock,
             total,
+            gateway: None,
         }
+    }
+
+    /// The way out of the process.
+    #[must_use]
+    pub const fn egress(&self) -> &Egress {
+        &self.egress
     }
 
     /// Forgets what could be forgotten, at sealing. Every handle dies.

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
@@ -22,6 +22,7 @@ use crate::policy::{Principal, Via};
 use crate::secret::Secret;
 use crate::tools::Tool;
 
+use super::holder::Proxied;
 use super::only::Only;
 use super::placeholder::Placeholder;
 
@@ -161,6 +162,8 @@ pub(crate) struct Purpose {
     /// What was found: any other finding is another resolution.
     pub(crate) fingerprint: Digest,
     pub(crate) placeholders: BTreeMap<FieldName, Placeholder>,
+    /// What makes it a handle for the proxy, which is the only place where it works then.
+    pub(crate) proxied: Option<Arc<Proxied>>,
 }
 
 /// A handle, as the broker knows it.

@@ -34,6 +34,8 @@ pub(crate) enum Missing {
     Unknown,
     /// There is one, and it is somebody else's.
     Foreign(Arc<Handle>),
+    /// There is one, and it is for another lane.
+    Elsewhere(Arc<Handle>),
 }
 
 /// All handles.
@@ -101,8 +103,20 @@ impl Handles {
         let digest = digest_of(text);
         let found = self.lock().by_digest.get(&digest).cloned();
         match found {
+            // Whoever has a handle of the proxy may use it, but there alone.
+            Some(handle) if handle.purpose.proxied.is_some() => Err(Missing::Elsewhere(handle)),
             Some(handle) if handle.purpose.owner == *owner => Ok(handle),
             Some(handle) => Err(Missing::Foreign(handle)),
+            None => Err(Missing::Unknown),
+        }
+    }
+
+    /// The handle of the proxy that has this text, whoever sends it.
+    pub(crate) fn of_proxy(&self, text: &[u8]) -> Result<Arc<Handle>, Missing> {
+        let found = self.lock().by_digest.get(&digest_of(text)).cloned();
+        match found {
+            Some(handle) if handle.purpose.proxied.is_some() => Ok(handle),
+            Some(handle) => Err(Missing::Elsewhere(handle)),
             None => Err(Missing::Unknown),
         }
     }

@@ -3,47 +3,33 @@
 use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use http::{HeaderMap, Method};
 
-use crate::audit::{Event, Outcome, Recorded, Target, TargetKind};
+use crate::audit::{Event, Outcome, Target, TargetKind};
 use crate::crypto::Random;
-use crate::egress::{Incoming, SocketKey, VerifiedPeer, check_method};
+use crate::directory::Recognised;
+use crate::egress::{SocketKey, check_method};
 use crate::id::ResolutionId;
 use crate::policy::{Permit, ReleaseHandle};
 use crate::vault::{Unsealed, VaultError};
 use crate::wire;
 
-use super::answer::NoAnswer;
 use super::crossing::Crossing;
 use super::errand::{Errand, Used, Wanted};
-use super::exchange::cut_off;
 use super::execute::Broker;
 use super::handle::{Ended, Handle, HandleFault, HandleToken, Owner, Purpose, Terms, USUAL_LIFE};
 use super::handles::Missing;
 use super::intent::{self, describe};
 use super::judge::fingerprint;
-use super::lane::{Aim, Loaded, Ready, Unready, Way};
+use super::lane::{Aim, Unready, Way};
 use super::placeholder::Placeholder;
-use super::relay::{Cut, Ends, Ledger, Relayed};
+use super::relay::Relayed;
 use super::resolve::{Resolution, resolve};
-use super::scrub::Patterns;
-use super::stopped::unused;
+use super::sending::{Arrived, ends};
 use super::unsaid::Unsaid;
-use super::upload::Progress;
 use super::{BrokerError, shown};
-
-/// An upstream's answer of which nothing was searched, and what goes on with it.
-pub(super) struct Arrived {
-    pub(super) incoming: Incoming,
-    pub(super) patterns: Patterns,
-    pub(super) ledger: Ledger,
-    pub(super) ends: Ends,
-    /// What lives as long as the exchange does.
-    pub(super) held: Box<dyn std::any::Any + Send>,
-}
 
 impl Broker {
     /// Finds what fills each field, and makes a handle for it. `event` is the caller's own.
@@ -63,7 +49,8 @@ impl Broker {
                 let target = Target::new(TargetKind::Resolution).id(handle.id.bytes());
                 let recorded = vault.journal().record(event.target(target)).await;
                 let recorded = recorded.map_err(VaultError::from)?;
-                let resolved = shown::resolved(&handle, &resolution, vault.now());
+                let mut resolved = shown::resolved(&handle, &resolution, vault.now());
+                resolved.proxy = self.place_of(&handle);
                 let kept = self.handles.keep(token.digest(), handle, Instant::now());
                 if kept.is_err() {
                     recorded.outcome(Outcome::failed(BrokerError::Handles.code()));
@@ -105,6 +92,13 @@ impl Broker {
         }
         let token = HandleToken::draw(random).map_err(drawn)?;
         let id = ResolutionId::from_random(random.bytes().map_err(drawn)?);
+        let proxied = match wanted.proxied {
+            Some(seen) => {
+                let reach = shown::reach(&tool, &resolution);
+                Some(Arc::new(self.proxied(seen, id, reach, wanted.life)?))
+            }
+            None => None,
+        };
         let purpose = Purpose {
             owner: Owner::from(principal),
             call: wanted.call.map(Into::into),
@@ -113,6 +107,7 @@ impl Broker {
             wishes,
             fingerprint: fingerprint(&resolution),
             placeholders,
+            proxied,
         };
         let terms = Terms {
             life: wanted.life.unwrap_or(USUAL_LIFE),
@@ -182,12 +177,26 @@ impl Broker {
         event: Event,
         held: Box<dyn std::any::Any + Send>,
     ) -> Result<Arrived, BrokerError> {
-        let started = Instant::now();
         let event = event.method(errand.method.as_str());
         let handle = match self.handle_of(&used) {
             Ok(handle) => handle,
             Err(missing) => return Err(self.unknown(vault, event, missing).await?),
         };
+        self.arrived_by(vault, (&handle, used.seen), (errand, socket), event, held)
+            .await
+    }
+
+    /// The same, by right of a handle that was found.
+    pub(super) async fn arrived_by(
+        &self,
+        vault: &Unsealed,
+        (handle, seen): (&Arc<Handle>, &Recognised),
+        (errand, socket): (Errand, Option<SocketKey>),
+        event: Event,
+        held: Box<dyn std::any::Any + Send>,
+    ) -> Result<Arrived, BrokerError> {
+        let started = Instant::now();
+        let event = event.method(errand.method.as_str());
         let target = Target::new(TargetKind::Resolution).id(handle.id.bytes());
         let event = event
             .tool(handle.purpose.tool.spec.slug.clone())
@@ -197,9 +206,9 @@ impl Broker {
             handle.purpose.tool.spec.declares(errand.url.host()),
         );
         // Before it is looked at: a change that is too late for the look is seen by the watch.
-        let watching = self.watch.over(Arc::clone(&handle), used.seen.clone());
+        let watching = self.watch.over(Arc::clone(handle), seen.clone());
         let standing = match self
-            .standing(vault, &used, &handle, (&errand.method, &errand.headers))
+            .standing(vault, (handle, seen), (&errand.method, &errand.headers))
             .await
         {
             Ok(standing) => standing,
@@ -214,7 +223,7 @@ impl Broker {
         let way = Way {
             principal: &standing.principal,
             tool: &standing.tool,
-            handle: Some(&handle),
+            handle: Some(handle),
         };
         let unsaid = Unsaid::new(vault.journal(), aim.clone().state(event.clone()));
         // Pinned here: what is handed on by value is kept twice, and this is large.
@@ -232,7 +241,7 @@ impl Broker {
         };
         let recorded = vault.journal().record(describe(event, &ready)).await;
         let recorded = recorded.map_err(VaultError::from)?;
-        let ends = ends(vault, &handle, patience);
+        let ends = ends(vault, handle, patience);
         self.sent(
             vault,
             (ready, socket),
@@ -268,13 +277,14 @@ impl Broker {
         let error = BrokerError::Handle(HandleFault::Unknown);
         let event = match &missing {
             Missing::Unknown => event,
-            Missing::Foreign(handle) => {
+            Missing::Foreign(handle) | Missing::Elsewhere(handle) => {
+                let code = match missing {
+                    Missing::Elsewhere(_) => "other_lane",
+                    _ => "foreign_handle",
+                };
                 let resolution = Target::new(TargetKind::Resolution).id(handle.id.bytes());
                 let owner = Target::new(TargetKind::User).id(handle.purpose.owner.user.bytes());
-                event
-                    .code("foreign_handle")
-                    .target(resolution)
-                    .target(owner)
+                event.code(code).target(resolution).target(owner)
             }
         };
         vault
@@ -288,112 +298,12 @@ impl Broker {
     async fn standing(
         &self,
         vault: &Unsealed,
-        used: &Used<'_>,
-        handle: &Handle,
+        (handle, seen): (&Handle, &Recognised),
         (method, headers): (&Method, &HeaderMap),
     ) -> Result<super::judge::Standing, BrokerError> {
         check_method(method).map_err(BrokerError::Egress)?;
         Crossing::check_headers(headers)?;
         handle.check(Instant::now())?;
-        self.judge.again(vault, handle, used.seen).await
+        self.judge.again(vault, handle, seen).await
     }
-
-    /// Opens, places, and sends.
-    async fn sent(
-        &self,
-        vault: &Unsealed,
-        (ready, socket): (Ready<'_>, Option<SocketKey>),
-        (recorded, started): (Recorded, Instant),
-        mut ends: Ends,
-        held: Box<dyn std::any::Any + Send>,
-    ) -> Result<Arrived, BrokerError> {
-        let loaded = {
-            let loading = pin!(self.load(ready, &recorded));
-            tokio::select! {
-                biased;
-                cut = &mut ends => Err(cut_off(cut)),
-                loaded = loading => loaded.map_err(BrokerError::from),
-            }
-        };
-        let Loaded {
-            outgoing,
-            peer,
-            patterns,
-            lent,
-            kept,
-            progress,
-        } = match loaded {
-            Ok(loaded) => loaded,
-            Err(error) => return Err(unused(recorded, error)),
-        };
-        let outgoing = match socket {
-            Some(key) => outgoing.to_socket(key),
-            None => outgoing,
-        };
-        let mut ledger = Ledger::new(recorded, started, Arc::clone(&progress.sent));
-        let answered = tokio::select! {
-            biased;
-            cut = &mut ends => Err(cut_off(cut)),
-            answered = send(peer, outgoing, &progress) => answered,
-        };
-        let incoming = match answered {
-            Ok(incoming) => incoming,
-            Err(error) => {
-                ledger.close(Outcome::failed(error.code()));
-                return Err(error);
-            }
-        };
-        if let Some(recorded) = ledger.recorded() {
-            let tokens = (lent, kept);
-            self.answered(vault, &tokens, incoming.status, recorded)
-                .await;
-        }
-        Ok(Arrived {
-            incoming,
-            patterns,
-            ledger,
-            ends,
-            held,
-        })
-    }
-}
-
-impl Arrived {
-    /// As an answer whose body is searched as it streams.
-    pub(super) fn relayed(self) -> Result<Relayed, BrokerError> {
-        let Self {
-            incoming,
-            patterns,
-            ledger,
-            ends,
-            held,
-        } = self;
-        Ok(Relayed::new(incoming, &patterns, ledger, ends, held)?)
-    }
-}
-
-async fn send(
-    peer: VerifiedPeer,
-    outgoing: crate::egress::Outgoing,
-    progress: &Progress,
-) -> Result<Incoming, BrokerError> {
-    peer.send(outgoing).await.map_err(|error| {
-        if progress.blocked.load(Ordering::Acquire) {
-            BrokerError::Misplaced(super::guard::Misplaced::Placement)
-        } else {
-            BrokerError::NoAnswer(NoAnswer::Egress(error))
-        }
-    })
-}
-
-/// Completes when an exchange must end. Keeps neither the vault open nor the handle alive.
-fn ends(vault: &Unsealed, handle: &Handle, patience: Duration) -> Ends {
-    let (closing, ending) = (vault.closing(), handle.ending());
-    Box::pin(async move {
-        tokio::select! {
-            () = closing.called() => Cut::Sealed,
-            () = ending.cancelled() => Cut::Handle,
-            () = tokio::time::sleep(patience) => Cut::Late,
-        }
-    })
 }

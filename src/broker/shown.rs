@@ -6,19 +6,16 @@ use std::time::Instant;
 
 use crate::clock::Timestamp;
 use crate::name::{FieldName, Host, HostPattern};
-use crate::tools::{Binding, HostSource, Slot, narrow};
-use crate::wire;
+use crate::tools::{self, Binding, HostSource, Slot, Tool, narrow};
+use crate::{egress, wire};
 
 use super::handle::Handle;
+use super::holder::Reach;
 use super::resolve::Resolution;
 
 /// A new handle, but for its text.
 pub(super) fn resolved(handle: &Handle, resolution: &Resolution, now: Timestamp) -> wire::Resolved {
-    let hosts: BTreeMap<_, _> = resolution
-        .filled
-        .iter()
-        .map(|(field, filled)| (field.clone(), filled.filling.hosts()))
-        .collect();
+    let hosts = at_hand(resolution);
     let bindings = handle.purpose.tool.spec.bindings.iter();
     let constraints = bindings.filter_map(|binding| constraint(binding, &hosts));
     let life = handle.ends().saturating_duration_since(Instant::now());
@@ -51,7 +48,36 @@ pub(super) fn resolved(handle: &Handle, resolution: &Resolution, now: Timestamp)
             .map(|(field, placeholder)| (field.to_string(), placeholder.text().to_owned()))
             .collect(),
         constraints: constraints.collect(),
+        proxy: None,
     }
+}
+
+/// Where a free request by right of a handle may bring the fields at hand.
+pub(super) fn reach(tool: &Tool, resolution: &Resolution) -> Vec<Reach> {
+    let at_hand = at_hand(resolution);
+    let free = tool.spec.bindings.iter().filter(|it| !it.only_actions);
+    let bound = free.filter(|binding| constraint(binding, &at_hand).is_some());
+    let reach = |binding: &Binding| {
+        let used = binding.slots.keys().filter_map(|field| at_hand.get(field));
+        let own: Vec<&[HostPattern]> = used.map(Vec::as_slice).collect();
+        Reach {
+            scheme: match binding.scheme {
+                tools::Scheme::Https => egress::Scheme::Https,
+                tools::Scheme::Http => egress::Scheme::Http,
+            },
+            hosts: hosts(binding, &own),
+            port: binding.port,
+        }
+    };
+    bound.map(reach).collect()
+}
+
+/// The fields that are filled, with the hosts that each may go to besides what the tool says.
+fn at_hand(resolution: &Resolution) -> BTreeMap<FieldName, Vec<HostPattern>> {
+    let filled = resolution.filled.iter();
+    filled
+        .map(|(field, filled)| (field.clone(), filled.filling.hosts()))
+        .collect()
 }
 
 /// Where the fields at hand may go by one binding; `None` when nowhere.

@@ -53,6 +53,7 @@ fn handle(tool: &Tool, owner: Owner, terms: Terms, now: Instant) -> (Vec<u8>, Ar
         tool: tool.clone(),
         wishes: Wishes::default(),
         fingerprint: [0; 32],
+        proxied: None,
         placeholders: BTreeMap::new(),
     };
     (text, Arc::new(Handle::new(id, purpose, terms, now)))

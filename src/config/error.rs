@@ -52,6 +52,9 @@ pub enum ConfigError {
     /// A network address without a certificate.
     #[error("listening on {0} needs `tls.cert` and `tls.key`: plain HTTP stays on loopback")]
     PlainOnNetwork(SocketAddr),
+    /// The egress proxy off loopback.
+    #[error("`proxy.listen` is {0}, which other machines reach: the proxy stays on loopback")]
+    ProxyOnNetwork(SocketAddr),
     /// A variable that looks like a setting and is none. Root keys above all never come this way:
     /// the environment of a process stays readable for its whole life.
     #[error(

@@ -20,6 +20,7 @@ pub(super) fn parse(text: &str) -> Result<Config, ConfigError> {
         &mut config.tls.cert,
         &mut config.tls.key,
         &mut config.oauth.providers_dir,
+        &mut config.proxy.socket,
     ];
     for path in optional {
         // The shipped file has to write something for "not set".
@@ -53,6 +54,17 @@ pub(super) fn validate(config: &Config) -> Result<(), ConfigError> {
                 .map_err(|_| ConfigError::PlainOnNetwork(*addr))?;
         }
     }
+    // Its clients speak to it in clear, passwords and all.
+    if !config.proxy.listen.ip().to_canonical().is_loopback() {
+        return Err(ConfigError::ProxyOnNetwork(config.proxy.listen));
+    }
+    let mut listed = config.proxy.pass_through.iter();
+    if listed.any(|text| crate::proxy::Listed::parse(text).is_none()) {
+        return Err(ConfigError::Kind {
+            key: "proxy.pass_through".to_owned(),
+            wanted: "hosts, as [\"pypi.org\", \"*.npmjs.org:443\"]",
+        });
+    }
     Ok(())
 }
 
@@ -72,6 +84,7 @@ pub(super) fn anchor(config: &mut Config, text: &str, file: &Path) -> Result<(),
         &mut config.tls.cert,
         &mut config.tls.key,
         &mut config.oauth.providers_dir,
+        &mut config.proxy.socket,
     ];
     for path in optional.into_iter().flatten() {
         *path = folder.join(&path);
@@ -205,14 +218,23 @@ fn form(text: &str, error: &toml::de::Error) -> ConfigError {
     let line = line_of(text, error);
     let written = text.lines().nth(line - 1).unwrap_or_default();
     let key = written.split('=').next().unwrap_or_default().trim();
+    let before = text.lines().take(line.saturating_sub(1));
+    let section = before.filter_map(|line| line.trim().strip_prefix('[')?.strip_suffix(']'));
+    let full = section.last().map(|section| format!("{section}.{key}"));
     let known = keys(&defaults());
+    let named = known.iter().find(|known| Some(*known) == full.as_ref());
     let last = |full: &&String| full.rsplit('.').next() == Some(key);
-    match known.iter().find(last).map(String::as_str) {
+    let found = named.or_else(|| known.iter().find(last));
+    match found.map(String::as_str) {
+        Some(key @ "proxy.listen") => ConfigError::Kind {
+            key: key.to_owned(),
+            wanted: "an address with a port, as \"127.0.0.1:8421\"",
+        },
         Some(key @ "listen") => ConfigError::Kind {
             key: key.to_owned(),
             wanted: "addresses with ports, as [\"127.0.0.1:8420\"]",
         },
-        Some(key @ "oauth.private") => ConfigError::Kind {
+        Some(key @ ("oauth.private" | "proxy.private")) => ConfigError::Kind {
             key: key.to_owned(),
             wanted: "address ranges, as [\"10.1.0.0/16\"]",
         },

@@ -28,6 +28,7 @@ pub struct Flags {
     pub data_dir: Option<PathBuf>,
     pub keys_dir: Option<PathBuf>,
     pub listen: Vec<SocketAddr>,
+    pub proxy_listen: Option<SocketAddr>,
     pub socket: Option<PathBuf>,
     pub log_level: Option<LogLevel>,
     pub log_format: Option<LogFormat>,
@@ -61,6 +62,7 @@ impl Config {
         if !flags.listen.is_empty() {
             config.listen.clone_from(&flags.listen);
         }
+        config.proxy.listen = flags.proxy_listen.unwrap_or(config.proxy.listen);
         config.log.level = flags.log_level.unwrap_or(config.log.level);
         config.log.format = flags.log_format.unwrap_or(config.log.format);
         validate(&config)?;

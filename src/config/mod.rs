@@ -15,6 +15,7 @@ mod error;
 mod file;
 mod layers;
 mod log;
+mod proxy;
 mod secrets;
 mod settings;
 
@@ -22,6 +23,7 @@ pub use env::Env;
 pub use error::ConfigError;
 pub use layers::{Flags, default_socket};
 pub use log::{LogFormat, LogLevel, LogSettings};
+pub use proxy::ProxySettings;
 pub use secrets::SecretSettings;
 pub use settings::{
     AuditSettings, AuthSettings, Config, EgressSettings, LimitSettings, RateSettings,

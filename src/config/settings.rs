@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::log::LogSettings;
+use super::proxy::ProxySettings;
 use super::secrets::SecretSettings;
 
 use crate::http::serve::{ClientCertificates, ServeLimits, TlsFiles};
@@ -39,6 +40,8 @@ pub struct Config {
     pub audit: AuditSettings,
     /// Requests to upstream hosts.
     pub egress: EgressSettings,
+    /// The egress proxy.
+    pub proxy: ProxySettings,
     /// Logs.
     pub log: LogSettings,
     /// Failed sign-ins.
@@ -290,6 +293,7 @@ impl Default for Config {
             store: StoreSettings { cache_mb: 64 },
             audit: AuditSettings { segment_mb: 64 },
             egress: EgressSettings::default(),
+            proxy: ProxySettings::default(),
             log: LogSettings::default(),
             auth: AuthSettings::default(),
             rate: RateSettings::default(),

@@ -69,6 +69,12 @@ pub enum DaemonError {
     /// A listener cannot be opened.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// A listener of the egress proxy cannot be opened.
+    #[error("the egress proxy: {0}")]
+    ListenProxy(ListenError),
+    /// The key of the egress proxy's certificates cannot be drawn.
+    #[error("the key of the egress proxy cannot be made")]
+    NoProxyKey,
     /// The certificate cannot be loaded.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -106,6 +112,8 @@ impl DaemonError {
             Self::Store(error) => error.hint().to_owned(),
             Self::Vault(error) => vault_hint(error),
             Self::Listen(error) => listen_hint(error),
+            Self::ListenProxy(error) => proxy_hint(error),
+            Self::NoProxyKey => "The system gives no randomness; try again.".to_owned(),
             Self::Tls(_) => "Check tls.cert and tls.key.".to_owned(),
             Self::Egress(error) => error.hint().to_owned(),
             Self::Tool(_) => "This is a fault of the build; report it.".to_owned(),
@@ -138,6 +146,23 @@ fn listen_hint(error: &ListenError) -> String {
         | ListenError::NotASocket(_) => "Choose another path with --socket.".to_owned(),
         ListenError::Tls(_) => "Check tls.cert and tls.key.".to_owned(),
     }
+}
+
+fn proxy_hint(error: &ListenError) -> String {
+    let hint = match error {
+        ListenError::Bind { addr, source } if source.kind() == ErrorKind::AddrInUse => {
+            let ip = SocketAddr::new(addr.ip(), 0);
+            format!("Another program has the port; take any free one: --proxy-listen {ip}")
+        }
+        ListenError::Bind { .. } | ListenError::PlainOnNetwork(_) | ListenError::Tls(_) => {
+            "Choose an address of this machine: proxy.listen = \"127.0.0.1:8421\"".to_owned()
+        }
+        ListenError::SocketInUse(_)
+        | ListenError::Socket { .. }
+        | ListenError::SocketPathTooLong { .. }
+        | ListenError::NotASocket(_) => "Choose another path: proxy.socket = …".to_owned(),
+    };
+    format!("{hint}. Or do without: proxy.enabled = false.")
 }
 
 pub(super) fn vault_hint(error: &VaultError) -> String {

@@ -9,6 +9,8 @@ mod connected;
 pub mod doctor;
 mod error;
 mod folders;
+mod front;
+mod parts;
 mod start;
 
 pub use error::DaemonError;

@@ -11,8 +11,10 @@ use rustls_pki_types::pem::PemObject;
 use super::DaemonError;
 use super::connected::{check, connect};
 use super::folders::{private, refuse_file};
+use super::front::Front;
+use super::parts::{judge, rate_rules};
 use crate::audit::{Action, Actor, Event, Options, Outcome};
-use crate::broker::{Broker, Judge};
+use crate::broker::Broker;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::crypto::{Random, SystemRandom};
@@ -21,7 +23,7 @@ use crate::directory::Directory;
 use crate::egress::{self, Egress, EgressOptions, SystemResolver};
 use crate::hardening::Report;
 use crate::http::serve::{Drained, Listener, Shutdown, TlsCertificate, refuse_plain, serve};
-use crate::http::{App, AppParts, Pages, Rate, RateRules, router};
+use crate::http::{App, AppParts, Pages, router};
 use crate::pages::{self, PagesState};
 use crate::store::SledEngine;
 use crate::telemetry::Metrics;
@@ -41,6 +43,8 @@ pub struct Welcome {
     pub addresses: Vec<SocketAddr>,
     /// Its Unix socket.
     pub socket: PathBuf,
+    /// Where its egress proxy listens, if it has one.
+    pub proxy: Option<(SocketAddr, PathBuf)>,
 }
 
 /// A broker that listens and does not serve yet.
@@ -49,6 +53,7 @@ pub struct Daemon {
     app: App,
     lifecycle: Arc<Lifecycle>,
     listeners: Vec<Listener>,
+    front: Option<Front>,
     metrics: Arc<Metrics>,
     certificate: Option<Arc<TlsCertificate>>,
     shutdown: Shutdown,
@@ -80,18 +85,15 @@ impl Daemon {
         let sealed = unsealed.is_none();
         drop(unsealed);
         let (listeners, certificate, addresses, socket) = listen(&config).await?;
+        let front = Front::listen(&config, Arc::clone(&clock)).await?;
         let hub = Arc::new(Hub::new()?);
-        let egress = Egress::new(egress_options(&config, addresses.clone())?)?;
+        let own = Front::addresses(front.as_ref(), &addresses);
+        let egress = Egress::new(egress_options(&config, own)?)?;
         let connected = connect(&config, egress.clone(), &addresses, &metrics)?;
-        let accounts = Arc::clone(&connected.accounts);
         let total = Duration::from_secs(config.egress.total_seconds);
-        let judge = Judge {
-            directory: Arc::clone(&directory),
-            hub: Arc::clone(&hub),
-            accounts,
-            lifecycle: Arc::clone(&lifecycle),
-        };
+        let judge = judge(&directory, &hub, &connected.accounts, &lifecycle);
         let broker = Broker::new(egress, judge, Arc::clone(&clock), total);
+        let broker = Front::before(front.as_ref(), broker);
         let hosts = hosts(&config, connected.host);
         let shutdown = Shutdown::new();
         let app = App::new(AppParts {
@@ -117,11 +119,13 @@ impl Daemon {
             lost_key_file,
             addresses,
             socket,
+            proxy: front.as_ref().map(|it| (it.address, it.socket.clone())),
         };
         Ok(Self {
             app,
             lifecycle,
             listeners,
+            front,
             metrics,
             certificate,
             shutdown,
@@ -165,14 +169,11 @@ impl Daemon {
         let keeping = tokio::spawn(async move { keeping.keep_accounts().await });
         let service = router(self.app.clone(), self.pages());
         let metrics = Arc::<Metrics>::clone(&self.metrics);
-        let drained = serve(
-            self.listeners,
-            service,
-            limits,
-            self.shutdown.clone(),
-            metrics,
-        )
-        .await;
+        let shutdown = self.shutdown.clone();
+        let api = serve(self.listeners, service, limits, shutdown.clone(), metrics);
+        let proxy = Front::serve(self.front, self.app.clone(), shutdown, &self.config);
+        let (mut drained, cut) = tokio::join!(api, proxy);
+        drained.cut += cut;
         housekeeping.abort();
         keeping.abort();
         // An answer that nobody takes may cost its grant. The second signal does not wait.
@@ -360,23 +361,6 @@ pub(super) fn roots(path: &Path) -> Result<Vec<CertificateDer<'static>>, DaemonE
         .ok()
         .filter(|roots| !roots.is_empty())
         .ok_or_else(unreadable)
-}
-
-fn rate_rules(config: &Config) -> RateRules {
-    let rate = &config.rate;
-    let minutes = i64::try_from(config.auth.lockout_minutes).unwrap_or(15);
-    RateRules {
-        principal: Rate {
-            per_second: rate.per_principal_per_second,
-            burst: rate.per_principal_burst,
-        },
-        source: Rate {
-            per_second: rate.per_source_per_second,
-            burst: rate.per_source_burst,
-        },
-        lockout_failures: config.auth.lockout_failures,
-        lockout_millis: minutes * 60_000,
-    }
 }
 
 async fn keep_house(app: App, shutdown: Shutdown) {

@@ -122,6 +122,7 @@ pub(super) async fn resolve(
         only: body.intent.as_ref().map(only).transpose()?,
         life: seconds.map(Duration::from_secs),
         uses: uses.and_then(|uses| u32::try_from(uses).ok()),
+        proxied: (body.lane == wire::Lane::Proxy).then(|| caller.seen().clone()),
     };
     let event = caller.event(Action::BrokerResolve);
     let (mut resolved, token) = app.broker.resolve(&caller.vault, wanted, event).await?;

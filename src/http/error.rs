@@ -129,28 +129,41 @@ impl ApiError {
     }
 }
 
-impl IntoResponse for ApiError {
-    fn into_response(self) -> Response {
-        let error = wire::FailureDetail {
+impl ApiError {
+    /// In how many seconds to try again.
+    pub(super) const fn waits(&self) -> Option<u64> {
+        self.retry_after
+    }
+
+    /// What its answer says.
+    pub(super) fn detail(self) -> wire::FailureDetail {
+        wire::FailureDetail {
             code: self.code.to_owned(),
             message: self.message.into_owned(),
             hint: Some(self.hint.into_owned()).filter(|hint| !hint.is_empty()),
             connect_url: self.connect_url.map(String::into_boxed_str),
             request_id: Some(request::id_text()),
-        };
-        let mut response = (self.status, Json(wire::Failure { error })).into_response();
-        if let Some(seconds) = self.retry_after {
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let (status, after) = (self.status, self.retry_after);
+        let error = self.detail();
+        let mut response = (status, Json(wire::Failure { error })).into_response();
+        if let Some(seconds) = after {
             response
                 .headers_mut()
                 .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if self.status == StatusCode::UNAUTHORIZED {
+        if status == StatusCode::UNAUTHORIZED {
             let bearer = HeaderValue::from_static("Bearer");
             response
                 .headers_mut()
                 .insert(header::WWW_AUTHENTICATE, bearer);
         }
-        if self.status == StatusCode::UPGRADE_REQUIRED {
+        if status == StatusCode::UPGRADE_REQUIRED {
             // RFC 9110, 15.5.22; RFC 6455, 4.2.2.
             let headers = response.headers_mut();
             let version = HeaderValue::from_static("13");

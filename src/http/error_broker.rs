@@ -54,7 +54,9 @@ impl From<BrokerError> for ApiError {
             | BrokerError::AnotherRequest
             | BrokerError::Steering(_)
             | BrokerError::Egress(_) => StatusCode::FORBIDDEN,
-            BrokerError::Missing { .. }
+            BrokerError::NoAuthority(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            BrokerError::NoProxy
+            | BrokerError::Missing { .. }
             | BrokerError::Misfit { .. }
             | BrokerError::NeedsConnect { .. }
             | BrokerError::NeedsReauth { .. }

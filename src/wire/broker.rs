@@ -22,6 +22,9 @@ pub struct ResolveTool {
     /// Which connected account, where the tool takes one: its id, or what it is called.
     #[serde(default)]
     pub account: Option<String>,
+    /// Where the handle is to work.
+    #[serde(default)]
+    pub lane: Lane,
     /// The tool call that the handle is for. Where it is named, each use names it too.
     #[serde(default)]
     pub call_id: Option<String>,
@@ -50,6 +53,32 @@ pub struct Intent {
     pub url: String,
 }
 
+/// Where a handle works.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Lane {
+    /// In `POST /v1/execute` and `/v1/egress/…`, for the caller alone.
+    #[default]
+    Egress,
+    /// At the egress proxy, for whoever has it.
+    Proxy,
+}
+
+/// Where the egress proxy is, and whom to trust there. The handle is the password.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ProxyPlace {
+    /// Its address, without user and password.
+    pub url: String,
+    /// Its Unix socket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub socket: Option<String>,
+    /// The user to name; the password decides.
+    pub username: String,
+    /// The authority that vouches for the hosts behind it, for this handle alone (PEM).
+    pub certificate_authority: String,
+}
+
 /// A handle, and what it may be used for. Never a value.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -72,6 +101,9 @@ pub struct Resolved {
     pub placeholders: BTreeMap<String, String>,
     /// Where the fields may go.
     pub constraints: Vec<Constraint>,
+    /// Where the handle works, for one of the egress proxy's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<ProxyPlace>,
 }
 
 /// What fills a field.

@@ -3,7 +3,7 @@
 use super::source::{Source, line_of, words};
 
 /// A module may import what stands to its left.
-const LINE: [&str; 24] = [
+const LINE: [&str; 25] = [
     // words
     "secret",
     "name",
@@ -26,6 +26,7 @@ const LINE: [&str; 24] = [
     // surface
     "http",
     "pages",
+    "proxy",
     "client",
     "config",
     "telemetry",
@@ -50,7 +51,7 @@ const CLI: [&str; 10] = [
 ];
 
 /// Dependencies and powers, and the one place where each is used.
-pub(super) const DOORS: [(&str, &[&str]); 36] = [
+pub(super) const DOORS: [(&str, &[&str]); 37] = [
     ("aes_gcm::", &["src/crypto/"]),
     ("hkdf::", &["src/crypto/"]),
     ("hmac::", &["src/crypto/"]),
@@ -75,6 +76,7 @@ pub(super) const DOORS: [(&str, &[&str]); 36] = [
     ("oauth2::", &["src/oauth/"]),
     ("axum::", &["src/http/", "src/pages/", "src/daemon/"]),
     ("maud::", &["src/pages/"]),
+    ("rcgen::", &["src/proxy/"]),
     ("clap::", &["src/bin/"]),
     ("clap_complete::", &["src/bin/"]),
     ("clap_mangen::", &["src/bin/"]),

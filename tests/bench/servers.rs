@@ -109,7 +109,7 @@ fn settings(folder: &Path, more: &str) -> PathBuf {
     let path = folder.join("broker.toml");
     let [data, keys, socket] = ["data", "keys", "broker.sock"].map(|name| folder.join(name));
     let text = format!(
-        "listen = [\"127.0.0.1:0\"]\ndata_dir = {data:?}\nkeys_dir = {keys:?}\nsocket = {socket:?}\n\
+        "listen = [\"127.0.0.1:0\"]\nproxy.listen = \"127.0.0.1:0\"\ndata_dir = {data:?}\nkeys_dir = {keys:?}\nsocket = {socket:?}\n\
          [limits]\nconnections_per_source = 512\n\
          [secrets]\nper_member = 1000000\n\
          [rate]\nper_principal_per_second = 1000000\nper_principal_burst = 1000000\n\

@@ -69,7 +69,7 @@ impl Broker {
             None => (1_000_000, 1_000_000),
         };
         format!(
-            "listen = [\"127.0.0.1:0\"]\ndata_dir = {:?}\nkeys_dir = {:?}\nsocket = {:?}\n{}\n\
+            "listen = [\"127.0.0.1:0\"]\nproxy.listen = \"127.0.0.1:0\"\ndata_dir = {:?}\nkeys_dir = {:?}\nsocket = {:?}\n{}\n\
              [rate]\nper_principal_per_second = {rate}\nper_principal_burst = {burst}\n\
              per_source_per_second = 1000000\nper_source_burst = 1000000\n[log]\nlevel = \"trace\"\nformat = \"json\"\n",
             self.data(),

@@ -28,6 +28,9 @@ pub(crate) struct ServeArgs {
     /// An address to listen on; several by repeating it
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Vec<SocketAddr>,
+    /// The address of the egress proxy, on this machine
+    #[arg(long, value_name = "ADDR:PORT")]
+    proxy_listen: Option<SocketAddr>,
 }
 
 impl ServeArgs {
@@ -42,6 +45,7 @@ impl ServeArgs {
             } else {
                 self.listen
             },
+            proxy_listen: self.proxy_listen.or(before.proxy_listen),
         }
     }
 
@@ -51,6 +55,7 @@ impl ServeArgs {
             data_dir: self.data_dir.clone(),
             keys_dir: self.keys_dir.clone(),
             listen: self.listen.clone(),
+            proxy_listen: self.proxy_listen,
             socket,
             ..Flags::default()
         }
@@ -115,6 +120,12 @@ fn welcome(welcome: &Welcome) {
         text.extend([format!(
             "The key file does not unseal the vault: {lost}.\n\
              Put it back and start again; or unseal with a passphrase, and then remove its slot.\n"
+        )]);
+    }
+    if let Some((address, socket)) = &welcome.proxy {
+        let socket = socket.display();
+        text.extend([format!(
+            "Its egress proxy listens on {address} and {socket}\n"
         )]);
     }
     if welcome.sealed {

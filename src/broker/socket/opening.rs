@@ -10,7 +10,7 @@ use crate::vault::{Unsealed, VaultError};
 use super::super::execute::Broker;
 use super::super::relay::clean;
 use super::super::scrub::{BodyIs, scrub_headers};
-use super::super::session::Arrived;
+use super::super::sending::Arrived;
 use super::super::{BrokerError, Errand, Used};
 use super::{Opened, RelayedSocket};
 

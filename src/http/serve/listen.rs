@@ -77,7 +77,7 @@ pub(super) enum Kind {
 }
 
 /// A connection as it comes from the kernel, before any handshake.
-pub(super) enum Accepted {
+pub(crate) enum Accepted {
     Tcp(TcpStream),
     Tls(TcpStream, TlsAcceptor),
     Unix(tokio::net::UnixStream),
@@ -127,7 +127,8 @@ impl Listener {
         }
     }
 
-    pub(super) async fn accept(&self) -> io::Result<(Accepted, Peer)> {
+    /// The next connection. Of a TLS listener the handshake is still to come.
+    pub(crate) async fn accept(&self) -> io::Result<(Accepted, Peer)> {
         match &self.0 {
             Kind::Tcp(listener) => {
                 let (stream, peer) = accept_tcp(listener, false).await?;

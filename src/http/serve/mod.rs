@@ -41,6 +41,7 @@ pub use accept::{Drained, serve};
 pub use body::{BodyError, BoxError, RequestBody};
 pub use client_certificate::{ClientCertificate, ClientCertificates, read_certificate};
 pub use limits::ServeLimits;
+pub(crate) use listen::Accepted;
 pub use listen::{ListenError, Listener, refuse_plain};
 pub use observer::{Cut, Observer, Rejection, Unobserved};
 pub use peer::Peer;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use http::Method;
 use http::header::{CONTENT_TYPE, HeaderValue};
-use runtools_broker::config::Config;
+use runtools_broker::config::{Config, ProxySettings};
 use runtools_broker::daemon::Daemon;
 use runtools_broker::egress::{Endpoint, Payload};
 use runtools_broker::hardening::Report;
@@ -66,7 +66,12 @@ impl Stage {
     /// Starts a broker in `folder`, at a free port.
     pub(super) async fn open(folder: &Path, report: &Report) -> Result<Self, String> {
         let socket = folder.join("broker.sock");
+        let proxy = ProxySettings {
+            enabled: false,
+            ..ProxySettings::default()
+        };
         let config = Config {
+            proxy,
             data_dir: folder.join("data"),
             keys_dir: folder.join("keys"),
             listen: vec![SocketAddr::from(([127, 0, 0, 1], 0))],

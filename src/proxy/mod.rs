@@ -1,0 +1,35 @@
+//! The egress proxy: tool code elsewhere, unmodified, through one address and with one password.
+//!
+//! ```text
+//! accept ─ seat ─ handle? ─ target ─ bound? ─ 200 ─ TLS hello ─ name? ─ leaf ─ HTTP/1.1 or 2 ─ each request ─▶ broker
+//!                  407                403             400         alert                          one use
+//! ```
+//!
+//! Tool code sets `HTTPS_PROXY` and writes placeholders where its credentials would stand. What it sends is
+//! decrypted here, by a certificate of an [authority](authority) that was made for its handle alone, and
+//! goes on as any request by right of a handle does ([`Broker::relay`](crate::broker::Broker::relay)): each
+//! has its use, its record, its search. Nothing is passed on as it came but to hosts that the operator
+//! lists, and never to one that the handle's credentials are bound to. The story, with a drawing:
+//! [`manual::lanes`](crate::manual::lanes).
+
+mod answer;
+mod authority;
+mod counted;
+mod credential;
+mod exchange;
+mod gate;
+mod hello;
+mod inside;
+mod leaves;
+mod limits;
+mod passing;
+mod seats;
+mod serve;
+mod target;
+mod tempo;
+mod tunnel;
+mod visit;
+
+pub use gate::Gate;
+pub use passing::{Listed, Passing};
+pub use serve::Proxy;

@@ -1,0 +1,240 @@
+//! From a granted CONNECT to requests inside: first bytes, name, handshake, protocol.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+
+use super::hello::{self, First, Replayed, UNRECOGNISED_NAME};
+use super::inside::Inside;
+use super::limits::{HANDSHAKE, HEAD_BYTES, HEAD_FIELDS, IDLE, STREAMS, TIMES};
+use super::passing;
+use super::tempo::{LOOK, Tempo, Timed, Times};
+use crate::audit::Action;
+use crate::broker::Holder;
+use crate::egress::{Origin, Passage};
+use crate::http::serve::{Peer, Shutdown};
+use crate::http::{App, as_request, event_of};
+use crate::name::Host;
+use crate::vault::Unsealed;
+
+/// Written to whoever speaks no TLS in a tunnel: they read HTTP, if anything.
+const NOT_TLS: &str = "HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n\
+    {\"error\":{\"code\":\"not_tls\",\"message\":\"A tunnel of this proxy begins with TLS, and this did not.\",\
+    \"hint\":\"Use https in the URL. A host that is bound over http is asked without CONNECT: GET http://host/path.\"}}";
+
+/// A tunnel that was granted.
+#[derive(Debug)]
+pub(super) struct Tunnel {
+    pub(super) app: App,
+    pub(super) peer: Peer,
+    pub(super) holder: Holder,
+    pub(super) origin: Origin,
+    /// Where it passes unread, by which addresses.
+    pub(super) passage: Option<Passage>,
+    pub(super) shutdown: Shutdown,
+}
+
+/// What a tunnel runs on.
+pub(super) trait Duplex: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Duplex for S {}
+
+impl Tunnel {
+    /// Runs until either side is done with it, or the handle is.
+    pub(super) async fn run(self, stream: impl Duplex) {
+        let Ok(vault) = self.app.vault() else {
+            return;
+        };
+        let watched = self.app.lanes().watch_over(&self.holder);
+        let (ending, closing) = (self.holder.ending(), closing(&vault));
+        // Only the call to leave is kept: an open tunnel must not keep the vault open.
+        drop(vault);
+        tokio::select! {
+            biased;
+            () = self.shake(stream) => {}
+            () = ending.cancelled() => {}
+            () = closing => {}
+        }
+        drop(watched);
+    }
+
+    /// What may pass unread; the record of it is on disk before a byte does.
+    async fn pass(&self, passage: Passage, hello: Bytes, stream: impl Duplex) {
+        let recorded = {
+            let Ok(vault) = self.app.vault() else {
+                return;
+            };
+            let event = as_request(self.peer, async {
+                event_of(&vault, &self.holder, Action::BrokerConnect)
+            });
+            let Ok(event) = event.await else {
+                return;
+            };
+            let event = passing::intent(&self.holder, event, &self.origin);
+            vault.journal().record(event).await
+        };
+        match recorded {
+            Ok(recorded) => passing::pass(stream, hello, passage, recorded).await,
+            Err(error) => tracing::error!(%error, "a tunnel was not recorded, and not opened"),
+        }
+    }
+
+    async fn shake(mut self, mut stream: impl Duplex) {
+        let first = timeout(HANDSHAKE, hello::read(&mut stream)).await;
+        let (bytes, name) = match first {
+            Ok(First::Hello(bytes, name)) => (bytes, name),
+            Ok(First::Other) => return say(stream, NOT_TLS.as_bytes()).await,
+            Ok(First::Broken(alert)) => return say(stream, &alert).await,
+            Ok(First::Gone) | Err(_) => return,
+        };
+        if !is_named(&self.origin.host, name.as_deref()) {
+            return say(stream, &UNRECOGNISED_NAME).await;
+        }
+        if let Some(passage) = self.passage.take() {
+            return self.pass(passage, bytes, stream).await;
+        }
+        let Ok(server) = self.holder.server(&self.origin.host) else {
+            tracing::error!("no certificate could be made for a tunnel");
+            return;
+        };
+        let shaking = TlsAcceptor::from(server).accept(Replayed::new(bytes, stream));
+        let Ok(Ok(stream)) = timeout(HANDSHAKE, shaking).await else {
+            return;
+        };
+        match stream.get_ref().1.alpn_protocol() {
+            Some(b"h2") => self.many(stream).await,
+            _ => self.one_by_one(stream).await,
+        }
+    }
+
+    fn inside(&self, tempo: &Arc<Tempo>, one_by_one: bool) -> Arc<Inside> {
+        Arc::new(Inside {
+            app: self.app.clone(),
+            peer: self.peer,
+            holder: self.holder.clone(),
+            origin: self.origin.clone(),
+            tempo: Arc::clone(tempo),
+            one_by_one,
+        })
+    }
+
+    /// HTTP/1.1.
+    async fn one_by_one(self, stream: impl Duplex) {
+        let tempo = Tempo::start(TIMES);
+        let inside = self.inside(&tempo, true);
+        let service = service_fn(move |request| Arc::clone(&inside).answer(request));
+        let stream = TokioIo::new(Timed::new(stream, Arc::clone(&tempo)));
+        let connection = http1_builder().serve_connection(stream, service);
+        let mut connection = std::pin::pin!(connection);
+        tokio::select! {
+            biased;
+            _ = connection.as_mut() => return,
+            () = tempo.late(|| self.holder.is_expired()) => return,
+            () = self.shutdown.ending() => connection.as_mut().graceful_shutdown(),
+        }
+        tokio::select! {
+            biased;
+            _ = connection => {}
+            () = tempo.late(|| true) => {}
+        }
+    }
+
+    /// HTTP/2.
+    async fn many(self, stream: impl Duplex) {
+        let tempo = Tempo::start(Times {
+            head: None,
+            ..TIMES
+        });
+        let inside = self.inside(&tempo, false);
+        let service = service_fn(move |request| Arc::clone(&inside).answer(request));
+        let stream = TokioIo::new(Timed::new(stream, Arc::clone(&tempo)));
+        let connection = http2_builder().serve_connection(stream, service);
+        let mut connection = std::pin::pin!(connection);
+        tokio::select! {
+            biased;
+            _ = connection.as_mut() => return,
+            () = tempo.late(|| self.holder.is_expired()) => return,
+            () = self.shutdown.ending() => connection.as_mut().graceful_shutdown(),
+        }
+        tokio::select! {
+            biased;
+            _ = connection => {}
+            () = tempo.late(|| true) => {}
+        }
+    }
+}
+
+/// Completes when the vault is being sealed.
+fn closing(vault: &Unsealed) -> impl Future<Output = ()> + use<> {
+    vault.closing().called()
+}
+
+/// Whether a hello asks for `host`. Addresses are no server names (RFC 6066, 3), so that a hello for one
+/// has none.
+fn is_named(host: &Host, name: Option<&str>) -> bool {
+    match (host, name) {
+        (Host::Address(_), None) => true,
+        (Host::Name(host), Some(name)) => host.eq_ignore_ascii_case(name),
+        _ => false,
+    }
+}
+
+/// Last words.
+async fn say(mut stream: impl Duplex, words: &[u8]) {
+    let said = async {
+        stream.write_all(words).await?;
+        stream.shutdown().await?;
+        // What the client still sends is read, so that no reset takes the words away from it.
+        let mut rest = tokio::io::AsyncReadExt::take(&mut stream, 64 << 10);
+        tokio::io::copy(&mut rest, &mut tokio::io::sink()).await
+    };
+    // Heard or not, it ends here.
+    drop(timeout(LOOK, said).await);
+}
+
+pub(super) fn http1_builder() -> http1::Builder {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        // Counts waiting for the next request as well, so the tempo measures heads instead.
+        .header_read_timeout(None)
+        .max_headers(HEAD_FIELDS)
+        .max_header_size(HEAD_BYTES)
+        .max_buf_size(2 * HEAD_BYTES);
+    http
+}
+
+fn http2_builder() -> http2::Builder<TokioExecutor> {
+    let mut http = http2::Builder::new(TokioExecutor::new());
+    let header_bytes = u32::try_from(HEAD_BYTES).unwrap_or(u32::MAX);
+    http.timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS)
+        .max_header_list_size(header_bytes)
+        .max_send_buf_size(64 << 10)
+        .keep_alive_interval(IDLE / 4)
+        .keep_alive_timeout(HANDSHAKE);
+    http
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_named;
+    use crate::name::Host;
+
+    #[test]
+    fn a_hello_asks_for_the_host_that_the_tunnel_goes_to() {
+        let named = |host: &str, name: Option<&str>| is_named(&Host::parse(host).unwrap(), name);
+        assert!(named("api.good.com", Some("api.good.com")));
+        assert!(named("api.good.com", Some("API.good.com")));
+        assert!(named("1.2.3.4", None));
+        assert!(named("[::1]", None));
+        assert!(!named("api.good.com", None));
+        assert!(!named("api.good.com", Some("evil.test")));
+        assert!(!named("1.2.3.4", Some("api.good.com")));
+    }
+}

@@ -1,0 +1,306 @@
+//! A connection to the proxy, up to the tunnel that may come of it.
+
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use http::{Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+
+use super::answer::{self, Answer};
+use super::credential::handle_of;
+use super::exchange::exchange;
+use super::limits::TIMES;
+use super::passing::Passing;
+use super::seats::Seat;
+use super::target;
+use super::tempo::{Open, Tempo, Timed};
+use super::tunnel::{Duplex, Tunnel, http1_builder};
+use crate::audit::Action;
+use crate::broker::{BrokerError, Holder, NotHeld};
+use crate::egress::{EgressError, Origin, Passage, Scheme, Url};
+use crate::http::serve::{Peer, Shutdown};
+use crate::http::{ApiError, App, as_request, event_of};
+use crate::vault::Unsealed;
+
+/// One connection.
+#[derive(Debug)]
+pub(super) struct Visit {
+    app: App,
+    passing: Arc<Passing>,
+    peer: Peer,
+    shutdown: Shutdown,
+    seat: Mutex<Seat>,
+    tempo: Arc<Tempo>,
+    /// What the connection becomes.
+    granted: Mutex<Option<(OnUpgrade, Tunnel)>>,
+}
+
+/// What a request comes to.
+enum Done {
+    Granted,
+    Relayed(Box<crate::broker::Relayed>),
+}
+
+impl Visit {
+    pub(super) fn new(
+        (app, passing): (App, Arc<Passing>),
+        (peer, seat): (Peer, Seat),
+        shutdown: Shutdown,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            app,
+            passing,
+            peer,
+            shutdown,
+            seat: Mutex::new(seat),
+            tempo: Tempo::start(super::tempo::Times {
+                idle: super::limits::HEAD,
+                ..TIMES
+            }),
+            granted: Mutex::default(),
+        })
+    }
+
+    /// Serves `stream`, and the tunnel that it becomes.
+    pub(super) async fn run(self: Arc<Self>, stream: impl Duplex) {
+        let this = Arc::clone(&self);
+        let service = service_fn(move |request| Arc::clone(&this).answer(request));
+        let stream = TokioIo::new(Timed::new(stream, Arc::clone(&self.tempo)));
+        let connection = http1_builder()
+            .serve_connection(stream, service)
+            .with_upgrades();
+        {
+            let mut connection = std::pin::pin!(connection);
+            tokio::select! {
+                biased;
+                _ = connection.as_mut() => {}
+                () = self.tempo.late(|| false) => return,
+                () = self.shutdown.ending() => {
+                    connection.as_mut().graceful_shutdown();
+                    tokio::select! {
+                        biased;
+                        _ = connection => {}
+                        () = self.tempo.late(|| true) => return,
+                    }
+                }
+            }
+        }
+        let granted = self.granted.lock();
+        let granted = granted.unwrap_or_else(PoisonError::into_inner).take();
+        if let Some((upgraded, tunnel)) = granted
+            && let Ok(upgraded) = upgraded.await
+        {
+            tunnel.run(TokioIo::new(upgraded)).await;
+        }
+    }
+
+    async fn answer(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+    ) -> Result<Response<Answer>, Infallible> {
+        let open = self.tempo.begin();
+        let done = Box::pin(as_request(self.peer, self.handle(request))).await;
+        Ok(Self::told(done.flatten(), open))
+    }
+
+    fn told(done: Result<Done, ApiError>, open: Open) -> Response<Answer> {
+        match done {
+            Ok(Done::Granted) => answer::granted(open),
+            Ok(Done::Relayed(relayed)) => answer::relayed(*relayed, open),
+            Err(error) => {
+                let code = error.code();
+                tracing::info!(code, "refused at the proxy");
+                answer::refusal(error, open, false)
+            }
+        }
+    }
+
+    async fn handle(&self, request: Request<Incoming>) -> Result<Done, ApiError> {
+        self.app.knocked(self.peer)?;
+        if request.method() != Method::CONNECT && request.uri().authority().is_none() {
+            return Err(no_proxy_request());
+        }
+        let vault = self.app.vault()?;
+        let holder = self.holder(&vault, &request).await?;
+        self.app.counted(&holder)?;
+        self.settle(&holder)?;
+        if request.method() == Method::CONNECT {
+            self.connect(&vault, holder, request).await?;
+            return Ok(Done::Granted);
+        }
+        // An exchange must not keep the vault open for as long as it takes.
+        let url = self.plain(&vault, &holder, &request).await?;
+        drop(vault);
+        let relayed = exchange(&self.app, &holder, url, request).await?;
+        Ok(Done::Relayed(Box::new(relayed)))
+    }
+
+    /// Takes the connection for one of the holder's.
+    fn settle(&self, holder: &Holder) -> Result<(), ApiError> {
+        let mut seat = self.seat.lock().unwrap_or_else(PoisonError::into_inner);
+        seat.settle(holder.id())
+    }
+
+    /// Who sends the request; before anything of it is looked at.
+    async fn holder(
+        &self,
+        vault: &Unsealed,
+        request: &Request<Incoming>,
+    ) -> Result<Holder, ApiError> {
+        let text = handle_of(request.headers()).ok_or_else(no_handle)?;
+        match self.app.lanes().holder(vault, &text).await {
+            Ok(holder) => Ok(holder),
+            Err(NotHeld::Unknown(holding)) => {
+                let holding = holding.as_ref();
+                self.app.no_handle(vault, self.peer, holding).await?;
+                Err(no_handle())
+            }
+            Err(NotHeld::Refused(_, BrokerError::Handle(fault))) => {
+                let error = BrokerError::Handle(fault);
+                Err(ApiError::new(
+                    StatusCode::PROXY_AUTHENTICATION_REQUIRED,
+                    error.code(),
+                    crate::http::sentence(&error.to_string()),
+                    error.hint(),
+                ))
+            }
+            Err(NotHeld::Refused(_, error)) => Err(error.into()),
+        }
+    }
+
+    async fn connect(
+        &self,
+        vault: &Unsealed,
+        holder: Holder,
+        mut request: Request<Incoming>,
+    ) -> Result<(), ApiError> {
+        let origin = match target::connect(request.uri()) {
+            Ok(origin) => origin,
+            Err(error) => return self.refuse(vault, &holder, ApiError::target(error)).await,
+        };
+        let passage = match self.way(&holder, &origin).await {
+            Ok(passage) => passage,
+            Err(error) => return self.refuse(vault, &holder, error).await,
+        };
+        let tunnel = Tunnel {
+            app: self.app.clone(),
+            peer: self.peer,
+            holder,
+            origin,
+            passage,
+            shutdown: self.shutdown.clone(),
+        };
+        let upgraded = hyper::upgrade::on(&mut request);
+        let mut granted = self.granted.lock().unwrap_or_else(PoisonError::into_inner);
+        *granted = Some((upgraded, tunnel));
+        Ok(())
+    }
+
+    /// Whether a tunnel may go to `origin`, and, where it passes unread, by which addresses.
+    async fn way(&self, holder: &Holder, origin: &Origin) -> Result<Option<Passage>, ApiError> {
+        if holder.reaches(origin) {
+            return Ok(None);
+        }
+        if !self.passing.admits(holder, origin) {
+            return Err(not_bound(holder, origin));
+        }
+        let egress = self.app.lanes().egress();
+        match self.passing.passage(egress, holder, origin).await {
+            Ok(passage) => Ok(Some(passage)),
+            Err(error @ (EgressError::NameNotFound | EgressError::Timeout { .. })) => {
+                Err(BrokerError::NoAnswer(error.into()).into())
+            }
+            Err(error) => Err(BrokerError::Egress(error).into()),
+        }
+    }
+
+    /// The URL of a request in absolute form. It travels in clear to the proxy, which is on this machine;
+    /// where it goes in clear from there, a binding must say so.
+    async fn plain(
+        &self,
+        vault: &Unsealed,
+        holder: &Holder,
+        request: &Request<Incoming>,
+    ) -> Result<Url, ApiError> {
+        let url = match Url::parse(&request.uri().to_string()) {
+            Ok(url) => url,
+            Err(error) => return self.refuse(vault, holder, ApiError::target(error)).await,
+        };
+        if url.scheme() == Scheme::Https {
+            return self.refuse(vault, holder, needs_connect()).await;
+        }
+        if !holder.reaches(url.origin()) {
+            let error = not_bound(holder, url.origin());
+            return self.refuse(vault, holder, error).await;
+        }
+        Ok(url)
+    }
+
+    /// Writes a refusal down. The host comes from the caller, who may have put anything there: it is not
+    /// in the journal.
+    async fn refuse<T>(
+        &self,
+        vault: &Unsealed,
+        holder: &Holder,
+        error: ApiError,
+    ) -> Result<T, ApiError> {
+        let event = event_of(vault, holder, Action::BrokerConnect);
+        let event = holder.stated(event).denied(error.code());
+        vault.journal().note(event).await?;
+        Err(error)
+    }
+}
+
+fn no_handle() -> ApiError {
+    ApiError::new(
+        StatusCode::PROXY_AUTHENTICATION_REQUIRED,
+        "handle_unknown",
+        "The proxy takes a handle that was made for it, and the request carries none that is good.",
+        "Resolve with \"lane\": \"proxy\" (POST /v1/resolve), and send the handle as the password: http://runtools:HANDLE@address. A handle does not outlive a restart.",
+    )
+}
+
+fn no_proxy_request() -> ApiError {
+    ApiError::new(
+        StatusCode::BAD_REQUEST,
+        "proxy_only",
+        "This is the egress proxy of RunTools Broker, and this was no request to a proxy.",
+        "Set HTTPS_PROXY and HTTP_PROXY to this address in the tool's environment. The API has an address of its own: runtools status shows it.",
+    )
+}
+
+fn needs_connect() -> ApiError {
+    ApiError::new(
+        StatusCode::BAD_REQUEST,
+        "needs_connect",
+        "A host over https is reached through a tunnel.",
+        "Send CONNECT first, as clients do that take the proxy from HTTPS_PROXY.",
+    )
+}
+
+/// Nothing of the handle's may go there; what could, if something at that host may.
+fn not_bound(holder: &Holder, origin: &Origin) -> ApiError {
+    let mut others = holder.reach_of(&origin.host);
+    let (message, hint) = match others.next() {
+        Some(reach) if reach.scheme == Scheme::Https && origin.scheme == Scheme::Http => (
+            "The credentials of this handle go to that host over https alone.",
+            "Use https in the URL.",
+        ),
+        Some(reach) if reach.scheme == Scheme::Http && origin.scheme == Scheme::Https => (
+            "The credentials of this handle go to that host over http alone.",
+            "Use http in the URL; such a request is sent without CONNECT.",
+        ),
+        Some(_) => (
+            "The credentials of this handle go to that host, on another port.",
+            "Use the port that the tool is bound to: constraints in the answer to POST /v1/resolve lists it.",
+        ),
+        None => (
+            "The handle's tool is not bound to that host.",
+            "Name the host in the tool's bindings. For traffic without credentials the operator lists it in proxy.pass_through.",
+        ),
+    };
+    ApiError::new(StatusCode::FORBIDDEN, "host_not_bound", message, hint)
+}
