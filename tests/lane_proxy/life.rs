@@ -1,0 +1,249 @@
+//! How a tunnel ends: with its handle, its broker, or its client (reference: HS-2, EX-15).
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::front::Front;
+use super::tunnel::{Spoken, Tls, connect, open};
+use crate::harness::Client;
+use crate::lanes::origin::Served;
+use crate::lanes::wire::resident;
+use crate::lanes::{Handle, resolve};
+use crate::stage::{Stage, tls_tool};
+use crate::{MASK, Set, proxied};
+
+const EVENTS: &[u8] =
+    b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+
+/// A stream of events that is open through a tunnel.
+struct Streaming {
+    stage: Stage,
+    front: Front,
+    admin: Client,
+    value: String,
+    handle: Handle,
+    client: Spoken<Tls>,
+    served: Served,
+}
+
+impl Streaming {
+    fn open(more: &Value) -> Self {
+        let front = Front::start();
+        let mut stage = Stage::trusting(&front.root);
+        let key = stage.operator().make_key(&[]);
+        let admin = stage.broker.anonymous().key(&key);
+        let value = stage.secret(&admin, "KEY", &json!({}));
+        stage.install(&admin, &tls_tool("custom-x", front.port));
+        let handle = proxied(&stage, &admin, more);
+        let mut client = open(&handle, front.port);
+        client.get(&handle, front.port, "/events");
+        let mut served = front.origin.next();
+        assert!(served.head.contains(&value), "{}", served.head);
+        served.write(EVENTS).unwrap();
+        served.chunk("data: one\n\n").unwrap();
+        client.until("data: one\n\n");
+        Self {
+            stage,
+            front,
+            admin,
+            value,
+            handle,
+            client,
+            served,
+        }
+    }
+}
+
+#[test]
+fn events_are_handed_on_as_they_come_and_searched() {
+    let mut set = Streaming::open(&json!({}));
+    let (left, right) = set.value.split_at(17);
+    set.served.chunk(&format!("data: {left}")).unwrap();
+    set.served.chunk(&format!("{right}\n\n")).unwrap();
+    set.served.chunk("data: end\n\n").unwrap();
+    let echoed = set.client.until("data: end\n\n");
+    let masked: String = echoed.chars().filter(|c| *c == '*').collect();
+    assert_eq!(masked, MASK, "{echoed}");
+    set.served.write(b"0\r\n\r\n").unwrap();
+    set.client.until("0\r\n\r\n");
+    // And the tunnel is good for another request.
+    set.client.get(&set.handle, set.front.port, "/more");
+    set.served.until("\r\n\r\n");
+    set.served
+        .write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+        .unwrap();
+    set.client.until("ok");
+    set.stage.finish();
+}
+
+fn cut_by(what: &str, end: impl FnOnce(&Streaming)) {
+    let mut set = Streaming::open(&json!({}));
+    // One that has nothing open ends as well.
+    let mut idle = open(&set.handle, set.front.port);
+    end(&set);
+    let (took, _) = set.client.end();
+    let (idle_took, _) = idle.end();
+    assert!(set.served.is_left(), "{what}: the upstream is let go of");
+    // A second is the promise; the test's own machine may be busy.
+    let long = Duration::from_secs(5);
+    assert!(
+        took < long && idle_took < long,
+        "{what}: {took:?} {idle_took:?}"
+    );
+    let entry = set.stage.ended("broker.exchange");
+    assert_eq!(entry["outcome"]["code"], "handle_dead", "{what}: {entry}");
+    let (mut spoken, answer) = connect(&set.handle, &format!("localhost:{}", set.front.port));
+    let answer = format!("{answer}{}", spoken.until("}}"));
+    assert!(answer.starts_with("HTTP/1.1 407"), "{what}: {answer}");
+    set.stage.finish();
+}
+
+#[test]
+fn hs_2_a_tunnel_is_cut_when_the_handle_is_released() {
+    cut_by("released", |set| {
+        let path = format!("/v1/resolutions/{}", set.handle.id);
+        set.stage
+            .send(&set.admin, "DELETE", &path, &Value::Null)
+            .expect(200);
+    });
+}
+
+#[test]
+fn hs_2_a_tunnel_is_cut_when_the_secret_is_deleted() {
+    cut_by("deleted", |set| {
+        set.stage
+            .send(&set.admin, "DELETE", "/v1/secrets/KEY", &Value::Null)
+            .expect(200);
+    });
+}
+
+#[test]
+fn hs_2_a_tunnel_is_cut_when_the_key_of_who_asked_for_it_is_revoked() {
+    cut_by("revoked", |set| {
+        let keys = set.stage.operator().get("/v1/api-keys").expect(200);
+        for key in keys["data"].as_array().unwrap() {
+            let path = format!("/v1/api-keys/{}", key["id"].as_str().unwrap());
+            set.stage.operator().delete(&path).expect(200);
+        }
+    });
+}
+
+#[test]
+fn hs_2_a_tunnel_is_cut_when_the_vault_is_sealed() {
+    let mut set = Streaming::open(&json!({}));
+    let mut idle = open(&set.handle, set.front.port);
+    let sealed = set.stage.operator().post("/v1/operator/seal", &json!({}));
+    assert_eq!(sealed.status, 200);
+    set.client.end();
+    idle.end();
+    assert!(set.served.is_left());
+    let (mut spoken, answer) = connect(&set.handle, &format!("localhost:{}", set.front.port));
+    let answer = format!("{answer}{}", spoken.until("}}"));
+    assert!(
+        answer.starts_with("HTTP/1.1 503") && answer.contains("sealed"),
+        "{answer}"
+    );
+}
+
+#[test]
+fn a_handle_that_runs_out_opens_nothing_more_and_lets_what_is_open_finish() {
+    let mut set = Streaming::open(&json!({"ttlSeconds": 3}));
+    let mut idle = open(&set.handle, set.front.port);
+    // Its time over, a tunnel without a request ends by itself.
+    idle.end();
+    let (mut spoken, answer) = connect(&set.handle, &format!("localhost:{}", set.front.port));
+    let answer = format!("{answer}{}", spoken.until("}}"));
+    assert!(
+        answer.starts_with("HTTP/1.1 407") && answer.contains("handle_expired"),
+        "{answer}"
+    );
+    set.served.chunk("data: two\n\n").unwrap();
+    set.client.until("data: two\n\n");
+    set.client.get(&set.handle, set.front.port, "/more");
+    set.served.write(b"0\r\n\r\n").unwrap();
+    let (_, rest) = set.client.end();
+    assert!(
+        rest.ends_with("0\r\n\r\n") || rest.contains("handle_expired"),
+        "{rest}"
+    );
+    set.stage.finish();
+}
+
+#[test]
+fn a_client_who_goes_takes_the_upstream_with_them() {
+    let mut set = Streaming::open(&json!({}));
+    drop(set.client);
+    assert!(set.served.is_left());
+    let entry = set.stage.ended("broker.exchange");
+    assert_eq!(entry["outcome"]["code"], "client_gone", "{entry}");
+    set.stage.finish();
+}
+
+#[test]
+fn a_restart_ends_every_handle() {
+    let mut stage = Stage::new();
+    let admin = stage.broker.admin(&[]);
+    stage.secret(&admin, "KEY", &json!({}));
+    stage.install(&admin, &tls_tool("custom-x", 9));
+    let handle = proxied(&stage, &admin, &json!({}));
+    assert!(
+        connect(&handle, "localhost:9")
+            .1
+            .starts_with("HTTP/1.1 200")
+    );
+    stage.broker.restart();
+    let admin = stage.broker.admin(&[]);
+    let fresh = proxied(&stage, &admin, &json!({}));
+    let old = Handle {
+        text: handle.text.clone(),
+        ..fresh.clone()
+    };
+    assert!(connect(&old, "localhost:9").1.starts_with("HTTP/1.1 407"));
+    assert!(connect(&fresh, "localhost:9").1.starts_with("HTTP/1.1 200"));
+    stage.finish();
+}
+
+#[test]
+fn a_stop_lets_open_requests_finish_and_takes_no_new_ones() {
+    let mut set = Streaming::open(&json!({}));
+    set.stage.broker.signal("TERM");
+    set.served.chunk("data: two\n\n").unwrap();
+    set.client.until("data: two\n\n");
+    set.served.write(b"0\r\n\r\n").unwrap();
+    set.client.until("0\r\n\r\n");
+    set.client.end();
+    assert_eq!(set.stage.broker.wait(Duration::from_secs(30)), Some(0));
+}
+
+#[test]
+fn a_hundred_tunnels_are_a_hundred_connections_and_little_memory() {
+    let set = Set::new();
+    let handles: Vec<_> = (0..2)
+        .map(|_| proxied(&set.stage, &set.admin, &json!({})))
+        .collect();
+    let (pid, port) = (set.stage.broker.pid(), set.origin.port());
+    drop(open(&set.handle, port));
+    let before = resident(pid);
+    let mut tunnels: Vec<_> = (0..100)
+        .map(|number| (number % 2, open(&handles[number % 2], port)))
+        .collect();
+    for (of, tunnel) in &mut tunnels {
+        tunnel.get(&handles[*of], port, "/run");
+        tunnel.until(MASK);
+    }
+    let each = resident(pid).saturating_sub(before) / 100;
+    assert!(each < 512 << 10, "{each} bytes each");
+    // One handle has its share; the others are let in all the same.
+    let more: Vec<_> = (0..14).map(|_| open(&handles[0], port)).collect();
+    let (mut spoken, answer) = connect(&handles[0], &format!("localhost:{port}"));
+    let answer = format!("{answer}{}", spoken.until("}}"));
+    assert!(
+        answer.starts_with("HTTP/1.1 429") && answer.contains("too_many_connections"),
+        "{answer}"
+    );
+    drop((open(&set.handle, port), more));
+    let other = resolve(&set.stage, &set.admin, "custom-x", &json!({}));
+    assert!(other.whole["proxy"].is_null());
+    set.stage.finish();
+}
