@@ -77,68 +77,71 @@ fn refused(text: &str) -> String {
     parsed.unwrap_err().to_string()
 }
 
+/// What is wrong with a file, and what is said of it.
+const MISTAKES: &[(&str, &str)] = &[
+    (
+        "dat_dir = 'x'",
+        "unknown setting `dat_dir`: did you mean `data_dir`?",
+    ),
+    (
+        "cache_mb = 1",
+        "unknown setting `cache_mb`: did you mean `store.cache_mb`?",
+    ),
+    (
+        "[limits]\nconections = 1",
+        "unknown setting `limits.conections`: did you mean `limits.connections`?",
+    ),
+    ("bogus = 1", "unknown setting `bogus`"),
+    ("[store]\nbogus = 1", "unknown setting `store.bogus`"),
+    (
+        "lissen = ['127.0.0.1:1']",
+        "unknown setting `lissen`: did you mean `listen`?",
+    ),
+    (
+        "store.cache_mb = 'canary'",
+        "`store.cache_mb` wants a whole number",
+    ),
+    (
+        "store.cache_mb = -1",
+        "`store.cache_mb` wants a whole number",
+    ),
+    ("store = 'canary'", "`store` wants a section of its own"),
+    ("data_dir = 7", "`data_dir` wants a text in quotes"),
+    (
+        "listen = 'canary'",
+        "`listen` wants a list of texts, as [\"…\"]",
+    ),
+    (
+        "listen = ['canary']",
+        "`listen` wants addresses with ports, as [\"127.0.0.1:8420\"]",
+    ),
+    (
+        "\n[log]\nlevel = 'canary'",
+        "`log.level` wants \"error\", \"warn\", \"info\", \"debug\" or \"trace\"",
+    ),
+    (
+        "audit.segment_mb = 0",
+        "`audit.segment_mb` takes numbers from 1 to 4096",
+    ),
+    ("data_dir = 'x'\ncanary", "line 2 is not valid TOML"),
+    (
+        "tls.cert = 'c.pem'",
+        "`tls.cert` and `tls.key` go together: set both or none",
+    ),
+    (
+        "socket_mode = '0777'",
+        "`socket_mode` wants \"0600\" or \"0660\"",
+    ),
+    (
+        "listen = ['0.0.0.0:1']",
+        "listening on 0.0.0.0:1 needs `tls.cert` and `tls.key`: plain HTTP stays on loopback",
+    ),
+];
+
 #[test]
 fn a_mistake_is_answered_with_the_key_and_what_it_takes_but_never_with_the_value() {
-    for (text, answer) in [
-        (
-            "dat_dir = 'x'",
-            "unknown setting `dat_dir`: did you mean `data_dir`?",
-        ),
-        (
-            "cache_mb = 1",
-            "unknown setting `cache_mb`: did you mean `store.cache_mb`?",
-        ),
-        (
-            "[limits]\nconections = 1",
-            "unknown setting `limits.conections`: did you mean `limits.connections`?",
-        ),
-        ("bogus = 1", "unknown setting `bogus`"),
-        ("[store]\nbogus = 1", "unknown setting `store.bogus`"),
-        (
-            "lissen = ['127.0.0.1:1']",
-            "unknown setting `lissen`: did you mean `listen`?",
-        ),
-        (
-            "store.cache_mb = 'canary'",
-            "`store.cache_mb` wants a whole number",
-        ),
-        (
-            "store.cache_mb = -1",
-            "`store.cache_mb` wants a whole number",
-        ),
-        ("store = 'canary'", "`store` wants a section of its own"),
-        ("data_dir = 7", "`data_dir` wants a text in quotes"),
-        (
-            "listen = 'canary'",
-            "`listen` wants a list of texts, as [\"…\"]",
-        ),
-        (
-            "listen = ['canary']",
-            "`listen` wants addresses with ports, as [\"127.0.0.1:8420\"]",
-        ),
-        (
-            "\n[log]\nlevel = 'canary'",
-            "`log.level` wants \"error\", \"warn\", \"info\", \"debug\" or \"trace\"",
-        ),
-        (
-            "audit.segment_mb = 0",
-            "`audit.segment_mb` takes numbers from 1 to 4096",
-        ),
-        ("data_dir = 'x'\ncanary", "line 2 is not valid TOML"),
-        (
-            "tls.cert = 'c.pem'",
-            "`tls.cert` and `tls.key` go together: set both or none",
-        ),
-        (
-            "socket_mode = '0777'",
-            "`socket_mode` wants \"0600\" or \"0660\"",
-        ),
-        (
-            "listen = ['0.0.0.0:1']",
-            "listening on 0.0.0.0:1 needs `tls.cert` and `tls.key`: plain HTTP stays on loopback",
-        ),
-    ] {
-        assert_eq!(refused(text), answer, "{text}");
+    for (text, answer) in MISTAKES {
+        assert_eq!(refused(text), *answer, "{text}");
     }
 }
 
