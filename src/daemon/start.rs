@@ -31,7 +31,7 @@ use crate::tools::Hub;
 use crate::vault::{Lifecycle, Places, Probes, Unsealed, VaultError};
 
 /// What a person is told once the broker listens.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Welcome {
     /// Whether this was the first start.
     pub first_start: bool,
@@ -77,13 +77,7 @@ impl Daemon {
         let lifecycle = open_vault(&config, &metrics, Arc::clone(&clock), random)?;
         let uid = rustix::process::geteuid().as_raw();
         let directory = Arc::new(Directory::new(config.auth.keys_per_member));
-        let (unsealed, lost_key_file) = unseal(&lifecycle).await?;
-        let first_start = match &unsealed {
-            Some(vault) => begin(vault, &directory, uid).await?,
-            None => false,
-        };
-        let sealed = unsealed.is_none();
-        drop(unsealed);
+        let welcome = unseal(&lifecycle, &directory, uid).await?;
         let (listeners, certificate, addresses, socket) = listen(&config).await?;
         let front = Front::listen(&config, Arc::clone(&clock)).await?;
         let hub = Arc::new(Hub::new()?);
@@ -114,12 +108,10 @@ impl Daemon {
             client_certificates: config.client_certificates(),
         });
         let welcome = Welcome {
-            first_start,
-            sealed,
-            lost_key_file,
             addresses,
             socket,
             proxy: front.as_ref().map(|it| (it.address, it.socket.clone())),
+            ..welcome
         };
         Ok(Self {
             app,
@@ -211,19 +203,25 @@ impl Daemon {
     }
 }
 
-/// Unseals where a slot does that by itself; where the key file is lost, the reason.
+/// Unseals where a slot does that by itself, and begins: what there is to tell of it.
 async fn unseal(
     lifecycle: &Arc<Lifecycle>,
-) -> Result<(Option<Unsealed>, Option<String>), DaemonError> {
+    directory: &Directory,
+    uid: u32,
+) -> Result<Welcome, DaemonError> {
+    let mut welcome = Welcome::default();
     match lifecycle.unseal_unattended().await? {
-        Unattended::Opened(vault) => Ok((Some(vault), None)),
-        Unattended::Waits(None) => Ok((None, None)),
-        Unattended::Waits(Some(lost)) => {
-            let code = lost.code();
-            tracing::warn!(code, error = %lost, "the key file is lost, so the vault starts sealed");
-            Ok((None, Some(lost.to_string())))
+        Unattended::Opened(vault) => welcome.first_start = begin(&vault, directory, uid).await?,
+        Unattended::Waits(lost) => {
+            welcome.sealed = true;
+            if let Some(lost) = &lost {
+                let code = lost.code();
+                tracing::warn!(code, error = %lost, "the key file is lost, so the vault starts sealed");
+            }
+            welcome.lost_key_file = lost.map(|lost| lost.to_string());
         }
     }
+    Ok(welcome)
 }
 
 /// Cleartext stays on this machine.
