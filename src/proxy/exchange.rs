@@ -55,7 +55,7 @@ fn upgrade_refused() -> ApiError {
         StatusCode::NOT_IMPLEMENTED,
         "upgrade_refused",
         "The proxy does not switch to another protocol.",
-        "Send the request without Upgrade.",
+        "Send the request without Upgrade; a WebSocket goes through /v1/egress.",
     )
 }
 

@@ -90,7 +90,7 @@ fn who_guesses_handles_is_slowed_down_and_who_has_one_is_not() {
 }
 
 #[test]
-fn a_tunnel_goes_to_what_the_tool_is_bound_to_and_nowhere_else() {
+fn ss_9_a_tunnel_goes_to_what_the_tool_is_bound_to_and_nowhere_else() {
     let set = Set::new();
     let stranger = echo();
     let own = set
@@ -133,7 +133,7 @@ fn a_tunnel_goes_to_what_the_tool_is_bound_to_and_nowhere_else() {
 }
 
 #[test]
-fn the_name_in_the_hello_is_the_one_in_the_connect() {
+fn dc_5_the_name_in_the_hello_is_the_one_in_the_connect() {
     let set = Set::new();
     let place = format!("localhost:{}", set.origin.port());
     for name in ["evil.test", "127.0.0.1"] {
@@ -165,7 +165,7 @@ fn an_authority_vouches_to_its_own_handle_alone() {
 }
 
 #[test]
-fn what_is_no_tls_in_a_tunnel_is_told_so_and_goes_nowhere() {
+fn ht_10_what_is_no_tls_in_a_tunnel_is_told_so_and_goes_nowhere() {
     let set = Set::new();
     let way = Way::of(&set.handle);
     let url = format!("http://localhost:{}/run", set.origin.port());
@@ -189,7 +189,7 @@ fn what_is_no_tls_in_a_tunnel_is_told_so_and_goes_nowhere() {
 }
 
 #[test]
-fn what_is_inside_is_for_the_host_of_the_tunnel() {
+fn dc_5_what_is_inside_is_for_the_host_of_the_tunnel() {
     let set = Set::new();
     let way = Way::of(&set.handle);
     for version in ["--http1.1", "--http2"] {
