@@ -182,8 +182,9 @@ impl Broker {
             Ok(handle) => handle,
             Err(missing) => return Err(self.unknown(vault, event, missing).await?),
         };
-        self.arrived_by(vault, (&handle, used.seen), (errand, socket), event, held)
-            .await
+        let by = (&handle, used.seen);
+        // On the heap: what callers wait for would be too large to be handed around.
+        Box::pin(self.arrived_by(vault, by, (errand, socket), event, held)).await
     }
 
     /// The same, by right of a handle that was found.

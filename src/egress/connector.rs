@@ -185,9 +185,9 @@ impl Egress {
         &self,
         addresses: &[SocketAddr],
     ) -> Result<PassageStream, EgressError> {
-        let _seat = self.engine.take_room(self.org)?;
+        let seat = self.engine.take_room(self.org)?;
         let (tcp, _) = self.engine.dial_checked(addresses).await?;
-        Ok(PassageStream { tcp, _seat })
+        Ok(PassageStream { tcp, _seat: seat })
     }
 
     pub(super) fn limits(&self) -> &Limits {
