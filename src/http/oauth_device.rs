@@ -39,10 +39,8 @@ pub(super) async fn start_device(
         ));
     }
     let client = caller.client_for(&provider).await?;
-    if let Some(id) = body.reconnect {
-        caller.own_connection(id).await?;
-    }
-    let scopes = Caller::scopes_for(&provider, &client, body.scopes)?;
+    let again = caller.again(provider.id(), body.reconnect, None).await?;
+    let scopes = Caller::scopes_for(&provider, &client, body.scopes, again.as_deref())?;
     let (scopes, further) = provider.by_list(scopes);
     if !further.is_empty() {
         return Err(ApiError::new(

@@ -66,17 +66,18 @@ pub(super) async fn start(
     let provider = app.provider(&provider)?;
     let client = caller.client_for(&provider).await?;
     let tell = tell(&app, &query)?;
+    let suggested = query.login_hint.as_deref();
+    let again = caller.again(provider.id(), query.reconnect, suggested);
+    let again = again.await?;
     let purpose = match (query.reconnect, query.another) {
-        (Some(id), _) => {
-            caller.own_connection(id).await?;
-            FlowPurpose::Reconnect(id)
-        }
+        (Some(id), _) => FlowPurpose::Reconnect(id),
         (None, Some(true)) => FlowPurpose::Another,
         (None, _) => FlowPurpose::Connect,
     };
     let asked = query.scopes.map(wire::ScopeList::Text);
     let asked = asked.map(wire::ScopeList::into_scopes);
-    let (scopes, extra_scopes) = provider.by_list(Caller::scopes_for(&provider, &client, asked)?);
+    let scopes = Caller::scopes_for(&provider, &client, asked, again.as_deref())?;
+    let (scopes, extra_scopes) = provider.by_list(scopes);
     let bound = caller.bind(&provider, &client.1, &told(query.params.as_deref())?)?;
     let names = app
         .directory

@@ -269,3 +269,22 @@ fn an_admin_sees_and_ends_what_a_member_connected() {
     assert_eq!(connections(&mia), Vec::<Value>::new());
     assert_eq!(living(&stage), Vec::<String>::new());
 }
+
+#[test]
+fn a8_connecting_again_asks_for_all_that_was_asked_for_before() {
+    let stage = Stage::open();
+    let mia = stage.broker.member("Mia");
+    let ended = stage.through(&mia, &with(&mia, "scopes=write"), "mia");
+    let id = text(&ended["connectionId"]).to_owned();
+    let writes = || {
+        let scopes = one(&mia, &id)["scopes"].clone();
+        scopes.as_array().unwrap().contains(&json!("write"))
+    };
+    assert!(writes());
+    // The hint of a connection that must be made again names no scopes; nor does whoever suggests its account.
+    for more in [format!("reconnect={id}"), "login_hint=mia".to_owned()] {
+        let ended = stage.through(&mia, &with(&mia, &more), "mia");
+        assert_eq!(ended["connectionId"], id.as_str(), "{more}");
+        assert!(writes(), "{more}");
+    }
+}

@@ -96,7 +96,7 @@ pub struct ClientInfo {
     pub provider: ProviderId,
     /// The provider's name for the client.
     pub client_id: String,
-    /// The scopes that flows ask for when nothing else is said; none for the provider's own.
+    /// The scopes that every flow asks for besides the provider's own.
     #[serde(default)]
     pub scopes: Vec<String>,
     /// The hosts that it is for, where a provider lets people choose one: parameter by parameter. Its secret

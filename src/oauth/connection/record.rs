@@ -82,6 +82,13 @@ impl Account {
         let label = self.label.as_deref().or(self.email.as_deref());
         label.unwrap_or(&self.id)
     }
+
+    /// Whether this is what a person calls it.
+    #[must_use]
+    pub fn answers_to(&self, name: &str) -> bool {
+        let names = [Some(&self.id), self.label.as_ref(), self.email.as_ref()];
+        names.into_iter().flatten().any(|own| own == name)
+    }
 }
 
 /// Why a grant is over.

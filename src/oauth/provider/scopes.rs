@@ -90,6 +90,15 @@ impl Provider {
         (main, further)
     }
 
+    /// What a connection was made with, from what is kept of it: what it `asked` of the main list, and what
+    /// it was `granted` of the further ones.
+    #[must_use]
+    pub fn made_with(&self, asked: &[String], granted: &[String]) -> Vec<String> {
+        let further = |scope: &&String| self.further_list(scope).is_some();
+        let further = granted.iter().filter(further);
+        asked.iter().chain(further).cloned().collect()
+    }
+
     fn further_list<'s>(&self, scope: &'s str) -> Option<(&'s str, &'s str)> {
         let authorize = self.spec().authorize.as_ref()?;
         let (list, rest) = scope.split_once(':')?;
