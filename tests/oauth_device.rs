@@ -3,6 +3,10 @@
 
 mod harness;
 
+mod oauth_device {
+    mod counted;
+}
+
 use std::time::Duration;
 
 use harness::agreeable::{fault_client, fault_file};

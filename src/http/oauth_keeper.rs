@@ -1,8 +1,8 @@
-//! What requests add to the keeping of flows: which one it was, and that it is counted.
+//! What requests add to the keeping of flows: which one it was.
 
 use std::sync::Arc;
 
-use crate::audit::{Action, Event};
+use crate::audit::Event;
 use crate::oauth::flow::Redeemer;
 use crate::oauth::{FlowKeeper, FlowSurface};
 
@@ -12,10 +12,6 @@ use super::caller::stamp;
 impl FlowSurface for App {
     fn mark(&self, event: Event) -> Event {
         stamp(event)
-    }
-
-    fn count(&self, step: Action, outcome: &'static str) {
-        self.meter.operation(step.code(), outcome);
     }
 }
 

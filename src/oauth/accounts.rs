@@ -38,6 +38,59 @@ pub trait Meter: Send + Sync + fmt::Debug {
     fn breakers_open(&self, hosts: usize);
     /// A revocation was tried, and ended so.
     fn revoked(&self, outcome: &'static str);
+    /// A flow came so far.
+    fn step(&self, way: Way, step: Step);
+    /// Tokens were granted, and the store did not take them.
+    fn unstored(&self);
+}
+
+/// How an account is connected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// By a browser that comes back.
+    Browser,
+    /// By a code that is typed at the provider.
+    Device,
+}
+
+impl Way {
+    /// A stable word.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Browser => "browser",
+            Self::Device => "device",
+        }
+    }
+}
+
+/// What happens to a flow after it was begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Its page was opened.
+    Opened,
+    /// The person agreed: on our page, or at the provider with a code.
+    Agreed,
+    /// The account is connected.
+    Connected,
+    /// It ended without a grant: somebody said no, or nobody said anything in time.
+    Denied,
+    /// There was a grant, and nothing came of it.
+    Failed,
+}
+
+impl Step {
+    /// A stable word.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Opened => "opened",
+            Self::Agreed => "agreed",
+            Self::Connected => "connected",
+            Self::Denied => "denied",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 /// How many accounts may be connected. Each takes memory, and is refreshed for as long as it is there.

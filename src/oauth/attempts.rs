@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::accounts::Accounts;
+use super::accounts::{Accounts, Step, Way};
 use super::device::{DeviceGrant, DeviceGranted, DeviceReply};
 use super::event;
 use super::flow::{
@@ -96,10 +96,15 @@ impl Attempts {
         match (answer, view.and_then(|view| view.error)) {
             // One that was cancelled meanwhile has its record.
             (DeviceAnswer::Ended(failure), Some(error)) if error == failure.code() => {
+                self.count(Step::Denied);
                 Ok(vault.journal().note(event.denied(error)).await?)
             }
             _ => Ok(()),
         }
+    }
+
+    fn count(&self, step: Step) {
+        self.accounts.meter.step(Way::Device, step);
     }
 
     /// The person agreed. Nothing of it is used before that is on record.
@@ -109,10 +114,12 @@ impl Attempts {
         turn: DeviceTurn<DeviceGrant>,
         granted: DeviceGranted,
     ) -> Result<(), VaultError> {
+        self.count(Step::Agreed);
         let event = event_of(vault, Action::OauthConnect, turn.ask()).code("device");
         let recorded = match vault.journal().record(event).await {
             Ok(recorded) => recorded,
             Err(error) => {
+                self.count(Step::Failed);
                 self.give_back(vault, turn, (granted, error.into())).await;
                 return Ok(());
             }
@@ -141,6 +148,11 @@ impl Attempts {
         recorded.outcome(match &kept {
             Ok(_) => Ended::success(),
             Err(failure) => Ended::failed(failure.code()),
+        });
+        self.count(if kept.is_ok() {
+            Step::Connected
+        } else {
+            Step::Failed
         });
         if kept.is_err() {
             self.accounts.wake();

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::accounts::Accounts;
+use super::accounts::{Accounts, Step, Way};
 use super::client::{ClientError, reopen};
 use super::event;
 use super::flow::{Failure, FlowFacts, Outcome, PendingFlow, Redeemer, Soon};
@@ -18,8 +18,6 @@ use crate::vault::{Lifecycle, Unsealed};
 pub trait FlowSurface: Send + Sync + fmt::Debug {
     /// The event, with the request that it was for.
     fn mark(&self, event: Event) -> Event;
-    /// A step of a flow ended so.
-    fn count(&self, step: Action, outcome: &'static str);
 }
 
 /// Redeems answers, and keeps the record of what people agreed to.
@@ -45,6 +43,10 @@ impl FlowKeeper {
         gate.unsealed().map_err(|error| internal(&error))
     }
 
+    fn count(&self, step: Step) {
+        self.accounts.meter.step(Way::Browser, step);
+    }
+
     /// An event of a flow. Its person is known by the browser alone, so the broker acts, for them.
     fn event(&self, vault: &Unsealed, action: Action, facts: &FlowFacts) -> Event {
         let about = (&facts.provider, facts.replaces);
@@ -54,6 +56,7 @@ impl FlowKeeper {
 
     /// Looking uses nothing and changes nothing, so the page does not wait for a journal that fails.
     async fn look(&self, facts: &FlowFacts) {
+        self.count(Step::Opened);
         let Ok(vault) = self.vault() else {
             return;
         };
@@ -68,7 +71,7 @@ impl FlowKeeper {
         self.check_member(&vault, facts).await?;
         let event = self.event(&vault, Action::OauthOpen, facts).code("agreed");
         vault.journal().note(event).await.map_err(of_audit)?;
-        self.surface.count(Action::OauthOpen, "success");
+        self.count(Step::Agreed);
         Ok(())
     }
 
@@ -95,7 +98,7 @@ impl FlowKeeper {
         if let Err(error) = vault.journal().note(event).await {
             tracing::warn!(%error, "the end of a connect flow is not in the journal");
         }
-        self.surface.count(Action::OauthDeny, "failed");
+        self.count(Step::Denied);
     }
 
     async fn signing(&self, facts: &FlowFacts) -> Result<Secret, Failure> {
@@ -161,8 +164,11 @@ impl Redeemer for FlowKeeper {
     fn redeem(&self, flow: PendingFlow) -> Soon<'_, Outcome> {
         Box::pin(async move {
             let ended = self.finish(&flow).await;
-            let word = if ended.is_ok() { "success" } else { "failed" };
-            self.surface.count(Action::OauthConnect, word);
+            self.count(if ended.is_ok() {
+                Step::Connected
+            } else {
+                Step::Failed
+            });
             ended.unwrap_or_else(Outcome::Failed)
         })
     }

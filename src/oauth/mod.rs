@@ -55,7 +55,7 @@ pub mod token;
 mod tokens;
 mod unkept;
 
-pub use accounts::{Accounts, AccountsParts, Caps, Meter};
+pub use accounts::{Accounts, AccountsParts, Caps, Meter, Step, Way};
 pub use adopt::{AdoptFault, Adopted, Grant};
 pub use attempts::Attempts;
 pub use choose::{Pick, Seen, Standing};

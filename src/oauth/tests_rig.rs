@@ -70,6 +70,12 @@ impl Meter for Ears {
     fn revoked(&self, outcome: &'static str) {
         self.hear(format!("revoked {outcome}"));
     }
+    fn step(&self, way: super::Way, step: super::Step) {
+        self.hear(format!("{} {}", way.code(), step.code()));
+    }
+    fn unstored(&self) {
+        self.hear("unstored".to_owned());
+    }
 }
 
 /// An engine, its vault, an issuer.

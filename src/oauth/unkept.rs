@@ -114,6 +114,7 @@ impl Accounts {
         if unstored.sets.is_empty() {
             return failure;
         }
+        self.meter.unstored();
         let asking = self.revoke_now(giver, &unstored.connection, &unstored.sets);
         let ended = tokio::time::timeout(WITHIN, asking).await;
         let ended = ended.unwrap_or(Upstream::Failed);

@@ -11,6 +11,7 @@ use prometheus_client::registry::Registry;
 
 use super::Metrics;
 use crate::name::ProviderId;
+use crate::oauth::{Step, Way};
 
 const WAITS: [f64; 8] = [0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 25.0];
 const LEFT: [f64; 7] = [0.0, 30.0, 60.0, 300.0, 600.0, 3600.0, 86_400.0];
@@ -29,6 +30,8 @@ pub(super) struct OauthSeries {
     clients_refused: ByProvider,
     breakers_open: Gauge,
     revocations: Family<[(&'static str, &'static str); 1], Counter>,
+    steps: Family<[(&'static str, &'static str); 2], Counter>,
+    unstored: Counter,
 }
 
 impl OauthSeries {
@@ -43,6 +46,8 @@ impl OauthSeries {
             clients_refused: Family::default(),
             breakers_open: Gauge::default(),
             revocations: Family::default(),
+            steps: Family::default(),
+            unstored: Counter::default(),
         };
         registry.register(
             "oauth_refresh",
@@ -88,6 +93,16 @@ impl OauthSeries {
             "oauth_revocations",
             "Tries to have a connection revoked at its provider, by how they ended",
             series.revocations.clone(),
+        );
+        registry.register(
+            "oauth_steps",
+            "How far flows that connect an account came, by the way they take",
+            series.steps.clone(),
+        );
+        registry.register(
+            "oauth_unstored",
+            "Grants that the store did not take",
+            series.unstored.clone(),
         );
         series
     }
@@ -137,6 +152,15 @@ impl crate::oauth::Meter for Metrics {
         let labels = [("outcome", outcome)];
         self.oauth.revocations.get_or_create(&labels).inc();
     }
+
+    fn step(&self, way: Way, step: Step) {
+        let labels = [("way", way.code()), ("step", step.code())];
+        self.oauth.steps.get_or_create(&labels).inc();
+    }
+
+    fn unstored(&self) {
+        self.oauth.unstored.inc();
+    }
 }
 
 #[cfg(test)]
@@ -144,13 +168,13 @@ mod tests {
     use std::time::Duration;
 
     use crate::name::ProviderId;
-    use crate::oauth::Meter;
+    use crate::oauth::{Meter, Step, Way};
     use crate::telemetry::Metrics;
 
     /// What happens, and the line that says so afterwards.
     type Move = (fn(&Metrics, &ProviderId), &'static str);
 
-    const MOVES: [Move; 9] = [
+    const MOVES: [Move; 11] = [
         (
             |metrics, id| metrics.refreshed(id, "success", Duration::from_millis(500)),
             "runtools_oauth_refresh_total{provider=\"github\",class=\"success\"} 1",
@@ -186,6 +210,14 @@ mod tests {
         (
             |metrics, _| metrics.revoked("pending"),
             "runtools_oauth_revocations_total{outcome=\"pending\"} 1",
+        ),
+        (
+            |metrics, _| metrics.step(Way::Device, Step::Connected),
+            "runtools_oauth_steps_total{way=\"device\",step=\"connected\"} 1",
+        ),
+        (
+            |metrics, _| metrics.unstored(),
+            "runtools_oauth_unstored_total 1",
         ),
     ];
 

@@ -69,6 +69,7 @@ impl Accounts {
                 tries += 1;
             }
             if closed(&error) || began.elapsed() >= OFFERED {
+                self.meter.unstored();
                 return Err(error);
             }
             let soon = moved && tries < TRIES;
