@@ -169,9 +169,10 @@ fn row(entry: &Value) -> [String; 8] {
             .map(|(field, source)| format!("{field}: {}", source.as_str().unwrap_or_default()));
         each.collect::<Vec<_>>().join(", ")
     });
+    // A record that nothing follows is told by its own word: a page that was opened, or agreed to.
     let outcome = match entry.pointer("/decision/denied") {
         Some(_) => Some("denied"),
-        None => at("/outcome/status"),
+        None => at("/outcome/status").or_else(|| at("/code")),
     };
     [
         time.unwrap_or_else(|| "-".to_owned()),
@@ -279,6 +280,11 @@ mod tests {
             cells,
             "2026-11-23 09:30:05|secret.use|CRM_KEY|u-1|crm|api.example.com|-|success"
         );
+        // Pages that were opened and agreed to are one action, and two things.
+        for word in ["opened", "agreed"] {
+            let entry = serde_json::json!({"action": "oauth.open", "code": word});
+            assert_eq!(row(&entry)[7], word);
+        }
         assert_eq!(row(&serde_json::json!(null)).join("|"), "-|-|-|-|-|-|-|-");
         let acting = serde_json::json!({
             "actor": { "type": "service", "id": "s-1", "name": "tool-hub" },
