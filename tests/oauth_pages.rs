@@ -55,6 +55,17 @@ for (const target of document.querySelectorAll('button, .button, input[type=text
 scrollTo(0, 0);
 const go = document.querySelector('form button');
 if (go && go.getBoundingClientRect().bottom > innerHeight) found.push('the button is below the fold');
+const ask = document.querySelector('form.ask');
+if (ask) {
+  const warning = document.querySelector('.note');
+  const { left, right, top, bottom } = warning.getBoundingClientRect();
+  if (!warning.textContent.includes('Did somebody send you this link?')) found.push('no warning');
+  if (top < 0 || bottom > innerHeight) found.push('the warning is not on the first screen');
+  for (const y of [top + 4, (top + bottom) / 2, bottom - 4]) {
+    const seen = document.elementFromPoint((left + right) / 2, y);
+    if (!warning.contains(seen)) found.push('the warning is covered');
+  }
+}
 return found;
 ";
 
@@ -68,13 +79,19 @@ fn well_made(browser: &Chromium, what: &str) {
 /// The same on each screen, by day and by night. Pictures are kept under `name`, to be looked at.
 #[track_caller]
 fn on_every_screen(browser: &Chromium, name: &str) {
-    for screen in [Screen::Desktop, Screen::Phone, Screen::Window] {
+    // A window that a dashboard opens, a small phone, a small laptop.
+    let further = [(500, 850), (375, 640), (1000, 640)].map(|(w, h)| Screen::Of(w, h));
+    for screen in [Screen::Desktop, Screen::Phone].into_iter().chain(further) {
         for dark in [false, true] {
             browser.screen(screen);
             browser.dark(dark);
             let what = format!("{name}-{screen:?}-{}", if dark { "night" } else { "day" });
             well_made(browser, &what);
-            browser.keep_screenshot(&format!("oauth-{}", what.to_lowercase()));
+            let name = what
+                .to_lowercase()
+                .replace(", ", "x")
+                .replace(['(', ')'], "");
+            browser.keep_screenshot(&format!("oauth-{name}"));
         }
     }
     browser.screen(Screen::Desktop);

@@ -35,8 +35,8 @@ impl Asked<'_> {
     }
 }
 
-/// The page. However long the list of scopes is, the button stands on the first screen, and so does what
-/// has to be read before it is pressed: who, where, and the warning come first.
+/// The page. However long the list of scopes is, the button stands on the first screen, and with it the
+/// warning, which nothing may cover: it is part of the form. Who and where come first.
 pub(super) fn connect_page(asked: &Asked<'_>) -> Markup {
     let what = asked.invitation;
     let initial: String = what.provider.chars().take(1).collect();
@@ -49,11 +49,6 @@ pub(super) fn connect_page(asked: &Asked<'_>) -> Markup {
         h1 { (asked.title()) }
         (lead(what))
         (facts(what))
-        p class="note" {
-            strong { "Did somebody send you this link?" }
-            " Continue only if you are " (what.user) " and started this yourself. If not, close this \
-              page: nothing has been connected."
-        }
         @if !what.scopes.is_empty() { (scopes(what)) }
         (form(asked))
         p class="small" {
@@ -119,6 +114,11 @@ fn form(asked: &Asked<'_>) -> Markup {
     html! {
         form method="post" class="ask" autocomplete="off" {
             input type="hidden" name="token" value=(asked.token);
+            p class="note" {
+                strong { "Did somebody send you this link?" }
+                " Continue only if you are " (what.user) " and started this yourself. If not, close this \
+                  page: nothing has been connected."
+            }
             @if what.needs_code {
                 label for="code" { "Code from your terminal" }
                 p class="hint" id="code-hint" { "Eight letters, shown where you started." }

@@ -34,8 +34,8 @@ pub enum Screen {
     Desktop,
     /// 390 × 844, at two pixels a point, as phones have it.
     Phone,
-    /// 500 × 850: a window that a dashboard opens.
-    Window,
+    /// As wide and as high.
+    Of(u16, u16),
 }
 
 /// The name of an element's id in `WebDriver`.
@@ -269,7 +269,7 @@ impl Chromium {
         let (width, height, scale, mobile) = match screen {
             Screen::Desktop => (1280, 800, 1, false),
             Screen::Phone => (390, 844, 2, true),
-            Screen::Window => (500, 850, 1, false),
+            Screen::Of(width, height) => (width, height, 1, false),
         };
         let metrics = json!({
             "width": width, "height": height, "deviceScaleFactor": scale, "mobile": mobile,
