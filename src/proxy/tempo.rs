@@ -208,7 +208,7 @@ mod tests {
     use super::{Tempo, Times};
 
     const TIMES: Times = Times {
-        idle: Duration::from_secs(120),
+        idle: Duration::from_mins(2),
         head: Some(Duration::from_secs(10)),
         stall: Duration::from_secs(30),
     };
