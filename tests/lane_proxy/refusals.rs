@@ -189,7 +189,7 @@ fn ht_10_what_is_no_tls_in_a_tunnel_is_told_so_and_goes_nowhere() {
 }
 
 #[test]
-fn dc_5_what_is_inside_is_for_the_host_of_the_tunnel() {
+fn dc_5_the_host_inside_is_the_one_of_the_tunnel() {
     let set = Set::new();
     let way = Way::of(&set.handle);
     for version in ["--http1.1", "--http2"] {
@@ -205,6 +205,13 @@ fn dc_5_what_is_inside_is_for_the_host_of_the_tunnel() {
         assert_eq!(ran.status, 421, "{version}: {ran:?}");
         assert!(ran.text.contains("wrong_authority"), "{ran:?}");
     }
+    assert_eq!(set.origin.accepted(), 0);
+    set.stage.finish();
+}
+
+#[test]
+fn dc_5_what_is_inside_is_for_the_host_of_the_tunnel() {
+    let set = Set::new();
     let port = set.origin.port();
     for (head, code) in [
         (
