@@ -49,62 +49,70 @@ impl OauthSeries {
             steps: Family::default(),
             unstored: Counter::default(),
         };
+        series.register_refreshes(registry);
+        series.register_ends(registry);
+        series
+    }
+
+    fn register_refreshes(&self, registry: &mut Registry) {
         registry.register(
             "oauth_refresh",
             "Refreshes of tokens, by provider and how they ended",
-            series.refreshes.clone(),
+            self.refreshes.clone(),
         );
         registry.register(
             "oauth_refresh_seconds",
             "Seconds of one refresh",
-            series.refresh_seconds.clone(),
+            self.refresh_seconds.clone(),
         );
         registry.register(
             "oauth_time_to_expiry_at_refresh_seconds",
             "Seconds that an access token still had when it was refreshed",
-            series.left_seconds.clone(),
+            self.left_seconds.clone(),
         );
         registry.register(
             "oauth_lease_wait_seconds",
             "Seconds that a caller waited for a refresh",
-            series.wait_seconds.clone(),
+            self.wait_seconds.clone(),
         );
         registry.register(
             "oauth_rotation_lost",
             "Refresh tokens that were spent without their successor arriving",
-            series.rotation_lost.clone(),
+            self.rotation_lost.clone(),
         );
+    }
+
+    fn register_ends(&self, registry: &mut Registry) {
         registry.register(
             "oauth_grants_over",
             "Grants that are over, by provider and reason",
-            series.over.clone(),
+            self.over.clone(),
         );
         registry.register(
             "oauth_clients_refused",
             "Clients that a provider refuses, each time that this begins",
-            series.clients_refused.clone(),
+            self.clients_refused.clone(),
         );
         registry.register(
             "oauth_breakers_open",
             "Token hosts that are left alone, because they do not answer",
-            series.breakers_open.clone(),
+            self.breakers_open.clone(),
         );
         registry.register(
             "oauth_revocations",
             "Tries to have a connection revoked at its provider, by how they ended",
-            series.revocations.clone(),
+            self.revocations.clone(),
         );
         registry.register(
             "oauth_steps",
             "How far flows that connect an account came, by the way they take",
-            series.steps.clone(),
+            self.steps.clone(),
         );
         registry.register(
             "oauth_unstored",
             "Grants that the store did not take",
-            series.unstored.clone(),
+            self.unstored.clone(),
         );
-        series
     }
 }
 
