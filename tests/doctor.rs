@@ -197,31 +197,34 @@ fn a_port_that_is_taken_is_found_before_and_explained_at_the_start() {
 }
 
 /// What is done to a file of a data folder.
-type Damage = fn(&mut Vec<u8>);
+type Damage = fn(Vec<u8>) -> Vec<u8>;
 
 /// Flips a bit of every 64th byte: no page of it is whole.
-fn flipped(bytes: &mut Vec<u8>) {
+fn flipped(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes.iter_mut().step_by(64).for_each(|byte| *byte ^= 1);
+    bytes
 }
 
 /// Flips one bit in the middle of what was written; zeros stand behind it.
-fn flipped_once(bytes: &mut Vec<u8>) {
+fn flipped_once(mut bytes: Vec<u8>) -> Vec<u8> {
     let end = bytes.iter().rposition(|byte| *byte != 0).unwrap();
     bytes[end / 2] ^= 1;
+    bytes
 }
 
 /// As a journal that somebody cut: what is left of it is sound.
-fn halved(bytes: &mut Vec<u8>) {
+fn halved(mut bytes: Vec<u8>) -> Vec<u8> {
     let end = bytes.iter().rposition(|byte| *byte != 0).unwrap();
     bytes.truncate(end / 2);
+    bytes
 }
 
-fn emptied(bytes: &mut Vec<u8>) {
-    bytes.clear();
+fn emptied(_: Vec<u8>) -> Vec<u8> {
+    Vec::new()
 }
 
-fn overwritten(bytes: &mut Vec<u8>) {
-    *bytes = vec![b'x'; bytes.len()];
+fn overwritten(bytes: Vec<u8>) -> Vec<u8> {
+    bytes.into_iter().map(|_| b'x').collect()
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -266,9 +269,7 @@ fn what_a_start_refuses_is_found_from_outside() {
     ];
     for (file, damage, check) in rows {
         let path = broker.data().join(file);
-        let mut bytes = fs::read(&path).unwrap();
-        damage(&mut bytes);
-        fs::write(&path, &bytes).unwrap();
+        fs::write(&path, damage(fs::read(&path).unwrap())).unwrap();
         let before = broker.files();
         fails(&broker, &[check]);
         assert_eq!(broker.files(), before, "the doctor changed something");

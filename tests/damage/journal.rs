@@ -14,9 +14,13 @@ use crate::harness::Broker;
 type Damage = fn(&Path);
 
 #[test]
-fn a_damaged_journal_is_refused_with_its_own_words() {
+fn the_doctor_finds_nothing_to_mend_where_nothing_is_damaged() {
     let well = doctor(installation().path());
     assert_eq!(well.exit, 0, "{}", well.stdout);
+}
+
+#[test]
+fn a_damaged_journal_is_refused_with_its_own_words() {
     let all = segments(&GOLDEN.folder.path().join("data")).len();
     assert!(all >= 2);
     let last = |f: &Path| segments(&f.join("data")).pop().unwrap();
