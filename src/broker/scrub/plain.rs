@@ -72,7 +72,7 @@ impl Plain {
         while let Some(rest) = raw.get(at..).filter(|rest| !rest.is_empty()) {
             match rest.first() {
                 Some(b'\\') => {
-                    let Ok(escape) = Escape::read(raw, at) else {
+                    let Ok(escape) = Escape::read((raw, last), at) else {
                         plain.open = if last { raw.len() } else { at };
                         break;
                     };
@@ -174,8 +174,12 @@ impl Escape {
     }
 
     /// Reads at a backslash.
-    fn read(raw: &[u8], start: usize) -> Result<Self, Cut> {
-        let mut reader = Reader { raw, at: start };
+    fn read((raw, last): (&[u8], bool), start: usize) -> Result<Self, Cut> {
+        let mut reader = Reader {
+            raw,
+            last,
+            at: start,
+        };
         for _ in 0..=ROW {
             let before = reader.at;
             let byte = reader.byte()?;
@@ -209,6 +213,8 @@ impl Escape {
 #[derive(Clone)]
 struct Reader<'a> {
     raw: &'a [u8],
+    /// Whether nothing follows: what is cut off then is no escape.
+    last: bool,
     at: usize,
 }
 
@@ -227,7 +233,11 @@ impl Reader<'_> {
         let mut ahead = self.clone();
         let mut number = 0;
         for _ in 0..N {
-            let Some(digit) = char::from(ahead.byte()?).to_digit(16) else {
+            let byte = match ahead.byte() {
+                Err(Cut) if self.last => return Ok(None),
+                byte => byte?,
+            };
+            let Some(digit) = char::from(byte).to_digit(16) else {
                 return Ok(None);
             };
             number = number * 16 + digit;
@@ -242,6 +252,13 @@ impl Reader<'_> {
         if !(0xd800..0xdc00).contains(&unit) {
             return Ok(char::from_u32(unit).map(|c| (c, self.at)));
         }
+        match self.other_half(unit) {
+            Err(Cut) if self.last => Ok(None),
+            found => found,
+        }
+    }
+
+    fn other_half(&self, unit: u32) -> Result<Option<(char, usize)>, Cut> {
         let mut ahead = self.clone();
         let mut row = 0;
         while ahead.clone().byte()? == b'\\' && row < ROW {
