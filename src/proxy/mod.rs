@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Tool code sets `HTTPS_PROXY` and writes placeholders where its credentials would stand. What it sends is
-//! decrypted here, by a certificate of an [authority](authority) that was made for its handle alone, and
+//! decrypted here, by a certificate of an [`authority`] that was made for its handle alone, and
 //! goes on as any request by right of a handle does ([`Broker::relay`](crate::broker::Broker::relay)): each
 //! has its use, its record, its search. Nothing is passed on as it came but to hosts that the operator
 //! lists, and never to one that the handle's credentials are bound to. The story, with a drawing:
