@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use url::Url;
 
+pub use super::screen::Screen;
 use super::{Client, eventually};
 
 /// A running browser with a profile of its own.
@@ -25,17 +26,6 @@ pub struct Chromium {
     requests: Mutex<Vec<String>>,
     console: Mutex<Vec<String>>,
     profile: TempDir,
-}
-
-/// What the page is shown on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Screen {
-    /// 1280 × 800.
-    Desktop,
-    /// 390 × 844, at two pixels a point, as phones have it.
-    Phone,
-    /// As wide and as high.
-    Of(u16, u16),
 }
 
 /// The name of an element's id in `WebDriver`.
@@ -96,6 +86,7 @@ impl Chromium {
         arguments.push(data);
         let wanted = json!({ "capabilities": { "alwaysMatch": {
             "browserName": "chrome",
+            "timeouts": { "pageLoad": 20_000, "script": 20_000 },
             "goog:chromeOptions": { "args": arguments },
             "goog:loggingPrefs": { "browser": "ALL", "performance": "ALL" },
         }}});
@@ -117,10 +108,19 @@ impl Chromium {
     /// A command of this session; `Err` is what the driver says is wrong.
     fn ask(&self, method: &str, path: &str, body: &Value) -> Result<Value, String> {
         let path = format!("/session/{}{path}", self.session);
-        let reply = match method {
+        let send = || match method {
             "POST" => self.client.post(&path, body),
             _ => self.client.send(method, &path, None),
         };
+        let mut reply = send();
+        // A page that is never through with loading, since it loads itself again, holds a command up until the
+        // driver has had enough. What was to be done is done; what was asked is asked again.
+        if reply.value()["value"]["error"] == "timeout" {
+            if method == "POST" {
+                return Ok(Value::Null);
+            }
+            reply = send();
+        }
         let value = reply.value()["value"].clone();
         if reply.status == 200 {
             return Ok(value);
@@ -266,15 +266,7 @@ impl Chromium {
 
     #[track_caller]
     pub fn screen(&self, screen: Screen) {
-        let (width, height, scale, mobile) = match screen {
-            Screen::Desktop => (1280, 800, 1, false),
-            Screen::Phone => (390, 844, 2, true),
-            Screen::Of(width, height) => (width, height, 1, false),
-        };
-        let metrics = json!({
-            "width": width, "height": height, "deviceScaleFactor": scale, "mobile": mobile,
-        });
-        self.devtools("Emulation.setDeviceMetricsOverride", &metrics);
+        self.devtools("Emulation.setDeviceMetricsOverride", &screen.metrics());
     }
 
     /// Whether the person wants dark colours.

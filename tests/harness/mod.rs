@@ -32,6 +32,7 @@ pub mod oidc;
 pub mod oidc_client;
 pub mod oidc_log;
 pub mod program;
+pub mod screen;
 pub mod slow;
 pub mod tools;
 pub mod upstream;
