@@ -79,6 +79,9 @@ fn well_made(browser: &Chromium, what: &str) {
 /// The same on each screen, by day and by night. Pictures are kept under `name`, to be looked at.
 #[track_caller]
 fn on_every_screen(browser: &Chromium, name: &str) {
+    // A page that loads itself again stands still for its pictures: a browser that is asked for one while the page
+    // goes may never answer.
+    browser.script("stop()");
     // A window that a dashboard opens, a small phone, a small laptop.
     let further = [(500, 850), (375, 640), (1000, 640)].map(|(w, h)| Screen::Of(w, h));
     for screen in [Screen::Desktop, Screen::Phone].into_iter().chain(further) {
@@ -96,6 +99,7 @@ fn on_every_screen(browser: &Chromium, name: &str) {
     }
     browser.screen(Screen::Desktop);
     browser.dark(false);
+    browser.script("if (document.querySelector('meta[http-equiv=refresh]')) location.reload()");
 }
 
 /// A broker whose provider `fault` answers the browser at once with these members and the state.
