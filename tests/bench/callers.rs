@@ -28,12 +28,14 @@ fn members(broker: &Broker, n: usize, tool: &str) -> Vec<String> {
     let body = format!(r#"{{"name":"Bench {n}","createKey":true}}"#);
     let admin = key_of(&broker.operator("POST", "/v1/organizations", &body));
     let secret = format!(r#"{{"name":"SHARED_KEY","value":"{VALUE}","orgWide":true}}"#);
-    for (path, body) in [
-        ("/v1/secrets", &*secret),
-        ("/v1/tools/custom", tool),
-        ("/v1/tools/bench-tool/install", ""),
+    let shown = "/v1/tools/custom/bench-tool/visibility";
+    for (method, path, body) in [
+        ("POST", "/v1/secrets", &*secret),
+        ("POST", "/v1/tools/custom", tool),
+        ("PATCH", shown, r#"{"visibility":"org"}"#),
+        ("POST", "/v1/tools/bench-tool/install", ""),
     ] {
-        broker.with_key(&admin, ("POST", path), body);
+        broker.with_key(&admin, (method, path), body);
     }
     let member = |m| {
         let body = format!(r#"{{"name":"Member {m}","createKey":true}}"#);
