@@ -1,7 +1,7 @@
 //! What is kept of a grant, and which account is meant.
 
 use super::adopt::AdoptFault;
-use super::tests_rig::{Engine, Fault, USER, provider};
+use super::tests_rig::{Engine, Fault, HOUR, USER, provider};
 use super::{Pick, Standing};
 use crate::id::{ConnectionId, OrgId, UserId};
 use crate::policy;
@@ -192,6 +192,29 @@ async fn v4_a_whole_grant_is_ended_with_the_last_connection_to_its_account() {
     engine.forget(bob).await;
     assert_eq!(engine.revoke().await, 1);
     assert_eq!(all(), 1);
+}
+
+#[tokio::test]
+async fn v4_a_connection_whose_own_grant_is_over_keeps_no_other_from_being_revoked() {
+    let refresh = "rotates = \"always\"\nconfirm_invalid_grant = false";
+    let engine = Engine::new(refresh, true, 0).await;
+    let mine = engine.connect("ada").await;
+    let theirs = super::Grant {
+        user: UserId::from_bytes([8; 16]),
+        ..engine.grant("ada", "rt-9")
+    };
+    let theirs = (
+        engine.adopt(theirs).await.unwrap().connection,
+        mine.1.clone(),
+    );
+    engine.rig.clock.advance_millis(HOUR + 60_000);
+    let gone = r#"{"error":"invalid_grant"}"#;
+    engine.issuer.fault(Fault::Answer(400, gone));
+    engine.lend(&theirs).await.unwrap_err();
+    assert!(engine.state(&theirs).await.is_revoked());
+    engine.forget(mine.0).await;
+    assert_eq!(engine.revoke().await, 1);
+    assert!(!engine.issuer.asked("/revoke").is_empty());
 }
 
 #[tokio::test]

@@ -10,10 +10,10 @@ use super::accounts::Accounts;
 use super::client::Client;
 use super::connection::{self, Connection, MAIN, Upstream};
 use super::flow::Failure;
-use super::outbox::{Round, worse};
+use super::outbox::{Round, none_alone, worse};
 use super::provider::{Bound, Provider};
 use super::redeem::{Asked, internal};
-use super::token::{Endpoints, Standing, TokenReply, Tokens, Via, revoke_requests};
+use super::token::{Endpoints, Standing, TokenReply, Tokens, Via, revoke_requests, revokes_alone};
 use super::tokens::TokenSet;
 use crate::clock::Timestamp;
 use crate::id::{ConnectionId, OrgId, UserId};
@@ -146,6 +146,9 @@ impl Accounts {
         } else {
             Standing::Shared
         };
+        if standing == Standing::Shared && !revokes_alone(giver.provider) {
+            return none_alone(giver.provider);
+        }
         let via = giver.via(&connection.bound);
         let mut ended = None;
         for (_, tokens) in sets {

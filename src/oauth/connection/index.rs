@@ -103,15 +103,15 @@ impl Index {
         self.clients.of(&client.key(org, provider))
     }
 
-    /// Whether another one, of anybody, is to this account by this client id. Of an account that could
-    /// not be told, any may be the one.
-    pub(super) fn shares_grant(&self, connection: &Connection) -> bool {
-        let (of, but) = (accounts_of(connection), Some(connection.id));
+    /// Those, of anybody, that are to this account by this client id. Of an account that could not be told,
+    /// any may be the one.
+    pub(super) fn on_grant(&self, connection: &Connection) -> Vec<ConnectionId> {
+        let of = accounts_of(connection);
         let account = &connection.account.id;
         if account.is_empty() {
-            self.grants.has(&of, but)
+            self.grants.of(&of).collect()
         } else {
-            self.accounts.has(&(of, account.clone()), but)
+            self.accounts.of(&(of, account.clone())).collect()
         }
     }
 

@@ -39,6 +39,15 @@ struct Tables {
 }
 
 impl Tables {
+    /// Whether some set of a connection has a grant that is not over.
+    fn lives(&self, id: ConnectionId) -> bool {
+        let sets = self.connections.get(&id).map(|kept| &kept.value.sets);
+        sets.into_iter().flatten().any(|set| {
+            let state = self.states.get(&(id, set.clone()));
+            state.is_some_and(|state| !state.value.is_revoked())
+        })
+    }
+
     /// Takes a connection in, in place of the one of its id.
     fn put_connection(&mut self, kept: Kept<Connection>) {
         if let Some(old) = self.connections.remove(&kept.value.id) {
@@ -234,11 +243,14 @@ impl Roster {
         all.any(|state| state.value.health == Health::ConfigError)
     }
 
-    /// Whether another connection, of anybody, is to this account by this client: what ends the whole
-    /// grant would end that one. Of an account that could not be told, any may be the one.
+    /// Whether another connection, of anybody, lives on the grant of this account by this client: what ends
+    /// the whole grant would end that one. Of an account that could not be told, any may be the one. One whose
+    /// own grant is over lives on none, and would never end it.
     #[must_use]
     pub fn shares_grant(&self, connection: &Connection) -> bool {
-        self.lock().index.shares_grant(connection)
+        let tables = self.lock();
+        let mut all = tables.index.on_grant(connection).into_iter();
+        all.any(|id| id != connection.id && tables.lives(id))
     }
 
     /// How many connections a member has, and their organisation.

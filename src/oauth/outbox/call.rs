@@ -33,6 +33,15 @@ impl Accounts {
         let Some(provider) = self.provider(&connection.provider) else {
             return Ok(Round::Ended(Upstream::Failed));
         };
+        // As it stands at this try: the account may have been connected again since (V4).
+        let standing = if roster.shares_grant(connection) {
+            Standing::Shared
+        } else {
+            Standing::Last
+        };
+        if standing == Standing::Shared && !revokes_alone(&provider) {
+            return Ok(Round::Ended(none_alone(&provider)));
+        }
         let by = client::reopen(vault, &org, provider.id(), &connection.client, recorded).await;
         let by = match by {
             Ok(by) => by,
@@ -48,15 +57,6 @@ impl Accounts {
             return Ok(Round::Again { after: None });
         };
         let via = by.via(&provider, bound, endpoints.as_deref());
-        // As it stands at this try: the account may have been connected again since (V4).
-        let standing = if roster.shares_grant(connection) {
-            Standing::Shared
-        } else {
-            Standing::Last
-        };
-        if standing == Standing::Shared && !revokes_alone(&provider) {
-            return Ok(Round::Ended(none_alone(&provider)));
-        }
         let mut upstream = None;
         for set in &connection.sets {
             let owner = Owner::user(connection.user);
@@ -139,7 +139,7 @@ impl Accounts {
 }
 
 /// What is said of a provider that does not revoke one connection's tokens alone.
-fn none_alone(provider: &Provider) -> Upstream {
+pub(in crate::oauth) fn none_alone(provider: &Provider) -> Upstream {
     if provider.spec().revoke.is_empty() {
         Upstream::Unsupported
     } else {

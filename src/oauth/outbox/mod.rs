@@ -35,7 +35,7 @@ const AT_A_TIME: usize = 8;
 const IDLE: i64 = 5 * 60_000;
 const SOON: i64 = 1_000;
 
-pub(super) use call::{Round, worse};
+pub(super) use call::{Round, none_alone, worse};
 
 impl Accounts {
     /// Keeps `sets` only to have them revoked: tokens that belong to no connection.
