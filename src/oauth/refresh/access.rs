@@ -142,6 +142,10 @@ impl Accounts {
             self.meter.waited(began.elapsed());
         }
         let (_, state) = both(&roster, &key)?;
+        if dies && self.flights.join(&key).is_some() {
+            // It is still under way, and the token dies of it.
+            return Err(AccessFault::Unavailable { again: None });
+        }
         match plan(&state.value, file, vault.now()) {
             Plan::Use | Plan::UseAndRefresh | Plan::RefreshFirst => {
                 lent(vault, &roster, &key).await

@@ -166,6 +166,8 @@ impl Accounts {
         let id = about.connection.value.id;
         self.stop_at(Point::P1, id).await;
         let old = SealedTokens::find(about.vault, &about.connection.value, &state.value).await?;
+        // All that may fail without a word to the provider comes before the mark that one was sent.
+        let client_set = client_set(about).await?;
         let sent = about.vault.now();
         let lost = state.value.lost || state.value.attempt.is_some();
         let fence = state.value.fence.saturating_add(1);
@@ -185,7 +187,6 @@ impl Accounts {
             Err(error) => return Err(error),
         };
         self.stop_at(Point::P2, id).await;
-        let client_set = client_set(about).await?;
         let sent = Sent {
             state,
             old: old.open(about.recorded)?,

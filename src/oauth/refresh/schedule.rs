@@ -20,7 +20,7 @@ use super::pace::{OVERALL, PER_HOST};
 use super::plan::due;
 
 /// The time between two passes, in milliseconds, give or take a fifth.
-const EVERY: i64 = 5 * 60_000;
+pub(super) const EVERY: i64 = 5 * 60_000;
 
 /// A pass that found more than it could start comes again after so many milliseconds.
 const SOON: i64 = 1_000;

@@ -14,6 +14,8 @@ use crate::vault::VaultError;
 
 use super::attempt::{Sent, Subjects, vault_org};
 use super::ending::Ended;
+use super::plan::due;
+use super::schedule::EVERY;
 use super::stops::Point;
 
 /// How long new tokens that the store refuses are offered to it again, in all and each time.
@@ -84,8 +86,17 @@ impl Accounts {
                 .heal(connection.org, provider, &connection.client);
         }
         self.stop_at(Point::P6, id).await;
-        // The pass that began this did not count with the new tokens, which may end before the next one.
-        self.news.notify_one();
+        // The pass that began this did not count with the new tokens. Where they are due before the next one,
+        // it is brought forward; a pass looks at all, so it is not for others.
+        let now = about.vault.now();
+        let next = due(
+            &grant.state(&old.value),
+            &about.provider.spec().refresh,
+            now,
+        );
+        if next.is_some_and(|at| at.millis_since(now) <= EVERY + EVERY / 5) {
+            self.news.notify_one();
+        }
         self.stop_at(Point::P7, id).await;
         Ok(Ended::Renewed)
     }
