@@ -12,6 +12,7 @@ use crate::name::ProviderId;
 use crate::oauth::client::{ClientInfo, ClientOwner, ClientRef};
 use crate::oauth::connection::Connection;
 use crate::oauth::provider::{Beyond, Bound, ParamFault, Provider};
+use crate::vault::VaultError;
 
 use super::ApiError;
 use super::caller::Caller;
@@ -42,7 +43,9 @@ impl Caller {
     ) -> Result<Option<Arc<Connection>>, ApiError> {
         if let Some(id) = named {
             let connection = self.own_connection(id).await?;
-            return Ok(Some(connection).filter(|connection| connection.provider == *provider));
+            // A flow at another provider could only end with another account.
+            let fits = connection.provider == *provider;
+            return fits.then_some(Some(connection)).ok_or_else(no_such_account);
         }
         let Some(account) = account else {
             return Ok(None);
@@ -83,15 +86,16 @@ impl Caller {
     /// Only a connection of the caller's own is made anew.
     async fn own_connection(&self, id: ConnectionId) -> Result<Arc<Connection>, ApiError> {
         let principal = &self.principal;
-        let seen = self
-            .app
-            .accounts
-            .find(&self.vault, principal.org(), id)
-            .await?;
+        let found = self.app.accounts.find(&self.vault, principal.org(), id);
+        let seen = match found.await {
+            Err(VaultError::NotFound) => return Err(no_such_account()),
+            found => found?,
+        };
+        // Somebody else's is answered as none.
         if seen.connection.user == principal.user() {
             Ok(seen.connection)
         } else {
-            Err(ApiError::not_found())
+            Err(no_such_account())
         }
     }
 
@@ -99,6 +103,15 @@ impl Caller {
         let target = Target::new(TargetKind::Connection).name(provider);
         self.event(action).target(target)
     }
+}
+
+fn no_such_account() -> ApiError {
+    ApiError::new(
+        StatusCode::NOT_FOUND,
+        "not_found",
+        "You have no connected account of that id at this provider.",
+        "runtools oauth status lists your accounts with their ids.",
+    )
 }
 
 /// The client's scopes, those that were named, and those that were asked for before.
@@ -146,7 +159,7 @@ pub(super) fn bad_param(fault: &ParamFault) -> ApiError {
         StatusCode::BAD_REQUEST,
         "bad_param",
         capital(&fault.to_string()),
-        "See runtools oauth providers --json for what the provider must be told.",
+        "See runtools oauth providers --all --json for what the provider must be told.",
     )
 }
 
