@@ -52,7 +52,7 @@ fn said(code: &str, provider: &str) -> Option<Words> {
         "invalid_scope" => (
             Exit::Failed,
             format!("{provider} does not offer the scopes that were asked for"),
-            "ask for fewer with --scopes",
+            "ask for fewer with --scopes; an account that is connected again asks for what it had, so disconnect it first to ask for less",
         ),
         "client_config" => (
             Exit::Failed,

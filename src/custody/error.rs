@@ -194,8 +194,9 @@ impl CustodyError {
                 "put the key file of this ring in its place, or use another slot".into()
             }
             Self::KeyFileExists(_) => {
-                "name a path where there is none: each slot has a key file of its own, which is \
-                 made with it"
+                "each slot has a key file of its own, which is made with it: name a path where \
+                 there is none, or move away what stands there, if no slot is its own (a stop amid \
+                 an earlier `key slot add` leaves such a file). A start reads root.key only"
                     .into()
             }
             Self::Memory => "free some memory, or use another slot".into(),

@@ -77,7 +77,7 @@ fn said(failure: Failure, provider: &str) -> Text {
         Failure::Scope => (
             format!("{provider} does not offer what was asked for"),
             format!("It refused the scopes of this request. {NOTHING}"),
-            "Start again and ask for fewer scopes, or ask an admin whether the provider's app allows them.",
+            "Start again and ask for fewer scopes (an account that is connected again asks for those that it had, so disconnect it first), or ask an admin whether the provider's app allows them.",
         ),
         Failure::Client => (
             format!("{provider} does not accept this broker's app"),

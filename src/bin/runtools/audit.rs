@@ -169,10 +169,11 @@ fn row(entry: &Value) -> [String; 8] {
             .map(|(field, source)| format!("{field}: {}", source.as_str().unwrap_or_default()));
         each.collect::<Vec<_>>().join(", ")
     });
-    // A record that nothing follows is told by its own word: a page that was opened, or agreed to.
+    // Nothing follows a page that was opened, or agreed to: its own word tells which.
+    let page = at("/code").filter(|_| at("/action") == Some("oauth.open"));
     let outcome = match entry.pointer("/decision/denied") {
         Some(_) => Some("denied"),
-        None => at("/outcome/status").or_else(|| at("/code")),
+        None => at("/outcome/status").or(page),
     };
     [
         time.unwrap_or_else(|| "-".to_owned()),
@@ -285,6 +286,9 @@ mod tests {
             let entry = serde_json::json!({"action": "oauth.open", "code": word});
             assert_eq!(row(&entry)[7], word);
         }
+        // A use of which no end is recorded shows that, whatever it was of.
+        let entry = serde_json::json!({"action": "oauth.client.set", "code": "organization"});
+        assert_eq!(row(&entry)[7], "-");
         assert_eq!(row(&serde_json::json!(null)).join("|"), "-|-|-|-|-|-|-|-");
         let acting = serde_json::json!({
             "actor": { "type": "service", "id": "s-1", "name": "tool-hub" },

@@ -95,6 +95,17 @@ fn ends_soon(one: &Connection, is_own: bool, now: Timestamp) -> Option<String> {
         ..
     } = one;
     let when = minute_or_none(Some(end));
+    if end.millis_since(now) <= 0 {
+        return Some(if is_own {
+            format!(
+                "{account}: its grant ended at {when} UTC; connect it again with `runtools oauth connect {provider} --reconnect {id}`"
+            )
+        } else {
+            format!(
+                "{account}: its grant ended at {when} UTC; its owner connects it to {provider} again"
+            )
+        });
+    }
     Some(if is_own {
         format!(
             "{account}: its grant ends at {when} UTC; connect it again before, with `runtools oauth connect {provider} --reconnect {id}`"
@@ -220,7 +231,9 @@ mod tests {
             told.contains("octocat: ") && told.contains("--reconnect 3f2b"),
             "{told}"
         );
-        let others = ends_soon(&one, false, end).unwrap();
+        let over = ends_soon(&one, true, end).unwrap();
+        assert!(over.contains("its grant ended at") && over.contains("--reconnect 3f2b"));
+        let others = ends_soon(&one, false, end.plus_millis(-1)).unwrap();
         assert!(
             others.contains("its owner") && !others.contains("runtools"),
             "{others}"

@@ -212,17 +212,30 @@ pub(crate) async fn explain(args: ExplainArgs, session: &Session) -> Outcome {
 
 /// The ways to fill a field, the usual ones first.
 fn ways(field: &FieldExplanation, slug: &str) -> String {
-    let looked = |source| {
-        let mut places = field.looked_for.iter();
-        places.find(|place| place.source == source)?.name.as_deref()
-    };
+    let place = |source| field.looked_for.iter().find(|place| place.source == source);
+    let looked = |source| place(source)?.name.as_deref();
+    // An account that is there and does not do is not mended by connecting it as it was.
+    let there = place(FieldSource::Connection)
+        .filter(|place| !matches!(&*place.outcome, "no_connection" | "absent"));
+    let unfit = there.zip(looked(FieldSource::Connection)).map(|(place, id)| {
+        format!(
+            "the account at {id} does not do ({}): `runtools tool exec {slug}` says what to do about it; or ",
+            place.outcome
+        )
+    });
     let secret =
         looked(FieldSource::UserSecret).map(|name| format!("`runtools secret set {name}`"));
-    let account =
-        looked(FieldSource::Connection).map(|id| format!("`runtools oauth connect {id}`"));
+    let account = looked(FieldSource::Connection)
+        .filter(|_| unfit.is_none())
+        .map(|id| format!("`runtools oauth connect {id}`"));
     let stored = format!("`runtools tool credentials set {slug} {}`", field.field);
     let ways: Vec<_> = secret.into_iter().chain(account).chain([stored]).collect();
-    format!("fill {} with one of: {}", field.field, ways.join(", "))
+    let unfit = unfit.unwrap_or_default();
+    format!(
+        "{unfit}fill {} with one of: {}",
+        field.field,
+        ways.join(", ")
+    )
 }
 
 const fn source(source: FieldSource) -> &'static str {
@@ -322,6 +335,12 @@ mod tests {
             told,
             "fill token with one of: `runtools secret set GITHUB_TOKEN`, `runtools oauth connect \
              github`, `runtools tool credentials set github token`"
+        );
+        let short = serde_json::json!({"source": "connection", "name": "github", "outcome": "missing_scopes"});
+        assert_eq!(
+            field(serde_json::json!([short])),
+            "the account at github does not do (missing_scopes): `runtools tool exec github` says what to do \
+             about it; or fill token with one of: `runtools tool credentials set github token`"
         );
         let told = field(serde_json::json!([]));
         assert!(

@@ -83,7 +83,7 @@ fn key_file(ring: &Ring, config: &Config) -> Finding {
         Ok(Unattended::Waits(lost)) => {
             let lost = lost.map_or_else(String::new, |lost| format!("{lost}; "));
             let text = format!("{lost}a start is sealed until a passphrase is given");
-            let fix = "Put the key file back from its backup. If it is lost, unseal, then remove its slot and add another: runtools-broker key slot";
+            let fix = "Put the key file back from its backup. If it is lost, unseal, remove its slot, move a wrong root.key away, and add another: runtools-broker key slot";
             Finding::warn("key_file", text, fix)
         }
         Err(error) => Finding::fail("key_file", &error, error.hint()),
