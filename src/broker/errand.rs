@@ -91,7 +91,7 @@ impl Errand {
     }
 
     /// The same, in which a credential goes only where its placeholder stands: of tool code that was not
-    /// changed, and writes its credentials itself.
+    /// changed, and writes its credentials itself. One that signs has no such place, and is always used.
     #[must_use]
     pub const fn swapping(mut self) -> Self {
         self.placing = Placing::Swap;

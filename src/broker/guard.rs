@@ -124,7 +124,7 @@ pub(super) fn settle(
         }
         match (count, crossing.placing) {
             (0, Placing::Fill) => plan.prefer(field, slots, |slot| rest.may_fill(slot)),
-            // A key that signs has no place where a placeholder could stand for it.
+            // A key that signs need not be named: it is used for whatever its binding admits.
             (0, Placing::Swap) if signs(slots) => plan.prefer(field, slots, |_| true),
             (0, Placing::Swap) => {}
             (1, _) => {

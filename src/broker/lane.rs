@@ -129,9 +129,8 @@ impl Broker {
         let binding = binding.filter(|binding| handle.is_none() || !binding.only_actions);
         let plan = planned(&crossing, binding, handle)?;
         let binding = binding.ok_or(BrokerError::Unbound)?;
-        if binding.signer().is_some() && matches!(crossing.cargo, Cargo::Stream(_)) {
-            return Err(BrokerError::Placement(sign::WHOLE).into());
-        }
+        let streams = matches!(crossing.cargo, Cargo::Stream(_));
+        sign::check_body(binding, &crossing.headers, streams)?;
         *aim = Aim::of(&crossing.host, true);
         if let Some(handle) = handle {
             handle.spend(Instant::now())?;

@@ -44,6 +44,29 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
 pub(super) const WHOLE: &str =
     "a signature covers the whole body, which may have at most 1 MiB then";
 
+/// What is said of a body whose pieces carry signatures of their own.
+const PIECES: &str =
+    "the body is signed piece by piece, and cannot be signed anew: have the library send it whole";
+
+/// Refuses a body that cannot be signed as it is: one that is not held back, or that is in pieces which were
+/// signed one by one, and would be stored with their signatures.
+pub(super) fn check_body(
+    binding: &Binding,
+    headers: &HeaderMap,
+    streams: bool,
+) -> Result<(), BrokerError> {
+    let Some((_, signer)) = binding.signer() else {
+        return Ok(());
+    };
+    if streams {
+        return Err(BrokerError::Placement(WHOLE));
+    }
+    if matches!(signer, Signer::SigV4(_)) && sigv4::is_in_pieces(headers) {
+        return Err(BrokerError::Placement(PIECES));
+    }
+    Ok(())
+}
+
 /// What a signer needs to know beside the request.
 pub(super) struct Surroundings<'a> {
     /// `Host`, as it will be sent.

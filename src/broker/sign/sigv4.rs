@@ -23,6 +23,19 @@ use crate::tools::SigV4;
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 
+/// Whether the body is in chunks of AWS's own, which carry signatures or a trailer.
+pub(super) fn is_in_pieces(headers: &HeaderMap) -> bool {
+    let says = |name: &str, word: &str| {
+        let mut all = headers.get_all(name).iter();
+        all.any(|value| {
+            value
+                .to_str()
+                .is_ok_and(|text| text.to_ascii_lowercase().contains(word))
+        })
+    };
+    says("content-encoding", "aws-chunked") || says("x-amz-content-sha256", "streaming-")
+}
+
 /// Signs the request. Returns the signature.
 pub(super) fn sign(
     request: &mut Unsigned<'_>,

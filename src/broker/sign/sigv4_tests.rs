@@ -10,8 +10,8 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::{
-    AUTHORIZATION, canonical_request, escaped_path, names_of, sign, signed_headers, spelled_path,
-    spelled_query, string_to_sign,
+    AUTHORIZATION, canonical_request, escaped_path, is_in_pieces, names_of, sign, signed_headers,
+    spelled_path, spelled_query, string_to_sign,
 };
 use crate::broker::sign::{Surroundings, Unsigned};
 use crate::clock::Timestamp;
@@ -102,6 +102,37 @@ impl Sample {
     fn authorization(&self) -> String {
         let (headers, ..) = self.sign();
         headers[AUTHORIZATION].to_str().unwrap().to_owned()
+    }
+}
+
+#[test]
+fn what_is_signed_piece_by_piece_is_told_from_what_is_whole() {
+    let headers = |pairs: &[(&'static str, &'static str)]| -> HeaderMap {
+        let pairs = pairs.iter();
+        pairs
+            .map(|(name, value)| {
+                (
+                    HeaderName::from_static(name),
+                    HeaderValue::from_static(value),
+                )
+            })
+            .collect()
+    };
+    for pieces in [
+        &[("content-encoding", "gzip, AWS-Chunked")][..],
+        &[("x-amz-content-sha256", "STREAMING-UNSIGNED-PAYLOAD-TRAILER")],
+        &[("x-amz-content-sha256", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD")],
+    ] {
+        assert!(is_in_pieces(&headers(pieces)), "{pieces:?}");
+    }
+    for whole in [
+        &[][..],
+        &[
+            ("content-encoding", "gzip"),
+            ("x-amz-content-sha256", "UNSIGNED-PAYLOAD"),
+        ],
+    ] {
+        assert!(!is_in_pieces(&headers(whole)), "{whole:?}");
     }
 }
 

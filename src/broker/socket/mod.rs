@@ -7,8 +7,8 @@
 //!
 //! The opening is a request like any other, with its credentials in its slots; each side has an opening of
 //! its own. After that the broker is a party to both: frames are read, judged and written anew, so that
-//! what one side takes for the end of a frame is what the other does. Messages of any length pass in pieces:
-//! memory does not grow with them. Whatever ends one side ends the other, and one line in the journal says
+//! what one side takes for the end of a frame is what the other does. Messages pass in pieces, so that memory does
+//! not grow with them. Whatever ends one side ends the other, and one line in the journal says
 //! how.
 
 mod frame;
