@@ -11,6 +11,7 @@ mod fake;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 
 use fake::{Fake, data, ended, eventually};
@@ -26,7 +27,10 @@ fn resolved() -> Value {
     json!({
         "id": "0190a5f0-0000-7000-8000-000000000001", "handle": "rt_hdl_abc", "tool": "github",
         "expiresAt": "2026-11-28T23:00:00Z", "usesLeft": 1000,
-        "fields": [{"field": "token", "source": "user_secret", "env": ["GITHUB_TOKEN", "GH_TOKEN"]}],
+        "fields": [
+            {"field": "token", "source": "user_secret", "env": ["GITHUB_TOKEN", "GH_TOKEN"]},
+            {"field": "session", "source": "missing", "env": ["GITHUB_SESSION"]},
+        ],
         "placeholders": {"token": PLACEHOLDER},
         "constraints": [],
         "proxy": {
@@ -52,6 +56,8 @@ fn run<'a>(program: &[&'a str]) -> Vec<&'a str> {
 fn command(fake: &Fake, words: &[&str]) -> Command {
     let mut command = fake.command(words);
     command.env("XDG_RUNTIME_DIR", fake.path(""));
+    // As a supervisor starts it: not in the foreground of whoever runs the tests.
+    command.process_group(0);
     command
 }
 
@@ -91,6 +97,7 @@ fn a_program_finds_placeholders_and_the_proxy_and_no_key_of_its_callers() {
     command
         .env("RUNTOOLS_API_KEY_OLD", "rt_live_canary")
         .env("RUNTOOLS_CA_FILE", "/canary")
+        .env("GITHUB_SESSION", "a-credential-of-the-callers-canary")
         .env("MINE", "kept")
         .env("NO_PROXY", "corp.test");
     let (out, err) = ended(0, command.spawn().unwrap());

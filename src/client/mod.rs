@@ -64,7 +64,7 @@ pub use place::{DEFAULT_ORIGIN, Place, default_socket, same_origin};
 pub use profile::{Profile, ProfileStore};
 pub use program::{Program, seconds};
 pub use prompt::Prompts;
-pub use proxied::{Proxied, ProxiedAnswer, Variable};
+pub use proxied::{Proxied, Variable};
 pub use qr::picture;
 pub use route::Route;
 pub use session::{Options, Session};

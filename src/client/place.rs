@@ -4,6 +4,7 @@
 //! A key belongs to the origin it was stored with: another origin never sees it.
 
 use std::fs;
+use std::net::IpAddr;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
@@ -66,6 +67,18 @@ impl Place {
             Some(Profile::Local { socket }) => Ok(Self::Socket(socket)),
             None => default_socket(env).map(Self::Socket),
         }
+    }
+
+    /// Whether it is this machine, by one of its own names.
+    #[must_use]
+    pub fn is_here(&self) -> bool {
+        let Self::Origin { url, .. } = self else {
+            return true;
+        };
+        let url = url.parse::<http::Uri>().ok();
+        let host = url.as_ref().and_then(http::Uri::host).unwrap_or_default();
+        let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+        host == "localhost" || address.is_ok_and(|address| address.is_loopback())
     }
 
     fn origin(url: &str, env: &ClientEnv, profile: Option<Profile>) -> Self {
@@ -134,6 +147,34 @@ mod tests {
     use std::path::PathBuf;
 
     use super::{DEFAULT_ORIGIN, Place, default_socket};
+
+    #[test]
+    fn this_machine_is_told_by_its_whole_name() {
+        let here = |url: &str| {
+            Place::Origin {
+                url: url.to_owned(),
+                key: None,
+            }
+            .is_here()
+        };
+        for url in [
+            "http://localhost:8420",
+            "http://127.0.0.1",
+            "https://[::1]:1",
+            "http://127.9.9.9",
+        ] {
+            assert!(here(url), "{url}");
+        }
+        for url in [
+            "https://localhost.example.com",
+            "https://127.example.com",
+            "https://10.0.0.1",
+            "banana",
+        ] {
+            assert!(!here(url), "{url}");
+        }
+        assert!(Place::Socket("/x".into()).is_here());
+    }
     use crate::client::{ClientEnv, Options, Profile};
     use crate::secret::Secret;
 

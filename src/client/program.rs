@@ -17,6 +17,7 @@ use tokio::signal::unix::{Signal as Listener, SignalKind, signal};
 
 use super::proxied::Variable;
 use super::{ClientEnv, ClientError, Exit};
+use crate::name::VariableName;
 
 /// The signals that a program may be sent by way of its parent.
 const PASSED: [Signal; 7] = [
@@ -39,13 +40,14 @@ pub struct Program {
 }
 
 impl Program {
-    /// The program `words`, the first of which is its name, with `variables` in its environment.
+    /// The program `words`, the first of which is its name, with `variables` in its environment and without
+    /// those of `empty`.
     ///
     /// # Errors
     /// [`ClientError::Usage`] without a name, [`ClientError::File`] when signals cannot be listened to.
     pub fn new(
         words: &[OsString],
-        variables: &[Variable],
+        (variables, empty): (&[Variable], &[VariableName]),
         env: &ClientEnv,
     ) -> Result<Self, ClientError> {
         let Some((name, arguments)) = words.split_first() else {
@@ -58,6 +60,9 @@ impl Program {
         command.args(arguments);
         for ours in &env.ours {
             command.env_remove(ours);
+        }
+        for empty in empty {
+            command.env_remove(empty.as_str());
         }
         for variable in variables {
             command.env(&*variable.name, &variable.value);
@@ -163,7 +168,7 @@ mod tests {
     async fn ran(words: &[&str], env: &ClientEnv) -> Result<Exit, ClientError> {
         let words: Vec<OsString> = words.iter().map(OsString::from).collect();
         let variables = [Variable::new("A_KEY", "it's", "")];
-        Program::new(&words, &variables, env)?.run().await
+        Program::new(&words, (&variables, &[]), env)?.run().await
     }
 
     #[tokio::test]

@@ -9,13 +9,12 @@ use std::net::IpAddr;
 
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
-use serde::Deserialize;
 
 use super::ClientError;
 use crate::clock::Timestamp;
 use crate::id::ResolutionId;
 use crate::name::VariableName;
-use crate::wire::{Constraint, Resolved};
+use crate::wire::{Constraint, ProxyPlace, Resolved};
 
 /// This machine, by its own names: reached without the proxy, unless a credential is bound to it.
 const HERE: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
@@ -67,23 +66,8 @@ pub struct Proxied {
     address: String,
     authority: Vec<CertificateDer<'static>>,
     placeholders: Vec<(VariableName, String)>,
+    empty: Vec<VariableName>,
     constraints: Vec<Constraint>,
-}
-
-/// The broker's answer, not yet looked at.
-#[derive(Debug, Deserialize)]
-pub struct ProxiedAnswer {
-    #[serde(flatten)]
-    resolved: Resolved,
-    proxy: ProxyPlace,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct ProxyPlace {
-    url: String,
-    username: String,
-    certificate_authority: String,
 }
 
 impl Proxied {
@@ -91,10 +75,12 @@ impl Proxied {
     ///
     /// # Errors
     /// [`ClientError::NotAnAnswer`] when a part of it is not what it should be.
-    pub fn of(answer: ProxiedAnswer) -> Result<Self, ClientError> {
-        let ProxiedAnswer { resolved, proxy } = answer;
+    pub fn of(resolved: Resolved) -> Result<Self, ClientError> {
         let strange = ClientError::NotAnAnswer { status: 201 };
-        let Some(address) = address(&proxy, &resolved.handle) else {
+        let Some(proxy) = &resolved.proxy else {
+            return Err(strange);
+        };
+        let Some(address) = address(proxy, &resolved.handle) else {
             return Err(strange);
         };
         let read = CertificateDer::pem_slice_iter(proxy.certificate_authority.as_bytes());
@@ -102,26 +88,30 @@ impl Proxied {
         if authority.is_empty() {
             return Err(strange);
         }
-        let mut placeholders = Vec::new();
-        for (field, placeholder) in &resolved.placeholders {
-            if !placeholder.bytes().all(is_unreserved) {
+        let (mut placeholders, mut empty) = (Vec::new(), Vec::new());
+        for field in &resolved.fields {
+            let placeholder = resolved.placeholders.get(&field.field);
+            if placeholder.is_some_and(|text| !text.bytes().all(is_unreserved)) {
                 return Err(strange);
             }
-            let mut fields = resolved.fields.iter();
-            let names = fields.find(|it| it.field == *field).map(|it| &it.env);
-            for name in names.into_iter().flatten() {
+            for name in &field.env {
                 let Ok(name) = VariableName::parse(name) else {
                     return Err(strange);
                 };
-                placeholders.push((name, placeholder.clone()));
+                match placeholder {
+                    Some(placeholder) => placeholders.push((name, placeholder.clone())),
+                    None => empty.push(name),
+                }
             }
         }
+        empty.retain(|name| placeholders.iter().all(|(set, _)| set != name));
         Ok(Self {
             id: resolved.id,
             ends: resolved.expires_at,
             address,
             authority,
             placeholders,
+            empty,
             constraints: resolved.constraints,
         })
     }
@@ -130,6 +120,13 @@ impl Proxied {
     #[must_use]
     pub fn authority(&self) -> &[CertificateDer<'static>] {
         &self.authority
+    }
+
+    /// The variables of the tool's fields that nothing fills: what the caller has in them is a credential of
+    /// the caller's own, and no business of the program.
+    #[must_use]
+    pub fn empty(&self) -> &[VariableName] {
+        &self.empty
     }
 
     /// Every variable that a program may look for. `roots` is the file of trusted certificates, `direct`
@@ -219,14 +216,11 @@ fn covers(entry: &str, bound: &str) -> bool {
         _ => &entry,
     };
     let name = name.trim_matches(['[', ']']).trim_start_matches(['*', '.']);
+    let name = name.trim_end_matches('.');
     let bound = bound.trim_matches(['[', ']']);
-    let below = |inner: &str, outer: &str| {
-        inner == outer
-            || inner
-                .strip_suffix(outer)
-                .is_some_and(|rest| rest.ends_with('.'))
-    };
-    below(bound, name) || below(name, bound)
+    // Some match at any letter, not at a dot alone.
+    let below = |rest: &str| rest.ends_with('.');
+    bound.ends_with(name) || name.strip_suffix(bound).is_some_and(below)
 }
 
 #[cfg(test)]

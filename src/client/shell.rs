@@ -4,6 +4,7 @@
 //! has a quotation in which nothing but its own end means anything; that one is used.
 
 use super::proxied::Variable;
+use crate::name::VariableName;
 
 /// A shell to write for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,10 +19,22 @@ pub enum Shell {
 }
 
 impl Shell {
-    /// The lines that set `variables`, a comment before those of one purpose.
+    /// The lines that take `empty` away and set `variables`, a comment before those of one purpose.
     #[must_use]
-    pub fn lines(self, variables: &[Variable]) -> String {
+    pub fn lines(self, variables: &[Variable], empty: &[VariableName]) -> String {
         let mut text = String::new();
+        if !empty.is_empty() {
+            text.push_str(
+                "\n# credentials of the tool that nothing fills: yours are not for programs\n",
+            );
+        }
+        for name in empty {
+            text.push_str(&match self {
+                Self::Sh => format!("unset {name}\n"),
+                Self::Fish => format!("set -e {name}\n"),
+                Self::Powershell => format!("Remove-Item Env:{name} -ErrorAction Ignore\n"),
+            });
+        }
         let mut purpose = "";
         for variable in variables {
             if variable.purpose != purpose {
@@ -49,7 +62,8 @@ impl Shell {
     }
 
     /// `value` as one word.
-    fn quoted(self, value: &str) -> String {
+    #[must_use]
+    pub fn quoted(self, value: &str) -> String {
         let mut text = String::from("'");
         for letter in value.chars() {
             match (self, letter) {
@@ -73,6 +87,7 @@ mod tests {
 
     use super::Shell;
     use crate::client::proxied::Variable;
+    use crate::name::VariableName;
 
     fn one(value: &str) -> [Variable; 1] {
         [Variable::new("A_KEY", value, "for a test")]
@@ -80,7 +95,7 @@ mod tests {
 
     /// What `sh` has in the variable after it read the lines.
     fn read_by_sh(value: &str) -> String {
-        let script = format!("{}printf %s \"$A_KEY\"", Shell::Sh.lines(&one(value)));
+        let script = format!("{}printf %s \"$A_KEY\"", Shell::Sh.lines(&one(value), &[]));
         let output = Command::new("sh").args(["-c", &script]).output().unwrap();
         assert!(
             output.status.success() && output.stderr.is_empty(),
@@ -119,8 +134,20 @@ mod tests {
     }
 
     #[test]
+    fn a_shell_forgets_what_nothing_fills() {
+        let name = [VariableName::parse("A_KEY").unwrap()];
+        let lines = Shell::Sh.lines(&[], &name);
+        let script = format!("A_KEY=canary\nexport A_KEY\n{lines}printf %s \"${{A_KEY-gone}}\"");
+        let output = Command::new("sh").args(["-euc", &script]).output().unwrap();
+        assert_eq!(output.stdout, b"gone");
+        assert!(Shell::Fish.lines(&[], &name).contains("\nset -e A_KEY\n"));
+        let lines = Shell::Powershell.lines(&[], &name);
+        assert!(lines.contains("\nRemove-Item Env:A_KEY -ErrorAction Ignore\n"));
+    }
+
+    #[test]
     fn a_shell_sets_what_it_is_told_under_a_comment() {
-        let lines = |shell: Shell| shell.lines(&one("it's"));
+        let lines = |shell: Shell| shell.lines(&one("it's"), &[]);
         assert_eq!(
             lines(Shell::Sh),
             "\n# for a test\nexport A_KEY='it'\\''s'\n"

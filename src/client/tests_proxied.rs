@@ -3,7 +3,9 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{Proxied, ProxiedAnswer, covers};
+use super::{Proxied, covers};
+use crate::name::VariableName;
+use crate::wire::Resolved;
 
 fn answer() -> Value {
     let authority = rcgen::generate_simple_self_signed(vec!["x.test".into()]).unwrap();
@@ -27,7 +29,7 @@ fn answer() -> Value {
 }
 
 fn read(answer: Value) -> Option<Proxied> {
-    Proxied::of(serde_json::from_value::<ProxiedAnswer>(answer).ok()?).ok()
+    Proxied::of(serde_json::from_value::<Resolved>(answer).ok()?).ok()
 }
 
 fn changed(pointer: &str, value: Value) -> Value {
@@ -52,6 +54,11 @@ fn every_variable_of_a_field_has_its_placeholder_and_an_empty_field_has_none() {
     assert_eq!(value("GITHUB_TOKEN"), placeholder);
     assert_eq!(value("GH_TOKEN"), placeholder);
     assert_eq!(value("GITHUB_OTHER"), None);
+    let empty: Vec<_> = proxied.empty().iter().map(VariableName::as_str).collect();
+    assert_eq!(empty, ["GITHUB_OTHER"]);
+    // One that another field fills is not empty.
+    let shared = read(changed("/fields/1/env", json!(["GH_TOKEN"]))).unwrap();
+    assert!(shared.empty().is_empty());
 }
 
 #[test]
@@ -146,12 +153,15 @@ fn an_entry_covers_a_host_in_every_librarys_reading() {
         ("[::1]", "::1"),
         ("::1", "[::1]"),
         ("10.0.0.0/8", "10.0.0.1"),
+        ("a.test", "ba.test"),
+        ("a.test.", "a.test"),
+        ("*.", "a.test"),
     ] {
         assert!(covers(entry, bound), "{entry} {bound}");
     }
     for (entry, bound) in [
-        ("a.test", "ba.test"),
         ("b.test", "a.test"),
+        ("xa.test", "a.test"),
         ("10.0.0.0/8", "a.test"),
     ] {
         assert!(!covers(entry, bound), "{entry} {bound}");
@@ -166,7 +176,7 @@ proptest! {
         for entry in direct.split(',') {
             for host in ["api.github.com", "x.ghe.test"] {
                 let bare = entry.trim_start_matches(['*', '.']);
-                prop_assert!(bare != host && !host.ends_with(&format!(".{bare}")), "{entry}");
+                prop_assert!(!host.ends_with(bare), "{entry}");
             }
         }
     }

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use clap::{Args, Subcommand, ValueEnum};
 use http::Method;
 use runtools_broker::client::{
-    Bundle, Client, ClientError, Exit, Outcome, Place, Proxied, ProxiedAnswer, Route, Session,
-    Shell, Variable, body, seconds,
+    Bundle, Client, ClientError, Exit, Outcome, Proxied, Route, Session, Shell, Variable, body,
+    seconds,
 };
 use runtools_broker::clock::{Clock, SystemClock, Timestamp};
 use runtools_broker::id::ResolutionId;
 use runtools_broker::name::ToolSlug;
-use runtools_broker::wire::Done;
+use runtools_broker::wire::{Done, Resolved};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -32,6 +32,10 @@ pub(crate) enum ProxyCommand {
         shell: Format,
     },
 }
+
+/// How long and how often a handle works unless something else is asked for.
+const USUAL_SECONDS: u64 = 15 * 60;
+const USUAL_USES: u32 = 1000;
 
 /// Which credentials, and for how long.
 #[derive(Args, Debug)]
@@ -92,6 +96,24 @@ struct Shown {
 }
 
 impl AskedArgs {
+    /// What was asked for besides the tool, as it would be written again.
+    fn words(&self, shell: Shell) -> String {
+        let mut words = String::new();
+        for field in &self.overrides {
+            words.extend([" --credential-override ", &shell.quoted(field)]);
+        }
+        if let Some(account) = &self.account.account {
+            words.extend([" --account ", &shell.quoted(account)]);
+        }
+        if self.ttl != USUAL_SECONDS {
+            words.push_str(&format!(" --ttl {}", self.ttl));
+        }
+        if self.uses != USUAL_USES {
+            words.push_str(&format!(" --uses {}", self.uses));
+        }
+        words
+    }
+
     /// Asks for a handle.
     pub(crate) async fn ask(
         &self,
@@ -107,8 +129,8 @@ impl AskedArgs {
             ttl_seconds: self.ttl,
         })?;
         let route = Route::new("/v1/resolve");
-        let answer: ProxiedAnswer = client.call(Method::POST, &route, Some(body)).await?;
-        if is_elsewhere(&session.place()?) {
+        let answer: Resolved = client.call(Method::POST, &route, Some(body)).await?;
+        if !session.place()?.is_here() {
             session.out.hint(
                 "the proxy listens on the broker's own machine: forward its port, \
                  such as with `ssh -L 8421:127.0.0.1:8421`",
@@ -145,15 +167,6 @@ pub(crate) async fn release(client: &Client, id: ResolutionId) -> Result<(), Cli
         Err(ClientError::Refused { status: 404, .. }) => Ok(()),
         done => done.map(drop),
     }
-}
-
-fn is_elsewhere(place: &Place) -> bool {
-    let Place::Origin { url, .. } = place else {
-        return false;
-    };
-    let host = url.split("://").nth(1).unwrap_or_default();
-    let here = ["127.", "localhost", "[::1]"];
-    !here.iter().any(|here| host.starts_with(here))
 }
 
 /// Runs one of the verbs.
@@ -212,9 +225,12 @@ fn show(
             Shell::Fish => " --shell fish".to_owned(),
             Shell::Powershell => " --shell powershell".to_owned(),
         };
-        let command = format!("runtools proxy env --tool {tool}{name}");
+        let command = format!(
+            "runtools proxy env --tool {tool}{}{name}",
+            asked.words(shell)
+        );
         let taken_in = shell.taken_in(&command);
-        let lines = shell.lines(variables);
+        let lines = shell.lines(variables, proxied.empty());
         format!("# {tool}, through the broker's proxy, until {ends}\n# {taken_in}\n{lines}")
     })
 }

@@ -39,7 +39,8 @@ async fn program(
     session: &Session,
 ) -> Result<Exit, ClientError> {
     let (variables, bundle) = equipped(proxied, session)?;
-    let exit = Program::new(words, &variables, session.env())?.run().await;
+    let program = Program::new(words, (&variables, proxied.empty()), session.env())?;
+    let exit = program.run().await;
     drop(bundle);
     exit
 }
