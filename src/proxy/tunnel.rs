@@ -1,5 +1,6 @@
 //! From a granted CONNECT to requests inside: first bytes, name, handshake, protocol.
 
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -131,18 +132,9 @@ impl Tunnel {
         let service = service_fn(move |request| Arc::clone(&inside).answer(request));
         let stream = TokioIo::new(Timed::new(stream, Arc::clone(&tempo)));
         let connection = http1_builder().serve_connection(stream, service);
-        let mut connection = std::pin::pin!(connection);
-        tokio::select! {
-            biased;
-            _ = connection.as_mut() => return,
-            () = tempo.late(|| self.holder.is_expired()) => return,
-            () = self.shutdown.ending() => connection.as_mut().graceful_shutdown(),
-        }
-        tokio::select! {
-            biased;
-            _ = connection => {}
-            () = tempo.late(|| true) => {}
-        }
+        let connection = pin!(connection);
+        self.lead(connection, &tempo, |it| it.graceful_shutdown())
+            .await;
     }
 
     /// HTTP/2.
@@ -155,12 +147,23 @@ impl Tunnel {
         let service = service_fn(move |request| Arc::clone(&inside).answer(request));
         let stream = TokioIo::new(Timed::new(stream, Arc::clone(&tempo)));
         let connection = http2_builder().serve_connection(stream, service);
-        let mut connection = std::pin::pin!(connection);
+        let connection = pin!(connection);
+        self.lead(connection, &tempo, |it| it.graceful_shutdown())
+            .await;
+    }
+
+    /// Goes on until the client has done, is late, or the broker stops; then what is open may finish.
+    async fn lead<C: Future>(
+        &self,
+        mut connection: Pin<&mut C>,
+        tempo: &Tempo,
+        stop: impl FnOnce(Pin<&mut C>),
+    ) {
         tokio::select! {
             biased;
             _ = connection.as_mut() => return,
             () = tempo.late(|| self.holder.is_expired()) => return,
-            () = self.shutdown.ending() => connection.as_mut().graceful_shutdown(),
+            () = self.shutdown.ending() => stop(connection.as_mut()),
         }
         tokio::select! {
             biased;
