@@ -10,6 +10,7 @@ mod lane_proxy {
     mod life;
     mod passing;
     mod refusals;
+    mod strangers;
     pub(crate) mod tunnel;
 }
 

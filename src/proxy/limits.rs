@@ -10,6 +10,8 @@ pub(super) const CONNECTIONS: usize = 512;
 pub(super) const PER_HANDLE: usize = 64;
 /// Connections of those who have not shown a handle yet, so that they keep nobody out who has one.
 pub(super) const STRANGERS: usize = 128;
+/// For showing a handle, from the first moment of a connection, whatever is said on it meanwhile.
+pub(super) const STRANGE: Duration = Duration::from_secs(30);
 
 /// For the head of a request.
 pub(super) const HEAD: Duration = Duration::from_secs(10);

@@ -1,4 +1,4 @@
-//! The accept loops, and how they end: as those of the API do.
+//! The accept loops, and how they end.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -74,10 +74,7 @@ impl Proxy {
     }
 
     fn open(&self, stream: Accepted, peer: Peer) {
-        let Some(seat) = self.seats.stranger() else {
-            tracing::debug!("too many connections to the proxy without a handle");
-            return;
-        };
+        let (seat, leave) = self.seats.stranger();
         let visit = Visit::new(
             (self.app.clone(), Arc::clone(&self.passing)),
             (peer, seat),
@@ -87,8 +84,8 @@ impl Proxy {
         self.tasks.spawn(async move {
             let visiting = async {
                 match stream {
-                    Accepted::Tcp(stream) => visit.run(stream).await,
-                    Accepted::Unix(stream) => visit.run(stream).await,
+                    Accepted::Tcp(stream) => visit.run(stream, leave).await,
+                    Accepted::Unix(stream) => visit.run(stream, leave).await,
                     // The proxy has no such listener: TLS to it would hide nothing on this machine.
                     Accepted::Tls(..) => {}
                 }

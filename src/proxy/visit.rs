@@ -1,18 +1,21 @@
 //! A connection to the proxy, up to the tunnel that may come of it.
 
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::future::pending;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use super::answer::{self, Answer};
 use super::credential::handle_of;
 use super::exchange::exchange;
-use super::limits::TIMES;
+use super::limits::{STRANGE, TIMES};
 use super::passing::Passing;
 use super::seats::Seat;
 use super::target;
@@ -64,8 +67,8 @@ impl Visit {
         })
     }
 
-    /// Serves `stream`, and the tunnel that it becomes.
-    pub(super) async fn run(self: Arc<Self>, stream: impl Duplex) {
+    /// Serves `stream`, and the tunnel that it becomes. A stranger is told by `leave` to go.
+    pub(super) async fn run(self: Arc<Self>, stream: impl Duplex, leave: CancellationToken) {
         let this = Arc::clone(&self);
         let service = service_fn(move |request| Arc::clone(&this).answer(request));
         let stream = TokioIo::new(Timed::new(stream, Arc::clone(&self.tempo)));
@@ -78,6 +81,7 @@ impl Visit {
                 biased;
                 _ = connection.as_mut() => {}
                 () = self.tempo.late(|| false) => return,
+                () = self.outstayed(leave) => return,
                 () = self.shutdown.ending() => {
                     connection.as_mut().graceful_shutdown();
                     tokio::select! {
@@ -95,6 +99,19 @@ impl Visit {
         {
             tunnel.run(TokioIo::new(upgraded)).await;
         }
+    }
+
+    /// Completes when one who has shown no handle must go: another one comes, or their time is over.
+    async fn outstayed(&self, leave: CancellationToken) {
+        // Either is as good.
+        drop(timeout(STRANGE, leave.cancelled()).await);
+        if !self.seat().is_strangers() {
+            pending().await
+        }
+    }
+
+    fn seat(&self) -> MutexGuard<'_, Seat> {
+        self.seat.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn answer(
@@ -140,8 +157,7 @@ impl Visit {
 
     /// Takes the connection for one of the holder's.
     fn settle(&self, holder: &Holder) -> Result<(), ApiError> {
-        let mut seat = self.seat.lock().unwrap_or_else(PoisonError::into_inner);
-        seat.settle(holder.id())
+        self.seat().settle(holder.id())
     }
 
     /// Who sends the request; before anything of it is looked at.
