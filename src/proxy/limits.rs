@@ -8,6 +8,10 @@ use super::tempo::Times;
 pub(super) const CONNECTIONS: usize = 512;
 /// Connections by one handle.
 pub(super) const PER_HANDLE: usize = 64;
+/// Connections by all handles of one user, so that one cannot leave their colleagues without.
+pub(super) const PER_USER: usize = 128;
+/// Connections by all handles of one organisation, so that one cannot leave the others without.
+pub(super) const PER_ORG: usize = 256;
 /// Connections of those who have not shown a handle yet, so that they keep nobody out who has one.
 pub(super) const STRANGERS: usize = 128;
 /// For showing a handle, from the first moment of a connection, whatever is said on it meanwhile.

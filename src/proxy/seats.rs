@@ -1,4 +1,5 @@
-//! Who gets a connection: one cap for strangers, one for all who are let in, one for each handle.
+//! Who gets a connection: one cap for strangers, one for all who are let in, and of these one for each
+//! organisation, each user and each handle.
 //!
 //! Everybody comes as a stranger. When there are too many of those, the one who came first leaves: who has
 //! a handle shows it with their first words, so that those who wait are those who have none.
@@ -9,9 +10,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use http::StatusCode;
 use tokio_util::sync::CancellationToken;
 
-use super::limits::{CONNECTIONS, PER_HANDLE, STRANGERS};
+use super::limits::{CONNECTIONS, PER_HANDLE, PER_ORG, PER_USER, STRANGERS};
+use crate::broker::Holder;
 use crate::http::ApiError;
-use crate::id::ResolutionId;
+use crate::id::{OrgId, ResolutionId, UserId};
 
 /// All seats.
 #[derive(Debug, Default)]
@@ -24,7 +26,7 @@ struct Taken {
     strangers: VecDeque<(u64, CancellationToken)>,
     next: u64,
     known: usize,
-    by_handle: HashMap<ResolutionId, usize>,
+    counts: HashMap<Key, usize>,
 }
 
 /// The right to one connection; given back when it is dropped.
@@ -37,7 +39,42 @@ pub(super) struct Seat {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sitter {
     Stranger(u64),
-    Holder(ResolutionId),
+    Holder(Keys),
+}
+
+/// What a connection is counted by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Key {
+    Handle(ResolutionId),
+    User(OrgId, UserId),
+    Org(OrgId),
+}
+
+/// Everything that a connection of a holder's is counted by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Keys([Key; 3]);
+
+impl Keys {
+    const fn new(handle: ResolutionId, org: OrgId, user: UserId) -> Self {
+        Self([Key::Handle(handle), Key::User(org, user), Key::Org(org)])
+    }
+}
+
+impl From<&Holder> for Keys {
+    fn from(holder: &Holder) -> Self {
+        let principal = holder.principal();
+        Self::new(holder.id(), principal.org(), principal.user())
+    }
+}
+
+impl Key {
+    const fn most(self) -> usize {
+        match self {
+            Self::Handle(_) => PER_HANDLE,
+            Self::User(..) => PER_USER,
+            Self::Org(_) => PER_ORG,
+        }
+    }
 }
 
 impl Seats {
@@ -66,25 +103,35 @@ impl Seats {
 }
 
 impl Seat {
-    /// Changes the seat for one by right of the handle `id`. Refused, the old one is kept.
+    /// Changes the seat for one of the holder's. Refused, the old one is kept.
     ///
     /// # Errors
     /// 429 `too_many_connections` or 503 `busy`.
-    pub(super) fn settle(&mut self, id: ResolutionId) -> Result<(), ApiError> {
-        if self.sitter == Sitter::Holder(id) {
+    pub(super) fn settle(&mut self, keys: Keys) -> Result<(), ApiError> {
+        if self.sitter == Sitter::Holder(keys) {
             return Ok(());
         }
         let mut taken = self.seats.lock();
-        if taken.known >= CONNECTIONS {
+        // Who changes from one handle to another does not stand in their own way.
+        let before = match &self.sitter {
+            Sitter::Holder(before) => &before.0[..],
+            Sitter::Stranger(_) => &[],
+        };
+        if taken.known - usize::from(!before.is_empty()) >= CONNECTIONS {
             return Err(busy());
         }
-        let of_handle = taken.by_handle.entry(id).or_default();
-        if *of_handle >= PER_HANDLE {
-            return Err(too_many());
+        let full = keys.0.into_iter().find(|key| {
+            let count = taken.counts.get(key).copied().unwrap_or_default();
+            count - usize::from(before.contains(key)) >= key.most()
+        });
+        if let Some(key) = full {
+            return Err(too_many(key));
         }
-        *of_handle += 1;
+        for key in keys.0 {
+            *taken.counts.entry(key).or_default() += 1;
+        }
         taken.known += 1;
-        taken.leave(std::mem::replace(&mut self.sitter, Sitter::Holder(id)));
+        taken.leave(std::mem::replace(&mut self.sitter, Sitter::Holder(keys)));
         Ok(())
     }
 
@@ -96,8 +143,8 @@ impl Seat {
 
 impl Taken {
     fn leave(&mut self, sitter: Sitter) {
-        let id = match sitter {
-            Sitter::Holder(id) => id,
+        let keys = match sitter {
+            Sitter::Holder(keys) => keys,
             Sitter::Stranger(number) => {
                 // Who was told to leave is not there any more.
                 let found = self.strangers.binary_search_by_key(&number, |it| it.0);
@@ -108,10 +155,12 @@ impl Taken {
             }
         };
         self.known = self.known.saturating_sub(1);
-        if let Some(count) = self.by_handle.get_mut(&id) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                self.by_handle.remove(&id);
+        for key in keys.0 {
+            if let Some(count) = self.counts.get_mut(&key) {
+                *count = count.saturating_sub(1);
+                if *count == 0 {
+                    self.counts.remove(&key);
+                }
             }
         }
     }
@@ -123,11 +172,17 @@ impl Drop for Seat {
     }
 }
 
-fn too_many() -> ApiError {
+fn too_many(key: Key) -> ApiError {
+    let whose = match key {
+        Key::Handle(_) => "This handle has",
+        Key::User(..) => "All handles of who asked for this one have",
+        Key::Org(_) => "All handles of this organisation have",
+    };
+    let most = key.most();
     ApiError::new(
         StatusCode::TOO_MANY_REQUESTS,
         "too_many_connections",
-        format!("This handle has {PER_HANDLE} connections open, which is the most."),
+        format!("{whose} {most} connections open, which is the most."),
         "Use connections again, or close some.",
     )
     .retry_after(1)
@@ -149,18 +204,35 @@ mod tests {
 
     use tokio_util::sync::CancellationToken;
 
-    use super::{CONNECTIONS, PER_HANDLE, STRANGERS, Seats};
-    use crate::id::ResolutionId;
+    use super::{CONNECTIONS, Key, Keys, PER_HANDLE, PER_ORG, PER_USER, STRANGERS, Seat, Seats};
+    use crate::http::ApiError;
+    use crate::id::{OrgId, ResolutionId, UserId};
 
-    fn id(number: u8) -> ResolutionId {
-        ResolutionId::from_bytes([number; 16])
+    fn keys(org: u8, user: u8, handle: u8) -> Keys {
+        let handle = ResolutionId::from_bytes([handle; 16]);
+        let (org, user) = (OrgId::from_bytes([org; 16]), UserId::from_bytes([user; 16]));
+        Keys::new(handle, org, user)
+    }
+
+    fn sit(seats: &Arc<Seats>, keys: Keys) -> Result<Seat, ApiError> {
+        let mut seat = seats.stranger().0;
+        seat.settle(keys).map(|()| seat)
+    }
+
+    fn count(seats: &Seats, key: Key) -> usize {
+        seats.lock().counts.get(&key).copied().unwrap_or_default()
+    }
+
+    fn is_empty(seats: &Seats) -> bool {
+        let taken = seats.lock();
+        taken.counts.is_empty() && taken.strangers.is_empty() && taken.known == 0
     }
 
     #[test]
     fn the_stranger_who_came_first_makes_room_and_no_holder_does() {
         let seats = Arc::new(Seats::default());
         let (mut known, known_leaves) = seats.stranger();
-        known.settle(id(1)).unwrap();
+        known.settle(keys(1, 1, 1)).unwrap();
         let mut strangers: Vec<_> = (0..STRANGERS).map(|_| seats.stranger()).collect();
         assert!(strangers.iter().all(|(_, leaves)| !leaves.is_cancelled()));
         let more: Vec<_> = (0..3).map(|_| seats.stranger()).collect();
@@ -169,49 +241,73 @@ mod tests {
         assert!(!more.iter().any(told) && !known_leaves.is_cancelled());
         assert_eq!(seats.lock().strangers.len(), STRANGERS);
         // One who shows a handle at that very moment is let in all the same.
-        strangers[0].0.settle(id(1)).unwrap();
+        strangers[0].0.settle(keys(1, 1, 1)).unwrap();
         assert!(!strangers[0].0.is_strangers() && strangers[1].0.is_strangers());
-        known.settle(id(1)).unwrap();
-        assert_eq!(seats.lock().by_handle.get(&id(1)), Some(&2));
+        known.settle(keys(1, 1, 1)).unwrap();
+        assert_eq!(seats.lock().known, 2);
         // Who settles leaves their place among the strangers to another.
-        strangers[5].0.settle(id(2)).unwrap();
+        strangers[5].0.settle(keys(1, 1, 2)).unwrap();
         assert_eq!(seats.lock().strangers.len(), STRANGERS - 1);
         let last = seats.stranger();
         assert!(!told(&strangers[3]));
         drop((strangers, known, more, last));
-        let taken = seats.lock();
-        assert_eq!((taken.strangers.len(), taken.known), (0, 0));
-        assert!(taken.by_handle.is_empty());
+        assert!(is_empty(&seats));
     }
 
     #[test]
-    fn one_handle_leaves_room_for_the_others() {
+    fn one_handle_one_user_and_one_organisation_leave_room_for_the_others() {
         let seats = Arc::new(Seats::default());
         let mut all = Vec::new();
-        let mut number = 0;
-        while all.len() < CONNECTIONS {
-            for _ in 0..PER_HANDLE {
-                let mut seat = seats.stranger().0;
-                seat.settle(id(number)).unwrap();
-                all.push(seat);
-            }
-            let mut more = seats.stranger().0;
-            let code = more.settle(id(number)).unwrap_err();
-            let full = all.len() >= CONNECTIONS;
-            let wanted = if full { "busy" } else { "too_many_connections" };
-            assert_eq!(code.code(), wanted);
-            number += 1;
+        let mut fill = |keys, most: usize| {
+            all.extend((0..most).map(|_| sit(&seats, keys).unwrap()));
+            let refused = sit(&seats, keys).unwrap_err();
+            (refused.status().as_u16(), format!("{refused:?}"))
+        };
+        let mut full = |keys, most, said: &str| {
+            let (status, told) = fill(keys, most);
+            assert!(
+                status == 429 && told.contains("too_many_connections"),
+                "{told}"
+            );
+            assert!(told.contains(said), "{told}");
+        };
+        full(keys(1, 1, 1), PER_HANDLE, "This handle has 64 ");
+        full(keys(1, 1, 2), PER_USER - PER_HANDLE, "This handle has 64 ");
+        full(keys(1, 1, 3), 0, "who asked for this one have 128 ");
+        full(keys(1, 2, 4), PER_HANDLE, "");
+        full(keys(1, 2, 5), PER_ORG - PER_USER - PER_HANDLE, "");
+        full(keys(1, 3, 6), 0, "this organisation have 256 ");
+        // The same user id in another organisation is another count.
+        full(keys(2, 1, 7), PER_HANDLE, "");
+        full(keys(2, 1, 8), PER_HANDLE, "");
+        full(keys(2, 2, 9), PER_HANDLE, "");
+        assert_eq!(fill(keys(2, 2, 10), PER_HANDLE).0, 503);
+        assert_eq!(all.len(), CONNECTIONS);
+        assert_eq!(sit(&seats, keys(3, 1, 11)).unwrap_err().code(), "busy");
+        drop(all);
+        assert!(is_empty(&seats));
+    }
+
+    #[test]
+    fn who_changes_their_handle_leaves_the_seat_of_the_first() {
+        let seats = Arc::new(Seats::default());
+        let mut all = Vec::new();
+        for handle in [1, 2] {
+            all.extend((0..PER_HANDLE).map(|_| sit(&seats, keys(1, 1, handle)).unwrap()));
         }
-        let mut more = seats.stranger().0;
-        assert!(more.settle(id(99)).is_err());
-        // Who changes from one handle to another leaves the seat of the first.
+        // The user has all that they may, and has no more by this.
         let mut last = all.pop().unwrap();
-        all.pop();
-        last.settle(id(98)).unwrap();
-        assert_eq!(seats.lock().by_handle.get(&id(98)), Some(&1));
-        drop((last, all, more));
-        let taken = seats.lock();
-        assert!(taken.by_handle.is_empty());
-        assert_eq!((taken.known, taken.strangers.len()), (0, 0));
+        last.settle(keys(1, 1, 3)).unwrap();
+        let of = |handle| Key::Handle(ResolutionId::from_bytes([handle; 16]));
+        assert_eq!((count(&seats, of(2)), count(&seats, of(3))), (63, 1));
+        assert_eq!(seats.lock().known, 2 * PER_HANDLE);
+        // Refused, the old seat is kept.
+        assert!(last.settle(keys(1, 1, 1)).is_err());
+        assert_eq!((count(&seats, of(1)), count(&seats, of(3))), (64, 1));
+        // As it is in another's name.
+        last.settle(keys(2, 2, 4)).unwrap();
+        assert_eq!((count(&seats, of(3)), count(&seats, of(4))), (0, 1));
+        drop((last, all));
+        assert!(is_empty(&seats));
     }
 }

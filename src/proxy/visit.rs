@@ -157,7 +157,7 @@ impl Visit {
 
     /// Takes the connection for one of the holder's.
     fn settle(&self, holder: &Holder) -> Result<(), ApiError> {
-        self.seat().settle(holder.id())
+        self.seat().settle(holder.into())
     }
 
     /// Who sends the request; before anything of it is looked at.
