@@ -174,16 +174,11 @@ impl Visit {
                 self.app.no_handle(vault, self.peer, holding).await?;
                 Err(no_handle())
             }
-            Err(NotHeld::Refused(_, BrokerError::Handle(fault))) => {
-                let error = BrokerError::Handle(fault);
-                Err(ApiError::new(
-                    StatusCode::PROXY_AUTHENTICATION_REQUIRED,
-                    error.code(),
-                    crate::http::sentence(&error.to_string()),
-                    error.hint(),
-                ))
+            Err(NotHeld::Refused(holder, error)) => {
+                // Who has a handle that is over has their share all the same, of the rate and the journal.
+                self.app.counted(&holder)?;
+                self.refuse(vault, &holder, not_usable(error)).await
             }
-            Err(NotHeld::Refused(_, error)) => Err(error.into()),
         }
     }
 
@@ -277,6 +272,19 @@ fn no_handle() -> ApiError {
         "The proxy takes a handle that was made for it, and the request carries none that is good.",
         "Resolve with \"lane\": \"proxy\" (POST /v1/resolve), and send the handle as the password: http://runtools:HANDLE@address. A handle does not outlive a restart.",
     )
+}
+
+/// A handle that is over asks for another one, as an unknown one does.
+fn not_usable(error: BrokerError) -> ApiError {
+    match error {
+        BrokerError::Handle(_) => ApiError::new(
+            StatusCode::PROXY_AUTHENTICATION_REQUIRED,
+            error.code(),
+            crate::http::sentence(&error.to_string()),
+            error.hint(),
+        ),
+        error => error.into(),
+    }
 }
 
 fn no_proxy_request() -> ApiError {

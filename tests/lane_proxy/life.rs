@@ -96,7 +96,17 @@ fn cut_by(what: &str, end: impl FnOnce(&Streaming)) {
     let (mut spoken, answer) = connect(&set.handle, &format!("localhost:{}", set.front.port));
     let answer = format!("{answer}{}", spoken.until("}}"));
     assert!(answer.starts_with("HTTP/1.1 407"), "{what}: {answer}");
+    denied(&set, "handle_dead");
     set.stage.finish();
+}
+
+/// The journal has that the handle was refused at the door, and whose it was.
+#[track_caller]
+fn denied(set: &Streaming, code: &str) {
+    let entry = set.stage.journal("broker.connect").swap_remove(0);
+    assert_eq!(entry["decision"]["denied"], code, "{entry}");
+    assert_eq!(entry["tool"], "custom-x", "{entry}");
+    assert!(entry.to_string().contains(&set.handle.id), "{entry}");
 }
 
 #[test]
@@ -158,6 +168,7 @@ fn a_handle_that_runs_out_opens_nothing_more_and_lets_what_is_open_finish() {
         answer.starts_with("HTTP/1.1 407") && answer.contains("handle_expired"),
         "{answer}"
     );
+    denied(&set, "handle_expired");
     set.served.chunk("data: two\n\n").unwrap();
     set.client.until("data: two\n\n");
     set.client.get(&set.handle, set.front.port, "/more");
