@@ -9,6 +9,7 @@ mod lane_proxy {
     pub(crate) mod front;
     mod life;
     mod passing;
+    mod rates;
     mod refusals;
     mod strangers;
     pub(crate) mod tunnel;

@@ -15,7 +15,7 @@ use crate::egress::{Url, check_method};
 use crate::http::serve::RequestBody;
 use crate::http::{ApiError, App, event_of};
 
-/// Sends `request` to `url`, with values where its placeholders stand.
+/// Sends `request` to `url`, with values where its placeholders stand. It was counted before.
 ///
 /// # Errors
 /// What the holder hears.
@@ -26,7 +26,6 @@ pub(super) async fn exchange(
     request: Request<Incoming>,
 ) -> Result<Relayed, ApiError> {
     let vault = app.vault()?;
-    app.counted(holder)?;
     let turn = app.began(holder)?;
     let (parts, body) = request.into_parts();
     check_method(&parts.method).map_err(ApiError::target)?;

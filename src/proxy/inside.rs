@@ -44,6 +44,7 @@ impl Inside {
     }
 
     async fn relay(&self, request: Request<Incoming>) -> Result<Relayed, ApiError> {
+        self.app.counted(&self.holder)?;
         let text = target::inside(request.uri(), request.headers(), &self.origin);
         let text = text.map_err(|astray| astray_told(astray, &self.origin))?;
         let url = Url::parse(&text).map_err(ApiError::target)?;
