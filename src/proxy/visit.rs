@@ -192,7 +192,8 @@ impl Visit {
             Ok(origin) => origin,
             Err(error) => return self.refuse(vault, &holder, ApiError::target(error)).await,
         };
-        let passage = match self.way(&holder, &origin).await {
+        // A name that is slow to resolve must not hold up the sealing.
+        let passage = match vault.while_open(self.way(&holder, &origin)).await? {
             Ok(passage) => passage,
             Err(error) => return self.refuse(vault, &holder, error).await,
         };
