@@ -92,6 +92,11 @@ fn a_resolution_that_lacks_something_is_refused_with_the_next_step() {
         (json!({"maxUses": 1001}), 400, "bad_request"),
         (json!({"ttlSeconds": 901}), 400, "bad_request"),
         (json!({"callId": "a b"}), 400, "bad_request"),
+        (
+            json!({"callId": "call-1", "lane": "proxy"}),
+            400,
+            "bad_request",
+        ),
         (json!({"credentials": {"apiKey": "x"}}), 400, "bad_request"),
         (json!({"baseUrl": "https://evil.test"}), 400, "bad_request"),
     ] {

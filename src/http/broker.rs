@@ -54,6 +54,16 @@ pub(super) fn call_id(text: Option<String>) -> Result<Option<String>, ApiError> 
     }
 }
 
+/// Unmodified code names no tool call, so that nothing could be held to one.
+fn no_call_there() -> ApiError {
+    ApiError::new(
+        StatusCode::BAD_REQUEST,
+        "bad_request",
+        "A handle of the proxy cannot be held to a tool call.",
+        "Leave callId out, or use the default lane.",
+    )
+}
+
 /// The one request that a handle is to be for.
 fn only(intent: &wire::Intent) -> Result<Only, ApiError> {
     Ok(Only::new(method(&intent.method)?, read_url(&intent.url)?))
@@ -114,15 +124,19 @@ pub(super) async fn resolve(
         "maxUses is 1 to 1000.",
     )?;
     let seconds = within(body.ttl_seconds, MOST_SECONDS, "ttlSeconds is 1 to 900.")?;
+    let (call, is_proxied) = (call_id(body.call_id)?, body.lane == wire::Lane::Proxy);
+    if is_proxied && call.is_some() {
+        return Err(no_call_there());
+    }
     let wanted = Wanted {
         permit: &permit,
         tool,
         ask,
-        call: call_id(body.call_id)?,
+        call,
         only: body.intent.as_ref().map(only).transpose()?,
         life: seconds.map(Duration::from_secs),
         uses: uses.and_then(|uses| u32::try_from(uses).ok()),
-        proxied: (body.lane == wire::Lane::Proxy).then(|| caller.seen().clone()),
+        proxied: is_proxied.then(|| caller.seen().clone()),
     };
     let event = caller.event(Action::BrokerResolve);
     let (mut resolved, token) = app.broker.resolve(&caller.vault, wanted, event).await?;
