@@ -79,7 +79,10 @@ pub struct Reach {
 pub(crate) struct Proxied {
     /// Who asked for it.
     pub(crate) seen: Recognised,
+    /// Where free requests may bring its fields.
     pub(crate) reach: Vec<Reach>,
+    /// Every host that its tool is bound to, whatever for.
+    pub(crate) bound: Vec<HostPattern>,
     pub(crate) authority: Arc<dyn Authority>,
 }
 
@@ -146,6 +149,16 @@ impl Holder {
         reach.filter(|reach| reach.hosts.iter().any(|pattern| pattern.matches(host)))
     }
 
+    /// Whether its tool is bound to `host`, be it for declared actions alone, or for a field that nothing
+    /// fills.
+    #[must_use]
+    pub fn is_bound(&self, host: &Host) -> bool {
+        self.proxied
+            .bound
+            .iter()
+            .any(|pattern| pattern.matches(host))
+    }
+
     /// What a connection for `host` is answered with.
     ///
     /// # Errors
@@ -202,7 +215,7 @@ impl Broker {
         &self,
         seen: Recognised,
         id: ResolutionId,
-        reach: Vec<Reach>,
+        (reach, bound): (Vec<Reach>, Vec<HostPattern>),
         life: Option<Duration>,
     ) -> Result<Proxied, BrokerError> {
         let gateway = self.gateway.as_ref().ok_or(BrokerError::NoProxy)?;
@@ -211,6 +224,7 @@ impl Broker {
         Ok(Proxied {
             seen,
             reach,
+            bound,
             authority,
         })
     }

@@ -95,7 +95,13 @@ impl Broker {
         let proxied = match wanted.proxied {
             Some(seen) => {
                 let reach = shown::reach(&tool, &resolution);
-                Some(Arc::new(self.proxied(seen, id, reach, wanted.life)?))
+                let bound = shown::bound(&tool, &resolution);
+                Some(Arc::new(self.proxied(
+                    seen,
+                    id,
+                    (reach, bound),
+                    wanted.life,
+                )?))
             }
             None => None,
         };

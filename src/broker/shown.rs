@@ -72,6 +72,25 @@ pub(super) fn reach(tool: &Tool, resolution: &Resolution) -> Vec<Reach> {
     bound.map(reach).collect()
 }
 
+/// Every host that the tool is bound to, whatever for: also where no field at hand may go, or declared
+/// actions alone may.
+pub(super) fn bound(tool: &Tool, resolution: &Resolution) -> Vec<HostPattern> {
+    let at_hand = at_hand(resolution);
+    let mut bound = Vec::new();
+    for binding in &tool.spec.bindings {
+        match &binding.hosts {
+            HostSource::Listed(listed) => bound.extend(listed.iter().cloned()),
+            HostSource::FromSecret => {
+                let used = binding.slots.keys().filter_map(|field| at_hand.get(field));
+                bound.extend(used.flatten().cloned());
+            }
+        }
+    }
+    bound.sort_by_key(ToString::to_string);
+    bound.dedup();
+    bound
+}
+
 /// The fields that are filled, with the hosts that each may go to besides what the tool says.
 fn at_hand(resolution: &Resolution) -> BTreeMap<FieldName, Vec<HostPattern>> {
     let filled = resolution.filled.iter();

@@ -9,7 +9,7 @@
 //! decrypted here, by a certificate of an [`authority`] that was made for its handle alone, and
 //! goes on as any request by right of a handle does ([`Broker::relay`](crate::broker::Broker::relay)): each
 //! has its use, its record, its search. Nothing is passed on as it came but to hosts that the operator
-//! lists, and never to one that the handle's credentials are bound to. The story, with a drawing:
+//! lists, and never to one that the handle's tool is bound to. The story, with a drawing:
 //! [`manual::lanes`](crate::manual::lanes).
 
 mod answer;

@@ -1,7 +1,7 @@
 //! Hosts that the operator lists: what tool code sends there passes as it came.
 //!
 //! Package registries, say, whose certificates clients pin. The broker sees a name and counts bytes. So it
-//! is never a host that the handle's credentials are bound to: there everything is read, and what is not
+//! is never a host that the handle's tool is bound to, whatever for: there everything is read, and what is not
 //! passed on unread cannot carry a placeholder out unseen.
 
 use std::sync::Arc;
@@ -70,7 +70,7 @@ impl Passing {
     /// Whether the holder's traffic may pass to `origin` unread.
     pub(super) fn admits(&self, holder: &Holder, origin: &Origin) -> bool {
         let listed = self.listed.iter().any(|listed| listed.admits(origin));
-        listed && holder.reach_of(&origin.host).next().is_none()
+        listed && !holder.is_bound(&origin.host)
     }
 
     /// Checks where that is. Nothing is dialled.

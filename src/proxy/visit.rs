@@ -322,6 +322,10 @@ fn not_bound(holder: &Holder, origin: &Origin) -> ApiError {
             "The credentials of this handle go to that host, on another port.",
             "Use the port that the tool is bound to: constraints in the answer to POST /v1/resolve lists it.",
         ),
+        None if holder.is_bound(&origin.host) => (
+            "The handle's tool is bound to that host, but free requests do not go there.",
+            "It is for the tool's declared actions alone (POST /v1/tools/{slug}/execute), or for a credential that nothing fills. What passes unread never goes there either.",
+        ),
         None => (
             "The handle's tool is not bound to that host.",
             "Name the host in the tool's bindings. For traffic without credentials the operator lists it in proxy.pass_through.",

@@ -114,6 +114,33 @@ fn a_host_that_the_tool_is_bound_to_is_never_passed_unread() {
 }
 
 #[test]
+fn a_host_that_is_for_declared_actions_alone_is_never_passed_unread() {
+    let upstream = echo();
+    let listed = [format!("localhost:{}", upstream.port())];
+    let config =
+        format!("proxy.pass_through = {listed:?}\nproxy.private = [\"127.0.0.0/8\", \"::1/128\"]");
+    let mut stage = Stage::with(Setup {
+        config,
+        ..Setup::default()
+    });
+    let admin = stage.broker.admin(&[]);
+    stage.secret(&admin, "KEY", &json!({}));
+    let mut spec = tls_tool("custom-x", upstream.port());
+    spec["bindings"][0]["onlyActions"] = json!(true);
+    stage.install(&admin, &spec);
+    let handle = proxied(&stage, &admin, &json!({}));
+    let (mut spoken, answer) = connect(&handle, &listed[0]);
+    let answer = format!("{answer}{}", spoken.until("}}"));
+    assert!(
+        answer.starts_with("HTTP/1.1 403") && answer.contains("host_not_bound"),
+        "{answer}"
+    );
+    assert!(answer.contains("free requests do not go there"), "{answer}");
+    assert_eq!(upstream.accepted(), 0);
+    stage.finish();
+}
+
+#[test]
 fn a_list_opens_no_address_that_is_closed() {
     let upstream = echo();
     let listed = [
