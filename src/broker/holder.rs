@@ -173,10 +173,16 @@ impl Holder {
         self.handle.ending()
     }
 
+    /// When its time is over at the latest.
+    #[must_use]
+    pub fn ends(&self) -> Instant {
+        self.handle.ends()
+    }
+
     /// Whether its time is over.
     #[must_use]
     pub fn is_expired(&self) -> bool {
-        self.handle.ends() <= Instant::now()
+        self.ends() <= Instant::now()
     }
 
     /// An event of its owner's, about it.

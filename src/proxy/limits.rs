@@ -25,8 +25,10 @@ pub(super) const HANDSHAKE: Duration = Duration::from_secs(10);
 pub(super) const GATHER: Duration = Duration::from_secs(30);
 /// Between two pieces of a request's body.
 pub(super) const BODY_IDLE: Duration = Duration::from_secs(30);
-/// For a whole exchange, and for a tunnel that is passed through.
+/// For a whole exchange.
 pub(super) const LONGEST: Duration = Duration::from_hours(1);
+/// For what passes through after the time of its handle is over.
+pub(super) const AFTER: Duration = Duration::from_mins(2);
 /// Without a request, or in a tunnel that is passed through without a byte.
 pub(super) const IDLE: Duration = Duration::from_mins(2);
 

@@ -11,10 +11,10 @@ use std::time::Instant;
 use bytes::Bytes;
 use ipnet::IpNet;
 use tokio::io::{AsyncWriteExt, copy_bidirectional};
-use tokio::time::{interval, sleep};
+use tokio::time::{interval, sleep_until};
 
 use super::counted::Counted;
-use super::limits::{IDLE, LONGEST};
+use super::limits::IDLE;
 use super::tempo::LOOK;
 use super::tunnel::Duplex;
 use crate::audit::{Event, Outcome, Recorded};
@@ -87,8 +87,13 @@ impl Passing {
 }
 
 /// Passes on what `client` says after its `hello`, both ways, until either side is done or silent for too
-/// long. `recorded` is that it may.
-pub(super) async fn pass(client: impl Duplex, hello: Bytes, passage: Passage, recorded: Recorded) {
+/// long, or the passage `ends`. `recorded` is that it may.
+pub(super) async fn pass(
+    client: impl Duplex,
+    hello: Bytes,
+    (passage, ends): (Passage, Instant),
+    recorded: Recorded,
+) {
     let mut ledger = Ledger {
         recorded: Some(recorded),
         started: Instant::now(),
@@ -115,10 +120,18 @@ pub(super) async fn pass(client: impl Duplex, hello: Bytes, passage: Passage, re
         biased;
         // A side that breaks off is how many a TLS connection ends.
         _ = passing => Outcome::success(),
-        () = silence(moved) => Outcome::failed("idle"),
-        () = sleep(LONGEST) => Outcome::failed("too_long"),
+        why = over(moved, ends) => Outcome::failed(why),
     };
     ledger.close(outcome);
+}
+
+/// Completes when a passage has had its time; with why.
+async fn over(moved: impl Fn() -> u64, ends: Instant) -> &'static str {
+    tokio::select! {
+        biased;
+        () = sleep_until(ends.into()) => "handle_expired",
+        () = silence(moved) => "idle",
+    }
 }
 
 /// Completes when nothing has moved for as long as a tunnel may be silent.
@@ -169,8 +182,20 @@ impl Drop for Ledger {
 
 #[cfg(test)]
 mod tests {
-    use super::Listed;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::time::{Duration, Instant};
+
+    use super::{Listed, over};
     use crate::egress::Url;
+
+    #[tokio::test]
+    async fn a_passage_ends_with_the_time_of_its_handle_however_much_moves() {
+        let (bytes, began) = (AtomicU64::new(0), Instant::now());
+        let ends = began + Duration::from_millis(1_500);
+        let why = over(|| bytes.fetch_add(1, Ordering::Relaxed), ends).await;
+        assert_eq!(why, "handle_expired");
+        assert!(began.elapsed() >= Duration::from_millis(1_500));
+    }
 
     #[test]
     fn an_entry_is_a_host_and_a_port() {

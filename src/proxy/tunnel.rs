@@ -13,7 +13,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::hello::{self, First, Replayed, UNRECOGNISED_NAME};
 use super::inside::Inside;
-use super::limits::{HANDSHAKE, HEAD_BYTES, HEAD_FIELDS, IDLE, STREAMS, TIMES};
+use super::limits::{AFTER, HANDSHAKE, HEAD_BYTES, HEAD_FIELDS, IDLE, STREAMS, TIMES};
 use super::passing;
 use super::tempo::{LOOK, Tempo, Timed, Times};
 use crate::audit::Action;
@@ -81,7 +81,10 @@ impl Tunnel {
             vault.journal().record(event).await
         };
         match recorded {
-            Ok(recorded) => passing::pass(stream, hello, passage, recorded).await,
+            Ok(recorded) => {
+                let ends = self.holder.ends() + AFTER;
+                passing::pass(stream, hello, (passage, ends), recorded).await;
+            }
             Err(error) => tracing::error!(%error, "a tunnel was not recorded, and not opened"),
         }
     }
