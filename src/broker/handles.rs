@@ -80,12 +80,14 @@ impl Handles {
         handle: Arc<Handle>,
         now: Instant,
     ) -> Result<(), Full> {
+        // Declared before the guard, so that they are dropped after it: a handle may bring much with it.
+        let mut forgotten;
         let mut table = self.lock();
-        table.forget_ended(now, REMEMBERED);
+        forgotten = table.forget_ended(now, REMEMBERED);
         let owner = handle.purpose.owner;
         let bounds = (self.most, self.share, self.own);
         if table.is_full(&owner, bounds) {
-            table.make_room(now);
+            forgotten.extend(table.make_room(now));
         }
         if table.is_full(&owner, bounds) {
             return Err(Full);
@@ -155,22 +157,24 @@ impl Table {
         self.by_digest.len() >= most || there >= share || theirs >= own
     }
 
-    /// Forgets those whose time has been over for `after`.
-    fn forget_ended(&mut self, now: Instant, after: Duration) {
-        while let Some((ends, digest)) = self.ends.first().copied() {
-            if ends + after > now {
-                return;
-            }
-            self.forget(&digest);
-        }
+    /// Forgets those whose time has been over for `after`. Answers them: dropping one may take a while.
+    #[must_use]
+    fn forget_ended(&mut self, now: Instant, after: Duration) -> Vec<Arc<Handle>> {
+        let ended = self
+            .ends
+            .iter()
+            .take_while(|(ends, _)| *ends + after <= now);
+        let ended: Vec<Digest> = ended.map(|(_, digest)| *digest).collect();
+        self.forget(&ended)
     }
 
-    /// Forgets all that are over, also those that were used up or died before their time.
-    fn make_room(&mut self, now: Instant) {
-        self.forget_ended(now, Duration::ZERO);
+    /// Forgets all that are over, also those that were used up or died before their time. Answers them.
+    #[must_use]
+    fn make_room(&mut self, now: Instant) -> Vec<Arc<Handle>> {
+        let mut forgotten = self.forget_ended(now, Duration::ZERO);
         let lately = |before: Instant| now.saturating_duration_since(before) < SEARCH;
         if self.searched.is_some_and(lately) {
-            return;
+            return forgotten;
         }
         self.searched = Some(now);
         let over: Vec<Digest> = self
@@ -179,20 +183,24 @@ impl Table {
             .filter(|(_, handle)| handle.is_over(now))
             .map(|(digest, _)| *digest)
             .collect();
-        for digest in over {
-            self.forget(&digest);
-        }
+        forgotten.extend(self.forget(&over));
+        forgotten
     }
 
-    fn forget(&mut self, digest: &Digest) {
-        let Some(handle) = self.by_digest.remove(digest) else {
-            return;
-        };
-        self.by_id.remove(&handle.id);
-        self.ends.remove(&(handle.ends(), *digest));
-        let owner = handle.purpose.owner;
-        one_less(&mut self.shares, owner.org);
-        one_less(&mut self.owns, (owner.org, owner.user));
+    fn forget(&mut self, digests: &[Digest]) -> Vec<Arc<Handle>> {
+        let mut forgotten = Vec::with_capacity(digests.len());
+        for digest in digests {
+            let Some(handle) = self.by_digest.remove(digest) else {
+                continue;
+            };
+            self.by_id.remove(&handle.id);
+            self.ends.remove(&(handle.ends(), *digest));
+            let owner = handle.purpose.owner;
+            one_less(&mut self.shares, owner.org);
+            one_less(&mut self.owns, (owner.org, owner.user));
+            forgotten.push(handle);
+        }
+        forgotten
     }
 }
 

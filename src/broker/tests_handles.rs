@@ -263,6 +263,22 @@ fn one_that_is_over_is_remembered_for_a_while_and_makes_room_when_there_is_none(
 }
 
 #[test]
+fn those_that_are_forgotten_are_dropped_by_who_had_the_lock() {
+    let (now, me) = (Instant::now(), owner(1, 1, 1));
+    let handles = Handles::default();
+    let (_, first) = keep(&handles, me, terms(60, 1), now);
+    let (_, second) = keep(&handles, me, terms(90, 1), now);
+    let at = |seconds| now + Duration::from_secs(seconds);
+    let forgotten = handles.lock().forget_ended(at(60), Duration::ZERO);
+    assert_eq!(forgotten.len(), 1);
+    assert!(Arc::ptr_eq(&forgotten[0], &first));
+    let forgotten = handles.lock().make_room(at(90));
+    assert_eq!(forgotten.len(), 1);
+    assert!(Arc::ptr_eq(&forgotten[0], &second));
+    assert!(handles.lock().make_room(at(120)).is_empty());
+}
+
+#[test]
 fn one_user_cannot_leave_their_colleagues_without() {
     let (now, me) = (Instant::now(), owner(1, 1, 1));
     let handles = Handles::with(10, 8, 2);
