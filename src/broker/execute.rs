@@ -86,6 +86,11 @@ impl Broker {
         &self.egress
     }
 
+    /// Forgets handles that were over long ago. To be called every minute.
+    pub fn tidy(&self) {
+        self.handles.tidy(Instant::now());
+    }
+
     /// Forgets what could be forgotten, at sealing. Every handle dies.
     pub fn forget(&self) {
         self.handles.end_all(Ended::Sealed);

@@ -1,8 +1,9 @@
 //! A handle: one short-lived right to use a resolution, and what it is bound to.
 //!
 //! The text that its owner holds is drawn at random and shown once; the broker keeps a digest of it, in
-//! memory only. A handle holds no value and no key: what it stands for is looked for again at each use,
-//! and when that comes out differently, or its owner is not who they were, it is dead.
+//! memory only. A handle holds no value of a credential: what it stands for is looked for again at each
+//! use, and when that comes out differently, or its owner is not who they were, it is dead. The one key
+//! that a handle may hold is that of its own authority at the proxy; it goes when the handle is forgotten.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -177,7 +178,7 @@ pub(crate) struct Handle {
     moved: AtomicU64,
     left: AtomicU32,
     misses: AtomicU32,
-    ended: OnceLock<Ended>,
+    ended: OnceLock<(Ended, Instant)>,
     dead: CancellationToken,
     /// Which fields went to which origin: an answer from there is searched for all of them.
     lent: Mutex<BTreeMap<Origin, BTreeSet<FieldName>>>,
@@ -216,9 +217,20 @@ impl Handle {
         self.check(now).is_err()
     }
 
+    /// Since when nobody can use it any more; `None` as long as somebody can.
+    pub(crate) fn over_since(&self, now: Instant) -> Option<Instant> {
+        let used = self.made + Duration::from_millis(self.moved.load(Ordering::Relaxed));
+        let since = match self.check(now).err()? {
+            HandleFault::Spent => used,
+            HandleFault::Expired => self.ends().min(used + self.idle),
+            HandleFault::Dead(_) | HandleFault::Unknown => self.ended.get().map_or(now, |it| it.1),
+        };
+        Some(since)
+    }
+
     /// Whether it could be used now.
     pub(crate) fn check(&self, now: Instant) -> Result<(), HandleFault> {
-        if let Some(ended) = self.ended.get() {
+        if let Some((ended, _)) = self.ended.get() {
             return Err(HandleFault::Dead(*ended));
         }
         let moved = Duration::from_millis(self.moved.load(Ordering::Relaxed));
@@ -252,7 +264,7 @@ impl Handle {
 
     /// Ends it now, and every exchange that runs with it.
     pub(crate) fn end(&self, why: Ended) {
-        self.ended.get_or_init(|| why);
+        self.ended.get_or_init(|| (why, Instant::now()));
         self.dead.cancel();
     }
 

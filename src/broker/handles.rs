@@ -136,6 +136,13 @@ impl Handles {
         (owner.org == org && owner.user == user).then(|| Arc::clone(handle))
     }
 
+    /// Forgets those that were over long ago, however they came to be over, and with each what it held.
+    pub(crate) fn tidy(&self, now: Instant) {
+        let forgotten = self.lock().forget_over(now);
+        // Without the lock.
+        drop(forgotten);
+    }
+
     /// Ends all of them.
     pub(crate) fn end_all(&self, why: Ended) {
         let table = std::mem::take(&mut *self.lock());
@@ -166,6 +173,20 @@ impl Table {
             .take_while(|(ends, _)| *ends + after <= now);
         let ended: Vec<Digest> = ended.map(|(_, digest)| *digest).collect();
         self.forget(&ended)
+    }
+
+    /// Forgets all that have been over for a while, also those that were used up or died before their time.
+    /// Answers them.
+    #[must_use]
+    fn forget_over(&mut self, now: Instant) -> Vec<Arc<Handle>> {
+        let since = |handle: &Handle| handle.over_since(now);
+        let over: Vec<Digest> = self
+            .by_digest
+            .iter()
+            .filter(|(_, handle)| since(handle).is_some_and(|since| since + REMEMBERED <= now))
+            .map(|(digest, _)| *digest)
+            .collect();
+        self.forget(&over)
     }
 
     /// Forgets all that are over, also those that were used up or died before their time. Answers them.

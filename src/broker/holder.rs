@@ -3,7 +3,7 @@
 //! Tool code has no credential of its own. So a handle of this lane stands for the caller who asked for it,
 //! who is looked at again at each use, and brings what a connection through the proxy needs: which hosts
 //! it may reach, and an authority whose certificates the tool code trusts for these hosts. The authority
-//! lives in the handle and ends with it.
+//! lives in the handle, and goes when that is forgotten, which is within three minutes of its end.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! Handles: found by their own text and by nothing near it, spent once, and over when they are over.
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
@@ -260,6 +260,37 @@ fn one_that_is_over_is_remembered_for_a_while_and_makes_room_when_there_is_none(
     assert_eq!(table.by_digest.len(), table.by_id.len());
     assert_eq!(table.shares.values().sum::<usize>(), table.by_digest.len());
     assert_eq!(table.owns.values().sum::<usize>(), table.by_digest.len());
+}
+
+#[test]
+fn what_a_handle_held_is_gone_minutes_after_its_end() {
+    let (now, me) = (Instant::now(), owner(1, 1, 1));
+    let (handles, at) = (Handles::default(), |seconds| {
+        now + Duration::from_secs(seconds)
+    });
+    let kept = |seconds, uses| Arc::downgrade(&keep(&handles, me, terms(seconds, uses), now).1);
+    let (short, idle, used, dead) = (kept(60, 9), kept(900, 9), kept(900, 1), kept(900, 9));
+    used.upgrade().unwrap().spend(at(10)).unwrap();
+    dead.upgrade().unwrap().end(Ended::Released);
+    let there = |it: &Weak<Handle>| it.strong_count() > 0;
+    handles.tidy(at(119));
+    assert!([&short, &idle, &used, &dead].into_iter().all(there));
+    handles.tidy(at(129));
+    assert!(there(&used), "used up at ten seconds");
+    handles.tidy(at(130));
+    assert!(!there(&used) && there(&short));
+    handles.tidy(at(179));
+    assert!(there(&short), "over after a minute");
+    handles.tidy(at(180));
+    assert!(!there(&short) && there(&idle));
+    handles.tidy(at(419));
+    assert!(there(&idle), "over after five minutes without a use");
+    assert!(!there(&dead), "it was released long ago");
+    handles.tidy(at(420));
+    assert!(!there(&idle));
+    let table = handles.lock();
+    assert!(table.by_digest.is_empty() && table.by_id.is_empty() && table.ends.is_empty());
+    assert!(table.shares.is_empty() && table.owns.is_empty());
 }
 
 #[test]

@@ -245,7 +245,7 @@ impl App {
         }
     }
 
-    /// What is done every minute: forget old callers, write down when keys were last used, destroy
+    /// What is done every minute: forget old callers and handles, write down when keys were last used, destroy
     /// deleted secrets whose time is over; every hour, forget what was answered long ago.
     ///
     /// # Errors
@@ -253,6 +253,7 @@ impl App {
     pub async fn housekeeping(&self) -> Result<(), super::ApiError> {
         self.rates.sweep();
         self.misses.sweep();
+        self.broker.tidy();
         let Ok(vault) = self.lifecycle.gate().unsealed() else {
             return Ok(());
         };

@@ -1,4 +1,4 @@
-//! An authority for each resolution: made in memory, for the hosts of one tool, gone with the handle.
+//! An authority for each resolution: made in memory, for the hosts of one tool, forgotten with the handle.
 //!
 //! The tool code that trusts it trusts it for these hosts and no others: the certificate says so itself
 //! (RFC 5280, 4.2.1.10), so that one who steals a key can be nobody else towards the code. Its key stands
