@@ -14,7 +14,6 @@
 
 mod answer;
 mod authority;
-mod counted;
 mod credential;
 mod exchange;
 mod gate;

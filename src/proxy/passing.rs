@@ -12,8 +12,8 @@ use bytes::Bytes;
 use ipnet::IpNet;
 use tokio::io::{AsyncWriteExt, copy_bidirectional};
 use tokio::time::{interval, sleep_until};
+use tokio_util::io::{InspectReader, InspectWriter};
 
-use super::counted::Counted;
 use super::limits::IDLE;
 use super::tempo::LOOK;
 use super::tunnel::Duplex;
@@ -104,11 +104,9 @@ pub(super) async fn pass(
         Ok(upstream) => upstream,
         Err(error) => return ledger.close(Outcome::failed(error.code())),
     };
-    let mut upstream = Counted::new(
-        upstream,
-        Arc::clone(&ledger.received),
-        Arc::clone(&ledger.sent),
-    );
+    let (received, sent) = (Arc::clone(&ledger.received), Arc::clone(&ledger.sent));
+    let upstream = InspectReader::new(upstream, move |bytes| add(&received, bytes));
+    let mut upstream = InspectWriter::new(upstream, move |bytes| add(&sent, bytes));
     let mut client = client;
     let passing = async {
         upstream.write_all(&hello).await?;
@@ -132,6 +130,11 @@ async fn over(moved: impl Fn() -> u64, ends: Instant) -> &'static str {
         () = sleep_until(ends.into()) => "handle_expired",
         () = silence(moved) => "idle",
     }
+}
+
+fn add(count: &AtomicU64, bytes: &[u8]) {
+    let bytes = u64::try_from(bytes.len()).unwrap_or_default();
+    count.fetch_add(bytes, Ordering::Relaxed);
 }
 
 /// Completes when nothing has moved for as long as a tunnel may be silent.

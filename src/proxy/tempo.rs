@@ -5,13 +5,12 @@
 //! that takes nothing of an answer keeps the upstream waiting, and is cut. One look a second serves all.
 
 use std::collections::HashMap;
-use std::io;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_util::io::InspectReader;
+
+use super::tunnel::Duplex;
 
 /// How often a connection is looked at.
 pub(super) const LOOK: Duration = Duration::from_secs(1);
@@ -144,61 +143,13 @@ impl Drop for Open {
 }
 
 /// A stream that tells the tempo what arrives.
-#[derive(Debug)]
-pub(super) struct Timed<S> {
-    stream: S,
-    tempo: Arc<Tempo>,
-}
-
-impl<S> Timed<S> {
-    pub(super) const fn new(stream: S, tempo: Arc<Tempo>) -> Self {
-        Self { stream, tempo }
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
-        if buf.filled().len() > before {
-            self.tempo.arrived();
+pub(super) fn timed<S: Duplex>(stream: S, tempo: Arc<Tempo>) -> impl Duplex {
+    InspectReader::new(stream, move |bytes: &[u8]| {
+        // The end of the stream brings nothing.
+        if !bytes.is_empty() {
+            tempo.arrived();
         }
-        read
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        parts: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, parts)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
+    })
 }
 
 #[cfg(test)]

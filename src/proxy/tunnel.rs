@@ -15,7 +15,7 @@ use super::hello::{self, First, Replayed, UNRECOGNISED_NAME};
 use super::inside::Inside;
 use super::limits::{AFTER, HANDSHAKE, HEAD_BYTES, HEAD_FIELDS, IDLE, STREAMS, TIMES};
 use super::passing;
-use super::tempo::{LOOK, Tempo, Timed, Times};
+use super::tempo::{LOOK, Tempo, Times, timed};
 use crate::audit::Action;
 use crate::broker::Holder;
 use crate::egress::{Origin, Passage};
@@ -133,7 +133,7 @@ impl Tunnel {
         let tempo = Tempo::start(TIMES);
         let inside = self.inside(&tempo, true);
         let service = service_fn(move |request| Arc::clone(&inside).answer(request));
-        let stream = TokioIo::new(Timed::new(stream, Arc::clone(&tempo)));
+        let stream = TokioIo::new(timed(stream, Arc::clone(&tempo)));
         let connection = http1_builder().serve_connection(stream, service);
         let connection = pin!(connection);
         self.lead(connection, &tempo, |it| it.graceful_shutdown())
@@ -148,7 +148,7 @@ impl Tunnel {
         });
         let inside = self.inside(&tempo, false);
         let service = service_fn(move |request| Arc::clone(&inside).answer(request));
-        let stream = TokioIo::new(Timed::new(stream, Arc::clone(&tempo)));
+        let stream = TokioIo::new(timed(stream, Arc::clone(&tempo)));
         let connection = http2_builder().serve_connection(stream, service);
         let connection = pin!(connection);
         self.lead(connection, &tempo, |it| it.graceful_shutdown())

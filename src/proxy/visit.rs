@@ -19,7 +19,7 @@ use super::limits::{STRANGE, TIMES};
 use super::passing::Passing;
 use super::seats::Seat;
 use super::target;
-use super::tempo::{Open, Tempo, Timed};
+use super::tempo::{Open, Tempo, timed};
 use super::tunnel::{Duplex, Tunnel, http1_builder};
 use crate::audit::Action;
 use crate::broker::{BrokerError, Holder, NotHeld};
@@ -71,7 +71,7 @@ impl Visit {
     pub(super) async fn run(self: Arc<Self>, stream: impl Duplex, leave: CancellationToken) {
         let this = Arc::clone(&self);
         let service = service_fn(move |request| Arc::clone(&this).answer(request));
-        let stream = TokioIo::new(Timed::new(stream, Arc::clone(&self.tempo)));
+        let stream = TokioIo::new(timed(stream, Arc::clone(&self.tempo)));
         let connection = http1_builder()
             .serve_connection(stream, service)
             .with_upgrades();
