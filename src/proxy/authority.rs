@@ -222,3 +222,115 @@ impl fmt::Debug for LeafKey {
         f.write_str("LeafKey")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use rustls::client::WebPkiServerVerifier;
+    use rustls::client::danger::ServerCertVerifier;
+    use rustls::crypto::ring;
+    use rustls::{CertificateError, Error, RootCertStore};
+    use rustls_pki_types::pem::PemObject;
+    use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+
+    use super::{LeafKey, Leaves, OwnAuthority};
+    use crate::broker::{Authority, Reach};
+    use crate::clock::SystemClock;
+    use crate::egress::Scheme;
+    use crate::id::ResolutionId;
+    use crate::name::{Host, HostPattern};
+
+    fn draw(hosts: &[&str], leaves: &Arc<Leaves>) -> OwnAuthority {
+        let reach = Reach {
+            scheme: Scheme::Https,
+            hosts: hosts
+                .iter()
+                .map(|it| HostPattern::parse(it).unwrap())
+                .collect(),
+            port: 443,
+        };
+        let id = ResolutionId::from_bytes([7; 16]);
+        let life = Duration::from_secs(60);
+        OwnAuthority::draw(id, &[reach], life, &SystemClock, Arc::clone(leaves)).unwrap()
+    }
+
+    /// What a client that trusts `authority` alone says to a certificate of its for `host`, when it means
+    /// `meant`.
+    fn verified(authority: &OwnAuthority, host: &str, meant: &str) -> Result<(), Error> {
+        let leaf = authority.leaf(&Host::parse(host).unwrap()).unwrap();
+        let root = CertificateDer::from_pem_slice(authority.certificate().as_bytes()).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(root).unwrap();
+        let provider = Arc::new(ring::default_provider());
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider);
+        let verifier = verifier.build().unwrap();
+        let name = match meant.parse::<IpAddr>() {
+            Ok(address) => ServerName::IpAddress(address.into()),
+            Err(_) => ServerName::try_from(meant.to_owned()).unwrap(),
+        };
+        verifier
+            .verify_server_cert(&leaf, &[], &name, &[], UnixTime::now())
+            .map(drop)
+    }
+
+    #[test]
+    fn an_authority_vouches_for_addresses_as_for_names() {
+        let leaves = Arc::new(Leaves::new(LeafKey::draw().unwrap()));
+        let both = draw(
+            &["192.0.2.7", "[2001:db8::7]", "api.test", "*.many.test"],
+            &leaves,
+        );
+        for (host, meant) in [
+            ("192.0.2.7", "192.0.2.7"),
+            ("[2001:db8::7]", "2001:db8::7"),
+            ("api.test", "api.test"),
+            ("one.many.test", "one.many.test"),
+        ] {
+            assert_eq!(verified(&both, host, meant), Ok(()), "{host}");
+        }
+        assert!(verified(&both, "192.0.2.7", "192.0.2.8").is_err());
+        assert!(verified(&both, "192.0.2.7", "api.test").is_err());
+    }
+
+    #[test]
+    fn what_an_authority_vouches_for_beyond_its_tool_is_believed_by_nobody() {
+        let leaves = Arc::new(Leaves::new(LeafKey::draw().unwrap()));
+        let both = draw(&["192.0.2.7", "api.test"], &leaves);
+        let names = draw(&["api.test"], &leaves);
+        let addresses = draw(&["192.0.2.7"], &leaves);
+        for (authority, host, meant) in [
+            (&both, "192.0.2.8", "192.0.2.8"),
+            (&both, "[2001:db8::7]", "2001:db8::7"),
+            (&both, "evil.test", "evil.test"),
+            (&names, "192.0.2.7", "192.0.2.7"),
+            (&names, "[2001:db8::7]", "2001:db8::7"),
+            (&names, "evil.test", "evil.test"),
+            (&addresses, "api.test", "api.test"),
+            (&addresses, "192.0.2.8", "192.0.2.8"),
+            (&addresses, "[2001:db8::7]", "2001:db8::7"),
+        ] {
+            let said = verified(authority, host, meant).unwrap_err();
+            let Error::InvalidCertificate(CertificateError::Other(other)) = said else {
+                panic!("{host}: {said:?}");
+            };
+            let told = format!("{other:?}");
+            assert!(told.contains("NameConstraintViolation"), "{host}: {told}");
+        }
+    }
+
+    #[test]
+    fn what_it_made_goes_with_it() {
+        let leaves = Arc::new(Leaves::new(LeafKey::draw().unwrap()));
+        let (one, two) = (draw(&["api.test"], &leaves), draw(&["api.test"], &leaves));
+        let host = Host::parse("api.test").unwrap();
+        let first = Arc::downgrade(&one.server(&host).unwrap());
+        let second = Arc::downgrade(&two.server(&host).unwrap());
+        drop(one);
+        assert_eq!((first.strong_count(), second.strong_count()), (0, 1));
+        drop(two);
+        assert_eq!(second.strong_count(), 0);
+    }
+}

@@ -98,3 +98,91 @@ impl fmt::Debug for Leaves {
         f.write_str("Leaves")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::sync::Arc;
+
+    use rustls::ServerConfig;
+    use rustls::crypto::ring;
+    use rustls::server::ResolvesServerCertUsingSni;
+
+    use super::Leaves;
+    use crate::broker::NoAuthority;
+    use crate::name::Host;
+    use crate::proxy::authority::LeafKey;
+
+    fn leaves(most: usize) -> Leaves {
+        Leaves::with(LeafKey::draw().unwrap(), most)
+    }
+
+    fn config() -> Arc<ServerConfig> {
+        let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap();
+        let resolver = Arc::new(ResolvesServerCertUsingSni::new());
+        Arc::new(builder.with_no_client_auth().with_cert_resolver(resolver))
+    }
+
+    /// Asks for the certificate of `host`; whether it had to be made.
+    fn made(leaves: &Leaves, number: u64, host: &str) -> (bool, Arc<ServerConfig>) {
+        let (host, made) = (Host::parse(host).unwrap(), Cell::new(false));
+        let mint = || {
+            made.set(true);
+            Ok(config())
+        };
+        let found = leaves.of((number, &host), mint).unwrap();
+        (made.get(), found)
+    }
+
+    #[test]
+    fn one_is_made_once_for_each_host_of_each_authority() {
+        let leaves = leaves(9);
+        let (one, two) = (leaves.next_number(), leaves.next_number());
+        assert_ne!(one, two);
+        let (fresh, first) = made(&leaves, one, "a.test");
+        assert!(fresh);
+        let (again, same) = made(&leaves, one, "A.test");
+        assert!(!again && Arc::ptr_eq(&first, &same));
+        // The same host by another authority is another certificate.
+        let (fresh, other) = made(&leaves, two, "a.test");
+        assert!(fresh && !Arc::ptr_eq(&first, &other));
+        assert!(made(&leaves, one, "b.test").0);
+        let none = leaves.of((one, &Host::parse("c.test").unwrap()), || Err(NoAuthority));
+        assert_eq!(none.unwrap_err(), NoAuthority);
+        assert!(made(&leaves, one, "c.test").0, "a failure is not kept");
+    }
+
+    #[test]
+    fn of_too_many_the_oldest_goes() {
+        let leaves = leaves(3);
+        for host in ["a.test", "b.test", "c.test"] {
+            assert!(made(&leaves, 1, host).0);
+        }
+        // Asked for again it is no younger.
+        assert!(!made(&leaves, 1, "a.test").0);
+        assert!(made(&leaves, 2, "d.test").0);
+        assert!(!made(&leaves, 1, "b.test").0 && !made(&leaves, 1, "c.test").0);
+        assert!(made(&leaves, 1, "a.test").0);
+        let kept = leaves.lock();
+        assert_eq!((kept.by_place.len(), kept.order.len()), (3, 3));
+        assert!(
+            kept.order
+                .iter()
+                .all(|place| kept.by_place.contains_key(place))
+        );
+    }
+
+    #[test]
+    fn what_an_authority_made_goes_with_it_and_nothing_else() {
+        let leaves = leaves(9);
+        for (number, host) in [(1, "a.test"), (2, "a.test"), (1, "b.test"), (2, "[::1]")] {
+            assert!(made(&leaves, number, host).0);
+        }
+        leaves.forget(1);
+        assert!(!made(&leaves, 2, "a.test").0 && !made(&leaves, 2, "[::1]").0);
+        assert_eq!(leaves.lock().order.len(), 2);
+        assert!(made(&leaves, 1, "a.test").0 && made(&leaves, 1, "b.test").0);
+    }
+}
