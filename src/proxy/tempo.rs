@@ -2,7 +2,8 @@
 //!
 //! A connection waits for a request, reads the head of one, or has requests open. The first two have their
 //! time. An open request may take long: its upstream and its body have limits of their own. But a client
-//! that takes nothing of an answer keeps the upstream waiting, and is cut. One look a second serves all.
+//! that takes nothing of an answer keeps the upstream waiting, and is cut: over HTTP/2 with all its streams,
+//! also when it is one of them that stands still. One look a second serves all.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

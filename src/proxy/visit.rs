@@ -148,8 +148,8 @@ impl Visit {
             self.connect(&vault, holder, request).await?;
             return Ok(Done::Granted);
         }
-        // An exchange must not keep the vault open for as long as it takes.
         let url = self.plain(&vault, &holder, &request).await?;
+        // The exchange asks for the vault itself, as those in tunnels do.
         drop(vault);
         let relayed = exchange(&self.app, &holder, url, request).await?;
         Ok(Done::Relayed(Box::new(relayed)))
