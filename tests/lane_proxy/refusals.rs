@@ -60,7 +60,7 @@ fn who_shows_no_handle_gets_nothing() {
     assert_eq!(reply.value()["error"]["code"], "handle_unknown");
     assert_eq!(set.origin.accepted(), 0);
     // Of another lane's handle the journal knows whose it is; of what is none, that it is none.
-    let failed = set.stage.journal("auth.failed");
+    let failed = set.stage.journal("auth.failed&all=true");
     let unknown = |it: &&serde_json::Value| it["decision"]["denied"] == "handle_unknown";
     let of_none = |it: &serde_json::Value| it["code"].is_null();
     let (plain, other): (Vec<_>, Vec<_>) =
