@@ -3,8 +3,6 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
 /// A host in its one canonical spelling: lower-case ASCII labels, or an IP address.
 ///
 /// No trailing dot, no user info, no port, no percent sign, no character outside letters, digits,
@@ -130,21 +128,6 @@ impl fmt::Display for HostPattern {
     }
 }
 
-macro_rules! as_text {
-    ($($name:ident),+) => {$(
-        impl Serialize for $name {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
-            }
-        }
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-                Self::parse(&text).map_err(serde::de::Error::custom)
-            }
-        }
-    )+};
-}
 as_text!(Host, HostPattern);
 
 #[cfg(test)]

@@ -1,9 +1,5 @@
 //! Names that have a single spelling from the start: slugs, fields, actions, providers.
 
-use std::fmt;
-
-use serde::{Deserialize, Serialize};
-
 /// A text that breaks the rule of its kind of name; the message states the rule, not the text.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{rule}")]
@@ -28,8 +24,7 @@ fn is_word(text: &str, max: usize) -> bool {
 macro_rules! names {
     ($($(#[$doc:meta])* $name:ident: $check:ident($max:literal), $rule:literal;)+) => {$(
         $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-        #[serde(transparent)]
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(Box<str>);
 
         impl $name {
@@ -48,18 +43,7 @@ macro_rules! names {
             }
         }
 
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
-
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-                Self::parse(&text).map_err(serde::de::Error::custom)
-            }
-        }
+        kept_as_text!($name);
     )+};
 }
 

@@ -1,14 +1,9 @@
 //! The name of a secret.
 
-use std::fmt;
-
-use serde::{Deserialize, Deserializer, Serialize};
-
 use super::likeness::is_name_like;
 
 /// A secret's name: `[A-Z][A-Z0-9_]{0,127}`. Lower case is accepted and folded at the edge.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(transparent)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SecretName(Box<str>);
 
 /// Why a text is no secret name.
@@ -78,18 +73,7 @@ impl SecretName {
     }
 }
 
-impl fmt::Display for SecretName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl<'de> Deserialize<'de> for SecretName {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        Self::parse(&text).map_err(serde::de::Error::custom)
-    }
-}
+kept_as_text!(SecretName);
 
 #[cfg(test)]
 mod tests {

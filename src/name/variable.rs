@@ -1,15 +1,10 @@
 //! The name of an environment variable that holds a credential.
 
-use std::fmt;
-
-use serde::{Deserialize, Deserializer, Serialize};
-
 /// An environment variable for one credential: `[A-Z][A-Z0-9_]{0,127}`, with an underscore in it.
 ///
 /// A tool's file names such variables, and a file may be anybody's. So a name by which programs are
 /// steered is none: `PATH`, `HOME` and their like have no underscore, and [`STEERING`] lists the rest.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(transparent)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct VariableName(Box<str>);
 
 /// Why a text is no [`VariableName`].
@@ -65,18 +60,7 @@ impl VariableName {
     }
 }
 
-impl fmt::Display for VariableName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl<'de> Deserialize<'de> for VariableName {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        Self::parse(&text).map_err(serde::de::Error::custom)
-    }
-}
+kept_as_text!(VariableName);
 
 #[cfg(test)]
 mod tests {
