@@ -2,6 +2,9 @@
 
 mod harness;
 
+use std::sync::Barrier;
+use std::thread;
+
 use harness::{Broker, Client, Setup};
 use serde_json::json;
 
@@ -56,6 +59,41 @@ fn a_member_has_as_many_secrets_as_the_quota_says() {
 }
 
 #[test]
+fn of_those_who_ask_at_once_for_the_last_place_one_gets_it() {
+    let broker = small();
+    let operator = broker.operator();
+    for round in 0..3 {
+        for name in ["A_KEY", "B_KEY"] {
+            assert_eq!(set(&operator, name, false), (201, None), "{round}");
+        }
+        let together = Barrier::new(8);
+        let made: Vec<String> = thread::scope(|scope| {
+            let askers: Vec<_> = (0..8)
+                .map(|number| {
+                    let (broker, together) = (&broker, &together);
+                    scope.spawn(move || {
+                        let (client, name) = (broker.operator(), format!("KEY_{number}"));
+                        together.wait();
+                        (set(&client, &name, false), name)
+                    })
+                })
+                .collect();
+            let answers = askers.into_iter().map(|asker| asker.join().unwrap());
+            let made = answers.filter_map(|(answer, name)| {
+                assert!(answer == (201, None) || answer == full(), "{answer:?}");
+                (answer.0 == 201).then_some(name)
+            });
+            made.collect()
+        });
+        assert_eq!(made.len(), 1, "{made:?}");
+        for name in ["A_KEY", "B_KEY", &made[0]] {
+            let path = format!("/v1/secrets/{name}?destroy=true");
+            operator.delete(&path).expect(200);
+        }
+    }
+}
+
+#[test]
 fn a_refusal_says_how_many_there_are_and_what_to_do() {
     let broker = small();
     let operator = broker.operator();
@@ -79,7 +117,10 @@ fn a_member_has_as_many_valid_keys_as_the_quota_says() {
         .unwrap()
         .to_owned();
     make().expect(201);
-    assert_eq!(make().refused(409), "quota_reached");
+    let refused = make();
+    assert_eq!(refused.refused(409), "quota_reached");
+    let hint = refused.value()["error"]["hint"].to_string();
+    assert!(hint.contains("runtools auth keys revoke"), "{hint}");
     // Replacing one is always possible; what is revoked counts no more.
     let rotate = format!("/v1/api-keys/{first}/rotate");
     let new = operator.post(&rotate, &json!({})).expect(201);
@@ -88,6 +129,34 @@ fn a_member_has_as_many_valid_keys_as_the_quota_says() {
     operator.delete(&format!("/v1/api-keys/{new}")).expect(200);
     make().expect(201);
     assert_eq!(make().refused(409), "quota_reached");
+}
+
+#[test]
+fn keys_made_and_revoked_in_turn_do_not_fill_the_disk() {
+    let broker = small();
+    let operator = broker.operator();
+    let make = |client: &Client| client.post("/v1/api-keys", &json!({"name": "ci"}));
+    let mut last = None;
+    for _ in 0..20 {
+        if let Some(id) = last {
+            let path = format!("/v1/api-keys/{id}");
+            operator.delete(&path).expect(200);
+        }
+        let made = make(&operator).expect(201);
+        last = Some(made["data"]["id"].as_str().unwrap().to_owned());
+    }
+    let refused = make(&operator);
+    assert_eq!(refused.refused(409), "quota_reached");
+    let refused = refused.value();
+    let message = refused["error"]["message"].as_str().unwrap();
+    assert!(message.contains("20 API keys"), "{refused}");
+    assert!(message.contains("within a day"), "{refused}");
+    let hint = refused["error"]["hint"].as_str().unwrap();
+    assert!(hint.contains("tomorrow"), "{refused}");
+    // The one that there is can be replaced, and others are held up by nothing.
+    let rotate = format!("/v1/api-keys/{}/rotate", last.unwrap());
+    operator.post(&rotate, &json!({})).expect(201);
+    make(&broker.member("Ann")).expect(201);
 }
 
 #[test]
@@ -102,7 +171,11 @@ fn a_member_has_as_many_tools_of_their_own_as_there_may_be() {
     for number in 0..200 {
         make(number).expect(201);
     }
-    assert_eq!(make(200).refused(409), "quota_reached");
+    let refused = make(200);
+    assert_eq!(refused.refused(409), "quota_reached");
+    let hint = refused.value()["error"]["hint"].to_string();
+    assert!(hint.contains("runtools tool delete"), "{hint}");
+    assert!(!hint.contains("operator"), "nobody can raise it: {hint}");
     make(7).expect(200);
     operator.delete("/v1/tools/custom/custom-7").expect(200);
     make(200).expect(201);

@@ -151,7 +151,7 @@ pub struct AuthSettings {
     pub lockout_failures: u32,
     /// Minutes a lock lasts, and after which failures are forgotten.
     pub lockout_minutes: u64,
-    /// How many valid API keys one member may have.
+    /// How many valid API keys one member may have; ten times as many may be made within a day.
     pub keys_per_member: usize,
 }
 

@@ -16,9 +16,10 @@ use crate::vault::{OrgKeys, Unsealed, VaultError};
 use crate::wire::MemberStatus;
 
 use super::authenticate::Bearer;
+use super::place::read_index;
 use super::refused::{Refused, Rejected, Unfit};
 use super::service_records::{
-    ServiceIndex, ServiceRecord, certificate_hash, read_index, service_place,
+    ServiceIndex, ServiceRecord, certificate_hash, index_place, service_place,
 };
 use super::standing::Recognised;
 use super::{Directory, DirectoryError, Token};
@@ -149,7 +150,7 @@ impl Directory {
         vault: &Unsealed,
         hash: &Digest,
     ) -> Result<Result<Proved, Refused>, DirectoryError> {
-        match read_index(vault, hash).await? {
+        match read_index(vault, &index_place(hash)).await? {
             Some(index) => self.proved(vault, index).await,
             None => Ok(Err(Rejected::Unknown.into())),
         }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use crate::audit::Recorded;
 use crate::clock::Timestamp;
-use crate::crypto::Owner;
 use crate::id::{ApiKeyId, OrgId, UserId};
 use crate::policy::{
     Action, CreateApiKey, ListApiKeys, Permit, ReadApiKey, RevokeApiKey, RotateApiKey, Scopes,
@@ -18,7 +17,7 @@ use crate::wire::{self, ApiKeyStatus};
 use super::key_records::{all_keys, capped, check_project, ended, put_key, read_key};
 use super::last_used::Used;
 use super::organizations::check_name;
-use super::place::{KeyIndex, KeyRecord, key_place, token_place};
+use super::place::{KeyIndex, KeyRecord, key_place, put_index, token_place};
 use super::token::Kind;
 use super::{Directory, DirectoryError, Token};
 
@@ -143,10 +142,7 @@ impl Directory {
             org: org.id(),
             id: record.id,
         };
-        let none = OrgId::from_bytes([0; 16]);
-        let sealed = vault.seal_state(vault.system_key(), none, Owner::SYSTEM, &place, &index)?;
-        batch.expect(place.clone(), Expect::Absent);
-        batch.put(place, sealed);
+        put_index(vault, place, &index, &mut batch)?;
         self.commit(vault, batch, recorded).await?;
         let key = self.show(vault, &org, record).await?;
         Ok(MadeKey {
@@ -200,7 +196,7 @@ impl Directory {
         let org = vault.org(permit.principal().org())?;
         let own = permit.principal().user();
         let mut keys = Vec::new();
-        for (record, _) in all_keys(vault, &org).await? {
+        for record in all_keys(vault, &org).await? {
             if *permit.object() || record.user == own {
                 keys.push(self.show(vault, &org, record).await?);
             }
@@ -253,8 +249,11 @@ impl Directory {
     ) -> Result<wire::ApiKey, DirectoryError> {
         let now = vault.now();
         let owner = *permit.object();
+        let org = permit.principal().org();
         self.change_key(vault, permit, owner, id, recorded, |record| {
             record.revoked = Some(record.revoked.map_or(now, |end| end.min(now)));
+            // Within the turn: nobody counts between this and the change.
+            self.quota.gave_room(org, owner);
         })
         .await
     }

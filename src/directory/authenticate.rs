@@ -15,7 +15,9 @@ use crate::wire::{MemberStatus, OrgSettings};
 
 use super::key_quota::KeyQuota;
 use super::last_used::Used;
-use super::place::{KeyIndex, KeyRecord, LocalIndex, key_place, local_place, token_place};
+use super::place::{
+    KeyIndex, KeyRecord, LocalIndex, key_place, local_place, read_index, token_place,
+};
 use super::refused::{Refused, Rejected};
 use super::standing::Recognised;
 use super::{DirectoryError, Token};
@@ -231,13 +233,7 @@ impl Directory {
         vault: &Unsealed,
         hash: &Digest,
     ) -> Result<Option<KeyIndex>, DirectoryError> {
-        let place = token_place(hash);
-        let Some(record) = vault.store().get(&place).await? else {
-            return Ok(None);
-        };
-        let none = OrgId::from_bytes([0; 16]);
-        let index = vault.open_state(vault.system_key(), none, Owner::SYSTEM, &place, &record)?;
-        Ok(Some(index))
+        Ok(read_index(vault, &token_place(hash)).await?)
     }
 
     /// Who bears the key of this id, as the store says now.
@@ -295,12 +291,9 @@ impl Directory {
         let candidates = [uid, if runs_this { operator } else { uid }];
         for candidate in candidates {
             let place = local_place(vault.system_index(), candidate);
-            let Some(record) = vault.store().get(&place).await? else {
+            let Some(index) = read_index::<LocalIndex>(vault, &place).await? else {
                 continue;
             };
-            let none = OrgId::from_bytes([0; 16]);
-            let index: LocalIndex =
-                vault.open_state(vault.system_key(), none, Owner::SYSTEM, &place, &record)?;
             let member = self.member(vault, index.org, index.user).await?;
             let Some(member) = member.filter(|member| member.0.status == MemberStatus::Active)
             else {

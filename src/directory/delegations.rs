@@ -44,16 +44,16 @@ impl Directory {
         let member = member.ok_or(DirectoryError::NotFound)?;
         // One that holds goes on: what runs by right of it is not cut off. One that ended does not.
         let there = self.delegated(vault, &org, (service, user)).await?;
-        let id = match there {
-            Some(there) => there.id,
-            None => DelegationId::from_random(vault.random().bytes()?),
+        let (id, created) = match there {
+            Some(there) => (there.id, there.created),
+            None => (DelegationId::from_random(vault.random().bytes()?), now),
         };
         let record = DelegationRecord {
             id,
             service,
             user,
             by: permit.principal().user(),
-            created: now,
+            created,
             expires,
         };
         let place = delegation_place(&org, service, user);

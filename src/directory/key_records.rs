@@ -8,7 +8,7 @@ use crate::store::Batch;
 use crate::vault::{OrgKeys, Unsealed, Vault};
 use crate::wire::ApiKeyStatus;
 
-use super::place::{KeyRecord, key_place, keys_prefix};
+use super::place::{KeyRecord, all, key_place, keys_prefix};
 use super::{Directory, DirectoryError};
 
 pub(super) fn ended(record: &KeyRecord, now: Timestamp) -> ApiKeyStatus {
@@ -74,22 +74,12 @@ pub(super) async fn read_key(
     Ok((key, sha256(record.as_bytes())))
 }
 
+/// Every key of the organisation, those included that ended.
 pub(super) async fn all_keys(
     vault: &Vault,
     org: &OrgKeys,
-) -> Result<Vec<(KeyRecord, Digest)>, DirectoryError> {
-    let (prefix, mut after, mut keys) = (keys_prefix(org), None, Vec::new());
-    loop {
-        let page = vault.store().scan(&prefix, after.as_ref(), 256).await?;
-        let Some((last, _)) = page.last() else {
-            return Ok(keys);
-        };
-        after = Some(last.clone());
-        for (place, record) in page {
-            let key = vault.open_state(org.kek(), org.id(), Owner::SYSTEM, &place, &record)?;
-            keys.push((key, sha256(record.as_bytes())));
-        }
-    }
+) -> Result<Vec<KeyRecord>, DirectoryError> {
+    all(vault, org, &keys_prefix(org)).await
 }
 
 pub(super) fn put_key(

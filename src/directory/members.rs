@@ -9,7 +9,7 @@ use crate::vault::{OrgKeys, Unsealed, Vault, VaultError};
 use crate::wire::{self, MemberStatus, Role};
 
 use super::organizations::{check_name, put_local, put_member};
-use super::place::{LocalIndex, MemberRecord, local_place, member_place, members_prefix};
+use super::place::{LocalIndex, MemberRecord, all, local_place, member_place, members_prefix};
 use super::{Directory, DirectoryError};
 
 /// A member.
@@ -136,16 +136,8 @@ impl Directory {
         vault: &Vault,
         org: &OrgKeys,
     ) -> Result<Vec<MemberEntry>, DirectoryError> {
-        let (prefix, mut after, mut members) = (members_prefix(org), None, Vec::new());
-        loop {
-            let page = vault.store().scan(&prefix, after.as_ref(), 256).await?;
-            let Some((last, _)) = page.last() else { break };
-            after = Some(last.clone());
-            for (place, record) in page {
-                let one = vault.open_state(org.kek(), org.id(), Owner::SYSTEM, &place, &record)?;
-                members.push(MemberEntry(one));
-            }
-        }
+        let records = all(vault, org, &members_prefix(org)).await?;
+        let mut members: Vec<_> = records.into_iter().map(MemberEntry).collect();
         members.sort_by_key(|member| (member.0.joined, member.0.id));
         Ok(members)
     }

@@ -12,7 +12,8 @@ use crate::vault::{OrgKeys, Unsealed, Vault, VaultError};
 use crate::wire::{self, MemberStatus, OrgSettings, Role};
 
 use super::place::{
-    LocalIndex, MemberRecord, OrgRecord, local_place, member_place, org_place, slug_place,
+    LocalIndex, MemberRecord, OrgRecord, local_place, member_place, org_place, put_index,
+    slug_place,
 };
 use super::{Directory, DirectoryError};
 
@@ -186,10 +187,7 @@ impl Directory {
         let sealed = vault.seal_state(keys.kek(), id, Owner::SYSTEM, &place, &record)?;
         batch.put(place, sealed);
         let place = slug_place(vault.system_index(), slug);
-        let none = OrgId::from_bytes([0; 16]);
-        batch.expect(place.clone(), Expect::Absent);
-        let sealed = vault.seal_state(vault.system_key(), none, Owner::SYSTEM, &place, &id)?;
-        batch.put(place, sealed);
+        put_index(vault, place, &id, &mut batch)?;
         let member = MemberRecord {
             id: MemberId::from_random(vault.random().bytes()?),
             user: founder.user,
@@ -357,11 +355,7 @@ pub(super) fn put_local(
     batch: &mut Batch,
 ) -> Result<(), DirectoryError> {
     let place = local_place(vault.system_index(), uid);
-    let none = OrgId::from_bytes([0; 16]);
-    let sealed = vault.seal_state(vault.system_key(), none, Owner::SYSTEM, &place, &index)?;
-    batch.expect(place.clone(), Expect::Absent);
-    batch.put(place, sealed);
-    Ok(())
+    Ok(put_index(vault, place, &index, batch)?)
 }
 
 async fn org_record(vault: &Vault, place: &StoreKey) -> Result<Record, DirectoryError> {

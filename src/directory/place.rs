@@ -1,14 +1,17 @@
 //! Where the directory's records stand, and their form.
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
-use crate::crypto::{Digest, MacKey};
+use crate::crypto::{Digest, MacKey, Owner};
 use crate::id::{ApiKeyId, MemberId, OrgId, UserId};
 use crate::policy::Scopes;
-use crate::store::{Class, StoreKey};
-use crate::vault::OrgKeys;
+use crate::store::{Batch, Class, Expect, StoreKey};
+use crate::vault::{OrgKeys, Vault, VaultError};
 use crate::wire::{MemberStatus, OrgSettings, Role};
+
+use super::DirectoryError;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -117,4 +120,51 @@ pub(super) fn local_place(index: &MacKey, uid: u32) -> StoreKey {
         Class::LocalUser,
         &[&index.hash(&[b"uid", &uid.to_be_bytes()])],
     )
+}
+
+/// Every record of the organisation under `prefix`.
+pub(super) async fn all<T: DeserializeOwned>(
+    vault: &Vault,
+    org: &OrgKeys,
+    prefix: &StoreKey,
+) -> Result<Vec<T>, DirectoryError> {
+    let (mut after, mut found) = (None, Vec::new());
+    loop {
+        let page = vault.store().scan(prefix, after.as_ref(), 256).await?;
+        let Some((last, _)) = page.last() else {
+            return Ok(found);
+        };
+        after = Some(last.clone());
+        for (place, record) in page {
+            found.push(vault.open_state(org.kek(), org.id(), Owner::SYSTEM, &place, &record)?);
+        }
+    }
+}
+
+/// No organisation: an index leads to one, and is sealed before it is known which.
+const NONE: OrgId = OrgId::from_bytes([0; 16]);
+
+/// Has `place`, where nothing stands yet, lead to `index`.
+pub(super) fn put_index<T: Serialize>(
+    vault: &Vault,
+    place: StoreKey,
+    index: &T,
+    batch: &mut Batch,
+) -> Result<(), VaultError> {
+    let sealed = vault.seal_state(vault.system_key(), NONE, Owner::SYSTEM, &place, index)?;
+    batch.expect(place.clone(), Expect::Absent);
+    batch.put(place, sealed);
+    Ok(())
+}
+
+/// Where `place` leads, if anywhere.
+pub(super) async fn read_index<T: DeserializeOwned>(
+    vault: &Vault,
+    place: &StoreKey,
+) -> Result<Option<T>, VaultError> {
+    let Some(record) = vault.store().get(place).await? else {
+        return Ok(None);
+    };
+    let index = vault.open_state(vault.system_key(), NONE, Owner::SYSTEM, place, &record)?;
+    Ok(Some(index))
 }

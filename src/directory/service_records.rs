@@ -6,11 +6,11 @@ use crate::clock::Timestamp;
 use crate::crypto::{Digest, MacKey, Owner, sha256};
 use crate::id::{DelegationId, OrgId, ServiceCredentialId, ServiceId, UserId};
 use crate::name::ServiceName;
-use crate::store::{Batch, Class, Expect, StoreKey};
-use crate::vault::{OrgKeys, Unsealed, Vault, VaultError};
+use crate::store::{Batch, Class, StoreKey};
+use crate::vault::{OrgKeys, Vault};
 
 use super::DirectoryError;
-use super::place::half;
+use super::place::{all, half};
 
 /// A service. One that was removed stays, so that a use of its key can still be told of.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -155,24 +155,6 @@ pub(super) async fn all_delegations(
     Ok(delegations)
 }
 
-async fn all<T: serde::de::DeserializeOwned>(
-    vault: &Vault,
-    org: &OrgKeys,
-    prefix: &StoreKey,
-) -> Result<Vec<T>, DirectoryError> {
-    let (mut after, mut found) = (None, Vec::new());
-    loop {
-        let page = vault.store().scan(prefix, after.as_ref(), 256).await?;
-        let Some((last, _)) = page.last() else {
-            return Ok(found);
-        };
-        after = Some(last.clone());
-        for (place, record) in page {
-            found.push(vault.open_state(org.kek(), org.id(), Owner::SYSTEM, &place, &record)?);
-        }
-    }
-}
-
 pub(super) fn put_service(
     vault: &Vault,
     org: &OrgKeys,
@@ -183,33 +165,4 @@ pub(super) fn put_service(
     let sealed = vault.seal_state(org.kek(), org.id(), Owner::SYSTEM, &place, record)?;
     batch.put(place, sealed);
     Ok(())
-}
-
-/// Has `hash` lead to `index`.
-pub(super) fn put_index(
-    vault: &Unsealed,
-    hash: &Digest,
-    index: &ServiceIndex,
-    batch: &mut Batch,
-) -> Result<(), DirectoryError> {
-    let place = index_place(hash);
-    let none = OrgId::from_bytes([0; 16]);
-    let sealed = vault.seal_state(vault.system_key(), none, Owner::SYSTEM, &place, index)?;
-    batch.expect(place.clone(), Expect::Absent);
-    batch.put(place, sealed);
-    Ok(())
-}
-
-/// Where a hash leads, if anywhere.
-pub(super) async fn read_index(
-    vault: &Vault,
-    hash: &Digest,
-) -> Result<Option<ServiceIndex>, VaultError> {
-    let place = index_place(hash);
-    let Some(record) = vault.store().get(&place).await? else {
-        return Ok(None);
-    };
-    let none = OrgId::from_bytes([0; 16]);
-    let index = vault.open_state(vault.system_key(), none, Owner::SYSTEM, &place, &record)?;
-    Ok(Some(index))
 }

@@ -2,7 +2,7 @@
 
 use crate::audit::Recorded;
 use crate::clock::Timestamp;
-use crate::crypto::{Digest, Owner};
+use crate::crypto::Digest;
 use crate::id::{OrgId, ServiceCredentialId, ServiceId};
 use crate::name::{OrgSlug, ServiceName};
 use crate::policy::{
@@ -14,11 +14,11 @@ use crate::vault::{OrgKeys, Unsealed, VaultError};
 use crate::wire::{self, ServiceCredentialKind};
 
 use super::last_used::Used;
-use super::place::slug_place;
+use super::place::{put_index, read_index, slug_place};
 use super::service_records::{
     Credential, CredentialKind, ServiceIndex, ServiceRecord, all_delegations, all_services,
-    certificate_hash, delegation_place, delegations_prefix, every_service, put_index, put_service,
-    read_service, service_place,
+    certificate_hash, delegation_place, delegations_prefix, every_service, index_place,
+    put_service, read_service, service_place,
 };
 use super::token::Kind;
 use super::{Directory, DirectoryError, Token};
@@ -83,10 +83,8 @@ impl Directory {
         }
         let slug = OrgSlug::parse(text).map_err(|_| DirectoryError::NotFound)?;
         let place = slug_place(vault.system_index(), slug.as_str());
-        let record = vault.store().get(&place).await?;
-        let record = record.ok_or(DirectoryError::NotFound)?;
-        let none = OrgId::from_bytes([0; 16]);
-        Ok(vault.open_state(vault.system_key(), none, Owner::SYSTEM, &place, &record)?)
+        let found = read_index(vault, &place).await?;
+        found.ok_or(DirectoryError::NotFound)
     }
 
     /// Which organisation's a service is.
@@ -150,8 +148,8 @@ impl Directory {
     /// Gives a service a new credential, `pin` or else a new key; what it had works for the grace.
     ///
     /// # Errors
-    /// [`DirectoryError::NotFound`], [`DirectoryError::Rule`] for too long a grace, and as
-    /// [`Directory::add_service`].
+    /// [`DirectoryError::NotFound`], [`DirectoryError::Rule`] for too long a grace and for too many
+    /// credentials that still work, and as [`Directory::add_service`].
     pub async fn rotate_service(
         &self,
         vault: &Unsealed,
@@ -172,10 +170,9 @@ impl Directory {
         for old in &mut record.credentials {
             old.ends = Some(old.ends.map_or(end, |earlier| earlier.min(end)));
         }
+        make_place(&mut record.credentials, vault.now())?;
         let drawn = drawn(vault, pin)?;
         record.credentials.push(drawn.credential.clone());
-        let over = record.credentials.len().saturating_sub(REMEMBERED);
-        record.credentials.drain(..over);
         let mut batch = Batch::new();
         batch.expect(service_place(&org, id), Expect::Exactly(digest));
         self.write(vault, &org, record, (batch, drawn), recorded)
@@ -195,7 +192,7 @@ impl Directory {
             service: record.id,
             credential: drawn.credential.id,
         };
-        put_index(vault, &drawn.hash, &index, &mut batch)?;
+        put_index(vault, index_place(&drawn.hash), &index, &mut batch)?;
         put_service(vault, org, &record, &mut batch)?;
         self.commit(vault, batch, recorded)
             .await
@@ -346,6 +343,18 @@ impl Directory {
             created_at: record.created,
         }
     }
+}
+
+/// Makes place for one more credential: the oldest that are over are forgotten, none that works.
+fn make_place(credentials: &mut Vec<Credential>, now: Timestamp) -> Result<(), DirectoryError> {
+    while credentials.len() >= REMEMBERED {
+        let over = |one: &Credential| one.ends.is_some_and(|end| end <= now);
+        let oldest = credentials.iter().position(over);
+        credentials.remove(oldest.ok_or(DirectoryError::Rule(
+            "a service has at most 8 credentials that work: wait until the grace of one is over, or rotate with no grace, which ends them all",
+        ))?);
+    }
+    Ok(())
 }
 
 fn drawn(vault: &Unsealed, pin: Option<Pin>) -> Result<Drawn, DirectoryError> {

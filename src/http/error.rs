@@ -12,7 +12,7 @@ use http::{HeaderValue, StatusCode, header};
 use crate::directory::DirectoryError;
 use crate::policy::Denied;
 use crate::tools::HubError;
-use crate::vault::VaultError;
+use crate::vault::{Counted, VaultError};
 use crate::wire;
 
 use super::request;
@@ -291,11 +291,24 @@ impl From<VaultError> for ApiError {
                 "Rotate it, or set a new expiry.",
             ),
             VaultError::Rule(rule) => Self::bad_request(capital(rule)),
-            VaultError::Quota { .. } => Self::new(
+            VaultError::Quota { what, .. } => Self::new(
                 StatusCode::CONFLICT,
                 "quota_reached",
                 capital(&error.to_string()),
-                "Destroy what is not needed (a secret: runtools secret delete NAME --destroy), or ask the operator for a higher quota.",
+                match what {
+                    Counted::Secrets => {
+                        "Destroy what is not needed (runtools secret delete NAME --destroy), or ask the operator for a higher quota."
+                    }
+                    Counted::Tools => {
+                        "Delete a tool that is not needed (runtools tool delete SLUG)."
+                    }
+                    Counted::Keys => {
+                        "Revoke a key that is not needed (runtools auth keys revoke ID), or ask the operator for a higher quota."
+                    }
+                    Counted::KeysOfADay => {
+                        "Use one of the keys that there are, try again tomorrow, or ask the operator for a higher quota."
+                    }
+                },
             ),
             VaultError::Store(error) => error.into(),
             VaultError::Audit(error) => error.into(),

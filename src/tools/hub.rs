@@ -288,18 +288,19 @@ impl Hub {
         let (owner, place) = written(permit, &org);
         let now = vault.now();
         let mut batch = Batch::new();
-        let (maker, created) = match vault.store().get(&place).await? {
+        // Kept to the end: what is granted counts until it is stored.
+        let (maker, created, _room) = match vault.store().get(&place).await? {
             Some(old) => {
                 let kept: ToolRecord =
                     vault.open_state(org.kek(), org.id(), owner, &place, &old)?;
                 batch.expect(place.clone(), Expect::Exactly(sha256(old.as_bytes())));
-                (kept.maker, kept.created)
+                (kept.maker, kept.created, None)
             }
             None if owner == Owner::ORG_SHARED => return Err(HubError::NotFound),
             None => {
-                make_room(vault, &org, owner).await?;
+                let room = make_room(vault, &org, owner).await?;
                 batch.expect(place.clone(), Expect::Absent);
-                (principal.user(), now)
+                (principal.user(), now, Some(room))
             }
         };
         let reveals = principal.scopes().allow(RevealSecret::SCOPE);
@@ -350,7 +351,7 @@ impl Hub {
         // Taken back by another admin, it is a member's own tool again, whom nobody vouches for.
         kept.vouched = principal.vouches() && (shared || kept.maker == principal.user());
         (kept.term, kept.updated) = (principal.term(), vault.now());
-        make_room(vault, &org, to).await?;
+        let _room = make_room(vault, &org, to).await?;
         let sealed = vault.seal_state(org.kek(), org.id(), to, &new, &kept)?;
         let mut batch = Batch::new();
         batch.expect(old.clone(), Expect::Exactly(sha256(record.as_bytes())));

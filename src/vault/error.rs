@@ -1,9 +1,35 @@
 //! What can go wrong in the vault.
 
+use std::fmt;
+
 use crate::audit::AuditError;
 use crate::crypto::CryptoError;
 use crate::policy::Denied;
 use crate::store::StoreError;
+
+/// What there may be only so many of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counted {
+    /// Secrets of one owner.
+    Secrets,
+    /// Custom tools of one owner.
+    Tools,
+    /// API keys of one member that are valid.
+    Keys,
+    /// API keys that one member made within a day.
+    KeysOfADay,
+}
+
+impl fmt::Display for Counted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Secrets => "secrets, deleted ones among them,",
+            Self::Tools => "custom tools",
+            Self::Keys => "valid API keys of this member",
+            Self::KeysOfADay => "API keys that this member made within a day",
+        })
+    }
+}
 
 /// A failure of the vault. Holds ids and limits, never a value.
 #[derive(Debug, thiserror::Error)]
@@ -35,8 +61,8 @@ pub enum VaultError {
     /// There are as many of something as there may be.
     #[error("there are {limit} {what} already, and no more than that are kept")]
     Quota {
-        /// What, in the plural.
-        what: &'static str,
+        /// What.
+        what: Counted,
         /// How many there may be.
         limit: usize,
     },

@@ -40,7 +40,7 @@ mod tests_moves;
 pub(crate) mod tests_rig;
 
 pub use draft::Condition;
-pub use error::VaultError;
+pub use error::{Counted, VaultError};
 pub use examination::{Examination, examine};
 pub use gate::{Closing, Gate, Unsealed};
 pub use keyring::OrgKeys;
@@ -51,6 +51,7 @@ pub use pointer::Etag;
 pub use removal::Deleted;
 pub use secrets::{Found, Page};
 pub use tally::Quotas;
+pub(crate) use tally::Room;
 pub use value::StoredValue;
 pub use write::Change;
 

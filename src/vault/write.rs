@@ -12,7 +12,7 @@ use crate::wire::{Category, SecretScope};
 use super::draft::{ATTEMPTS, Condition};
 use super::metadata::{SecretInfo, check_description, check_hosts, check_value};
 use super::pointer::{Pointer, owner_prefix, version_place};
-use super::{Found, Vault, VaultError};
+use super::{Counted, Found, Vault, VaultError};
 
 /// Changes to a secret's metadata; what is `None` stays.
 #[derive(Clone, Debug, Default)]
@@ -105,16 +105,16 @@ impl Vault {
         change.check()?;
         let (org, place) = self.org_and_place(permit)?;
         self.owner_key_or_new(&org, place.owner, recorded).await?;
-        let mut has_room = false;
+        // Kept to the end: what is granted counts until it is stored.
+        let mut room = None;
         for _ in 0..ATTEMPTS {
             let old = self.read_pointer(&org, place.owner, &place.name).await?;
             condition.check(old.as_ref())?;
-            if old.is_none() && !has_room {
+            if old.is_none() && room.is_none() {
                 let limit = self.quotas.secrets(place.owner);
                 let prefix = owner_prefix(&org, place.owner);
-                self.make_room(prefix, "secrets, deleted ones among them,", limit)
-                    .await?;
-                has_room = true;
+                let granted = self.make_room(&prefix, Counted::Secrets, limit);
+                room = Some(granted.await?);
             }
             let now = self.now();
             let (mut pointer, mut info, created) = match &old {
