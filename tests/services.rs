@@ -4,10 +4,14 @@
 
 mod harness;
 mod lanes;
+#[path = "permissions/table.rs"]
+#[expect(dead_code, reason = "it has the scopes of keys too")]
+mod routes;
 mod stage;
 
 mod services {
     mod certificates;
+    mod credentials;
     mod delegated;
     mod handles;
     pub(crate) mod hub;
@@ -17,52 +21,42 @@ mod services {
 
 use harness::{Client, Reply, Upstream, eventually};
 use lanes::{LANES, Wish, egress, resolve, try_resolve};
+use routes::{ROWS, Who};
 use serde_json::{Value, json};
 use services::hub::{Hub, Set};
 use stage::{Stage, text};
 
-/// What a service sends that tries to do more than it may: method, path, body.
-fn beyond() -> Vec<(&'static str, &'static str, Value)> {
-    let none = Value::Null;
-    vec![
-        ("GET", "/v1/secrets", none.clone()),
-        ("GET", "/v1/secrets/KEY", none.clone()),
-        ("POST", "/v1/secrets", json!({"name": "NEW", "value": "v"})),
-        ("POST", "/v1/secrets/KEY/reveal", none.clone()),
-        ("POST", "/v1/secrets/KEY/rotate", json!({"value": "v"})),
-        ("DELETE", "/v1/secrets/KEY", none.clone()),
-        ("GET", "/v1/secrets/KEY/versions", none.clone()),
-        ("GET", "/v1/api-keys", none.clone()),
-        ("POST", "/v1/api-keys", json!({"name": "mine"})),
-        ("GET", "/v1/organizations", none.clone()),
-        ("PATCH", "/v1/organizations/current", json!({})),
-        ("GET", "/v1/organizations/current/members", none.clone()),
-        (
-            "POST",
-            "/v1/organizations/current/members",
-            json!({"name": "Eve", "role": "admin", "createKey": true}),
-        ),
-        ("GET", "/v1/tools", none.clone()),
-        ("POST", "/v1/tools/custom", json!({"slug": "x"})),
-        ("POST", "/v1/tools/custom-x/install", none.clone()),
-        (
-            "PUT",
-            "/v1/tools/custom-x/credentials",
-            json!({"apiKey": "v"}),
-        ),
-        ("GET", "/v1/oauth/connections", none.clone()),
-        ("GET", "/v1/oauth/start/github", none.clone()),
-        ("GET", "/v1/audit", none.clone()),
-        ("GET", "/v1/services", none.clone()),
-        ("GET", "/v1/operator/services", none.clone()),
-        ("POST", "/v1/operator/services", json!({"name": "another"})),
-        ("POST", "/v1/operator/seal", none.clone()),
-        ("GET", "/metrics", none),
-    ]
+const NO_ID: &str = "00000000-0000-4000-8000-000000000000";
+
+/// What a service sends that tries to do more than it may: every route that is not for services.
+fn beyond() -> Vec<(&'static str, String, Value)> {
+    let beyond = ROWS.iter().filter(|(route, _, _, scope, who)| {
+        let own = ["broker:resolve", "tool:execute"].contains(scope) || *route == "GET /v1/me";
+        !own && !matches!(who, Who::Open | Who::Socket)
+    });
+    let filled = beyond.map(|(route, query, body, ..)| {
+        let (method, path) = route.split_once(' ').unwrap();
+        let path = path
+            .replace("organizations/{id}", "organizations/current")
+            .replace("{name}", "KEY")
+            .replace("{version}", "1")
+            .replace("{slug}", "custom-x")
+            .replace("{provider}", "github")
+            .replace("{id}", NO_ID)
+            .replace("{member}", NO_ID)
+            .replace("{user}", NO_ID);
+        let body = match *body {
+            "" => Value::Null,
+            "TOOL" => json!({"slug": "x"}),
+            text => serde_json::from_str(text).unwrap(),
+        };
+        (method, format!("{path}{query}"), body)
+    });
+    filled.collect()
 }
 
 /// Sends it, without a body where there is none.
-fn ask(stage: &Stage, client: &Client, (method, path, body): &(&str, &str, Value)) -> Reply {
+fn ask(stage: &Stage, client: &Client, (method, path, body): &(&str, String, Value)) -> Reply {
     let reply = match body {
         Value::Null => client.send(method, path, None),
         body => client.json(method, path, body),
@@ -115,9 +109,17 @@ fn a_service_with_its_users_key_uses_what_they_may_use_and_the_journal_names_bot
         assert!(entry["actor"]["word"]["api_key"].is_string(), "{entry}");
         assert_eq!(entry["on_behalf_of"], set.bob.user, "{entry}");
     }
-    let path = format!("/v1/audit?actor={}&action=broker.resolve", set.bob.user);
-    let found = set.stage.operator().get(&path).expect(200);
-    assert_eq!(found["data"].as_array().unwrap().len(), 1, "found by user");
+    for actor in [&*set.bob.user, &*set.hub.id, "tool-hub", "Tool-Hub"] {
+        let path = format!("/v1/audit?actor={actor}&action=broker.resolve");
+        let found = set.stage.operator().get(&path).expect(200);
+        assert_eq!(found["data"].as_array().unwrap().len(), 1, "by {actor}");
+    }
+    let other = Hub::new(&set.stage, "idle-hub", None);
+    for actor in [&*other.id, "idle-hub"] {
+        let path = format!("/v1/audit?actor={actor}");
+        let found = set.stage.operator().get(&path).expect(200);
+        assert_eq!(found["data"], json!([]), "it did nothing");
+    }
     let listed = set.admin.get("/v1/services").expect(200);
     assert!(!listed.to_string().contains(&set.hub.key), "{listed}");
     set.finish();
@@ -129,10 +131,11 @@ fn a_stolen_service_key_alone_acts_for_nobody() {
     let thief = set.hub.alone(&set.stage);
     let resolve = json!({"tool": "custom-x", "credentialOverrides": {"apiKey": "KEY"}});
     let execute = json!({"handle": "none", "method": "GET", "url": set.url()});
-    let mut tries = beyond();
-    tries.push(("POST", "/v1/resolve", resolve));
-    tries.push(("POST", "/v1/execute", execute));
-    tries.push(("GET", "/v1/me", Value::Null));
+    // As many as one source may fail at once.
+    let mut tries: Vec<_> = beyond().into_iter().step_by(3).collect();
+    tries.push(("POST", "/v1/resolve".into(), resolve));
+    tries.push(("POST", "/v1/execute".into(), execute));
+    tries.push(("GET", "/v1/me".into(), Value::Null));
     let lane = egress(&set.url());
     for one in &tries {
         let reply = ask(&set.stage, &thief, one);

@@ -229,12 +229,26 @@ fn only_a_certificate_that_is_not_over_is_pinned_and_only_where_clients_are_aske
     params.not_before = rcgen::date_time_ymd(2019, 1, 1);
     params.not_after = rcgen::date_time_ymd(2020, 1, 1);
     let (old, own) = (Pair::of(&params), Pair::new("tool-hub"));
-    for pem in [&old.pem, &own.key_pem, "", "-----BEGIN CERTIFICATE-----"] {
+    let more = Pair::new("more").pem;
+    for pem in [
+        &old.pem,
+        &own.key_pem,
+        "",
+        "-----BEGIN CERTIFICATE-----",
+        &format!("{}{more}", own.pem),
+        &format!("{}{}", own.pem, own.pem),
+        &format!("{}{}", own.pem, own.key_pem),
+        &format!("{}{}", own.key_pem, own.pem),
+        &format!("{}\nand more", own.pem),
+    ] {
         let body = json!({"name": "hub", "certificate": pem});
         let reply = operator.post("/v1/operator/services", &body);
         assert_eq!(reply.status, 400, "{pem}");
         assert!(!String::from_utf8_lossy(&reply.body).contains("BEGIN P"));
     }
+    let one = format!("\n{}\n", own.pem);
+    let body = json!({"name": "hub", "certificate": one});
+    operator.post("/v1/operator/services", &body).expect(201);
     let set = Set::new();
     let body = json!({"name": "hub", "certificate": own.pem});
     let reply = set.stage.operator().post("/v1/operator/services", &body);

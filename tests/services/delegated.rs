@@ -46,6 +46,12 @@ fn an_admin_lets_a_service_act_for_a_member_who_sees_it_until_it_is_ended() {
     let listed = set.admin.get(&path).expect(200);
     assert_eq!(listed["data"][0]["userId"], set.bob.user);
 
+    // One that is prolonged is there since it was first granted.
+    let until = json!({"userId": set.bob.user, "expiresIn": "30d"});
+    let longer = set.admin.post(&path, &until).expect(201)["data"].clone();
+    assert!(longer["expiresAt"].is_string(), "{longer}");
+    assert_eq!(longer["createdAt"], made["createdAt"]);
+
     set.undelegate(&set.bob.user);
     refused();
     let path = format!("{path}/{}", set.bob.user);

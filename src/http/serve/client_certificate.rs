@@ -43,9 +43,16 @@ impl ClientCertificate {
     }
 }
 
-/// What is remembered of a certificate in PEM: its SHA-256, and when it ends; nothing when it is none.
+/// What is remembered of a certificate in PEM: its SHA-256, and when it ends; nothing when the text is
+/// anything but one certificate. Of a chain it would be a guess which one is meant, and a private key
+/// beside it has no business here.
 #[must_use]
 pub fn read_certificate(pem: &str) -> Option<(Digest, Timestamp)> {
+    let block = pem.trim().strip_prefix("-----BEGIN CERTIFICATE-----")?;
+    let body = block.strip_suffix("-----END CERTIFICATE-----")?;
+    if body.contains("-----") {
+        return None;
+    }
     let certificate = CertificateDer::from_pem_slice(pem.as_bytes()).ok()?;
     Some((sha256(&certificate), expires_at(&certificate)?))
 }
