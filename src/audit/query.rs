@@ -8,7 +8,7 @@ use super::line::{Intent, Start};
 use super::reader::Reader;
 use super::{Action, Actor, AuditError, Event, Outcome, TargetKind};
 use crate::clock::Timestamp;
-use crate::id::{ObjectId, OrgId, UserId};
+use crate::id::{ObjectId, OrgId};
 use crate::name::ToolSlug;
 
 /// The most entries of one page.
@@ -43,8 +43,8 @@ pub enum SecretFilter {
 pub struct Filter {
     /// Whose.
     pub scope: Scope,
-    /// Done by, or on behalf of, this user.
-    pub actor: Option<UserId>,
+    /// Done by, or on behalf of, the user of this id, or by the service of this id.
+    pub actor: Option<ObjectId>,
     /// Done upon this secret.
     pub secret: Option<SecretFilter>,
     /// Done through this tool.
@@ -84,9 +84,16 @@ impl Filter {
             Scope::Org(org) => event.org == Some(org),
             Scope::All => true,
         };
-        let by = |user: &UserId| {
-            let acting = matches!(event.actor, Actor::User { id, .. } if id == *user);
-            acting || event.on_behalf_of == Some(*user)
+        let by = |actor: &ObjectId| {
+            let acting = match &event.actor {
+                Actor::User { id, .. } => id.bytes() == actor.bytes(),
+                Actor::Service(service) => service.id.bytes() == actor.bytes(),
+                Actor::System | Actor::Operator { .. } | Actor::Local { .. } | Actor::Unknown => {
+                    false
+                }
+            };
+            let whom = event.on_behalf_of;
+            acting || whom.is_some_and(|whom| whom.bytes() == actor.bytes())
         };
         in_scope
             && self.actor.as_ref().is_none_or(by)
@@ -109,7 +116,7 @@ impl Filter {
         if let Scope::Org(org) = self.scope {
             needles.push(format!(r#""org":"{org}""#));
         }
-        needles.extend(self.actor.map(|user| user.to_string()));
+        needles.extend(self.actor.map(|actor| actor.to_string()));
         needles.extend(self.secret.as_ref().map(|secret| match secret {
             SecretFilter::Id(id) => id.to_string(),
             SecretFilter::Name(_) => r#""secret""#.to_owned(),

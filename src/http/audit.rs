@@ -13,6 +13,8 @@ use tokio::runtime::Handle;
 
 use crate::audit::{Action, Scope, Verdict};
 use crate::directory::MemberEntry;
+use crate::id::ServiceId;
+use crate::name::ServiceName;
 use crate::policy::{ReadAudit, ReadWholeAudit};
 use crate::vault::Closing;
 use crate::wire;
@@ -42,14 +44,15 @@ pub(super) async fn list(
     let org = caller.vault.org(caller.principal.org())?;
     let directory = &caller.app.directory;
     let members = directory.all_members(&caller.vault, &org).await?;
-    let mut filter = query.filter(&caller, &members)?;
+    let services = directory.service_names(&caller.vault, &org).await?;
+    let mut filter = query.filter(&caller, &members, &services)?;
     if query.all.unwrap_or(false) {
         caller.may::<ReadWholeAudit>(()).await?;
         filter.scope = Scope::All;
     }
     let vault = caller.vault.clone();
     let page = off_the_loop(move || vault.journal().query(&filter)).await??;
-    let names = names(&caller, &members).await?;
+    let names = names(&members, &services);
     let mut entries = Vec::with_capacity(page.entries.len());
     for entry in &page.entries {
         let mut entry = serde_json::to_value(entry).map_err(|_| ApiError::internal())?;
@@ -74,20 +77,17 @@ pub(super) async fn list(
 }
 
 /// What the organisation's members and services are called: the journal itself keeps ids.
-async fn names(
-    caller: &Caller,
+fn names(
     members: &[MemberEntry],
-) -> Result<HashMap<String, String>, ApiError> {
-    let org = caller.vault.org(caller.principal.org())?;
-    let directory = &caller.app.directory;
+    services: &[(ServiceId, ServiceName)],
+) -> HashMap<String, String> {
     let members = members
         .iter()
         .map(|m| (m.user().to_string(), m.name().to_owned()));
-    let services = directory.service_names(&caller.vault, &org).await?;
     let services = services
         .iter()
         .map(|(id, name)| (id.to_string(), name.to_string()));
-    Ok(members.chain(services).collect())
+    members.chain(services).collect()
 }
 
 /// Reads the journal's head: keep it somewhere else, so that a cut tail shows.

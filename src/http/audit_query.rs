@@ -6,8 +6,8 @@ use utoipa::IntoParams;
 use crate::audit::{Action, Filter, MAX_PAGE, Scope, SecretFilter};
 use crate::clock::Timestamp;
 use crate::directory::MemberEntry;
-use crate::id::{MemberId, ObjectId, UserId};
-use crate::name::ToolSlug;
+use crate::id::{MemberId, ObjectId, ServiceId};
+use crate::name::{ServiceName, ToolSlug};
 use crate::vault::span_seconds;
 
 use super::ApiError;
@@ -18,7 +18,7 @@ use super::caller::Caller;
 #[serde(deny_unknown_fields)]
 pub(super) struct AuditQuery {
     /// Done by, or on behalf of, this member: user id, membership id, user id of the machine,
-    /// e-mail address or name.
+    /// e-mail address or name. Or done by this service: id or name.
     actor: Option<String>,
     /// Done upon this secret (name or id).
     secret: Option<String>,
@@ -39,16 +39,18 @@ pub(super) struct AuditQuery {
 }
 
 impl AuditQuery {
-    /// Reads the query. `members` are those of the caller's organisation, by whose names one may ask.
+    /// Reads the query. `members` and `services` are those of the caller's organisation, by whose names
+    /// one may ask.
     pub(super) fn filter(
         &self,
         caller: &Caller,
         members: &[MemberEntry],
+        services: &[(ServiceId, ServiceName)],
     ) -> Result<Filter, ApiError> {
         let bad = |what| move || ApiError::bad_request(what);
         let mut filter = Filter::new(Scope::Org(caller.principal.org()));
         if let Some(text) = &self.actor {
-            filter.actor = Some(whom(text, members)?);
+            filter.actor = Some(whom(text, members, services)?);
         }
         filter.secret = self
             .secret
@@ -79,28 +81,36 @@ impl AuditQuery {
     }
 }
 
-/// The user that a text means. Those who were removed count: what they did is still on record.
-fn whom(text: &str, members: &[MemberEntry]) -> Result<UserId, ApiError> {
+/// The user or service that a text means. Those who were removed count: what they did is still on record.
+fn whom(
+    text: &str,
+    members: &[MemberEntry],
+    services: &[(ServiceId, ServiceName)],
+) -> Result<ObjectId, ApiError> {
+    let user = |member: &MemberEntry| ObjectId::from_bytes(*member.user().bytes());
     if let Ok(id) = MemberId::parse(text)
         && let Some(member) = members.iter().find(|member| member.id() == id)
     {
-        return Ok(member.user());
+        return Ok(user(member));
     }
-    if let Ok(id) = UserId::parse(text) {
+    if let Ok(id) = ObjectId::parse(text) {
         return Ok(id);
     }
     let same = |one: &str| one.to_lowercase() == text.to_lowercase();
-    let mut meant = members.iter().filter(|member| {
+    let people = members.iter().filter(|member| {
         let uid = member.uid().map(|uid| uid.to_string());
         same(member.name()) || member.email().is_some_and(same) || uid.as_deref() == Some(text)
     });
+    let programs = services.iter().filter(|(_, name)| same(name.as_str()));
+    let programs = programs.map(|(id, _)| ObjectId::from_bytes(*id.bytes()));
+    let mut meant = people.map(user).chain(programs);
     match (meant.next(), meant.next()) {
-        (Some(member), None) => Ok(member.user()),
+        (Some(id), None) => Ok(id),
         (Some(_), Some(_)) => Err(ApiError::bad_request(
-            "actor means several members: name one of them by id.",
+            "actor means several members or services: name one of them by id.",
         )),
         (None, _) => Err(ApiError::bad_request(
-            "actor is a member's id, name, e-mail address or user id of the machine, and no member has this one.",
+            "actor is a member's id, name, e-mail address or user id of the machine, or a service's id or name: no service and no member has this one.",
         )),
     }
 }

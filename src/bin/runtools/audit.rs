@@ -36,7 +36,8 @@ pub(crate) enum AuditCommand {
 /// Which records.
 #[derive(Args, Debug)]
 pub(crate) struct ListArgs {
-    /// Done by, or for, this member: id, name, e-mail address or user id of the machine
+    /// Done by, or for, this member: id, name, e-mail address or user id of the machine; or by
+    /// this service: id or name
     #[arg(long, value_name = "MEMBER")]
     actor: Option<String>,
     /// Touching this secret
