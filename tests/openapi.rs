@@ -68,6 +68,33 @@ fn each_operation_has_an_id_of_its_own_and_says_how_it_fails() {
 }
 
 #[test]
+fn routes_for_services_tell_each_way_to_name_service_and_subject() {
+    let document: Value = serde_json::from_str(&runtools_broker::http::document()).unwrap();
+    let schemes = &document["components"]["securitySchemes"];
+    assert_eq!(schemes["clientCertificate"]["type"], "mutualTLS");
+    for (path, method) in [
+        ("/v1/me", "get"),
+        ("/v1/resolve", "post"),
+        ("/v1/tools/{slug}/execute", "post"),
+    ] {
+        let ways = document["paths"][path][method]["security"].as_array();
+        let ways: BTreeSet<Vec<&str>> = ways
+            .unwrap()
+            .iter()
+            .map(|way| way.as_object().unwrap().keys().map(|k| &**k).collect())
+            .collect();
+        for service in ["apiKey", "bearer", "clientCertificate"] {
+            for subject in ["subject", "subjectToken"] {
+                assert!(ways.contains(&vec![service, subject]), "{path}: {ways:?}");
+            }
+        }
+        assert!(!ways.contains(&vec!["clientCertificate"]), "{path}");
+    }
+    let secrets = document["paths"]["/v1/secrets"]["get"]["security"].to_string();
+    assert!(!secrets.contains("clientCertificate"), "not for services");
+}
+
+#[test]
 fn every_reference_leads_somewhere() {
     let document: Value = serde_json::from_str(&runtools_broker::http::document()).unwrap();
     let (mut todo, mut checked) = (vec![&document], 0);

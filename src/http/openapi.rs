@@ -14,7 +14,11 @@ use crate::wire;
 const OPEN: [&str; 3] = ["/v1/status", "/livez", "/readyz"];
 
 /// Routes for services too, besides those of handles.
-const FOR_SERVICES: [&str; 2] = ["/v1/tools/{slug}/explain", "/v1/tools/{slug}/execute"];
+const FOR_SERVICES: [&str; 3] = [
+    "/v1/me",
+    "/v1/tools/{slug}/explain",
+    "/v1/tools/{slug}/execute",
+];
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
@@ -37,6 +41,12 @@ impl utoipa::Modify for Shared {
         components.add_security_scheme("apiKey", key);
         let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
         components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
+        let certificate = SecurityScheme::MutualTls {
+            description: Some("The certificate that was pinned for a service.".to_owned()),
+            deprecated: None,
+            extensions: None,
+        };
+        components.add_security_scheme("clientCertificate", certificate);
         for (name, header) in [
             ("subjectToken", "X-RunTools-Subject-Token"),
             ("subject", "X-RunTools-Subject"),
@@ -87,7 +97,7 @@ fn with_services() -> Vec<SecurityRequirement> {
     let none: [&str; 0] = [];
     let own = |name| SecurityRequirement::new(name, none);
     let mut ways = vec![own("apiKey"), own("bearer")];
-    for credential in ["apiKey", "bearer"] {
+    for credential in ["apiKey", "bearer", "clientCertificate"] {
         for subject in ["subjectToken", "subject"] {
             ways.push(own(credential).add(subject, none));
         }
