@@ -249,64 +249,79 @@ fn generic_http_goes_only_where_its_secret_is_bound() {
     }
 }
 
-/// Endpoints that make credentials: the tool whose binding is nearest, host, path.
-const MAKERS: [(&str, &str, &str); 24] = [
-    ("aws", "sts.amazonaws.com", "/"),
+/// Endpoints that make credentials: the tool whose binding is nearest, the host, whether any binding of the
+/// tool names it, and the paths.
+const MAKERS: [(&str, &str, bool, &[&str]); 11] = [
+    ("aws", "sts.amazonaws.com", true, &["/"]),
     (
         "github",
         "api.github.com",
-        "/repos/o/r/actions/runners/registration-token",
+        true,
+        &[
+            "/repos/o/r/actions/runners/registration-token",
+            "/orgs/o/actions/runners/registration-token",
+            "/app/installations/1/access_tokens",
+            "/repos/o/r/keys",
+            "/user/keys",
+        ],
     ),
     (
         "github",
-        "api.github.com",
-        "/orgs/o/actions/runners/registration-token",
+        "github.com",
+        false,
+        &["/login/oauth/access_token"],
     ),
-    (
-        "github",
-        "api.github.com",
-        "/app/installations/1/access_tokens",
-    ),
-    ("github", "api.github.com", "/repos/o/r/keys"),
-    ("github", "api.github.com", "/user/keys"),
-    ("github", "github.com", "/login/oauth/access_token"),
     (
         "github-app",
         "api.github.com",
-        "/app/installations/1/access_tokens",
-    ),
-    ("gitlab", "gitlab.com", "/oauth/token"),
-    (
-        "gitlab",
-        "gitlab.com",
-        "/api/v4/personal_access_tokens/self/rotate",
+        true,
+        &["/app/installations/1/access_tokens"],
     ),
     (
         "gitlab",
         "gitlab.com",
-        "/api/v4/user/personal_access_tokens",
+        true,
+        &[
+            "/oauth/token",
+            "/api/v4/personal_access_tokens/self/rotate",
+            "/api/v4/user/personal_access_tokens",
+            "/api/v4/projects/1/access_tokens",
+            "/api/v4/groups/1/access_tokens",
+            "/api/v4/projects/1/deploy_tokens",
+            "/api/v4/projects/1/triggers",
+            "/api/v4/user/runners",
+        ],
     ),
-    ("gitlab", "gitlab.com", "/api/v4/projects/1/access_tokens"),
-    ("gitlab", "gitlab.com", "/api/v4/groups/1/access_tokens"),
-    ("gitlab", "gitlab.com", "/api/v4/projects/1/deploy_tokens"),
-    ("gitlab", "gitlab.com", "/api/v4/projects/1/triggers"),
-    ("gitlab", "gitlab.com", "/api/v4/user/runners"),
-    ("openai", "api.openai.com", "/v1/realtime/client_secrets"),
+    (
+        "openai",
+        "api.openai.com",
+        true,
+        &["/v1/realtime/client_secrets"],
+    ),
     (
         "anthropic",
         "api.anthropic.com",
-        "/v1/organizations/api_keys",
+        true,
+        &["/v1/organizations/api_keys"],
     ),
-    ("stripe", "api.stripe.com", "/v1/ephemeral_keys"),
-    ("sendgrid", "api.sendgrid.com", "/v3/api_keys"),
+    ("stripe", "api.stripe.com", true, &["/v1/ephemeral_keys"]),
+    ("sendgrid", "api.sendgrid.com", true, &["/v3/api_keys"]),
     (
         "twilio",
         "api.twilio.com",
-        "/2010-04-01/Accounts/AC1/Keys.json",
+        true,
+        &["/2010-04-01/Accounts/AC1/Keys.json"],
     ),
-    ("slack", "slack.com", "/api/oauth.v2.exchange"),
-    ("slack", "slack.com", "/api/tooling.tokens.rotate"),
-    ("slack", "slack.com", "/api/rtm.connect"),
+    (
+        "slack",
+        "slack.com",
+        true,
+        &[
+            "/api/oauth.v2.exchange",
+            "/api/tooling.tokens.rotate",
+            "/api/rtm.connect",
+        ],
+    ),
 ];
 
 /// No free request by right of a handle reaches an endpoint that makes another credential: the answer
@@ -314,17 +329,22 @@ const MAKERS: [(&str, &str, &str); 24] = [
 #[test]
 fn ex_14_no_shipped_binding_admits_a_free_request_that_makes_a_credential() {
     let catalog = catalog();
-    for (slug, host, path) in MAKERS {
+    for (slug, host, bound, paths) in MAKERS {
         let spec = catalog.get(&ToolSlug::parse(slug).unwrap()).unwrap();
-        let to = Destination {
-            method: &Method::POST,
-            scheme: Scheme::Https,
-            host: &Host::parse(host).unwrap(),
-            port: 443,
-            path,
-        };
-        let binding = spec.binding_for(&to, &at_hand(spec, &[]));
-        assert!(binding.is_none_or(|b| b.only_actions), "{slug}: {path}");
+        let host = Host::parse(host).unwrap();
+        // A host that is misspelt here would be refused for that alone.
+        assert_eq!(spec.declares(&host), bound, "{slug}: {host}");
+        for path in paths {
+            let to = Destination {
+                method: &Method::POST,
+                scheme: Scheme::Https,
+                host: &host,
+                port: 443,
+                path,
+            };
+            let binding = spec.binding_for(&to, &at_hand(spec, &[]));
+            assert!(binding.is_none_or(|b| b.only_actions), "{slug}: {path}");
+        }
     }
 }
 
