@@ -93,7 +93,8 @@ impl Rates {
     }
 
     pub(super) fn principal(&self, principal: &Principal) -> Result<(), ApiError> {
-        // Asked first: a service that sends too much takes nothing from its users.
+        // Asked first: what a service is refused counts for none of its users. What it may send counts
+        // for itself and for the user it acts for.
         if let Some(service) = principal.service() {
             self.noted(self.services.check_key(&service))?;
         }

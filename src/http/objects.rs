@@ -2,6 +2,10 @@
 //! their order: a second spelling of every request, past the rule that no unknown field is taken and
 //! past every reader in front of us that looks for a field by its name. [`Objects`] stands between a
 //! JSON deserializer and a type, and asks for a map wherever the type is a struct, however deep.
+//!
+//! It does not reach into what is `flatten`, `untagged` or tagged within: serde gathers the fields of such
+//! a type in a buffer first, and reads it from there. The one input of that kind is a list of scopes, in
+//! which there is no object. There must be none in another.
 
 use std::fmt;
 
