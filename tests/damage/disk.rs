@@ -83,8 +83,9 @@ fn a_full_disk_under_the_journal_refuses_and_recovers_by_itself() {
     let mut broker = Broker::over(folder, small_segments());
     let operator = broker.operator();
     disk.fill();
-    // The last page of the segment may have room for a few more records.
-    let refused = (0..400)
+    // The segment has room that was written ahead, at most a megabyte: more than a hundred bytes are
+    // a record.
+    let refused = (0..10_000)
         .map(|n| (n, set(&operator, &format!("FULL_{n}"))))
         .find(|(_, reply)| reply.status != 201)
         .expect("the disk is full and nothing was refused");
