@@ -81,9 +81,10 @@ impl Judge {
         seen: &Recognised,
     ) -> Result<Option<Standing>, BrokerError> {
         let purpose = &handle.purpose;
-        let Ok(principal) = self.directory.again(vault, seen).await? else {
+        let Ok(seen) = self.directory.again(vault, seen).await? else {
             return Ok(None);
         };
+        let principal = seen.principal().clone();
         let same = purpose.owner == Owner::from(&principal);
         if !same || policy::check_scope::<UseHandle>(&principal).is_err() {
             return Ok(None);

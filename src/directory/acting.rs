@@ -15,7 +15,7 @@ use crate::policy::{Principal, Scopes, Via};
 use crate::vault::{OrgKeys, Unsealed, VaultError};
 use crate::wire::MemberStatus;
 
-use super::authenticate::Bearer;
+use super::memory::Bearer;
 use super::place::read_index;
 use super::refused::{Refused, Rejected, Unfit};
 use super::service_records::{
@@ -107,7 +107,7 @@ impl Directory {
             return Ok(Err(proved.refuses(why)));
         };
         let mark = sha256_parts(&[&hash, &about]);
-        let epoch = match self.remembered(&mark, vault.now()) {
+        let epoch = match self.memory.seen(&mark, vault.now()) {
             Ok(seen) => return Ok(Ok(seen)),
             Err(epoch) => epoch,
         };

@@ -143,7 +143,7 @@ impl Directory {
             id: record.id,
         };
         put_index(vault, place, &index, &mut batch)?;
-        self.commit(vault, batch, recorded).await?;
+        self.commit(vault, org.id(), batch, recorded).await?;
         let key = self.show(vault, &org, record).await?;
         Ok(MadeKey {
             key,
@@ -333,7 +333,7 @@ impl Directory {
         let mut batch = Batch::new();
         batch.expect(key_place(&org, id), Expect::Exactly(digest));
         put_key(vault, &org, &record, &mut batch)?;
-        self.commit(vault, batch, recorded).await?;
+        self.commit(vault, org.id(), batch, recorded).await?;
         self.show(vault, &org, record).await
     }
 

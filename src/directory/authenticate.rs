@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::audit::{Recorded, Word};
 use crate::clock::Timestamp;
@@ -11,10 +11,11 @@ use crate::id::{ApiKeyId, OrgId};
 use crate::policy::{Principal, Scopes, Via};
 use crate::store::Batch;
 use crate::vault::{Unsealed, VaultError};
-use crate::wire::{MemberStatus, OrgSettings};
+use crate::wire::MemberStatus;
 
 use super::key_quota::KeyQuota;
 use super::last_used::Used;
+use super::memory::{Bearer, Epoch, Memory};
 use super::place::{
     KeyIndex, KeyRecord, LocalIndex, key_place, local_place, read_index, token_place,
 };
@@ -22,58 +23,13 @@ use super::refused::{Refused, Rejected};
 use super::standing::Recognised;
 use super::{DirectoryError, Token};
 
-/// The most callers kept in memory; above it all are forgotten and recognised again.
-const CACHED: usize = 10_000;
-
-/// What recognition found, with what must still be looked at on each use.
-struct Seen {
-    principal: Principal,
-    ends: Option<Timestamp>,
-    /// Of each credential that it took.
-    used: Vec<Arc<AtomicI64>>,
-}
-
-impl Seen {
-    fn note_use(&self, now: Timestamp) {
-        for used in &self.used {
-            used.store(now.millis(), Ordering::Relaxed);
-        }
-    }
-}
-
-#[derive(Default)]
-pub(super) struct Cache {
-    /// Counts the directory's changes: what was read before one is not kept after it.
-    pub(super) epoch: u64,
-    /// How many changes are being committed: meanwhile only the store is asked.
-    pub(super) changing: usize,
-    seen: HashMap<Digest, Seen>,
-    /// Each organisation's policy.
-    policies: HashMap<OrgId, OrgSettings>,
-}
-
-/// A key as its records describe it: who bears it, and when that ends.
-pub(super) type Bearer = (Principal, Option<Timestamp>);
-
 /// The directory: recognition's memory, and the turn-taking of changes. Its data is in the vault.
 #[derive(Default)]
 pub struct Directory {
     pub(super) quota: KeyQuota,
-    pub(super) cache: RwLock<Cache>,
+    pub(super) memory: Memory,
     used: Mutex<HashMap<Used, Arc<AtomicI64>>>,
     pub(super) changes: tokio::sync::Mutex<()>,
-}
-
-/// A change that is being committed. When it is gone, everybody is forgotten.
-struct Changing<'a>(&'a Directory);
-
-impl Drop for Changing<'_> {
-    fn drop(&mut self) {
-        self.0.forget();
-        let cache = self.0.cache.write();
-        let mut cache = cache.unwrap_or_else(PoisonError::into_inner);
-        cache.changing = cache.changing.saturating_sub(1);
-    }
 }
 
 impl std::fmt::Debug for Directory {
@@ -92,45 +48,25 @@ impl Directory {
         }
     }
 
-    /// Commits a change of the directory. From before anybody can see it until everybody is forgotten,
-    /// callers are recognised by what the store says: a list never knows more than recognition does.
+    /// Commits a change of one organisation. From before anybody can see it until everybody of that
+    /// organisation is forgotten, they are recognised by what the store says: a list never knows more than
+    /// recognition does.
     pub(super) async fn commit(
         &self,
         vault: &Unsealed,
+        org: OrgId,
         batch: Batch,
         recorded: &Recorded,
     ) -> Result<(), VaultError> {
-        let cache = self.cache.write();
-        cache.unwrap_or_else(PoisonError::into_inner).changing += 1;
-        let changing = Changing(self);
+        let changing = self.memory.changing(org);
         let committed = vault.commit(batch, recorded).await;
         drop(changing);
         committed
     }
 
-    /// Forgets everybody: called at each change of the directory, and at sealing.
+    /// Forgets everybody, at sealing.
     pub fn forget(&self) {
-        let mut cache = self.cache.write().unwrap_or_else(PoisonError::into_inner);
-        cache.epoch += 1;
-        cache.seen.clear();
-        cache.policies.clear();
-    }
-
-    /// An organisation's policy, if it was read since the last change; else the epoch to read it in.
-    pub(super) fn policy(&self, org: OrgId) -> Result<OrgSettings, u64> {
-        let cache = self.cache.read().unwrap_or_else(PoisonError::into_inner);
-        match cache.policies.get(&org) {
-            Some(settings) if cache.changing == 0 => Ok(settings.clone()),
-            _ => Err(cache.epoch),
-        }
-    }
-
-    /// Keeps a policy that was read in `epoch`, unless that is over.
-    pub(super) fn keep_policy(&self, org: OrgId, epoch: u64, settings: OrgSettings) {
-        let mut cache = self.cache.write().unwrap_or_else(PoisonError::into_inner);
-        if cache.epoch == epoch {
-            cache.policies.insert(org, settings);
-        }
+        self.memory.forget();
     }
 
     /// Recognises the bearer of an API key.
@@ -146,7 +82,7 @@ impl Directory {
             return Ok(Err(Rejected::Malformed.into()));
         };
         let now = vault.now();
-        let epoch = match self.remembered(&hash, now) {
+        let epoch = match self.memory.seen(&hash, now) {
             Ok(seen) => return Ok(Ok(seen)),
             Err(epoch) => epoch,
         };
@@ -154,41 +90,16 @@ impl Directory {
         Ok(bearer.map(|bearer| self.remember(epoch, hash, bearer, now)))
     }
 
-    /// Who was found under `mark` since the last change; else the epoch to look in.
-    pub(super) fn remembered(&self, mark: &Digest, now: Timestamp) -> Result<Recognised, u64> {
-        let cache = self.cache.read().unwrap_or_else(PoisonError::into_inner);
-        let seen = cache.seen.get(mark).filter(|_| cache.changing == 0);
-        let seen = seen.filter(|seen| seen.ends.is_none_or(|end| end > now));
-        let seen = seen.ok_or(cache.epoch)?;
-        seen.note_use(now);
-        let bearer = (seen.principal.clone(), seen.ends);
-        Ok(Recognised::at(cache.epoch, bearer))
-    }
-
     /// Keeps whom `mark` led to in `epoch`, unless that is over.
     pub(super) fn remember(
         &self,
-        epoch: u64,
+        epoch: Epoch,
         mark: Digest,
         bearer: Bearer,
         now: Timestamp,
     ) -> Recognised {
-        let (principal, ends) = bearer.clone();
-        let used = self.used_by(&principal);
-        let seen = Seen {
-            principal,
-            ends,
-            used,
-        };
-        seen.note_use(now);
-        let mut cache = self.cache.write().unwrap_or_else(PoisonError::into_inner);
-        if cache.epoch == epoch {
-            if cache.seen.len() >= CACHED {
-                cache.seen.clear();
-            }
-            cache.seen.insert(mark, seen);
-        }
-        Recognised::at(epoch, bearer)
+        let used = self.used_by(&bearer.0);
+        self.memory.keep_seen(epoch, (mark, bearer), used, now)
     }
 
     /// Where it is counted when the principal's credentials were last used: a service's own, and the key of
@@ -285,7 +196,7 @@ impl Directory {
         uid: u32,
         operator: u32,
     ) -> Result<Result<Recognised, Rejected>, DirectoryError> {
-        let epoch = self.epoch();
+        let epoch = self.memory.epoch();
         let runs_this = uid == operator || uid == 0;
         // Root acts as the broker's own user does, unless it is somebody else by name.
         let candidates = [uid, if runs_this { operator } else { uid }];

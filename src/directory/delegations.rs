@@ -60,7 +60,7 @@ impl Directory {
         let sealed = vault.seal_state(org.kek(), org.id(), Owner::SYSTEM, &place, &record)?;
         let mut batch = Batch::new();
         batch.put(place, sealed);
-        self.commit(vault, batch, recorded).await?;
+        self.commit(vault, org.id(), batch, recorded).await?;
         let (service, user) = (found.name.to_string(), member.name().to_owned());
         Ok(shown(&record, service, user))
     }
@@ -83,7 +83,7 @@ impl Directory {
         there.ok_or(DirectoryError::NotFound)?;
         let mut batch = Batch::new();
         batch.delete(place);
-        Ok(self.commit(vault, batch, recorded).await?)
+        Ok(self.commit(vault, org.id(), batch, recorded).await?)
     }
 
     /// For whom a service of the caller's organisation may act without a token.

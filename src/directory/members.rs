@@ -195,7 +195,7 @@ impl Directory {
                 &mut batch,
             )?;
         }
-        self.commit(vault, batch, recorded)
+        self.commit(vault, org.id(), batch, recorded)
             .await
             .map_err(|error| match error {
                 VaultError::Store(StoreError::Precondition) => DirectoryError::Exists(
@@ -289,7 +289,7 @@ impl Directory {
         if let (Some(uid), None) = (old.uid, new.uid) {
             batch.delete(local_place(vault.system_index(), uid));
         }
-        self.commit(vault, batch, recorded).await?;
+        self.commit(vault, org.id(), batch, recorded).await?;
         Ok(MemberEntry(new))
     }
 

@@ -3,7 +3,7 @@
 //! A caller is recognised by an API key, or over the Unix socket by the user id of the machine. Either
 //! way the membership behind it is looked at on every request: a key dies with its owner's membership,
 //! in the very request after the removal. What recognition found is kept in memory, keyed by a keyed
-//! hash of the key's text, and forgotten at any change of the directory. A caller whose request took its
+//! hash of the key's text, and forgotten at any change of their organisation. A caller whose request took its
 //! time is recognised again before anything is decided, and once more in the turn of a change.
 
 mod acting;
@@ -15,6 +15,7 @@ mod key_quota;
 mod key_records;
 mod last_used;
 mod members;
+mod memory;
 mod organizations;
 mod people;
 mod place;

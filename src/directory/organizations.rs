@@ -211,7 +211,7 @@ impl Directory {
                 &mut batch,
             )?;
         }
-        self.commit(vault, batch, recorded)
+        self.commit(vault, id, batch, recorded)
             .await
             .map_err(|error| match error {
                 VaultError::Store(crate::store::StoreError::Precondition) => {
@@ -244,12 +244,13 @@ impl Directory {
         vault: &Unsealed,
         principal: &Principal,
     ) -> Result<OrgSettings, DirectoryError> {
-        let epoch = match self.policy(principal.org()) {
+        let epoch = match self.memory.policy(principal.org()) {
             Ok(settings) => return Ok(settings),
             Err(epoch) => epoch,
         };
         let settings = self.org_of(vault, principal).await?.0.settings;
-        self.keep_policy(principal.org(), epoch, settings.clone());
+        let kept = settings.clone();
+        self.memory.keep_policy(principal.org(), epoch, kept);
         Ok(settings)
     }
 
@@ -331,7 +332,7 @@ impl Directory {
         let mut batch = Batch::new();
         batch.expect(place.clone(), Expect::Exactly(sha256(old.as_bytes())));
         batch.put(place, sealed);
-        self.commit(vault, batch, recorded).await?;
+        self.commit(vault, keys.id(), batch, recorded).await?;
         Ok(OrgEntry(record))
     }
 }

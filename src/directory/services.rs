@@ -194,7 +194,7 @@ impl Directory {
         };
         put_index(vault, index_place(&drawn.hash), &index, &mut batch)?;
         put_service(vault, org, &record, &mut batch)?;
-        self.commit(vault, batch, recorded)
+        self.commit(vault, org.id(), batch, recorded)
             .await
             .map_err(|error| match error {
                 VaultError::Store(StoreError::Precondition) => DirectoryError::Exists(
@@ -299,7 +299,7 @@ impl Directory {
                 batch.delete(delegation_place(&org, id, delegation.user));
             }
         }
-        Ok(self.commit(vault, batch, recorded).await?)
+        Ok(self.commit(vault, org.id(), batch, recorded).await?)
     }
 
     async fn services_of(

@@ -5,11 +5,10 @@
 //! recognition carries the epoch of the directory that it was made in: while that one lasts it holds, and
 //! after it the records are read again.
 
-use std::sync::PoisonError;
-
 use tokio::sync::MutexGuard;
 
-use super::authenticate::{Bearer, Directory};
+use super::authenticate::Directory;
+use super::memory::{Bearer, Epoch};
 use super::refused::{Refused, Rejected};
 use super::{DirectoryError, place};
 use crate::clock::Timestamp;
@@ -21,12 +20,12 @@ use crate::wire::MemberStatus;
 #[derive(Clone, Debug)]
 pub struct Recognised {
     principal: Principal,
-    epoch: u64,
+    epoch: Epoch,
     ends: Option<Timestamp>,
 }
 
 impl Recognised {
-    pub(super) fn at(epoch: u64, (principal, ends): Bearer) -> Self {
+    pub(super) fn at(epoch: Epoch, (principal, ends): Bearer) -> Self {
         Self {
             principal,
             epoch,
@@ -39,16 +38,22 @@ impl Recognised {
     pub const fn principal(&self) -> &Principal {
         &self.principal
     }
+
+    /// When their credential, or what lets a service act for them, ends by itself, if that is known.
+    #[must_use]
+    pub const fn until(&self) -> Option<Timestamp> {
+        self.ends
+    }
+
+    /// In which epoch that was read.
+    pub(super) const fn epoch(&self) -> Epoch {
+        self.epoch
+    }
 }
 
 impl Directory {
-    /// The epoch that lasts until the next change of the directory.
-    pub(super) fn epoch(&self) -> u64 {
-        let cache = self.cache.read().unwrap_or_else(PoisonError::into_inner);
-        cache.epoch
-    }
-
-    /// Who the caller is now. While nothing changed, nothing is read.
+    /// Who the caller is now. While nothing of their organisation changed, nothing is read; after a change
+    /// their records are read once, however often it is asked.
     ///
     /// # Errors
     /// When the store fails; a caller who is refused now is `Ok(Err(_))`.
@@ -56,15 +61,13 @@ impl Directory {
         &self,
         vault: &Unsealed,
         seen: &Recognised,
-    ) -> Result<Result<Principal, Refused>, DirectoryError> {
-        let lasts = {
-            let cache = self.cache.read().unwrap_or_else(PoisonError::into_inner);
-            cache.changing == 0 && cache.epoch == seen.epoch
+    ) -> Result<Result<Recognised, Refused>, DirectoryError> {
+        let epoch = match self.memory.again(seen, vault.now()) {
+            Ok(still) => return Ok(Ok(still)),
+            Err(epoch) => epoch,
         };
-        if lasts && seen.ends.is_none_or(|end| end > vault.now()) {
-            return Ok(Ok(seen.principal.clone()));
-        }
-        self.as_stored(vault, &seen.principal).await
+        let bearer = self.as_stored(vault, &seen.principal).await?;
+        Ok(bearer.map(|bearer| self.memory.keep_again(epoch, bearer)))
     }
 
     /// Waits for one's turn to change the directory, and decides again in it: nobody else changes what the
@@ -80,7 +83,7 @@ impl Directory {
         let turn = self.changes.lock().await;
         let now = self.as_stored(vault, permit.principal()).await?;
         let now = now.map_err(|_| DirectoryError::Unrecognised)?;
-        permit.still_holds(&now)?;
+        permit.still_holds(&now.0)?;
         Ok(turn)
     }
 
@@ -89,15 +92,13 @@ impl Directory {
         &self,
         vault: &Unsealed,
         principal: &Principal,
-    ) -> Result<Result<Principal, Refused>, DirectoryError> {
+    ) -> Result<Result<Bearer, Refused>, DirectoryError> {
         let (org, user, via) = (principal.org(), principal.user(), principal.via());
         if let Via::ApiKey(id) = via {
-            let bearer = self.bearer_of(vault, (org, id), vault.now()).await?;
-            return Ok(bearer.map(|(principal, _)| principal));
+            return self.bearer_of(vault, (org, id), vault.now()).await;
         }
         if let Via::Service(acting) = via {
-            let bearer = self.still_acting(vault, (org, user), acting).await?;
-            return Ok(bearer.map(|(principal, _)| principal));
+            return self.still_acting(vault, (org, user), acting).await;
         }
         // A user id of the machine that went to somebody else is theirs from now on: this member has
         // lost it with the membership.
@@ -111,11 +112,12 @@ impl Directory {
                 let scopes = Scopes::all().into();
                 let now = Principal::recognised(org, user, member.role, via, scopes);
                 let now = now.in_term(member.term);
-                Ok(if principal.is_operator() {
+                let now = if principal.is_operator() {
                     now.operating()
                 } else {
                     now
-                })
+                };
+                Ok((now, None))
             }
             None => Err(Rejected::NotAMember.into()),
         })

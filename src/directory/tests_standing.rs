@@ -5,6 +5,7 @@ use crate::id::UserId;
 use crate::policy::{
     self, CreateApiKey, Denied, ManageMembers, Permit, Principal, RevokeApiKey, Scopes, UpdateOrg,
 };
+use crate::store::{Engine as _, Write};
 use crate::vault::tests_rig::Rig;
 use crate::wire::{self, Role};
 
@@ -74,7 +75,8 @@ impl House {
 
     async fn by_now(&self, seen: &Recognised) -> Result<Principal, &'static str> {
         let found = self.directory.again(&self.rig.vault, seen).await.unwrap();
-        found.map_err(|refused| refused.why.code())
+        let now = found.map(|still| still.principal().clone());
+        now.map_err(|refused| refused.why.code())
     }
 }
 
@@ -170,4 +172,33 @@ async fn a_key_that_expires_while_its_request_arrives_is_not_recognised_again() 
     assert!(house.by_now(&seen).await.is_ok());
     house.rig.clock.advance_millis(91 * 86_400_000);
     assert_eq!(house.by_now(&seen).await.unwrap_err(), "expired");
+}
+
+#[tokio::test]
+async fn after_a_change_of_their_organisation_a_callers_records_are_read_once() {
+    let house = House::new().await;
+    let (vault, engine) = (&house.rig.vault, &house.rig.engine);
+    let ((seen, ..), (other, ..)) = (house.other().await, house.other().await);
+    let pairs = engine.scan(&[], None, usize::MAX).unwrap();
+    let wipe: Vec<_> = pairs.iter().map(|(key, _)| Write::Delete(key)).collect();
+    assert_eq!(
+        house.by_now(&seen).await.unwrap().user(),
+        seen.principal().user()
+    );
+    // What is read from now on is not there.
+    engine.apply(&wipe).unwrap();
+    for _ in 0..3 {
+        assert_eq!(
+            house.by_now(&seen).await.unwrap().user(),
+            seen.principal().user()
+        );
+    }
+    assert!(
+        house.by_now(&other).await.is_ok(),
+        "the last change was before"
+    );
+    house.directory.forget();
+    for gone in [&seen, &other] {
+        assert!(house.directory.again(vault, gone).await.is_err());
+    }
 }

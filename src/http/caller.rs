@@ -75,7 +75,7 @@ impl Caller {
             .again(&self.vault, &self.came.seen)
             .await?
         {
-            Ok(principal) => Ok(principal),
+            Ok(still) => Ok(still.principal().clone()),
             Err(refused) => Err(self.came.refuse(&self.app, &self.vault, refused).await?),
         }
     }

@@ -12,7 +12,7 @@ use crate::wire::Role;
 pub(super) const VOUCHING: &str = "admin:resources";
 
 /// How a caller was recognised.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Via {
     /// By an API key.
     ApiKey(ApiKeyId),
