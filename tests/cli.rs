@@ -5,6 +5,7 @@ mod harness;
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
+use harness::crm::crm_file;
 use harness::{Broker, Canaries, Upstream};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -66,38 +67,13 @@ impl Cli {
     }
 }
 
-const CRM: &str = r#"
-slug = "custom-crm"
-name = "Custom CRM"
-
-[credentials.apiKey]
-description = "Key from the CRM's settings page"
-
-[[bindings]]
-scheme = "http"
-hosts = ["127.0.0.1"]
-port = PORT
-private = ["127.0.0.1/32"]
-methods = ["GET"]
-paths = ["/customers"]
-slots.apiKey = [{ header = "authorization", format = "Bearer {apiKey}" }]
-
-[actions.lookup_customer]
-description = "A customer by e-mail address"
-parameters.required = ["email"]
-parameters.properties.email = { type = "string" }
-http.method = "GET"
-http.url = "http://127.0.0.1:PORT/customers"
-http.query = { email = "{email}" }
-"#;
-
 #[test]
 fn a_newcomer_stores_a_secret_and_runs_a_tool_with_it() {
     let upstream = Upstream::echo();
     let broker = Broker::start();
     let cli = Cli::of(&broker);
-    let crm = CRM.replace("PORT", &upstream.port().to_string());
-    std::fs::write(cli.home.path().join("crm.toml"), crm).unwrap();
+    let file = cli.home.path().join("crm.toml");
+    std::fs::write(file, crm_file(upstream.port())).unwrap();
 
     cli.says(0, &["login", "--local"], "");
     let set = [

@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use harness::Broker;
+use harness::crm::crm_file;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -166,25 +167,6 @@ fn the_operator_sees_the_vaults_own_records() {
     assert!(found.contains("vault.init"), "{found}");
 }
 
-const TOOL: &str = r#"
-slug = "custom-crm"
-name = "Custom CRM"
-
-[[bindings]]
-scheme = "https"
-hosts = ["crm.example.com"]
-methods = ["GET"]
-paths = ["/customers"]
-
-[actions.find]
-description = "A customer by e-mail address"
-parameters.required = ["email"]
-parameters.properties.email = { type = "string" }
-http.method = "GET"
-http.url = "https://crm.example.com/customers"
-http.query = { email = "{email}" }
-"#;
-
 #[test]
 fn a_next_step_can_be_taken_as_it_is_written() {
     let broker = Broker::start();
@@ -195,14 +177,18 @@ fn a_next_step_can_be_taken_as_it_is_written() {
     let (_, words) = terminal.types(2, "runtools tool create crm.yaml", "");
     assert!(words.contains("TOML or JSON"), "{words}");
     // Whatever a file is called, and on standard input, both are read.
-    terminal.write("crm", TOOL);
+    let tool = crm_file(1);
+    terminal.write("crm", &tool);
     terminal.types(0, "runtools tool create crm", "");
-    terminal.types(0, "runtools tool create -", TOOL);
+    terminal.types(0, "runtools tool create -", &tool);
     terminal.types(0, "runtools tool install custom-crm", "");
     for (call, what) in [
         ("--action nothing", "The tool has no such action."),
-        ("--action find", "/email: missing."),
-        ("--action find --params '{\"email\":1}'", "/email: "),
+        ("--action lookup_customer", "/email: missing."),
+        (
+            "--action lookup_customer --params '{\"email\":1}'",
+            "/email: ",
+        ),
     ] {
         let line = format!("runtools tool exec custom-crm {call}");
         let (_, words) = terminal.types(1, &line, "");

@@ -10,55 +10,17 @@ mod lane_egress {
     mod slow;
 }
 
-use harness::Client;
-use lanes::origin::Origin;
+use lanes::egress;
+use lanes::set::Set;
 use lanes::wire::Wire;
-use lanes::{Handle, egress, resolve};
 use runtools_broker::clock::Timestamp;
 use serde_json::{Value, json};
-use stage::{Stage, tool};
 
 const MASK: &str = "****************************************";
 
-struct Set {
-    stage: Stage,
-    origin: Origin,
-    admin: Client,
-    key: String,
-    value: String,
-    handle: Handle,
-}
-
 impl Set {
-    fn new() -> Self {
-        Self::on(Stage::new())
-    }
-
-    fn on(mut stage: Stage) -> Self {
-        let origin = Origin::start();
-        let key = stage.operator().make_key(&[]);
-        let admin = stage.broker.anonymous().key(&key);
-        let value = stage.secret(&admin, "KEY", &json!({}));
-        let mut spec = tool("custom-x", origin.port());
-        spec["bindings"][0]["methods"] = json!(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]);
-        stage.install(&admin, &spec);
-        let handle = resolve(&stage, &admin, "custom-x", &json!({}));
-        Self {
-            stage,
-            origin,
-            admin,
-            key,
-            value,
-            handle,
-        }
-    }
-
     fn open(&self, method: &str, more: &[String]) -> Wire {
-        let url = format!("http://127.0.0.1:{}/run", self.origin.port());
-        let mut lines = vec![format!("X-RunTools-Handle: {}", self.handle.text)];
-        lines.extend_from_slice(more);
-        let first = format!("{method} {}", egress(&url));
-        Wire::open(&self.stage.broker, &self.key, &first, &lines)
+        self.request(method, "/run", more)
     }
 }
 

@@ -10,59 +10,21 @@ mod lane_websocket {
     mod usual;
 }
 
-use harness::Client;
-use lanes::origin::{Origin, Served};
+use lanes::egress;
+use lanes::origin::Served;
+use lanes::set::Set;
 use lanes::socket::{BINARY, CLOSE, MORE, PING, Socket, TEXT, accept_of, header, opening};
 use lanes::wire::Wire;
-use lanes::{Handle, egress, resolve};
-use serde_json::{Value, json};
-use stage::{Stage, tool};
+use serde_json::json;
 
 const MASK: &str = "****************************************";
 
-struct Set {
-    stage: Stage,
-    origin: Origin,
-    admin: Client,
-    key: String,
-    value: String,
-    handle: Handle,
-}
-
 impl Set {
-    fn new() -> Self {
-        Self::with(&json!({"header": "authorization", "format": "Bearer {apiKey}"}))
-    }
-
-    /// A tool whose one credential goes into `slot`.
-    fn with(slot: &Value) -> Self {
-        let origin = Origin::start();
-        let mut stage = Stage::new();
-        let key = stage.operator().make_key(&[]);
-        let admin = stage.broker.anonymous().key(&key);
-        let value = stage.secret(&admin, "KEY", &json!({}));
-        let mut spec = tool("custom-x", origin.port());
-        spec["bindings"][0]["slots"]["apiKey"] = json!([slot]);
-        stage.install(&admin, &spec);
-        let handle = resolve(&stage, &admin, "custom-x", &json!({}));
-        Self {
-            stage,
-            origin,
-            admin,
-            key,
-            value,
-            handle,
-        }
-    }
-
     /// Asks for a WebSocket at `path`.
     fn ask(&self, path: &str, more: &[String]) -> Wire {
-        let url = format!("http://127.0.0.1:{}{path}", self.origin.port());
         let mut lines = opening();
-        lines.push(format!("X-RunTools-Handle: {}", self.handle.text));
         lines.extend_from_slice(more);
-        let first = format!("GET {}", egress(&url));
-        Wire::open(&self.stage.broker, &self.key, &first, &lines)
+        self.request("GET", path, &lines)
     }
 
     /// An open one: the caller's end, and the upstream's.

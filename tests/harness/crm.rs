@@ -27,6 +27,35 @@ pub fn crm_named(slug: &str, port: u16) -> Value {
     })
 }
 
+/// The same as a person would write it down.
+pub fn crm_file(port: u16) -> String {
+    const FILE: &str = r#"
+slug = "custom-crm"
+name = "Custom CRM"
+
+[credentials.apiKey]
+description = "Key from the CRM's settings page"
+
+[[bindings]]
+scheme = "http"
+hosts = ["127.0.0.1"]
+port = PORT
+private = ["127.0.0.1/32"]
+methods = ["GET"]
+paths = ["/customers"]
+slots.apiKey = [{ header = "authorization", format = "Bearer {apiKey}" }]
+
+[actions.lookup_customer]
+description = "A customer by e-mail address"
+parameters.required = ["email"]
+parameters.properties.email = { type = "string" }
+http.method = "GET"
+http.url = "http://127.0.0.1:PORT/customers"
+http.query = { email = "{email}" }
+"#;
+    FILE.replace("PORT", &port.to_string())
+}
+
 /// A call of it with the organisation's secret `secret`.
 pub fn crm_call(email: &str, secret: &str) -> Value {
     json!({

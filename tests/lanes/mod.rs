@@ -8,6 +8,7 @@
 
 pub mod node;
 pub mod origin;
+pub mod set;
 pub mod socket;
 pub mod wire;
 
