@@ -25,6 +25,8 @@ pub(super) struct Chosen {
     pub(super) connection: Arc<Connection>,
     pub(super) set: String,
     pub(super) hosts: Vec<HostPattern>,
+    /// When its token ends by itself, where nothing refreshes it.
+    pub(super) until: Option<Timestamp>,
     provider: Arc<Provider>,
 }
 
@@ -94,10 +96,12 @@ pub(super) async fn look(
     if hosts.is_empty() {
         return misfit(Misfit::ApiHost);
     }
+    let until = accounts.ends_by_itself(vault, connection.id, &set).await?;
     Ok(Ok(Chosen {
         connection,
         set,
         hosts,
+        until,
         provider,
     }))
 }

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use crate::clock::Timestamp;
 use crate::crypto::{Digest, sha256_parts};
 use crate::directory::{Directory, Recognised};
 use crate::oauth::Accounts;
@@ -36,6 +37,9 @@ pub(super) struct Standing {
     pub(super) principal: Principal,
     pub(super) tool: Tool,
     pub(super) resolution: Resolution,
+    /// When something of it ends by itself, if that is known: the caller's credential, what lets a service
+    /// act for them, or a secret.
+    pub(super) until: Option<Timestamp>,
 }
 
 impl Judge {
@@ -101,13 +105,16 @@ impl Judge {
         let settings = self.policy_for(vault, &principal, &tool).await?;
         let ask = Ask::again(&purpose.wishes, settings);
         let resolution = resolve(vault, self.places(), &principal, &tool, ask).await?;
-        Ok(
-            (fingerprint(&resolution) == purpose.fingerprint).then_some(Standing {
-                principal,
-                tool,
-                resolution,
-            }),
-        )
+        if fingerprint(&resolution) != purpose.fingerprint {
+            return Ok(None);
+        }
+        let until = [seen.until(), resolution.until()];
+        Ok(Some(Standing {
+            principal,
+            tool,
+            resolution,
+            until: until.into_iter().flatten().min(),
+        }))
     }
 }
 

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::clock::Timestamp;
 use crate::name::{FieldName, HostPattern, SecretName};
 use crate::oauth::{Accounts, Lent};
 use crate::policy::Principal;
@@ -113,6 +114,15 @@ impl Filling {
             Self::Request(_) | Self::Stored(_) | Self::Token(_) => Vec::new(),
         }
     }
+
+    /// When it ends by itself, if that is known.
+    fn until(&self) -> Option<Timestamp> {
+        match self {
+            Self::Secret(found) => found.info().expires,
+            Self::Account(chosen) => chosen.until,
+            Self::Request(_) | Self::Stored(_) | Self::Token(_) => None,
+        }
+    }
 }
 
 /// A field with what fills it.
@@ -143,6 +153,12 @@ impl Resolution {
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.refusal.is_none() && self.missing().is_empty()
+    }
+
+    /// When the first of what fills the fields ends by itself, if that is known.
+    pub(super) fn until(&self) -> Option<Timestamp> {
+        let filled = self.filled.values();
+        filled.filter_map(|filled| filled.filling.until()).min()
     }
 
     fn missing(&self) -> Vec<FieldName> {

@@ -225,6 +225,7 @@ impl Broker {
                 return Err(error.into());
             }
         };
+        watching.judged(standing.until);
         let patience = errand.patience;
         let crossing = errand.crossing();
         let way = Way {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::hub::Set;
+use super::hub::{Set, soon};
 use crate::harness::{Client, Upstream};
 use crate::lanes::origin::Origin;
 use crate::lanes::socket::{Socket, TEXT, opening};
@@ -78,6 +78,40 @@ fn hs_2_an_open_stream_is_cut_when_the_key_of_the_service_is_replaced() {
     cut_by(By::Token, |set| {
         let path = format!("/v1/operator/services/{}/rotate", set.hub.id);
         set.stage.operator().post(&path, &json!({})).expect(201);
+    });
+}
+
+// Of these three none is committed when it comes: each is known before. Every handle is looked at each ten
+// seconds all the same, and that would be too late.
+
+#[test]
+fn hs_2_an_open_stream_is_cut_when_the_time_of_the_delegation_is_over() {
+    cut_by(By::Delegation, |set| {
+        let path = format!("/v1/services/{}/delegations", set.hub.id);
+        let sooner = json!({"userId": set.bob.user, "expiresIn": soon().to_string()});
+        set.admin.post(&path, &sooner).expect(201);
+    });
+}
+
+#[test]
+fn hs_2_an_open_stream_is_cut_when_the_grace_of_the_services_old_key_is_over() {
+    cut_by(By::Delegation, |set| {
+        let path = format!("/v1/operator/services/{}/rotate", set.hub.id);
+        let grace = json!({"graceSeconds": 1});
+        set.stage.operator().post(&path, &grace).expect(201);
+    });
+}
+
+#[test]
+fn hs_2_an_open_stream_is_cut_when_the_grace_of_the_users_old_key_is_over() {
+    cut_by(By::Token, |set| {
+        let bob = set.stage.broker.anonymous().key(&set.bob.key);
+        let keys = bob.get("/v1/api-keys").expect(200);
+        let path = format!(
+            "/v1/api-keys/{}/rotate",
+            keys["data"][0]["id"].as_str().unwrap()
+        );
+        bob.post(&path, &json!({"graceSeconds": 1})).expect(201);
     });
 }
 

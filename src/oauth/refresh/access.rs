@@ -14,7 +14,7 @@ use crate::oauth::tokens::SealedTokens;
 use crate::secret::Secret;
 use crate::vault::{Unsealed, VaultError};
 
-use super::plan::{Plan, plan};
+use super::plan::{Plan, ends_by_itself, plan};
 
 /// How long a caller waits for a refresh.
 const PATIENCE: Duration = Duration::from_secs(25);
@@ -176,6 +176,25 @@ impl Accounts {
         };
         let plan = plan(&state.value, &provider.spec().refresh, vault.now());
         Ok((plan == Plan::Over).then(|| ended(&state.value, None)))
+    }
+
+    /// When a set's access token is not to be had any more though nobody did anything to it; `None` where
+    /// something refreshes it, or where that is not known.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn ends_by_itself(
+        &self,
+        vault: &Unsealed,
+        id: ConnectionId,
+        set: &str,
+    ) -> Result<Option<Timestamp>, VaultError> {
+        let roster = self.roster(vault).await?;
+        let Ok((connection, state)) = both(&roster, &(id, set.to_owned())) else {
+            return Ok(None);
+        };
+        let provider = self.provider(&connection.provider);
+        Ok(provider.and_then(|it| ends_by_itself(&state.value, &it.spec().refresh)))
     }
 
     /// Starts a refresh of a set, or joins the one that is under way.

@@ -57,10 +57,22 @@ pub(in crate::oauth) fn lead(state: &TokenState, file: &Refresh) -> i64 {
     }
 }
 
+/// With how much left an access token is not handed out.
+fn skew(state: &TokenState) -> i64 {
+    SKEW.min(lifetime(state) / 2)
+}
+
 /// Whether a caller may have the access token.
 fn usable(state: &TokenState, now: Timestamp) -> bool {
-    let skew = SKEW.min(lifetime(state) / 2);
-    state.left(now).is_none_or(|left| left > skew)
+    state.left(now).is_none_or(|left| left > skew(state))
+}
+
+/// When a caller gets nothing any more though nothing is done to the set; `None` where something refreshes it,
+/// or where its end is not known.
+#[must_use]
+pub(in crate::oauth) fn ends_by_itself(state: &TokenState, file: &Refresh) -> Option<Timestamp> {
+    let end = state.expires.filter(|_| !can_refresh(state, file));
+    end.map(|end| end.plus_millis(-skew(state)))
 }
 
 /// Whether a set can be refreshed at all.

@@ -1,6 +1,6 @@
 //! When, and what meanwhile: the tables, and whole years of them.
 
-use super::plan::{Plan, backoff, due, grant_ends, lead, plan, spacing};
+use super::plan::{Plan, backoff, due, ends_by_itself, grant_ends, lead, plan, spacing};
 use crate::clock::Timestamp;
 use crate::id::ConnectionId;
 use crate::oauth::connection::{Attempt, Health, MAIN, Revoked, TokenState};
@@ -43,6 +43,27 @@ fn rotates(rotates: Rotates, grace: u32) -> Refresh {
         rotates,
         reuse_grace_s: grace,
         ..Refresh::default()
+    }
+}
+
+#[test]
+fn what_nothing_refreshes_is_over_from_the_moment_that_is_told_and_what_something_does_is_never() {
+    let file = Refresh::default();
+    for lifetime in [1, 30_000, 40_000, MINUTE, 90_001, HOUR, DAY] {
+        let fresh = state(Some(lifetime));
+        assert_eq!(ends_by_itself(&fresh, &file), None);
+        let alone = TokenState {
+            refreshable: false,
+            ..fresh
+        };
+        let end = ends_by_itself(&alone, &file).unwrap();
+        assert_eq!(plan(&alone, &file, end), Plan::Over);
+        assert_eq!(plan(&alone, &file, end.plus_millis(-1)), Plan::Use);
+        let endless = TokenState {
+            expires: None,
+            ..alone
+        };
+        assert_eq!(ends_by_itself(&endless, &file), None);
     }
 }
 
