@@ -54,8 +54,27 @@ fn run<'a>(program: &[&'a str]) -> Vec<&'a str> {
 
 /// The command, its folders below the broker's.
 fn command(fake: &Fake, words: &[&str]) -> Command {
-    let mut command = fake.command(words);
-    command.env("XDG_RUNTIME_DIR", fake.path(""));
+    // Whoever runs the tests may ignore some.
+    with_signals(fake, "--default-signal=HUP,INT,QUIT,TERM", words)
+}
+
+/// The command, started with signals as env(1) is told.
+fn with_signals(fake: &Fake, signals: &str, words: &[&str]) -> Command {
+    let inner = fake.command(words);
+    let mut command = Command::new("env");
+    command
+        .args([signals.as_ref(), inner.get_program()])
+        .args(inner.get_args())
+        .env_clear()
+        .envs(
+            inner
+                .get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        )
+        .env("XDG_RUNTIME_DIR", fake.path(""))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     // As a supervisor starts it: not in the foreground of whoever runs the tests.
     command.process_group(0);
     command
@@ -82,7 +101,11 @@ fn signal(child: &Child, name: &str) {
 
 /// A program that says when it is ready, and then waits.
 fn start(fake: &Fake, script: &str) -> (Child, BufReader<std::process::ChildStdout>) {
-    let mut child = command(fake, &run(&["sh", "-c", script])).spawn().unwrap();
+    started(command(fake, &run(&["sh", "-c", script])))
+}
+
+fn started(mut command: Command) -> (Child, BufReader<std::process::ChildStdout>) {
+    let mut child = command.spawn().unwrap();
     let mut out = BufReader::new(child.stdout.take().unwrap());
     let mut line = String::new();
     out.read_line(&mut line).unwrap();
@@ -200,6 +223,24 @@ fn whatever_ends_the_program_nothing_is_left_of_it() {
 }
 
 #[test]
+fn what_is_ignored_where_it_is_started_is_ignored_by_the_program_too() {
+    let fake = broker();
+    let script = "kill -HUP $$; echo ready; read -r line; echo \"$line\"; exit 5";
+    let words = run(&["sh", "-c", script]);
+    // As nohup(1) does.
+    let mut command = with_signals(&fake, "--ignore-signal=HUP", &words);
+    command.stdin(Stdio::piped());
+    let (mut child, mut out) = started(command);
+    signal(&child, "HUP");
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), b"still here\n").unwrap();
+    let mut rest = String::new();
+    std::io::Read::read_to_string(&mut out, &mut rest).unwrap();
+    assert_eq!(rest, "still here\n");
+    ended(5, child);
+    assert_eq!(left(&fake), 0);
+}
+
+#[test]
 fn a_program_may_end_in_its_own_way_when_it_is_told_to() {
     let fake = broker();
     let script = "trap 'echo tidied; exit 3' TERM; echo ready; while :; do sleep 0.05; done";
@@ -214,9 +255,10 @@ fn a_program_may_end_in_its_own_way_when_it_is_told_to() {
 
 /// Runs a command at a terminal of its own, types Ctrl-C when it is ready, and shows what a person saw.
 const TERMINAL: &str = r"
-import os, pty, sys
+import os, pty, signal, sys
 pid, fd = pty.fork()
 if pid == 0:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.execv(sys.argv[1], sys.argv[1:])
 seen = b''
 try:

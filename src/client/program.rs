@@ -1,8 +1,9 @@
 //! A program that is run with a tool's placeholders.
 //!
 //! It has the terminal, the working directory and the environment of whoever runs it, but for every
-//! variable of ours: a key of the caller's is no business of it. Signals go through to it, and its exit
-//! code is the command's.
+//! variable of ours: a key of the caller's is no business of it. Signals go through to it, but for those
+//! that are ignored where we are started, as under `nohup`: those it ignores too. Its exit code is the
+//! command's.
 
 use std::ffi::OsString;
 use std::future::poll_fn;
@@ -72,7 +73,10 @@ impl Program {
             let listener = signal(SignalKind::from_raw(passed.as_raw()))?;
             Ok((passed, listener))
         };
-        let signals = PASSED.into_iter().map(listen).collect::<io::Result<_>>();
+        // To listen to one that is ignored would end that, here and in the program.
+        let ignored = Ignored::now();
+        let heard = PASSED.into_iter().filter(|signal| !ignored.has(*signal));
+        let signals = heard.map(listen).collect::<io::Result<_>>();
         Ok(Self {
             command,
             name: name.to_string_lossy().into_owned(),
@@ -99,6 +103,29 @@ impl Program {
                 pass_on(passed, &child);
             }
         }
+    }
+}
+
+/// The signals that this process ignores: the bit before its number stands for each.
+struct Ignored(u64);
+
+impl Ignored {
+    /// As the system says (proc(5)); where it says nothing, none.
+    fn now() -> Self {
+        Self::read(&std::fs::read_to_string("/proc/self/status").unwrap_or_default())
+    }
+
+    fn read(status: &str) -> Self {
+        let mut lines = status.lines();
+        let mask = lines.find_map(|line| line.strip_prefix("SigIgn:"));
+        let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+        Self(mask.unwrap_or_default())
+    }
+
+    fn has(&self, signal: Signal) -> bool {
+        let bit = u32::try_from(signal.as_raw() - 1).ok();
+        let bit = bit.and_then(|bit| self.0.checked_shr(bit));
+        bit.is_some_and(|bits| bits & 1 == 1)
     }
 }
 
@@ -162,7 +189,7 @@ pub fn seconds(text: &str) -> Result<u64, &'static str> {
 mod tests {
     use std::ffi::OsString;
 
-    use super::{Program, Variable, seconds};
+    use super::{Ignored, Program, Signal, Variable, seconds};
     use crate::client::{ClientEnv, ClientError, Exit};
 
     async fn ran(words: &[&str], env: &ClientEnv) -> Result<Exit, ClientError> {
@@ -208,6 +235,21 @@ mod tests {
         let script = ["sh", "-c", "test -n \"${CARGO_MANIFEST_DIR+x}\""];
         assert_eq!(ran(&script, &ClientEnv::default()).await.unwrap().code(), 0);
         assert_eq!(ran(&script, &env).await.unwrap().code(), 1);
+    }
+
+    #[test]
+    fn what_is_ignored_is_read_as_the_system_writes_it() {
+        // SIGHUP is 1, SIGINT 2, SIGQUIT 3, SIGTERM 15.
+        let status = "Name:\tsh\nSigBlk:\tffffffffffffffff\nSigIgn:\t0000000000000005\nSigCgt:\t0000000000004000\n";
+        let ignored = Ignored::read(status);
+        let has = [Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM];
+        assert_eq!(
+            has.map(|signal| ignored.has(signal)),
+            [true, false, true, false]
+        );
+        for nothing in ["", "SigIgn:\n", "SigIgn:\tx"] {
+            assert!(!Ignored::read(nothing).has(Signal::HUP), "{nothing}");
+        }
     }
 
     #[test]
