@@ -39,9 +39,18 @@ const OLD: i64 = 1_200;
 /// A file of roots. It goes when this goes, unless it is kept.
 #[derive(Debug)]
 pub struct Bundle {
-    folder: PathBuf,
+    folder: Folder,
     file: PathBuf,
     lock: Option<File>,
+}
+
+/// The folder that the file stands in, and who removes it.
+#[derive(Debug)]
+enum Folder {
+    /// It goes with the file.
+    Own(PathBuf),
+    /// It is left to whoever sweeps next.
+    Left,
 }
 
 impl Bundle {
@@ -60,26 +69,17 @@ impl Bundle {
         sweep(&home, now);
         let folder = home.join(id.to_string());
         let file = folder.join(NAME);
+        // Made before it is written: what comes of half a writing goes with it.
         let mut bundle = Self {
-            folder,
+            folder: Folder::Own(folder.clone()),
             file,
             lock: None,
         };
         let text = pem(authority.iter().cloned().chain(roots(env)));
-        let written = bundle.put(&text);
-        written.map_err(|error| ClientError::file(&bundle.file, &error))?;
+        let written = put(&folder, &bundle.file, &text);
+        let lock = written.map_err(|error| ClientError::file(&bundle.file, &error))?;
+        bundle.lock = Some(lock);
         Ok(bundle)
-    }
-
-    fn put(&mut self, text: &str) -> io::Result<()> {
-        DirBuilder::new().mode(0o700).create(&self.folder)?;
-        let mut options = OpenOptions::new();
-        let options = options.write(true).create_new(true).mode(0o600);
-        let mut file = options.open(&self.file)?;
-        flock(&file, FlockOperation::NonBlockingLockExclusive)?;
-        file.write_all(text.as_bytes())?;
-        self.lock = Some(file);
-        Ok(())
     }
 
     /// Where it is.
@@ -90,17 +90,28 @@ impl Bundle {
 
     /// Leaves the file for programs that are run later; it is swept when its handle is over.
     pub fn keep(mut self) {
-        self.folder = PathBuf::new();
+        self.folder = Folder::Left;
     }
 }
 
 impl Drop for Bundle {
     fn drop(&mut self) {
-        if !self.folder.as_os_str().is_empty() {
+        if let Folder::Own(folder) = &self.folder {
             // What cannot be removed now is swept next time.
-            drop(fs::remove_dir_all(&self.folder));
+            drop(fs::remove_dir_all(folder));
         }
     }
+}
+
+/// Writes the file into a new folder of its own; what comes back holds the lock on it.
+fn put(folder: &Path, file: &Path, text: &str) -> io::Result<File> {
+    DirBuilder::new().mode(0o700).create(folder)?;
+    let mut options = OpenOptions::new();
+    let options = options.write(true).create_new(true).mode(0o600);
+    let mut file = options.open(file)?;
+    flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+    file.write_all(text.as_bytes())?;
+    Ok(file)
 }
 
 /// The folder for such files: of the session, else one of the user's own where temporary files are.
