@@ -76,6 +76,39 @@ fn a_resolution_shows_sources_places_and_placeholders_and_never_a_value() {
 }
 
 #[test]
+fn a_resolution_names_no_place_that_is_for_declared_actions_alone() {
+    let upstream = Upstream::echo();
+    let mut stage = Stage::new();
+    let admin = stage.broker.admin(&[]);
+    stage.secret(&admin, "KEY", &json!({}));
+    let mut spec = tool("custom-x", upstream.port());
+    let mut actions = spec["bindings"][0].clone();
+    spec["bindings"][0]["paths"] = json!(["/things/*"]);
+    actions["paths"] = json!(["/run"]);
+    actions["onlyActions"] = json!(true);
+    spec["bindings"].as_array_mut().unwrap().push(actions);
+    stage.install(&admin, &spec);
+    let handle = resolve(&stage, &admin, "custom-x", &json!({}));
+    let constraints = handle.whole["constraints"].as_array().unwrap();
+    let paths: Vec<_> = constraints.iter().map(|place| &place["paths"]).collect();
+    assert_eq!(paths, [&json!(["/things/*"])]);
+    // What it says is what holds.
+    let at = |path: &str| format!("http://127.0.0.1:{}{path}", upstream.port());
+    for lane in LANES {
+        let came = lane.send(&stage, &admin, &handle.text, &Wish::get(&at("/things/1")));
+        assert_eq!((came.status, &*came.code), (200, ""), "{came:?}");
+        let came = lane.send(&stage, &admin, &handle.text, &Wish::get(&at("/run")));
+        assert_eq!(
+            (came.status, &*came.code),
+            (403, "binding_refused"),
+            "{came:?}"
+        );
+    }
+    assert_eq!(stage.run(&admin, "custom-x", &with("KEY")).status, 200);
+    stage.finish();
+}
+
+#[test]
 fn a_resolution_that_lacks_something_is_refused_with_the_next_step() {
     let (stage, _, admin, _) = set(&json!({}));
     let none = json!({"credentialOverrides": {}});

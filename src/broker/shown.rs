@@ -16,8 +16,8 @@ use super::resolve::Resolution;
 /// A new handle, but for its text.
 pub(super) fn resolved(handle: &Handle, resolution: &Resolution, now: Timestamp) -> wire::Resolved {
     let hosts = at_hand(resolution);
-    let bindings = handle.purpose.tool.spec.bindings.iter();
-    let constraints = bindings.filter_map(|binding| constraint(binding, &hosts));
+    let free = free(&handle.purpose.tool);
+    let constraints = free.filter_map(|binding| constraint(binding, &hosts));
     let life = handle.ends().saturating_duration_since(Instant::now());
     let life = i64::try_from(life.as_millis()).unwrap_or_default();
     let fields = resolution.fields.iter();
@@ -52,11 +52,16 @@ pub(super) fn resolved(handle: &Handle, resolution: &Resolution, now: Timestamp)
     }
 }
 
+/// The bindings by which a request may be sent by right of a handle: not those for declared actions alone.
+fn free(tool: &Tool) -> impl Iterator<Item = &Binding> {
+    let bindings = tool.spec.bindings.iter();
+    bindings.filter(|binding| !binding.only_actions)
+}
+
 /// Where a free request by right of a handle may bring the fields at hand.
 pub(super) fn reach(tool: &Tool, resolution: &Resolution) -> Vec<Reach> {
     let at_hand = at_hand(resolution);
-    let free = tool.spec.bindings.iter().filter(|it| !it.only_actions);
-    let bound = free.filter(|binding| constraint(binding, &at_hand).is_some());
+    let bound = free(tool).filter(|binding| constraint(binding, &at_hand).is_some());
     let reach = |binding: &Binding| {
         let used = binding.slots.keys().filter_map(|field| at_hand.get(field));
         let own: Vec<&[HostPattern]> = used.map(Vec::as_slice).collect();

@@ -99,7 +99,7 @@ pub struct Resolved {
     pub fields: Vec<ResolvedField>,
     /// What stands for each field's value in requests: field → placeholder.
     pub placeholders: BTreeMap<String, String>,
-    /// Where the fields may go.
+    /// Where the fields may go by right of the handle; not what is for declared actions alone.
     pub constraints: Vec<Constraint>,
     /// Where the handle works, for one of the egress proxy's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
