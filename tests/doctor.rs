@@ -53,7 +53,8 @@ fn collect(found: &Value, failed: &mut Vec<String>) {
 #[test]
 fn nothing_fails_on_a_clean_installation_before_its_start_while_it_runs_and_after_it() {
     let folder = tempfile::tempdir().unwrap();
-    let fresh = ["doctor", "--json", "--listen", "127.0.0.1:0"];
+    let any = "127.0.0.1:0";
+    let fresh = ["doctor", "--json", "--listen", any, "--proxy-listen", any];
     let document = harness::program::run(folder.path(), &fresh, None).expect(0);
     assert_eq!(level(&document, "ring"), "ok");
     assert!(
@@ -65,6 +66,10 @@ fn nothing_fails_on_a_clean_installation_before_its_start_while_it_runs_and_afte
     let document = examined(&broker);
     assert_eq!(level(&document, "broker"), "ok", "{document:#}");
     assert_eq!(level(&document, "lock"), "ok");
+    assert_eq!(level(&document, "proxy"), "ok", "{document:#}");
+    let text = document.to_string();
+    assert!(text.contains("the running broker's, 0 tunnels"), "{text}");
+    assert_eq!(level(&document, "proxy_socket"), "ok", "{document:#}");
     assert_eq!(level(&document, "slots"), "warn", "one slot is one too few");
     assert_eq!(broker.stop(), Some(0));
     let document = examined(&broker);

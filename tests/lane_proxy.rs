@@ -11,6 +11,7 @@ mod lane_proxy {
     mod passing;
     mod rates;
     mod refusals;
+    mod status;
     mod strangers;
     pub(crate) mod tunnel;
 }

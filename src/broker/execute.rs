@@ -2,6 +2,7 @@
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
@@ -44,6 +45,8 @@ pub struct Broker {
     pub(super) total: Duration,
     /// The proxy in front, where there is one.
     pub(super) gateway: Option<Arc<dyn Gateway>>,
+    /// How many tunnels are open there.
+    pub(super) tunnels: Arc<AtomicUsize>,
 }
 
 /// One call: who, which tool and action, with what.
@@ -77,6 +80,7 @@ impl Broker {
             clock,
             total,
             gateway: None,
+            tunnels: Arc::default(),
         }
     }
 

@@ -136,6 +136,11 @@ impl Handles {
         (owner.org == org && owner.user == user).then(|| Arc::clone(handle))
     }
 
+    /// How many there are, with those that are over and not forgotten yet.
+    pub(crate) fn count(&self) -> usize {
+        self.lock().by_digest.len()
+    }
+
     /// Forgets those that were over long ago, however they came to be over, and with each what it held.
     pub(crate) fn tidy(&self, now: Instant) {
         let forgotten = self.lock().forget_over(now);

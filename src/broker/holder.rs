@@ -7,6 +7,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rustls::ServerConfig;
@@ -44,6 +45,21 @@ pub trait Gateway: Send + Sync + fmt::Debug {
 
     /// Where tool code finds the proxy, with this authority's certificate.
     fn place(&self, authority: &dyn Authority) -> wire::ProxyPlace;
+
+    /// Where the proxy listens: its address, and its Unix socket.
+    fn listens(&self) -> (String, String);
+}
+
+/// A tunnel that is open, until this is dropped.
+struct OpenTunnel {
+    _watching: Watching,
+    count: Arc<AtomicUsize>,
+}
+
+impl Drop for OpenTunnel {
+    fn drop(&mut self) {
+        self.count.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Vouches for hosts towards the holder of one handle. Its key is nowhere but in here.
@@ -262,14 +278,35 @@ impl Broker {
         }
     }
 
-    /// Looks after a connection of the holder's: what it was opened by is asked for again whenever
+    /// What tool code elsewhere comes by, and how much of it there is.
+    #[must_use]
+    pub fn lanes(&self) -> wire::Lanes {
+        let proxy = self.gateway.as_ref().map(|gateway| {
+            let (address, socket) = gateway.listens();
+            let tunnels = self.tunnels.load(Ordering::Relaxed);
+            wire::ListeningProxy {
+                address,
+                socket,
+                tunnels,
+            }
+        });
+        wire::Lanes {
+            handles: self.handles.count(),
+            proxy,
+        }
+    }
+
+    /// Looks after a tunnel of the holder's: what it was opened by is asked for again whenever
     /// something changed, until this is dropped.
     #[must_use]
     pub fn watch_over(&self, holder: &Holder) -> Box<dyn std::any::Any + Send> {
-        let watching: Watching = self
-            .watch
-            .over(Arc::clone(&holder.handle), holder.proxied.seen.clone());
-        Box::new(watching)
+        let seen = holder.proxied.seen.clone();
+        let watching = self.watch.over(Arc::clone(&holder.handle), seen);
+        self.tunnels.fetch_add(1, Ordering::Relaxed);
+        Box::new(OpenTunnel {
+            _watching: watching,
+            count: Arc::clone(&self.tunnels),
+        })
     }
 
     /// Sends a request by right of the holder's handle; as [`Broker::relay`].

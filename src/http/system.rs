@@ -12,16 +12,25 @@ use super::caller::Caller;
 use super::serve::Peer;
 use super::{ApiError, App, reply};
 
-/// Whether the process answers.
+/// Whether the process answers. Over the Unix socket also what tool code elsewhere comes by.
 #[utoipa::path(get, path = "/v1/status", tag = "system",
     responses((status = 200, description = "It does", body = wire::Status)))]
-pub(super) async fn status(State(app): State<App>) -> Json<wire::Status> {
+pub(super) async fn status(
+    State(app): State<App>,
+    peer: Option<axum::Extension<Peer>>,
+) -> Json<wire::Status> {
     Json(wire::Status {
         status: "ok".to_owned(),
         service: "runtools-broker".to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         sealed: app.lifecycle.gate().is_sealed(),
+        lanes: is_local(peer.as_ref()).then(|| app.broker.lanes()),
     })
+}
+
+/// Whether somebody comes over the Unix socket.
+fn is_local(peer: Option<&axum::Extension<Peer>>) -> bool {
+    matches!(peer, Some(axum::Extension(Peer::Unix { .. })))
 }
 
 /// Whether the process is alive.
@@ -68,8 +77,7 @@ pub(super) async fn metrics(
     peer: Option<axum::Extension<Peer>>,
     caller: Result<Caller, ApiError>,
 ) -> Result<Response, ApiError> {
-    let local = matches!(peer, Some(axum::Extension(Peer::Unix { .. })));
-    if !local {
+    if !is_local(peer.as_ref()) {
         caller?.may::<crate::policy::ReadAudit>(()).await?;
     }
     app.refresh_gauges();

@@ -64,4 +64,8 @@ impl Gateway for Gate {
             certificate_authority: authority.certificate().to_owned(),
         }
     }
+
+    fn listens(&self) -> (String, String) {
+        (self.address.to_string(), self.socket.display().to_string())
+    }
 }

@@ -19,6 +19,30 @@ pub struct Status {
     pub version: String,
     /// Whether the vault is sealed.
     pub sealed: bool,
+    /// What tool code elsewhere comes by. To who asks over the Unix socket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lanes: Option<Lanes>,
+}
+
+/// What tool code elsewhere comes by.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Lanes {
+    /// How many handles are kept, with those that were over minutes ago.
+    pub handles: usize,
+    /// The egress proxy, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<ListeningProxy>,
+}
+
+/// An egress proxy that listens.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct ListeningProxy {
+    /// Its address.
+    pub address: String,
+    /// Its Unix socket.
+    pub socket: String,
+    /// How many tunnels are open.
+    pub tunnels: usize,
 }
 
 /// `GET /readyz`.

@@ -205,7 +205,8 @@ pub(super) fn refuses(what: &str, damage: impl FnOnce(&Path), words: &str, hint:
 /// What the doctor says of an installation that nobody runs.
 pub(super) fn doctor(folder: &Path) -> Ran {
     let places = ["--data-dir", "data", "--keys-dir", "keys"];
-    let mut arguments = vec!["doctor", "--listen", "127.0.0.1:0"];
+    let any = "127.0.0.1:0";
+    let mut arguments = vec!["doctor", "--listen", any, "--proxy-listen", any];
     arguments.extend(places);
     program::run(folder, &arguments, None)
 }

@@ -1,8 +1,8 @@
-//! Whether the broker answers.
+//! Whether the broker answers, and what tool code elsewhere comes by.
 
 use runtools_broker::client::text::Fields;
 use runtools_broker::client::{Exit, Outcome, Place, Route, Session};
-use runtools_broker::wire::Status;
+use runtools_broker::wire::{Lanes, Status};
 
 /// Shows the broker's state. A sealed vault ends with code 10.
 pub(crate) async fn run(session: &Session) -> Outcome {
@@ -14,11 +14,15 @@ pub(crate) async fn run(session: &Session) -> Outcome {
     let client = session.client_at(place)?;
     let status: Status = client.get_bare(&Route::new("/v1/status")).await?;
     session.out.show(&status, || {
-        let lines = [
+        let mut lines = vec![
             ("broker", at.as_str()),
             ("version", status.version.as_str()),
             ("vault", if status.sealed { "sealed" } else { "unsealed" }),
         ];
+        let proxy = status.lanes.as_ref().map(proxy);
+        let handles = status.lanes.as_ref().map(|it| it.handles.to_string());
+        lines.extend(proxy.as_deref().map(|text| ("egress proxy", text)));
+        lines.extend(handles.as_deref().map(|text| ("handles", text)));
         Fields(&lines).to_string()
     })?;
     if status.sealed {
@@ -28,4 +32,16 @@ pub(crate) async fn run(session: &Session) -> Outcome {
         return Ok(Exit::Sealed);
     }
     Ok(Exit::Ok)
+}
+
+/// Where the egress proxy listens, and for how many.
+fn proxy(lanes: &Lanes) -> String {
+    let Some(proxy) = &lanes.proxy else {
+        return "none".to_owned();
+    };
+    let tunnels = match proxy.tunnels {
+        1 => "1 tunnel".to_owned(),
+        count => format!("{count} tunnels"),
+    };
+    format!("{} and {}, {tunnels}", proxy.address, proxy.socket)
 }

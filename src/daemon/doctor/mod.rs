@@ -12,6 +12,7 @@ mod finding;
 mod folders;
 mod keys;
 mod machine;
+mod proxy;
 mod store;
 mod surroundings;
 #[cfg(test)]
@@ -19,7 +20,7 @@ mod tests_rig;
 mod ways_in;
 
 pub use finding::{Finding, Level};
-pub use surroundings::{FreeBytes, Running, Surroundings};
+pub use surroundings::{FreeBytes, ProxyUp, Running, Surroundings};
 
 use self::folders::Folder;
 use crate::config::{Config, ConfigError};
@@ -58,7 +59,10 @@ pub fn examine(config: &Config, around: &Surroundings) -> Finding {
 
     let mut ways_in = ways_in::listeners(config, around);
     ways_in.push(ways_in::certificate(config.tls_files(), around.now));
-    ways_in.push(ways_in::socket_file(config, &around.broker));
+    let socket = ways_in::socket(config);
+    let keys = ("socket", "socket");
+    ways_in.push(ways_in::socket_file(keys, &socket, config, &around.broker));
+    ways_in.extend(proxy::proxy(config, &around.broker));
 
     Finding::group(
         "runtools-broker",

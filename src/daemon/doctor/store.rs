@@ -205,6 +205,7 @@ mod tests {
             sealed: false,
             reasons: vec![],
             answers: vec![],
+            proxy: None,
         };
         let up = Surroundings { broker, ..around() };
         assert_eq!(worst(&config, &up), Level::Ok);

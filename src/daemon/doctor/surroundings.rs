@@ -13,7 +13,7 @@ use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::config::Config;
 use crate::egress::{EgressError, Endpoint};
 use crate::hardening::Report;
-use crate::wire::{Readiness, Status};
+use crate::wire::{Failure, ListeningProxy, Readiness, Status};
 
 /// How long the broker has to answer.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -57,7 +57,22 @@ pub enum Running {
         reasons: Vec<String>,
         /// The TCP addresses at which it answers too, as far as they were tried.
         answers: Vec<SocketAddr>,
+        /// Its egress proxy, if it has one.
+        proxy: Option<ProxyUp>,
     },
+}
+
+/// The egress proxy of a broker that answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProxyUp {
+    /// Its address.
+    pub address: String,
+    /// Its Unix socket.
+    pub socket: String,
+    /// How many tunnels are open.
+    pub tunnels: usize,
+    /// Whether it answers at the address, and at the socket.
+    pub answers: (bool, bool),
 }
 
 impl Running {
@@ -116,10 +131,36 @@ async fn ask(config: &Config) -> Running {
             answers.push(addr);
         }
     }
+    let front = status.lanes.and_then(|lanes| lanes.proxy);
+    let proxy = match front {
+        Some(front) => Some(ask_front(front).await),
+        None => None,
+    };
     Running::Up {
         version: status.version,
         sealed: status.sealed,
         reasons: ready.reasons,
+        answers,
+        proxy,
+    }
+}
+
+/// What the proxy says to what is no request to a proxy: that it is one.
+async fn ask_front(front: ListeningProxy) -> ProxyUp {
+    let tells = async |endpoint: Option<Endpoint>| match endpoint {
+        Some(endpoint) => {
+            let body = read(&endpoint, "/").await.unwrap_or_default();
+            serde_json::from_slice::<Failure>(&body).is_ok_and(|it| it.error.code == "proxy_only")
+        }
+        None => false,
+    };
+    let tcp = Endpoint::url(&format!("http://{}", front.address), Vec::new());
+    let unix = Endpoint::unix(PathBuf::from(&front.socket));
+    let answers = (tells(tcp.ok()).await, tells(Some(unix)).await);
+    ProxyUp {
+        address: front.address,
+        socket: front.socket,
+        tunnels: front.tunnels,
         answers,
     }
 }

@@ -48,6 +48,7 @@ pub(super) fn up(reasons: &[&str], answers: &[SocketAddr]) -> Running {
         sealed: reasons.contains(&"sealed"),
         reasons: reasons.iter().map(|&it| it.to_owned()).collect(),
         answers: answers.to_vec(),
+        proxy: None,
     }
 }
 

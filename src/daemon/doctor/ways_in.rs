@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::finding::{Finding, quoted};
 use super::surroundings::{Running, Surroundings};
@@ -81,20 +81,25 @@ fn listener(addr: SocketAddr, config: &Config, broker: &Running) -> Finding {
             )
         };
     }
+    free("listener", addr, "listen")
+}
+
+/// Whether a broker could listen at an address now. `key` is the setting that names it.
+pub(super) fn free(check: &'static str, addr: SocketAddr, key: &str) -> Finding {
     match TcpListener::bind(addr).map(drop) {
-        Ok(()) => Finding::ok("listener", format!("{addr}: free")),
+        Ok(()) => Finding::ok(check, format!("{addr}: free")),
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => Finding::fail(
-            "listener",
+            check,
             format!("{addr}: another program has it"),
             format!(
-                "See which: ss -ltnp 'sport = :{}'. Stop it, or set listen to another port.",
+                "See which: ss -ltnp 'sport = :{}'. Stop it, or set {key} to another port.",
                 addr.port()
             ),
         ),
         Err(error) => Finding::fail(
-            "listener",
+            check,
             format!("{addr}: {}", error.kind()),
-            "Set listen to an address of this machine, with a port from 1024 up.",
+            format!("Set {key} to an address of this machine, with a port from 1024 up."),
         ),
     }
 }
@@ -131,41 +136,45 @@ pub(super) fn certificate(files: Option<TlsFiles>, now: Timestamp) -> Finding {
     }
 }
 
-/// The Unix socket's file.
-pub(super) fn socket_file(config: &Config, broker: &Running) -> Finding {
-    let path = socket(config);
+/// The file of a Unix socket that the setting `key` names.
+pub(super) fn socket_file(
+    (check, key): (&'static str, &str),
+    path: &Path,
+    config: &Config,
+    broker: &Running,
+) -> Finding {
     let shown = path.display();
     let length = path.as_os_str().len();
     if length > MAX_SOCKET_PATH_BYTES {
         let text = format!("its path has {length} bytes; the system takes {MAX_SOCKET_PATH_BYTES}");
-        return Finding::fail("socket", text, "Choose a shorter one: socket = …");
+        return Finding::fail(check, text, format!("Choose a shorter one: {key} = …"));
     }
-    let found = match fs::symlink_metadata(&path) {
+    let found = match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Finding::ok("socket", format!("{shown}: made at the start"));
+            return Finding::ok(check, format!("{shown}: made at the start"));
         }
         Err(error) => {
             let text = format!("{shown}: {}", error.kind());
-            return Finding::fail("socket", text, "Check who may enter its folder.");
+            return Finding::fail(check, text, "Check who may enter its folder.");
         }
         Ok(found) => found,
     };
     if !found.file_type().is_socket() {
         let text = format!("{shown} is there and is no socket");
-        return Finding::fail("socket", text, "Move it away, or choose another path.");
+        return Finding::fail(check, text, "Move it away, or choose another path.");
     }
     if *broker == Running::Down {
         let text = format!("{shown} was left behind by a broker that was killed");
         let fix = "Nothing to do: the next start replaces it.";
-        return Finding::warn("socket", text, fix);
+        return Finding::warn(check, text, fix);
     }
     let (mode, wanted) = (found.permissions().mode() & 0o777, config.socket_mode());
     if mode & !wanted == 0 {
-        Finding::ok("socket", format!("{shown} (mode {mode:04o})"))
+        Finding::ok(check, format!("{shown} (mode {mode:04o})"))
     } else {
         let text = format!("{shown} has mode {mode:04o}, wider than {wanted:04o}");
-        let fix = format!("chmod {wanted:o} {}", quoted(&path));
-        Finding::fail("socket", text, fix)
+        let fix = format!("chmod {wanted:o} {}", quoted(path));
+        Finding::fail(check, text, fix)
     }
 }
 
@@ -198,8 +207,9 @@ mod tests {
 
     use super::super::tests_rig::{around, config, up};
     use super::super::{Level, Running, Surroundings};
-    use super::{broker, certificate, listeners, roots, socket_file};
+    use super::{broker, certificate, listeners, roots, socket, socket_file};
     use crate::clock::{Clock, SystemClock};
+    use crate::config::Config;
     use crate::http::serve::TlsFiles;
 
     #[test]
@@ -262,7 +272,10 @@ mod tests {
         let (dir, mut config) = config();
         let path = dir.path().join("broker.sock");
         config.socket = Some(path.clone());
-        let level = |broker: &Running, config: &_| socket_file(config, broker).level;
+        let level = |broker: &Running, config: &Config| {
+            let keys = ("socket", "socket");
+            socket_file(keys, &socket(config), config, broker).level
+        };
         assert_eq!(level(&Running::Down, &config), Level::Ok);
         let listening = UnixListener::bind(&path).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
