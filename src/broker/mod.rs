@@ -55,6 +55,12 @@ mod sign;
 mod socket;
 mod splice;
 mod stopped;
+#[cfg(test)]
+mod tests_placing;
+#[cfg(test)]
+mod tests_relaying;
+#[cfg(test)]
+mod tests_sending;
 mod unsaid;
 mod upload;
 mod watch;

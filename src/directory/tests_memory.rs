@@ -185,7 +185,9 @@ proptest! {
                 }
                 Step::Forget => {
                     memory.forget();
-                    forgotten.values_mut().for_each(|count| *count += 1);
+                    for count in forgotten.values_mut() {
+                        *count += 1;
+                    }
                 }
             }
             for (number, version) in &stored {

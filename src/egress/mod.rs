@@ -42,6 +42,8 @@ mod tests_exchange;
 #[cfg(test)]
 mod tests_guard;
 #[cfg(test)]
+mod tests_invariants;
+#[cfg(test)]
 pub(crate) mod tests_origin;
 #[cfg(test)]
 mod tests_outgoing;

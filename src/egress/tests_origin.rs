@@ -76,26 +76,26 @@ fn acceptor(certificate: CertificateDer<'static>, key: &KeyPair) -> TlsAcceptor 
 
 /// One thing that an origin does about a request.
 #[derive(Clone)]
-pub(super) enum Step {
+pub(crate) enum Step {
     Send(Vec<u8>),
     Wait(u64),
     Close,
 }
 
-pub(super) fn answer(text: &str) -> Vec<Step> {
+pub(crate) fn answer(text: &str) -> Vec<Step> {
     let length = text.len();
     send(&format!(
         "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{text}"
     ))
 }
 
-pub(super) fn send(text: &str) -> Vec<Step> {
+pub(crate) fn send(text: &str) -> Vec<Step> {
     vec![Step::Send(text.into())]
 }
 
 /// A listener on loopback. `requests` holds what arrived, head and body, after TLS.
-pub(super) struct Origin {
-    pub(super) address: SocketAddr,
+pub(crate) struct Origin {
+    pub(crate) address: SocketAddr,
     accepts: Arc<AtomicUsize>,
     bytes: Arc<AtomicUsize>,
     requests: Arc<Mutex<Vec<String>>>,
@@ -103,7 +103,7 @@ pub(super) struct Origin {
 }
 
 impl Origin {
-    pub(super) async fn start<S>(tls: Option<TlsAcceptor>, script: S) -> Self
+    pub(crate) async fn start<S>(tls: Option<TlsAcceptor>, script: S) -> Self
     where
         S: Fn(usize) -> Vec<Step> + Send + Sync + 'static,
     {
@@ -143,7 +143,7 @@ impl Origin {
         origin
     }
 
-    pub(super) fn accepts(&self) -> usize {
+    pub(crate) fn accepts(&self) -> usize {
         self.accepts.load(Ordering::SeqCst)
     }
 
@@ -157,7 +157,7 @@ impl Origin {
         self.bytes.load(Ordering::SeqCst)
     }
 
-    pub(super) fn requests(&self) -> Vec<String> {
+    pub(crate) fn requests(&self) -> Vec<String> {
         self.requests.lock().unwrap().clone()
     }
 

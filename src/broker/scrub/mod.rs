@@ -39,9 +39,9 @@ mod tests_bodies;
 #[cfg(test)]
 mod tests_escapes;
 #[cfg(test)]
-mod tests_oracle;
+pub(super) mod tests_oracle;
 #[cfg(test)]
-mod tests_spellings;
+pub(super) mod tests_spellings;
 #[cfg(test)]
 mod tests_streams;
 mod zstd;

@@ -25,7 +25,7 @@ pub(super) fn scrub_chunks<'a>(
 }
 
 /// How `output` gives away a piece of `value`, if it does.
-pub(super) fn leak(output: &[u8], value: &[u8]) -> Option<&'static str> {
+pub(in crate::broker) fn leak(output: &[u8], value: &[u8]) -> Option<&'static str> {
     let shows = |bytes: &[u8]| {
         let mut pieces = value.windows(PIECE);
         pieces.any(|piece| bytes.windows(PIECE).any(|here| here == piece))

@@ -90,7 +90,7 @@ fn quoted(value: &str) -> String {
 }
 
 /// Spellings written by other hands than those under test.
-pub(super) fn spellings(value: &str) -> Vec<(&'static str, String)> {
+pub(in crate::broker) fn spellings(value: &str) -> Vec<(&'static str, String)> {
     let json = in_json(value);
     let component =
         percent_encoding::utf8_percent_encode(value, percent_encoding::NON_ALPHANUMERIC);
