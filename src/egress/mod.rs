@@ -64,5 +64,5 @@ pub use outgoing::{BodyError, Outgoing, check_method, credential_value};
 pub use passage::{Passage, PassageStream};
 pub use peer::VerifiedPeer;
 pub use resolve::{ResolveError, Resolver, SystemResolver};
-pub use socket::{SocketKey, UpstreamSocket, is_word, lists};
+pub use socket::{SocketKey, UpstreamSocket, is_word, lists, only};
 pub use url::{MAX_URL_BYTES, Origin, Scheme, Url};

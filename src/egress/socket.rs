@@ -74,12 +74,8 @@ impl SocketKey {
     /// Whether an answer's headers agree to this question (RFC 6455, 4.1): by the word, with the right
     /// hash, and without an extension, since none was offered.
     fn is_agreed_to(&self, headers: &HeaderMap) -> bool {
-        let only = |name: &HeaderName| {
-            let mut values = headers.get_all(name).iter();
-            values.next().filter(|_| values.next().is_none())
-        };
-        let upgrade = only(&UPGRADE).is_some_and(|value| is_word(value, "websocket"));
-        let accept = only(&SEC_WEBSOCKET_ACCEPT);
+        let upgrade = only(headers, &UPGRADE).is_some_and(|value| is_word(value, "websocket"));
+        let accept = only(headers, &SEC_WEBSOCKET_ACCEPT);
         upgrade
             && lists(headers, &CONNECTION, "upgrade")
             && accept.is_some_and(|accept| *accept == self.accept())
@@ -91,6 +87,13 @@ impl fmt::Debug for SocketKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SocketKey")
     }
+}
+
+/// The value of a header that is sent once.
+#[must_use]
+pub fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
+    let mut values = headers.get_all(name).iter();
+    values.next().filter(|_| values.next().is_none())
 }
 
 /// Whether a header's value is this word, in any case.

@@ -1,12 +1,12 @@
 //! The caller's half of the opening: what they ask, and what they are answered.
 
 use http::header::{
-    CONNECTION, HeaderMap, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
+    CONNECTION, HeaderMap, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
     SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use http::{Method, Version};
 
-use crate::egress::{SocketKey, is_word, lists};
+use crate::egress::{SocketKey, is_word, lists, only};
 
 /// A caller's request to speak WebSocket (RFC 6455, 4.2.1).
 #[derive(Debug)]
@@ -65,11 +65,6 @@ impl Handshake {
         headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
         headers.insert(SEC_WEBSOCKET_ACCEPT, self.0.accept());
     }
-}
-
-fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
-    let mut values = headers.get_all(name).iter();
-    values.next().filter(|_| values.next().is_none())
 }
 
 #[cfg(test)]
