@@ -7,6 +7,7 @@ use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::audit::{Event, Target, TargetKind};
 use crate::crypto::Digest;
 use crate::id::{OrgId, ResolutionId, UserId};
 
@@ -36,6 +37,31 @@ pub(crate) enum Missing {
     Foreign(Arc<Handle>),
     /// There is one, and it is for another lane.
     Elsewhere(Arc<Handle>),
+}
+
+impl Missing {
+    fn found(&self) -> Option<(&'static str, &Arc<Handle>)> {
+        match self {
+            Self::Unknown => None,
+            Self::Foreign(handle) => Some(("foreign_handle", handle)),
+            Self::Elsewhere(handle) => Some(("other_lane", handle)),
+        }
+    }
+
+    /// Whose it is, where there is one.
+    pub(crate) fn owner(&self) -> Option<Owner> {
+        self.found().map(|(_, handle)| handle.purpose.owner)
+    }
+
+    /// States which it is, and whose, where there is one: for the journal alone.
+    pub(crate) fn state(&self, event: Event) -> Event {
+        let Some((code, handle)) = self.found() else {
+            return event;
+        };
+        let resolution = Target::new(TargetKind::Resolution).id(handle.id.bytes());
+        let owner = Target::new(TargetKind::User).id(handle.purpose.owner.user.bytes());
+        event.code(code).target(resolution).target(owner)
+    }
 }
 
 /// All handles.

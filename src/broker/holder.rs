@@ -25,7 +25,7 @@ use crate::wire;
 use super::BrokerError;
 use super::errand::Errand;
 use super::execute::Broker;
-use super::handle::{Handle, MAX_LIFE, Owner, USUAL_LIFE};
+use super::handle::{Handle, MAX_LIFE, USUAL_LIFE};
 use super::handles::Missing;
 use super::relay::Relayed;
 use super::watch::Watching;
@@ -113,29 +113,23 @@ pub struct Holder {
 #[derive(Debug)]
 pub enum NotHeld {
     /// There is no such handle of the proxy. The journal may hear whose it is, where it is of another lane.
-    Unknown(Option<Holding>),
+    Unknown(Holding),
     /// There is one, which cannot be used.
     Refused(Holder, BrokerError),
 }
 
-/// A handle that was sent to a lane that it is not for.
+/// What is known of a handle that is none of the proxy's.
 #[derive(Debug)]
-pub struct Holding {
-    resolution: ResolutionId,
-    owner: Owner,
-}
+pub struct Holding(Missing);
 
 impl Holding {
-    /// States it.
+    /// States it, as an event of the organisation whose handle it is.
     #[must_use]
     pub fn state(&self, event: Event) -> Event {
-        let resolution = Target::new(TargetKind::Resolution).id(self.resolution.bytes());
-        let owner = Target::new(TargetKind::User).id(self.owner.user.bytes());
-        event
-            .org(self.owner.org)
-            .code("other_lane")
-            .target(resolution)
-            .target(owner)
+        match self.0.owner() {
+            Some(owner) => self.0.state(event.org(owner.org)),
+            None => event,
+        }
     }
 }
 
@@ -157,6 +151,11 @@ impl Holder {
     pub fn reaches(&self, origin: &Origin) -> bool {
         let there = |reach: &&Reach| reach.scheme == origin.scheme && reach.port == origin.port;
         self.reach_of(&origin.host).any(|reach| there(&reach))
+    }
+
+    /// The handle, and who asked for it.
+    pub(super) fn by(&self) -> (&Arc<Handle>, &Recognised) {
+        (&self.handle, &self.proxied.seen)
     }
 
     /// Everything that it may reach at `host`.
@@ -263,11 +262,12 @@ impl Broker {
     /// # Errors
     /// [`NotHeld`]; nothing is written down.
     pub async fn holder(&self, vault: &Unsealed, text: &[u8]) -> Result<Holder, NotHeld> {
+        let unknown = |missing| NotHeld::Unknown(Holding(missing));
         let handle = self.handles.of_proxy(text).map_err(unknown)?;
         let proxied = handle.purpose.proxied.clone();
-        let proxied = proxied.ok_or(NotHeld::Unknown(None))?;
+        let proxied = proxied.ok_or(unknown(Missing::Unknown))?;
         let holder = Holder { handle, proxied };
-        let (handle, seen) = (&holder.handle, &holder.proxied.seen);
+        let (handle, seen) = holder.by();
         let usable = match handle.check(Instant::now()) {
             Ok(()) => self.judge.again(vault, handle, seen).await.map(drop),
             Err(fault) => Err(fault.into()),
@@ -321,20 +321,9 @@ impl Broker {
         event: Event,
         held: Box<dyn std::any::Any + Send>,
     ) -> Result<Relayed, BrokerError> {
-        let (handle, seen) = (&holder.handle, &holder.proxied.seen);
-        let arrived = self.arrived_by(vault, (handle, seen), (errand, None), event, held);
+        let arrived = self.arrived_by(vault, holder.by(), (errand, None), event, held);
         arrived.await?.relayed()
     }
-}
-
-fn unknown(missing: Missing) -> NotHeld {
-    NotHeld::Unknown(match missing {
-        Missing::Unknown => None,
-        Missing::Foreign(handle) | Missing::Elsewhere(handle) => Some(Holding {
-            resolution: handle.id,
-            owner: handle.purpose.owner,
-        }),
-    })
 }
 
 impl fmt::Debug for Holder {

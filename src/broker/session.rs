@@ -283,21 +283,10 @@ impl Broker {
         missing: Missing,
     ) -> Result<BrokerError, BrokerError> {
         let error = BrokerError::Handle(HandleFault::Unknown);
-        let event = match &missing {
-            Missing::Unknown => event,
-            Missing::Foreign(handle) | Missing::Elsewhere(handle) => {
-                let code = match missing {
-                    Missing::Elsewhere(_) => "other_lane",
-                    _ => "foreign_handle",
-                };
-                let resolution = Target::new(TargetKind::Resolution).id(handle.id.bytes());
-                let owner = Target::new(TargetKind::User).id(handle.purpose.owner.user.bytes());
-                event.code(code).target(resolution).target(owner)
-            }
-        };
+        let event = missing.state(event).denied(error.code());
         vault
             .journal()
-            .note(event.denied(error.code()))
+            .note(event)
             .await
             .map_err(VaultError::from)?;
         Ok(error)

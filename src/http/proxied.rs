@@ -96,18 +96,15 @@ impl App {
         &self,
         vault: &Unsealed,
         peer: Peer,
-        holding: Option<&Holding>,
+        holding: &Holding,
     ) -> Result<(), ApiError> {
         self.meter.auth_failed("handle", "unknown");
         self.rates
             .failure(Some(peer))
             .inspect_err(|_| self.meter.rate_limited("failure"))?;
         let event = stamp(Event::new(Action::AuthFailed, Actor::Unknown));
-        let event = match holding {
-            Some(holding) => holding.state(event),
-            None => event,
-        };
-        vault.journal().note(event.denied("handle_unknown")).await?;
+        let event = holding.state(event).denied("handle_unknown");
+        vault.journal().note(event).await?;
         Ok(())
     }
 

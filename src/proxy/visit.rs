@@ -170,8 +170,7 @@ impl Visit {
         match self.app.lanes().holder(vault, &text).await {
             Ok(holder) => Ok(holder),
             Err(NotHeld::Unknown(holding)) => {
-                let holding = holding.as_ref();
-                self.app.no_handle(vault, self.peer, holding).await?;
+                self.app.no_handle(vault, self.peer, &holding).await?;
                 Err(no_handle())
             }
             Err(NotHeld::Refused(holder, error)) => {
