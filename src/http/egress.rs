@@ -17,15 +17,13 @@ use http_body::{Body as _, Frame, SizeHint};
 
 use crate::audit::Action;
 use crate::broker::{
-    Errand, Handshake, HandshakeFault, Opened, RelayError, Relayed, RelayedBody, RelayedSocket,
-    Used,
+    Errand, Handshake, Opened, RelayError, Relayed, RelayedBody, RelayedSocket, Used,
 };
 use crate::egress::Url;
 use crate::policy::UseHandle;
 
 use super::broker::{call_id, read_url, sendable};
 use super::caller::Caller;
-use super::error::capital;
 use super::running::Turn;
 use super::serve::{RequestDeadline, Streaming, Switch};
 use super::{ApiError, App};
@@ -76,8 +74,7 @@ pub(super) async fn relay(State(app): State<App>, request: Request) -> Result<Re
     let call = only(&parts.headers, &CALL)?.and_then(|call| call.to_str().ok().map(str::to_owned));
     let call = call_id(call)?;
     let has_body = !body.is_end_stream();
-    let handshake = Handshake::read(&parts.method, parts.version, &parts.headers, has_body);
-    let handshake = handshake.map_err(unopened)?;
+    let handshake = Handshake::read(&parts.method, parts.version, &parts.headers, has_body)?;
     let turn = app.running.enter(caller.principal.user())?;
     let length = body.size_hint().exact().filter(|length| *length > 0);
     let mut headers = std::mem::take(&mut parts.headers);
@@ -136,28 +133,6 @@ fn only(headers: &HeaderMap, name: &HeaderName) -> Result<Option<HeaderValue>, A
         (_, Some(_)) => Err(ApiError::bad_request(format!("{name} is sent twice."))),
         (value, None) => Ok(value.cloned()),
     }
-}
-
-/// What a caller hears whose request for another protocol is refused.
-fn unopened(fault: HandshakeFault) -> ApiError {
-    let (status, code, hint) = match fault {
-        HandshakeFault::Protocol => (
-            StatusCode::NOT_IMPLEMENTED,
-            "upgrade_refused",
-            "Send the request without Upgrade, or with Upgrade: websocket.",
-        ),
-        HandshakeFault::Version => (
-            StatusCode::UPGRADE_REQUIRED,
-            "websocket_version",
-            "Open it with Sec-WebSocket-Version: 13.",
-        ),
-        HandshakeFault::Malformed(_) => (
-            StatusCode::BAD_REQUEST,
-            "websocket_refused",
-            "Open it with a client that keeps RFC 6455, 4.1.",
-        ),
-    };
-    ApiError::new(status, code, capital(&fault.to_string()), hint)
 }
 
 /// The 101 to a caller whose WebSocket the upstream agreed to.

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use crate::directory::DirectoryError;
 use crate::policy::Denied;
@@ -152,26 +152,26 @@ impl IntoResponse for ApiError {
         let (status, after) = (self.status, self.retry_after);
         let error = self.detail();
         let mut response = (status, Json(wire::Failure { error })).into_response();
-        if let Some(seconds) = after {
-            response
-                .headers_mut()
-                .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-        }
-        if status == StatusCode::UNAUTHORIZED {
-            let bearer = HeaderValue::from_static("Bearer");
-            response
-                .headers_mut()
-                .insert(header::WWW_AUTHENTICATE, bearer);
-        }
-        if status == StatusCode::UPGRADE_REQUIRED {
-            // RFC 9110, 15.5.22; RFC 6455, 4.2.2.
-            let headers = response.headers_mut();
-            let version = HeaderValue::from_static("13");
-            headers.insert(header::SEC_WEBSOCKET_VERSION, version);
-            headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-            headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-        }
+        go_with(status, after, response.headers_mut());
         response
+    }
+}
+
+/// Adds the headers that go with an answer of this status.
+pub(super) fn go_with(status: StatusCode, after: Option<u64>, headers: &mut HeaderMap) {
+    if let Some(seconds) = after {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if status == StatusCode::UNAUTHORIZED {
+        let bearer = HeaderValue::from_static("Bearer");
+        headers.insert(header::WWW_AUTHENTICATE, bearer);
+    }
+    if status == StatusCode::UPGRADE_REQUIRED {
+        // RFC 9110, 15.5.22; RFC 6455, 4.2.2.
+        let version = HeaderValue::from_static("13");
+        headers.insert(header::SEC_WEBSOCKET_VERSION, version);
+        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
     }
 }
 

@@ -2,11 +2,35 @@
 
 use http::StatusCode;
 
-use crate::broker::{BrokerError, HandleFault, NoAnswer};
+use crate::broker::{BrokerError, HandleFault, HandshakeFault, NoAnswer};
 use crate::egress::EgressError;
 
 use super::ApiError;
 use super::error::capital;
+
+/// What a caller hears whose request for another protocol is refused.
+impl From<HandshakeFault> for ApiError {
+    fn from(fault: HandshakeFault) -> Self {
+        let (status, code, hint) = match fault {
+            HandshakeFault::Protocol => (
+                StatusCode::NOT_IMPLEMENTED,
+                "upgrade_refused",
+                "Send the request without Upgrade, or with Upgrade: websocket.",
+            ),
+            HandshakeFault::Version => (
+                StatusCode::UPGRADE_REQUIRED,
+                "websocket_version",
+                "Open it with Sec-WebSocket-Version: 13.",
+            ),
+            HandshakeFault::Malformed(_) => (
+                StatusCode::BAD_REQUEST,
+                "websocket_refused",
+                "Open it with a client that keeps RFC 6455, 4.1.",
+            ),
+        };
+        Self::new(status, code, capital(&fault.to_string()), hint)
+    }
+}
 
 impl From<BrokerError> for ApiError {
     fn from(error: BrokerError) -> Self {

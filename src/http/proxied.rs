@@ -13,7 +13,7 @@ use crate::vault::{Unsealed, VaultError};
 use crate::wire;
 
 use super::caller::stamp;
-use super::error::capital;
+use super::error::{capital, go_with};
 use super::serve::Peer;
 use super::{ApiError, App, request};
 
@@ -151,9 +151,7 @@ impl ApiError {
         let json = HeaderValue::from_static("application/json");
         headers.insert(header::CONTENT_TYPE, json);
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Some(seconds) = after {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-        }
+        go_with(status, after, headers);
         answer
     }
 }

@@ -39,7 +39,6 @@ use crate::audit::Outcome;
 use crate::egress::UpstreamSocket;
 
 use super::relay::{Cut, Ends, Ledger, Relayed};
-use super::scrub::{Hits, Patterns};
 use gate::Gate;
 use half::{Reader, Writer};
 use pump::{Pace, Pump};
@@ -136,8 +135,8 @@ pub struct RelayedSocket {
     /// The headers of the upstream's answer, searched: what it chose of the subprotocols among them.
     pub headers: HeaderMap,
     upstream: UpstreamSocket,
-    patterns: Patterns,
-    hits: Hits,
+    /// What passes to the upstream, and from there.
+    gates: (Gate, Gate),
     ledger: Ledger,
     ends: Ends,
     /// What lives as long as the conversation does.
@@ -145,17 +144,16 @@ pub struct RelayedSocket {
 }
 
 impl RelayedSocket {
-    pub(super) fn new(
+    fn new(
         (headers, upstream): (HeaderMap, UpstreamSocket),
-        (patterns, hits): (Patterns, Hits),
+        gates: (Gate, Gate),
         (ledger, ends): (Ledger, Ends),
         held: Box<dyn std::any::Any + Send>,
     ) -> Self {
         Self {
             headers,
             upstream,
-            patterns,
-            hits,
+            gates,
             ledger,
             ends,
             _held: held,
@@ -170,17 +168,12 @@ impl RelayedSocket {
     {
         let Self {
             upstream,
-            patterns,
-            hits,
+            gates,
             mut ledger,
             mut ends,
             _held,
             ..
         } = self;
-        let Some(up) = Gate::blocking() else {
-            return ledger.close(Outcome::failed("unscannable"));
-        };
-        let gates = (up, Gate::masking(&patterns, &hits));
         let talk = Talk {
             limits: SocketLimits::default(),
             counts: ledger.counts(),

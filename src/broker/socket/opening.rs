@@ -1,5 +1,7 @@
 //! Opening a WebSocket by right of a handle.
 
+use std::any::Any;
+
 use http::header::{CONTENT_LENGTH, SEC_WEBSOCKET_ACCEPT};
 
 use crate::audit::Event;
@@ -8,10 +10,12 @@ use crate::egress::SocketKey;
 use crate::vault::{Unsealed, VaultError};
 
 use super::super::execute::Broker;
+use super::super::guard::Misplaced;
 use super::super::relay::clean;
 use super::super::scrub::{BodyIs, scrub_headers};
 use super::super::sending::Arrived;
-use super::super::{BrokerError, Errand, Used};
+use super::super::{BrokerError, Errand, Holder, Used};
+use super::gate::Gate;
 use super::{Opened, RelayedSocket};
 
 impl Broker {
@@ -27,24 +31,57 @@ impl Broker {
         used: Used<'_>,
         errand: Errand,
         event: Event,
-        held: Box<dyn std::any::Any + Send>,
+        held: Box<dyn Any + Send>,
     ) -> Result<Opened, BrokerError> {
-        let random: &dyn Random = vault.random();
-        let key = SocketKey::draw(random).map_err(VaultError::Crypto)?;
+        let (gate, key) = beginnings(vault)?;
         let arrived = self.arrived(vault, used, (errand, Some(key)), event, held);
-        let mut arrived = arrived.await?;
-        let Some(upstream) = arrived.incoming.socket.take() else {
-            return arrived
+        arrived.await?.opened(gate)
+    }
+
+    /// The same by right of the holder's handle.
+    ///
+    /// # Errors
+    /// As [`Broker::relay_socket`].
+    pub async fn relay_socket_for(
+        &self,
+        vault: &Unsealed,
+        holder: &Holder,
+        errand: Errand,
+        event: Event,
+        held: Box<dyn Any + Send>,
+    ) -> Result<Opened, BrokerError> {
+        let (gate, key) = beginnings(vault)?;
+        let arrived = self.arrived_by(vault, holder.by(), (errand, Some(key)), event, held);
+        arrived.await?.opened(gate)
+    }
+}
+
+/// What a conversation cannot do without: had before anything is sent, so that none is opened and then not
+/// searched.
+fn beginnings(vault: &Unsealed) -> Result<(Gate, SocketKey), BrokerError> {
+    let random: &dyn Random = vault.random();
+    let key = SocketKey::draw(random).map_err(VaultError::Crypto)?;
+    // What cannot be searched may have a placeholder anywhere.
+    let gate = Gate::blocking().ok_or(Misplaced::Placement)?;
+    Ok((gate, key))
+}
+
+impl Arrived {
+    /// As the WebSocket that the upstream agreed to, in which `gate` lets no placeholder out; as its answer,
+    /// if it did not.
+    fn opened(mut self, gate: Gate) -> Result<Opened, BrokerError> {
+        let Some(upstream) = self.incoming.socket.take() else {
+            return self
                 .relayed()
                 .map(|relayed| Opened::Answer(Box::new(relayed)));
         };
-        let Arrived {
+        let Self {
             incoming,
             patterns,
             mut ledger,
             ends,
             held,
-        } = arrived;
+        } = self;
         let hits = patterns.hits();
         ledger.answered(incoming.status, &hits);
         let headers = scrub_headers(incoming.headers, &patterns, BodyIs::AsSent, &hits);
@@ -53,8 +90,8 @@ impl Broker {
         headers.remove(SEC_WEBSOCKET_ACCEPT);
         // Nor has a 101 a body (RFC 9110, 15.2).
         headers.remove(CONTENT_LENGTH);
-        let socket =
-            RelayedSocket::new((headers, upstream), (patterns, hits), (ledger, ends), held);
+        let gates = (gate, Gate::masking(&patterns, &hits));
+        let socket = RelayedSocket::new((headers, upstream), gates, (ledger, ends), held);
         Ok(Opened::Socket(Box::new(socket)))
     }
 }
