@@ -51,6 +51,7 @@ mod search;
 mod sending;
 mod session;
 mod shown;
+mod sieve;
 mod sign;
 mod socket;
 mod splice;

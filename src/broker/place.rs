@@ -241,7 +241,7 @@ impl Draft {
             .map_err(|_| BrokerError::Placement("the path cannot be sent"))?;
         Ok(match body {
             Written::Whole(body) => {
-                progress.whole(body.len());
+                progress.count(body.len());
                 Outgoing::full(method, target, self.headers, body)
             }
             Written::Stream(stream) => {
