@@ -274,3 +274,50 @@ async fn ht_9_who_reads_nothing_stops_the_other_and_is_left_in_time() {
     );
     drop(caller);
 }
+
+#[tokio::test]
+async fn ht_9_an_upstream_that_takes_nothing_is_left_in_time_and_the_caller_hears_why() {
+    let limits = SocketLimits {
+        stall: Duration::from_millis(300),
+        ..SocketLimits::default()
+    };
+    let stage = stage(limits);
+    let (mut caller, upstream) = (stage.caller, stage.upstream);
+    let mut frame = BytesMut::new();
+    let head = Head {
+        last: true,
+        kind: Kind::Binary,
+        mask: Some([0; 4]),
+        length: 64 * 1024,
+    };
+    head.write(&mut frame);
+    frame.resize(frame.len() + 64 * 1024, 0);
+    while caller.pipe.write_all(&frame).await.is_ok() {}
+    caller.closes_with(1011).await;
+    let (side, trouble) = (Side::Upstream, Trouble::Stalled);
+    assert_eq!(
+        stage.talk.await.unwrap(),
+        Some(End::Fault(Fault { side, trouble }))
+    );
+    drop(upstream);
+}
+
+#[tokio::test]
+async fn ht_9_who_leaves_a_goodbye_unanswered_is_not_waited_for() {
+    let limits = SocketLimits {
+        closing: Duration::from_millis(100),
+        ..SocketLimits::default()
+    };
+    for by_caller in [true, false] {
+        let mut stage = stage(limits);
+        let (first, second) = if by_caller {
+            (&mut stage.caller, &mut stage.upstream)
+        } else {
+            (&mut stage.upstream, &mut stage.caller)
+        };
+        first.send(true, Kind::Close, b"\x03\xe8bye").await;
+        second.closes_with(1000).await;
+        assert_eq!(first.next().await, None, "it hears no goodbye of the other");
+        assert_eq!(ended(stage).await, End::Closed);
+    }
+}
