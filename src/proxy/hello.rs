@@ -1,13 +1,14 @@
 //! The first bytes inside a tunnel: a TLS hello, or something that has no business there.
 
-use std::fmt;
-use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
 
-use bytes::{Buf, Bytes, BytesMut};
-use rustls::server::Acceptor;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use bytes::{Bytes, BytesMut};
+use rustls::ServerConfig;
+use rustls::server::{Accepted, Acceptor};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio_rustls::server::{StartHandshake, TlsStream};
+
+use crate::name::Host;
 
 /// The longest hello, in bytes.
 const LONGEST: usize = 64 << 10;
@@ -16,8 +17,8 @@ const HANDSHAKE: u8 = 22;
 
 /// What came first.
 pub(super) enum First {
-    /// A hello, whole; all bytes that came, and the name that it asks for.
-    Hello(Bytes, Option<String>),
+    /// A hello, whole.
+    Hello(Box<Hello>),
     /// No TLS at all.
     Other,
     /// Something that begins like a hello and is none. The bytes are the alert that says so.
@@ -26,7 +27,53 @@ pub(super) enum First {
     Gone,
 }
 
-/// Reads the hello from `stream`, and no byte of anything after the record that it ends in is lost.
+/// A hello that was not answered.
+pub(super) struct Hello {
+    accepted: Accepted,
+    bytes: Bytes,
+    /// Whether `accepted` knows all of them.
+    is_all: bool,
+}
+
+impl Hello {
+    /// Whether it asks for `host`. Addresses are no server names (RFC 6066, 3), so that a hello for one
+    /// has none.
+    pub(super) fn is_for(&self, host: &Host) -> bool {
+        is_named(host, self.accepted.client_hello().server_name())
+    }
+
+    /// The bytes that it came in, and all that came after it.
+    pub(super) fn into_bytes(self) -> Bytes {
+        self.bytes
+    }
+
+    /// Answers it on `stream`, and goes on until hands are shaken. `None` when they are not.
+    pub(super) async fn answer<S>(
+        self,
+        stream: S,
+        server: Arc<ServerConfig>,
+    ) -> Option<TlsStream<S>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        // Nobody has more to say before they are answered: early data is for who was given a ticket.
+        if !self.is_all {
+            return None;
+        }
+        let shaking = StartHandshake::from_parts(self.accepted, stream).into_stream(server);
+        shaking.await.ok()
+    }
+}
+
+fn is_named(host: &Host, name: Option<&str>) -> bool {
+    match (host, name) {
+        (Host::Address(_), None) => true,
+        (Host::Name(host), Some(name)) => host.eq_ignore_ascii_case(name),
+        _ => false,
+    }
+}
+
+/// Reads the hello from `stream`.
 pub(super) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> First {
     let mut acceptor = Acceptor::default();
     let mut bytes = BytesMut::with_capacity(2_048);
@@ -46,8 +93,12 @@ pub(super) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> First {
             }
             match acceptor.accept() {
                 Ok(Some(accepted)) => {
-                    let name = accepted.client_hello().server_name().map(str::to_owned);
-                    return First::Hello(bytes.freeze(), name);
+                    let is_all = given == bytes.len();
+                    return First::Hello(Box::new(Hello {
+                        accepted,
+                        bytes: bytes.freeze(),
+                        is_all,
+                    }));
                 }
                 Ok(None) => {}
                 Err((_, mut alert)) => {
@@ -64,77 +115,12 @@ pub(super) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> First {
 /// The alert that a name is not served here (RFC 6066, 3): fatal, in clear, since nothing is agreed on yet.
 pub(super) const UNRECOGNISED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
 
-/// A stream whose first bytes were read already.
-pub(super) struct Replayed<S> {
-    first: Bytes,
-    stream: S,
-}
-
-impl<S> Replayed<S> {
-    pub(super) const fn new(first: Bytes, stream: S) -> Self {
-        Self { first, stream }
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Replayed<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if self.first.is_empty() {
-            return Pin::new(&mut self.stream).poll_read(cx, buf);
-        }
-        let length = self.first.len().min(buf.remaining());
-        buf.put_slice(&self.first.slice(..length));
-        self.first.advance(length);
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Replayed<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        parts: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, parts)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-}
-
-impl<S> fmt::Debug for Replayed<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Replayed")
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
     use proptest::prelude::*;
-    use tokio::io::AsyncReadExt;
 
-    use super::{First, HANDSHAKE, Replayed, read};
+    use super::{First, HANDSHAKE, is_named, read};
+    use crate::name::Host;
 
     fn first(bytes: &[u8]) -> First {
         let mut stream = bytes;
@@ -154,23 +140,23 @@ mod tests {
         assert!(matches!(broken, First::Broken(_)));
     }
 
+    #[test]
+    fn a_hello_asks_for_the_host_that_the_tunnel_goes_to() {
+        let named = |host: &str, name: Option<&str>| is_named(&Host::parse(host).unwrap(), name);
+        assert!(named("api.good.com", Some("api.good.com")));
+        assert!(named("api.good.com", Some("API.good.com")));
+        assert!(named("1.2.3.4", None));
+        assert!(named("[::1]", None));
+        assert!(!named("api.good.com", None));
+        assert!(!named("api.good.com", Some("evil.test")));
+        assert!(!named("1.2.3.4", Some("api.good.com")));
+    }
+
     proptest! {
         #[test]
         fn no_first_bytes_do_harm(bytes in prop::collection::vec(any::<u8>(), 0..300), like in any::<bool>()) {
             let begins: &[u8] = if like { &[HANDSHAKE, 3, 1, 0, 200, 1, 0] } else { &[] };
             first(&[begins, &bytes].concat());
-        }
-
-        #[test]
-        fn what_was_read_first_is_read_again_first(
-            one in prop::collection::vec(any::<u8>(), 0..50),
-            two in prop::collection::vec(any::<u8>(), 0..50),
-        ) {
-            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-            let mut stream = Replayed::new(Bytes::from(one.clone()), two.as_slice());
-            let mut all = Vec::new();
-            runtime.block_on(stream.read_to_end(&mut all)).unwrap();
-            prop_assert_eq!(all, [one, two].concat());
         }
     }
 }

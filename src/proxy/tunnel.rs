@@ -9,9 +9,8 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
 
-use super::hello::{self, First, Replayed, UNRECOGNISED_NAME};
+use super::hello::{self, First, UNRECOGNISED_NAME};
 use super::inside::Inside;
 use super::limits::{AFTER, HANDSHAKE, HEAD_BYTES, HEAD_FIELDS, IDLE, STREAMS, TIMES};
 use super::passing;
@@ -21,7 +20,6 @@ use crate::broker::Holder;
 use crate::egress::{Origin, Passage};
 use crate::http::serve::{Peer, Shutdown};
 use crate::http::{App, as_request, event_of};
-use crate::name::Host;
 use crate::vault::Unsealed;
 
 /// Written to whoever speaks no TLS in a tunnel: they read HTTP, if anything.
@@ -91,24 +89,23 @@ impl Tunnel {
 
     async fn shake(mut self, mut stream: impl Duplex) {
         let first = timeout(HANDSHAKE, hello::read(&mut stream)).await;
-        let (bytes, name) = match first {
-            Ok(First::Hello(bytes, name)) => (bytes, name),
+        let hello = match first {
+            Ok(First::Hello(hello)) => hello,
             Ok(First::Other) => return say(stream, NOT_TLS.as_bytes()).await,
             Ok(First::Broken(alert)) => return say(stream, &alert).await,
             Ok(First::Gone) | Err(_) => return,
         };
-        if !is_named(&self.origin.host, name.as_deref()) {
+        if !hello.is_for(&self.origin.host) {
             return say(stream, &UNRECOGNISED_NAME).await;
         }
         if let Some(passage) = self.passage.take() {
-            return self.pass(passage, bytes, stream).await;
+            return self.pass(passage, hello.into_bytes(), stream).await;
         }
         let Ok(server) = self.holder.server(&self.origin.host) else {
             tracing::error!("no certificate could be made for a tunnel");
             return;
         };
-        let shaking = TlsAcceptor::from(server).accept(Replayed::new(bytes, stream));
-        let Ok(Ok(stream)) = timeout(HANDSHAKE, shaking).await else {
+        let Ok(Some(stream)) = timeout(HANDSHAKE, hello.answer(stream, server)).await else {
             return;
         };
         match stream.get_ref().1.alpn_protocol() {
@@ -181,16 +178,6 @@ fn closing(vault: &Unsealed) -> impl Future<Output = ()> + use<> {
     vault.closing().called()
 }
 
-/// Whether a hello asks for `host`. Addresses are no server names (RFC 6066, 3), so that a hello for one
-/// has none.
-fn is_named(host: &Host, name: Option<&str>) -> bool {
-    match (host, name) {
-        (Host::Address(_), None) => true,
-        (Host::Name(host), Some(name)) => host.eq_ignore_ascii_case(name),
-        _ => false,
-    }
-}
-
 /// Last words.
 async fn say(mut stream: impl Duplex, words: &[u8]) {
     let said = async {
@@ -225,22 +212,4 @@ fn http2_builder() -> http2::Builder<TokioExecutor> {
         .keep_alive_interval(IDLE / 4)
         .keep_alive_timeout(HANDSHAKE);
     http
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_named;
-    use crate::name::Host;
-
-    #[test]
-    fn a_hello_asks_for_the_host_that_the_tunnel_goes_to() {
-        let named = |host: &str, name: Option<&str>| is_named(&Host::parse(host).unwrap(), name);
-        assert!(named("api.good.com", Some("api.good.com")));
-        assert!(named("api.good.com", Some("API.good.com")));
-        assert!(named("1.2.3.4", None));
-        assert!(named("[::1]", None));
-        assert!(!named("api.good.com", None));
-        assert!(!named("api.good.com", Some("evil.test")));
-        assert!(!named("1.2.3.4", Some("api.good.com")));
-    }
 }
