@@ -4,8 +4,12 @@
 //! time. An open request may take long: its upstream and its body have limits of their own. But a client
 //! that takes nothing of an answer keeps the upstream waiting, and is cut: over HTTP/2 with all its streams,
 //! also when it is one of them that stands still. One look a second serves all.
+//!
+//! A connection that is over while nothing is open is not dropped: of the last answer some may still be on its
+//! way, and over HTTP/2 the client is told that no more is taken.
 
 use std::collections::HashMap;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -85,31 +89,54 @@ impl Tempo {
         }
     }
 
+    /// Leads a connection to its end. When it was idle for its time, or `is_over` says so while nothing is
+    /// open, or the broker is `ending`, it is told to `stop`: what is open may finish, and what was answered
+    /// is written. Whoever stands in the way of that is cut.
+    pub(super) async fn lead<C: Future>(
+        &self,
+        mut connection: Pin<&mut C>,
+        (is_over, ending): (impl Fn() -> bool, impl Future<Output = ()>),
+        stop: impl FnOnce(Pin<&mut C>),
+    ) {
+        let rested = |now| self.rests(now, self.times.idle) || (is_over() && self.is_idle());
+        tokio::select! {
+            biased;
+            _ = connection.as_mut() => return,
+            () = seen(|now| self.is_late(now)) => return,
+            () = seen(rested) => {}
+            () = ending => {}
+        }
+        stop(connection.as_mut());
+        let stopped = Instant::now();
+        let parted = |now: Instant| {
+            let long = now.saturating_duration_since(stopped) >= self.times.stall;
+            self.is_late(now) || (long && self.rests(now, self.times.stall))
+        };
+        tokio::select! {
+            biased;
+            _ = connection => {}
+            () = seen(parted) => {}
+        }
+    }
+
     /// Whether nothing is open.
-    pub(super) fn is_idle(&self) -> bool {
+    fn is_idle(&self) -> bool {
         self.lock().open.is_empty()
     }
 
-    /// Whether the connection has had its time.
+    /// Whether nothing has been open for so long.
+    fn rests(&self, now: Instant, limit: Duration) -> bool {
+        let state = self.lock();
+        state.open.is_empty() && now.saturating_duration_since(state.idle) >= limit
+    }
+
+    /// Whether the client keeps others waiting for longer than it may.
     fn is_late(&self, now: Instant) -> bool {
         let state = self.lock();
         let over = |since: Instant, limit| now.saturating_duration_since(since) >= limit;
         let head = state.head.zip(self.times.head);
         let stalled = |since: &Option<Instant>| since.is_some_and(|it| over(it, self.times.stall));
-        let idle = state.open.is_empty() && over(state.idle, self.times.idle);
-        idle || head.is_some_and(|(since, limit)| over(since, limit))
-            || state.open.values().any(stalled)
-    }
-
-    /// Completes when the connection has had its time, or `is_over` says so while nothing is open.
-    pub(super) async fn late(&self, is_over: impl Fn() -> bool) {
-        let mut look = tokio::time::interval(LOOK);
-        loop {
-            look.tick().await;
-            if self.is_late(Instant::now()) || (is_over() && self.is_idle()) {
-                return;
-            }
-        }
+        head.is_some_and(|(since, limit)| over(since, limit)) || state.open.values().any(stalled)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -143,6 +170,17 @@ impl Drop for Open {
     }
 }
 
+/// Completes when a look finds `what`.
+async fn seen(what: impl Fn(Instant) -> bool) {
+    let mut look = tokio::time::interval(LOOK);
+    loop {
+        look.tick().await;
+        if what(Instant::now()) {
+            return;
+        }
+    }
+}
+
 /// A stream that tells the tempo what arrives.
 pub(super) fn timed<S: Duplex>(stream: S, tempo: Arc<Tempo>) -> impl Duplex {
     InspectReader::new(stream, move |bytes: &[u8]| {
@@ -155,9 +193,20 @@ pub(super) fn timed<S: Duplex>(stream: S, tempo: Arc<Tempo>) -> impl Duplex {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+    use std::pin::pin;
+    use std::sync::Arc;
     use std::time::{Duration, Instant};
 
-    use super::{Tempo, Times};
+    use bytes::Bytes;
+    use http::Response;
+    use http_body_util::{BodyExt, Full};
+    use hyper::server::conn::http1;
+    use hyper::service::service_fn;
+    use hyper_util::rt::TokioIo;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+
+    use super::{LOOK, Tempo, Times, timed};
 
     const TIMES: Times = Times {
         idle: Duration::from_mins(2),
@@ -172,14 +221,14 @@ mod tests {
     #[test]
     fn a_connection_that_asks_for_nothing_has_its_time() {
         let tempo = Tempo::start(TIMES);
-        assert!(!tempo.is_late(after(100)));
-        assert!(tempo.is_late(after(121)));
+        let rests = |seconds| tempo.rests(after(seconds), TIMES.idle);
+        assert!(!rests(100) && rests(121));
         let open = tempo.begin();
         assert!(!tempo.is_idle());
-        assert!(!tempo.is_late(after(3_000)), "it has limits of its own");
+        assert!(!rests(3_000) && !tempo.is_late(after(3_000)));
         drop(open);
         assert!(tempo.is_idle());
-        assert!(tempo.is_late(after(121)));
+        assert!(!rests(100) && rests(121));
     }
 
     #[test]
@@ -221,18 +270,48 @@ mod tests {
         assert!(!tempo.is_late(after(31)));
     }
 
+    /// A connection that answers everything with as many bytes; the client's end of it.
+    fn served(answer: usize, wire: usize) -> (tokio::task::JoinHandle<()>, DuplexStream) {
+        let (client, server) = duplex(wire);
+        let tempo = Tempo::start(TIMES);
+        let task = tokio::spawn(async move {
+            let of = Arc::clone(&tempo);
+            let service = service_fn(move |_| {
+                let open = of.begin();
+                async move {
+                    let body = Full::new(Bytes::from(vec![b'x'; answer]));
+                    let body = body.inspect_frame(move |_| open.given());
+                    Ok::<_, Infallible>(Response::new(body))
+                }
+            });
+            let stream = TokioIo::new(timed(server, Arc::clone(&tempo)));
+            let connection = http1::Builder::new().serve_connection(stream, service);
+            let connection = pin!(connection);
+            let over = (|| true, std::future::pending());
+            tempo
+                .lead(connection, over, http1::Connection::graceful_shutdown)
+                .await;
+        });
+        (task, client)
+    }
+
     #[tokio::test]
     async fn what_is_over_ends_as_soon_as_nothing_is_open() {
-        let tempo = Tempo::start(TIMES);
-        let open = tempo.begin();
-        {
-            let mut late = std::pin::pin!(tempo.late(|| true));
-            let waited = std::future::poll_fn(|cx| {
-                std::task::Poll::Ready(late.as_mut().poll(cx).is_pending())
-            });
-            assert!(waited.await);
-        }
-        drop(open);
-        tempo.late(|| true).await;
+        let (task, mut client) = served(1, 1_024);
+        assert_eq!(client.read(&mut [0]).await.unwrap(), 0);
+        task.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_on_its_way_when_all_is_over_arrives_whole() {
+        // The wire takes little, so that most of the answer waits while the connection is over.
+        let (task, mut client) = served(100_000, 64);
+        client.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+        tokio::time::sleep(2 * LOOK).await;
+        let mut all = Vec::new();
+        client.read_to_end(&mut all).await.unwrap();
+        let body = memchr::memchr_iter(b'x', &all).count();
+        assert_eq!(body, 100_000, "{}", String::from_utf8_lossy(&all));
+        task.await.unwrap();
     }
 }

@@ -132,9 +132,12 @@ impl Tunnel {
         let service = service_fn(move |request| Arc::clone(&inside).answer(request));
         let stream = TokioIo::new(timed(stream, Arc::clone(&tempo)));
         let connection = http1_builder().serve_connection(stream, service);
-        let connection = pin!(connection);
-        self.lead(connection, &tempo, |it| it.graceful_shutdown())
-            .await;
+        self.lead(
+            pin!(connection),
+            &tempo,
+            http1::Connection::graceful_shutdown,
+        )
+        .await;
     }
 
     /// HTTP/2.
@@ -147,29 +150,23 @@ impl Tunnel {
         let service = service_fn(move |request| Arc::clone(&inside).answer(request));
         let stream = TokioIo::new(timed(stream, Arc::clone(&tempo)));
         let connection = http2_builder().serve_connection(stream, service);
-        let connection = pin!(connection);
-        self.lead(connection, &tempo, |it| it.graceful_shutdown())
-            .await;
+        self.lead(
+            pin!(connection),
+            &tempo,
+            http2::Connection::graceful_shutdown,
+        )
+        .await;
     }
 
-    /// Goes on until the client has done, is late, or the broker stops; then what is open may finish.
+    /// Until the client has done, is late, or the handle's time is over, or the broker ends.
     async fn lead<C: Future>(
         &self,
-        mut connection: Pin<&mut C>,
+        connection: Pin<&mut C>,
         tempo: &Tempo,
         stop: impl FnOnce(Pin<&mut C>),
     ) {
-        tokio::select! {
-            biased;
-            _ = connection.as_mut() => return,
-            () = tempo.late(|| self.holder.is_expired()) => return,
-            () = self.shutdown.ending() => stop(connection.as_mut()),
-        }
-        tokio::select! {
-            biased;
-            _ = connection => {}
-            () = tempo.late(|| true) => {}
-        }
+        let over = (|| self.holder.is_expired(), self.shutdown.ending());
+        tempo.lead(connection, over, stop).await;
     }
 }
 

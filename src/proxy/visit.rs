@@ -2,10 +2,12 @@
 
 use std::convert::Infallible;
 use std::future::pending;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
+use hyper::server::conn::http1::UpgradeableConnection;
 use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
@@ -72,24 +74,15 @@ impl Visit {
         let this = Arc::clone(&self);
         let service = service_fn(move |request| Arc::clone(&this).answer(request));
         let stream = TokioIo::new(timed(stream, Arc::clone(&self.tempo)));
-        let connection = http1_builder()
-            .serve_connection(stream, service)
-            .with_upgrades();
+        let connection = http1_builder().serve_connection(stream, service);
         {
-            let mut connection = std::pin::pin!(connection);
+            let connection = pin!(connection.with_upgrades());
+            let over = (|| false, self.shutdown.ending());
+            let stop = UpgradeableConnection::graceful_shutdown;
             tokio::select! {
                 biased;
-                _ = connection.as_mut() => {}
-                () = self.tempo.late(|| false) => return,
+                () = self.tempo.lead(connection, over, stop) => {}
                 () = self.outstayed(leave) => return,
-                () = self.shutdown.ending() => {
-                    connection.as_mut().graceful_shutdown();
-                    tokio::select! {
-                        biased;
-                        _ = connection => {}
-                        () = self.tempo.late(|| true) => return,
-                    }
-                }
             }
         }
         let granted = self.granted.lock();
@@ -106,7 +99,7 @@ impl Visit {
         // Either is as good.
         drop(timeout(STRANGE, leave.cancelled()).await);
         if !self.seat().is_strangers() {
-            pending().await
+            pending::<()>().await;
         }
     }
 
