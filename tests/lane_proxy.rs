@@ -11,6 +11,8 @@ mod lane_proxy {
     mod passing;
     mod rates;
     mod refusals;
+    mod socket;
+    mod socket_ends;
     mod status;
     mod strangers;
     pub(crate) mod tunnel;
@@ -77,7 +79,7 @@ fn proxied(stage: &Stage, client: &Client, more: &Value) -> Handle {
 }
 
 #[test]
-fn a_placeholder_leaves_as_the_value_and_comes_back_masked() {
+fn ex_1_a_placeholder_leaves_as_the_value_and_comes_back_masked() {
     let set = Set::new();
     let way = Way::of(&set.handle);
     for version in ["--http1.1", "--http2"] {

@@ -5,12 +5,12 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::header::{CONNECTION, HeaderName, HeaderValue, PROXY_AUTHENTICATE};
-use http::{Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 
 use super::tempo::Open;
-use crate::broker::{RelayError, Relayed, RelayedBody};
+use crate::broker::{Handshake, RelayError, Relayed, RelayedBody};
 use crate::http::ApiError;
 
 /// Stands in answers that are an upstream's; what the broker itself answers has none.
@@ -53,6 +53,17 @@ pub(super) fn granted(open: Open) -> Response<Answer> {
         inner: Inner::Own(Full::default()),
         open,
     })
+}
+
+/// The answer to who asked for a WebSocket that the upstream agreed to.
+pub(super) fn agreed(headers: HeaderMap, handshake: &Handshake, open: Open) -> Response<Answer> {
+    let mut response = granted(open);
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    *response.headers_mut() = headers;
+    let headers = response.headers_mut();
+    handshake.agree(headers);
+    headers.insert(ANSWER, HeaderValue::from_static("upstream"));
+    response
 }
 
 /// An upstream's answer.

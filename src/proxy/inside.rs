@@ -7,10 +7,11 @@ use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use super::answer::{self, Answer};
-use super::exchange::exchange;
+use super::exchange::{Came, exchange};
+use super::switch::Next;
 use super::target::{self, Astray};
 use super::tempo::Tempo;
-use crate::broker::{Holder, Relayed};
+use crate::broker::{Holder, RelayedSocket};
 use crate::egress::{Origin, Url};
 use crate::http::serve::Peer;
 use crate::http::{ApiError, App, as_request};
@@ -23,6 +24,8 @@ pub(super) struct Inside {
     pub(super) holder: Holder,
     pub(super) origin: Origin,
     pub(super) tempo: Arc<Tempo>,
+    /// What the connection becomes, where it speaks HTTP/1.1.
+    pub(super) next: Arc<Next<Box<RelayedSocket>>>,
     /// Whether one refusal can end the connection without ending other requests.
     pub(super) one_by_one: bool,
 }
@@ -33,9 +36,14 @@ impl Inside {
         request: Request<Incoming>,
     ) -> Result<Response<Answer>, Infallible> {
         let open = self.tempo.begin();
-        let relayed = Box::pin(as_request(self.peer, self.relay(request))).await;
-        Ok(match relayed.flatten() {
-            Ok(relayed) => answer::relayed(relayed, open),
+        let came = Box::pin(as_request(self.peer, self.relay(request))).await;
+        Ok(match came.flatten() {
+            Ok(Came::Answer(relayed)) => answer::relayed(*relayed, open),
+            Ok(Came::Socket(agreed)) => {
+                let (response, upgraded, socket) = agreed.told(open);
+                self.next.set(upgraded, socket);
+                response
+            }
             Err(error) => {
                 let last = self.one_by_one && is_last(&error);
                 answer::refusal(error, open, last)
@@ -43,7 +51,7 @@ impl Inside {
         })
     }
 
-    async fn relay(&self, request: Request<Incoming>) -> Result<Relayed, ApiError> {
+    async fn relay(&self, request: Request<Incoming>) -> Result<Came, ApiError> {
         self.app.counted(&self.holder)?;
         let text = target::inside(request.uri(), request.headers(), &self.origin);
         let text = text.map_err(|astray| astray_told(astray, &self.origin))?;

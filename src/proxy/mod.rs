@@ -8,7 +8,8 @@
 //! Tool code sets `HTTPS_PROXY` and writes placeholders where its credentials would stand. What it sends is
 //! decrypted here, by a certificate of an [`authority`] that was made for its handle alone, and
 //! goes on as any request by right of a handle does ([`Broker::relay`](crate::broker::Broker::relay)): each
-//! has its use, its record, its search. Nothing is passed on as it came but to hosts that the operator
+//! has its use, its record, its search. One that asks for a WebSocket makes one of its connection, inside a
+//! tunnel or outside. Nothing is passed on as it came but to hosts that the operator
 //! lists, and never to one that the handle's tool is bound to. The story, with a drawing:
 //! [`manual::lanes`](crate::manual::lanes).
 
@@ -24,6 +25,7 @@ mod limits;
 mod passing;
 mod seats;
 mod serve;
+mod switch;
 mod target;
 mod tempo;
 mod tunnel;

@@ -14,9 +14,10 @@ use super::hello::{self, First, UNRECOGNISED_NAME};
 use super::inside::Inside;
 use super::limits::{AFTER, HANDSHAKE, HEAD_BYTES, HEAD_FIELDS, IDLE, STREAMS, TIMES};
 use super::passing;
+use super::switch::{Next, talk};
 use super::tempo::{LOOK, Tempo, Times, timed};
 use crate::audit::Action;
-use crate::broker::Holder;
+use crate::broker::{Holder, RelayedSocket};
 use crate::egress::{Origin, Passage};
 use crate::http::serve::{Peer, Shutdown};
 use crate::http::{App, as_request, event_of};
@@ -54,13 +55,18 @@ impl Tunnel {
         let (ending, closing) = (self.holder.ending(), closing(&vault));
         // Only the call to leave is kept: an open tunnel must not keep the vault open.
         drop(vault);
+        let (next, shutdown) = (Arc::default(), self.shutdown.clone());
         tokio::select! {
             biased;
-            () = self.shake(stream) => {}
+            () = self.shake(stream, &next) => {}
             () = ending.cancelled() => {}
             () = closing => {}
         }
         drop(watched);
+        // It is looked after by itself, and says goodbye when it must end.
+        if let Some((io, socket)) = next.reached().await {
+            talk(io, socket, &shutdown).await;
+        }
     }
 
     /// What may pass unread; the record of it is on disk before a byte does.
@@ -87,7 +93,7 @@ impl Tunnel {
         }
     }
 
-    async fn shake(mut self, mut stream: impl Duplex) {
+    async fn shake(mut self, mut stream: impl Duplex, next: &Arc<Next<Box<RelayedSocket>>>) {
         let first = timeout(HANDSHAKE, hello::read(&mut stream)).await;
         let hello = match first {
             Ok(First::Hello(hello)) => hello,
@@ -110,32 +116,40 @@ impl Tunnel {
         };
         match stream.get_ref().1.alpn_protocol() {
             Some(b"h2") => self.many(stream).await,
-            _ => self.one_by_one(stream).await,
+            _ => self.one_by_one(stream, next).await,
         }
     }
 
-    fn inside(&self, tempo: &Arc<Tempo>, one_by_one: bool) -> Arc<Inside> {
+    fn inside(
+        &self,
+        tempo: &Arc<Tempo>,
+        next: &Arc<Next<Box<RelayedSocket>>>,
+        one_by_one: bool,
+    ) -> Arc<Inside> {
         Arc::new(Inside {
             app: self.app.clone(),
             peer: self.peer,
             holder: self.holder.clone(),
             origin: self.origin.clone(),
             tempo: Arc::clone(tempo),
+            next: Arc::clone(next),
             one_by_one,
         })
     }
 
     /// HTTP/1.1.
-    async fn one_by_one(self, stream: impl Duplex) {
+    async fn one_by_one(self, stream: impl Duplex, next: &Arc<Next<Box<RelayedSocket>>>) {
         let tempo = Tempo::start(TIMES);
-        let inside = self.inside(&tempo, true);
+        let inside = self.inside(&tempo, next, true);
         let service = service_fn(move |request| Arc::clone(&inside).answer(request));
         let stream = TokioIo::new(timed(stream, Arc::clone(&tempo)));
-        let connection = http1_builder().serve_connection(stream, service);
+        let connection = http1_builder()
+            .serve_connection(stream, service)
+            .with_upgrades();
         self.lead(
             pin!(connection),
             &tempo,
-            http1::Connection::graceful_shutdown,
+            http1::UpgradeableConnection::graceful_shutdown,
         )
         .await;
     }
@@ -146,7 +160,8 @@ impl Tunnel {
             head: None,
             ..TIMES
         });
-        let inside = self.inside(&tempo, false);
+        // No stream of it becomes anything else: extended CONNECT (RFC 8441) is not offered.
+        let inside = self.inside(&tempo, &Arc::default(), false);
         let service = service_fn(move |request| Arc::clone(&inside).answer(request));
         let stream = TokioIo::new(timed(stream, Arc::clone(&tempo)));
         let connection = http2_builder().serve_connection(stream, service);

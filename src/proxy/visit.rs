@@ -9,22 +9,22 @@ use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1::UpgradeableConnection;
 use hyper::service::service_fn;
-use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::answer::{self, Answer};
 use super::credential::handle_of;
-use super::exchange::exchange;
+use super::exchange::{Came, exchange};
 use super::limits::{STRANGE, TIMES};
 use super::passing::Passing;
 use super::seats::Seat;
+use super::switch::{Next, talk};
 use super::target;
 use super::tempo::{Open, Tempo, timed};
 use super::tunnel::{Duplex, Tunnel, http1_builder};
 use crate::audit::Action;
-use crate::broker::{BrokerError, Holder, NotHeld};
+use crate::broker::{BrokerError, Holder, NotHeld, RelayedSocket};
 use crate::egress::{EgressError, Origin, Passage, Scheme, Url};
 use crate::http::serve::{Peer, Shutdown};
 use crate::http::{ApiError, App, as_request, event_of};
@@ -39,14 +39,20 @@ pub(super) struct Visit {
     shutdown: Shutdown,
     seat: Mutex<Seat>,
     tempo: Arc<Tempo>,
-    /// What the connection becomes.
-    granted: Mutex<Option<(OnUpgrade, Tunnel)>>,
+    next: Next<Becomes>,
+}
+
+/// What the connection becomes.
+#[derive(Debug)]
+enum Becomes {
+    Tunnel(Box<Tunnel>),
+    Socket(Box<RelayedSocket>),
 }
 
 /// What a request comes to.
 enum Done {
     Granted,
-    Relayed(Box<crate::broker::Relayed>),
+    Came(Came),
 }
 
 impl Visit {
@@ -65,7 +71,7 @@ impl Visit {
                 idle: super::limits::HEAD,
                 ..TIMES
             }),
-            granted: Mutex::default(),
+            next: Next::default(),
         })
     }
 
@@ -85,12 +91,10 @@ impl Visit {
                 () = self.outstayed(leave) => return,
             }
         }
-        let granted = self.granted.lock();
-        let granted = granted.unwrap_or_else(PoisonError::into_inner).take();
-        if let Some((upgraded, tunnel)) = granted
-            && let Ok(upgraded) = upgraded.await
-        {
-            tunnel.run(TokioIo::new(upgraded)).await;
+        match self.next.reached().await {
+            Some((io, Becomes::Tunnel(tunnel))) => tunnel.run(io).await,
+            Some((io, Becomes::Socket(socket))) => talk(io, socket, &self.shutdown).await,
+            None => {}
         }
     }
 
@@ -113,13 +117,18 @@ impl Visit {
     ) -> Result<Response<Answer>, Infallible> {
         let open = self.tempo.begin();
         let done = Box::pin(as_request(self.peer, self.handle(request))).await;
-        Ok(Self::told(done.flatten(), open))
+        Ok(self.told(done.flatten(), open))
     }
 
-    fn told(done: Result<Done, ApiError>, open: Open) -> Response<Answer> {
+    fn told(&self, done: Result<Done, ApiError>, open: Open) -> Response<Answer> {
         match done {
             Ok(Done::Granted) => answer::granted(open),
-            Ok(Done::Relayed(relayed)) => answer::relayed(*relayed, open),
+            Ok(Done::Came(Came::Answer(relayed))) => answer::relayed(*relayed, open),
+            Ok(Done::Came(Came::Socket(agreed))) => {
+                let (response, upgraded, socket) = agreed.told(open);
+                self.next.set(upgraded, Becomes::Socket(socket));
+                response
+            }
             Err(error) => {
                 let code = error.code();
                 tracing::info!(code, "refused at the proxy");
@@ -144,8 +153,8 @@ impl Visit {
         let url = self.plain(&vault, &holder, &request).await?;
         // The exchange asks for the vault itself, as those in tunnels do.
         drop(vault);
-        let relayed = exchange(&self.app, &holder, url, request).await?;
-        Ok(Done::Relayed(Box::new(relayed)))
+        let came = exchange(&self.app, &holder, url, request).await?;
+        Ok(Done::Came(came))
     }
 
     /// Takes the connection for one of the holder's.
@@ -198,8 +207,7 @@ impl Visit {
             shutdown: self.shutdown.clone(),
         };
         let upgraded = hyper::upgrade::on(&mut request);
-        let mut granted = self.granted.lock().unwrap_or_else(PoisonError::into_inner);
-        *granted = Some((upgraded, tunnel));
+        self.next.set(upgraded, Becomes::Tunnel(Box::new(tunnel)));
         Ok(())
     }
 

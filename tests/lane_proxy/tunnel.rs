@@ -100,6 +100,11 @@ pub(crate) fn open(handle: &Handle, port: u16) -> Spoken<Tls> {
 }
 
 impl<S: Read + Write> Spoken<S> {
+    /// The stream itself, and what came on it and was not looked at.
+    pub(crate) fn into_parts(self) -> (S, Vec<u8>) {
+        (self.stream, self.unread)
+    }
+
     pub(crate) fn write(&mut self, text: &str) {
         self.stream.write_all(text.as_bytes()).unwrap();
         self.stream.flush().unwrap();

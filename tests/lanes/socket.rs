@@ -19,8 +19,8 @@ pub const PING: u8 = 9;
 const KEY: [u8; 4] = [9, 130, 7, 255];
 
 /// One end of an open one.
-pub struct Socket {
-    stream: TcpStream,
+pub struct Socket<S = TcpStream> {
+    stream: S,
     unread: Vec<u8>,
     masks: bool,
     /// Every byte that came.
@@ -86,27 +86,40 @@ impl Socket {
         );
         served.write(head.as_bytes()).unwrap();
         let (stream, unread) = served.into_parts();
-        Self::new(stream, unread, false)
+        patient(&stream);
+        Self::over(stream, unread, false)
     }
 
     /// Reads the upstream's agreement, as a caller does; with it, the head.
     #[track_caller]
     pub fn opened(mut client: Wire) -> (Self, String) {
         let (_, head) = client.until("\r\n\r\n");
+        let (stream, unread) = client.into_parts();
+        patient(&stream);
+        (Self::agreed(stream, unread, &head), head)
+    }
+}
+
+fn patient(stream: &TcpStream) {
+    let limit = Some(Duration::from_secs(30));
+    stream.set_read_timeout(limit).unwrap();
+    stream.set_nodelay(true).unwrap();
+}
+
+impl<S: Read + Write> Socket<S> {
+    /// The caller's end, after an answer with this head to [`opening`].
+    #[track_caller]
+    pub fn agreed(stream: S, unread: Vec<u8>, head: &str) -> Self {
         assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
         // The example of RFC 6455, 1.3.
-        let accept = header(&head, "sec-websocket-accept");
+        let accept = header(head, "sec-websocket-accept");
         assert_eq!(accept.as_deref(), Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
-        let (stream, unread) = client.into_parts();
-        let mut socket = Self::new(stream, unread, true);
+        let mut socket = Self::over(stream, unread, true);
         socket.came.extend_from_slice(head.as_bytes());
-        (socket, head)
+        socket
     }
 
-    fn new(stream: TcpStream, unread: Vec<u8>, masks: bool) -> Self {
-        let limit = Some(Duration::from_secs(30));
-        stream.set_read_timeout(limit).unwrap();
-        stream.set_nodelay(true).unwrap();
+    fn over(stream: S, unread: Vec<u8>, masks: bool) -> Self {
         Self {
             stream,
             came: unread.clone(),
@@ -116,7 +129,8 @@ impl Socket {
     }
 
     pub fn raw(&mut self, bytes: &[u8]) -> std::io::Result<()> {
-        self.stream.write_all(bytes)
+        self.stream.write_all(bytes)?;
+        self.stream.flush()
     }
 
     pub fn send(&mut self, last: bool, opcode: u8, payload: &[u8]) {
