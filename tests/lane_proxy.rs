@@ -6,11 +6,14 @@ mod stage;
 
 mod lane_proxy {
     pub(crate) mod curl;
+    pub(crate) mod frames;
     pub(crate) mod front;
     mod life;
     mod passing;
     mod rates;
     mod refusals;
+    mod slow;
+    mod smuggling;
     mod socket;
     mod socket_ends;
     mod status;

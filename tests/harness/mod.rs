@@ -18,6 +18,7 @@
 )]
 
 pub mod agreeable;
+pub mod ambiguous;
 pub mod api;
 pub mod broker;
 pub mod canary;
