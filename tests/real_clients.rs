@@ -5,6 +5,7 @@
 //! The vendors are played by one origin on `localhost`; the tools are the shipped files with that host in them.
 
 mod harness;
+mod lanes;
 mod stage;
 
 #[path = "signers/aws.rs"]
@@ -12,10 +13,15 @@ mod stage;
 mod aws;
 #[path = "real_clients/boto.rs"]
 mod boto;
+#[path = "lane_proxy/front.rs"]
+#[allow(dead_code, reason = "the journeys through the proxy use the rest")]
+mod front;
 #[path = "real_clients/git.rs"]
 mod git;
 #[path = "real_clients/hub.rs"]
 mod hub;
+#[path = "real_clients/socket.rs"]
+mod socket;
 #[path = "real_clients/vendor.rs"]
 mod vendor;
 
@@ -67,7 +73,12 @@ impl World {
     }
 
     fn before(origin: Upstream) -> Self {
-        let mut stage = Stage::trusting(origin.root_pem());
+        let root = origin.root_pem().to_owned();
+        Self::trusting(&root, origin)
+    }
+
+    fn trusting(root: &str, origin: Upstream) -> Self {
+        let mut stage = Stage::trusting(root);
         let key = stage.operator().make_key(&[]);
         stage.canaries.also(&key);
         let admin = stage.broker.anonymous().key(&key);

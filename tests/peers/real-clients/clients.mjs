@@ -1,6 +1,7 @@
 // Vendors' own libraries, unmodified, each used as its manual says:
 //
 //     node --import ../tool-hub/route.mjs clients.mjs LIBRARY ORIGIN
+//     node clients.mjs ws URL
 //
 // Keys come from the environment, where each library looks. What came back is printed with all that this process
 // knows of itself; then it waits, so that its memory can be searched, until its standard input ends.
@@ -8,8 +9,11 @@
 import Anthropic from "@anthropic-ai/sdk";
 import { Octokit } from "@octokit/rest";
 import { WebClient } from "@slack/web-api";
+import { HttpsProxyAgent } from "https-proxy-agent";
+import events from "node:events";
 import OpenAI from "openai";
 import Stripe from "stripe";
+import { WebSocket } from "ws";
 
 const [library, origin] = process.argv.slice(2);
 const once = { maxRetries: 0 };
@@ -57,6 +61,21 @@ const uses = {
     const retryConfig = { retries: 0 };
     const slack = new WebClient(process.env.SLACK_BOT_TOKEN, { slackApiUrl: `${origin}/api/`, retryConfig });
     return [await slack.auth.test(), await slack.chat.postMessage({ channel: "C1", text: "hello" })];
+  },
+
+  async ws() {
+    const agent = new HttpsProxyAgent(process.env.HTTPS_PROXY);
+    const headers = { authorization: `Bearer ${process.env.LIVE_API_KEY}` };
+    const socket = new WebSocket(origin, { agent, headers });
+    const came = [];
+    socket.on("upgrade", (answer) => came.push(answer.headers));
+    socket.on("message", (data) => came.push(data.toString()));
+    await events.once(socket, "open");
+    for (const text of ["hello", "show as text", "show as binary", "show as fragments", "show as close"]) {
+      socket.send(text);
+    }
+    const [code, reason] = await events.once(socket, "close");
+    return [...came, `${code} ${reason}`];
   },
 };
 

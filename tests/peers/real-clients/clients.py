@@ -31,11 +31,26 @@ def boto3_(origin):
     return [listed["Buckets"], listed["ResponseMetadata"], got["Body"].read().decode()]
 
 
+def websocket_(url):
+    import websocket
+
+    headers = {"authorization": "Bearer " + os.environ["LIVE_API_KEY"]}
+    socket = websocket.create_connection(url, header=headers, timeout=30)
+    came = [socket.getheaders()]
+    for text in ["hello", "show as text", "show as binary", "show as fragments", "show as close"]:
+        socket.send(text)
+    opcode = None
+    while opcode != websocket.ABNF.OPCODE_CLOSE:
+        opcode, data = socket.recv_data()
+        came.append(data.decode() if opcode != websocket.ABNF.OPCODE_CLOSE else "4001 " + data[2:].decode())
+    return came
+
+
 def main():
     library, origin = sys.argv[1:]
     code = 0
     try:
-        came = {"requests": requests_, "boto3": boto3_}[library](origin)
+        came = {"requests": requests_, "boto3": boto3_, "websocket": websocket_}[library](origin)
     except Exception as error:  # whatever it is, the test is to see it
         came, code = {"failed": repr(error)}, 1
     known = {"pid": os.getpid(), "argv": sys.argv, "env": dict(os.environ), "came": came}
