@@ -3,13 +3,14 @@
 use super::source::{Source, line_of, words};
 
 /// A module may import what stands to its left.
-const LINE: [&str; 25] = [
+const LINE: [&str; 26] = [
     // words
     "secret",
     "name",
     "id",
     "clock",
-    "wire", //
+    "wire",
+    "failpoint", //
     // machines
     "crypto",
     "custody",
@@ -81,7 +82,10 @@ pub(super) const DOORS: [(&str, &[&str]); 37] = [
     ("clap_complete::", &["src/bin/"]),
     ("clap_mangen::", &["src/bin/"]),
     ("env::var", &["src/config/", "src/client/env.rs"]),
-    ("env::var_os", &["src/config/", "src/client/env.rs"]),
+    (
+        "env::var_os",
+        &["src/config/", "src/client/env.rs", "src/failpoint.rs"],
+    ),
     ("env::vars", &["src/config/"]),
     ("env::vars_os", &["src/config/", "src/client/env.rs"]),
     ("stdout()", PRINTERS),

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::Args;
 use runtools_broker::config::{Config, Env, Flags, default_socket};
 use runtools_broker::daemon::{Daemon, Welcome};
+use runtools_broker::failpoint;
 use runtools_broker::hardening::Report;
 use runtools_broker::telemetry::logs;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -86,6 +87,9 @@ pub(crate) fn run(arguments: &ServeArgs, socket: Option<PathBuf>, report: &Repor
         Err(error) => return failed(&error, "config/broker.toml in the sources lists every key."),
     };
     drop(logs::init(config.log));
+    if let Err(error) = failpoint::arm() {
+        return failed(&error, "src/failpoint.rs lists them.");
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build();

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use crate::audit::{Action, Code, Outcome, Recorded};
 use crate::clock::Timestamp;
+use crate::failpoint::Failpoint;
 use crate::oauth::accounts::{Accounts, write_state};
 use crate::oauth::client::{self, ClientError, ClientOwner, ClientShelf};
 use crate::oauth::connection::{Attempt, Connection, Kept, Roster, SetKey, TokenState};
@@ -23,7 +24,6 @@ use crate::vault::{Unsealed, VaultError};
 use super::ending::Ended;
 use super::pace::{NoTurn, Turn};
 use super::plan;
-use super::stops::Point;
 
 /// How often a turn at a busy provider is asked for.
 const TURN_EVERY: std::time::Duration = std::time::Duration::from_millis(20);
@@ -164,7 +164,7 @@ impl Accounts {
         turn: &Turn,
     ) -> Result<Ended, VaultError> {
         let id = about.connection.value.id;
-        self.stop_at(Point::P1, id).await;
+        self.stop_at(Failpoint::RefreshP1, id).await;
         let old = SealedTokens::find(about.vault, &about.connection.value, &state.value).await?;
         // All that may fail without a word to the provider comes before the mark that one was sent.
         let client_set = client_set(about).await?;
@@ -186,7 +186,7 @@ impl Accounts {
             }
             Err(error) => return Err(error),
         };
-        self.stop_at(Point::P2, id).await;
+        self.stop_at(Failpoint::RefreshP2, id).await;
         let sent = Sent {
             state,
             old: old.open(about.recorded)?,
@@ -195,7 +195,7 @@ impl Accounts {
             client_set,
         };
         let exchange = self.exchange(about, &sent, turn).await?;
-        self.stop_at(Point::P4, id).await;
+        self.stop_at(Failpoint::RefreshP4, id).await;
         match exchange {
             Exchange::Granted(reply) if continues(about, &reply, sent.at) => {
                 self.keep(about, sent, *reply).await
@@ -246,7 +246,7 @@ impl Accounts {
         let Ok(request) = refresh_request(&via, &held, &connection.asked) else {
             return Ok(NotGranted::NotSent("request_not_made").into());
         };
-        self.stop_at(Point::P3, connection.id).await;
+        self.stop_at(Failpoint::RefreshP3, connection.id).await;
         let answered = self.outbound.send(connection.org, request).await;
         let now = about.vault.now();
         Ok(match answered {

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::clock::Timestamp;
 use crate::crypto::Owner;
+use crate::failpoint::Failpoint;
 use crate::oauth::accounts::{Accounts, put_connection, put_state};
 use crate::oauth::connection::{Connection, Health, Kept, MAIN, TokenState};
 use crate::oauth::provider::{Bound, Provider};
@@ -16,7 +17,6 @@ use super::attempt::{Sent, Subjects, vault_org};
 use super::ending::Ended;
 use super::plan::due;
 use super::schedule::EVERY;
-use super::stops::Point;
 
 /// How long new tokens that the store refuses are offered to it again, in all and each time.
 const OFFERED: Duration = Duration::from_secs(40);
@@ -44,7 +44,7 @@ impl Accounts {
         let said = Said::of(about, &key.1, &reply);
         let grant = Granted::of(about.provider, &reply.main, at);
         let tokens = TokenSet::renewed(reply.main, Some(sent.old), grant.previous_until.is_some());
-        self.stop_at(Point::P5, id).await;
+        self.stop_at(Failpoint::RefreshP5, id).await;
         let (began, fence, mut tries) = (Instant::now(), old.value.fence, 0);
         loop {
             let new = grant.state(&old.value);
@@ -85,19 +85,15 @@ impl Accounts {
             self.refused
                 .heal(connection.org, provider, &connection.client);
         }
-        self.stop_at(Point::P6, id).await;
+        self.stop_at(Failpoint::RefreshP6, id).await;
         // The pass that began this did not count with the new tokens. Where they are due before the next one,
         // it is brought forward; a pass looks at all, so it is not for others.
-        let now = about.vault.now();
-        let next = due(
-            &grant.state(&old.value),
-            &about.provider.spec().refresh,
-            now,
-        );
+        let (now, file) = (about.vault.now(), &about.provider.spec().refresh);
+        let next = due(&grant.state(&old.value), file, now);
         if next.is_some_and(|at| at.millis_since(now) <= EVERY + EVERY / 5) {
             self.news.notify_one();
         }
-        self.stop_at(Point::P7, id).await;
+        self.stop_at(Failpoint::RefreshP7, id).await;
         Ok(Ended::Renewed)
     }
 

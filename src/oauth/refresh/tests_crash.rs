@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
+use crate::failpoint::Failpoint;
 use crate::id::ConnectionId;
 use crate::oauth::AccessFault;
 use crate::oauth::connection::{Health, Revoked, SetKey};
-use crate::oauth::refresh::stops::{Point, Stops};
+use crate::oauth::refresh::stops::Stops;
 use crate::oauth::tests_rig::{Engine, HOUR};
 
 const MINUTE: i64 = 60_000;
@@ -19,12 +20,16 @@ const MINUTE: i64 = 60_000;
 /// Stops for ever at one point, and says so.
 #[derive(Debug)]
 struct Dead {
-    at: Point,
+    at: Failpoint,
     reached: Arc<Notify>,
 }
 
 impl Stops for Dead {
-    fn at(&self, point: Point, _: ConnectionId) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+    fn at(
+        &self,
+        point: Failpoint,
+        _: ConnectionId,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         Box::pin(async move {
             if point == self.at {
                 self.reached.notify_one();
@@ -42,7 +47,7 @@ enum Kind {
 }
 
 /// An engine that was killed at `point`, and started again five seconds later.
-async fn restarted(point: Point, kind: Kind, grace: i64) -> (Engine, SetKey) {
+async fn restarted(point: Failpoint, kind: Kind, grace: i64) -> (Engine, SetKey) {
     let word = format!("{kind:?}").to_lowercase();
     let refresh =
         format!("rotates = \"{word}\"\nreuse_grace_s = {grace}\nconfirm_invalid_grant = true");
@@ -65,12 +70,12 @@ async fn restarted(point: Point, kind: Kind, grace: i64) -> (Engine, SetKey) {
     (engine, key)
 }
 
-async fn killed_at(point: Point, kind: Kind, grace: i64) {
+async fn killed_at(point: Failpoint, kind: Kind, grace: i64) {
     let what = format!("{point:?}, {kind:?}, grace {grace}");
     let (engine, key) = restarted(point, kind, grace).await;
-    let stored = point >= Point::P6;
-    let processed = point >= Point::P4;
-    let marked = point >= Point::P2;
+    let stored = point >= Failpoint::RefreshP6;
+    let processed = point >= Failpoint::RefreshP4;
+    let marked = point >= Failpoint::RefreshP2;
     let waits = marked && !stored && kind != Kind::Never && grace == 0;
     // A caller is served whatever happened: the access token, old or new, has time left.
     let first = engine.lend(&key).await.unwrap();
@@ -115,13 +120,13 @@ async fn killed_at(point: Point, kind: Kind, grace: i64) {
 #[tokio::test]
 async fn r5_a_kill_at_every_point_ends_as_the_table_says() {
     let points = [
-        Point::P1,
-        Point::P2,
-        Point::P3,
-        Point::P4,
-        Point::P5,
-        Point::P6,
-        Point::P7,
+        Failpoint::RefreshP1,
+        Failpoint::RefreshP2,
+        Failpoint::RefreshP3,
+        Failpoint::RefreshP4,
+        Failpoint::RefreshP5,
+        Failpoint::RefreshP6,
+        Failpoint::RefreshP7,
     ];
     for point in points {
         for kind in [Kind::Always, Kind::Sometimes, Kind::Never] {

@@ -1,0 +1,203 @@
+//! Places at which a test ends this process as a loss of power would: SIGKILL, at that line and no other.
+//!
+//! A kill from outside hits some moment or other. What has to be right are the few lines between one durable
+//! write and the next, and each of those has a name here. A broker that is started with such a name in
+//! `RUNTOOLS_FAILPOINT` kills itself when it comes there (`name@3`: when it comes there for the third time).
+//! The test sees it die, starts it again without the name, and looks at what became of the work.
+//!
+//! To name one more place: a row in the table below, and [`reached`] at the line.
+//!
+//! Builds without debug assertions, which is what ships, have nothing of this: [`arm`] reads no variable and
+//! [`reached`] is empty. It is no feature of the package. Features add up over all that is built together, so a
+//! test that wants one could put it into a build that ships; and each test would be built twice, with and without.
+
+/// Declares the places, and the name of each.
+macro_rules! failpoints {
+    ($($(#[$doc:meta])* $place:ident = $name:literal,)+) => {
+        /// A place at which a test can end the process, in the order in which each kind of work comes by.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Failpoint {
+            $($(#[$doc])* $place,)+
+        }
+
+        impl Failpoint {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$place),+];
+
+            /// What `RUNTOOLS_FAILPOINT` says for it.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$place => $name,)+
+                }
+            }
+        }
+    };
+}
+
+failpoints! {
+    /// A refresh: before its attempt is written.
+    RefreshP1 = "oauth.refresh.p1",
+    /// After it was.
+    RefreshP2 = "oauth.refresh.p2",
+    /// Before its request is sent.
+    RefreshP3 = "oauth.refresh.p3",
+    /// After the provider answered.
+    RefreshP4 = "oauth.refresh.p4",
+    /// Before the new tokens are committed.
+    RefreshP5 = "oauth.refresh.p5",
+    /// After they were.
+    RefreshP6 = "oauth.refresh.p6",
+    /// Before callers are told.
+    RefreshP7 = "oauth.refresh.p7",
+}
+
+/// `RUNTOOLS_FAILPOINT` says something that no place is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("RUNTOOLS_FAILPOINT names no place")]
+pub struct UnknownFailpoint;
+
+/// Reads at which place this process is to die, if at any. To be called before there is anything to lose.
+///
+/// # Errors
+/// [`UnknownFailpoint`] for another name, so that no test waits for a place that nobody comes by.
+#[cfg(debug_assertions)]
+pub fn arm() -> Result<(), UnknownFailpoint> {
+    armed::arm()
+}
+
+/// Reads at which place this process is to die: in this build, at none.
+///
+/// # Errors
+/// None.
+#[cfg(not(debug_assertions))]
+pub const fn arm() -> Result<(), UnknownFailpoint> {
+    Ok(())
+}
+
+/// The work is at `place`: does not return when the process is to die here.
+#[cfg(debug_assertions)]
+pub fn reached(place: Failpoint) {
+    armed::reached(place);
+}
+
+/// The work is at `place`.
+#[cfg(not(debug_assertions))]
+#[inline]
+pub const fn reached(_place: Failpoint) {}
+
+#[cfg(debug_assertions)]
+mod armed {
+    use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use rustix::process::{Signal, getpid, kill_process};
+
+    use super::{Failpoint, UnknownFailpoint};
+
+    static ARMED: OnceLock<Armed> = OnceLock::new();
+
+    /// Where to die.
+    #[derive(Debug)]
+    pub(super) struct Armed {
+        place: Failpoint,
+        /// How many more times the work comes by.
+        left: AtomicU32,
+    }
+
+    impl Armed {
+        /// `name`, or `name@3`.
+        pub(super) fn parse(text: &str) -> Result<Self, UnknownFailpoint> {
+            let (name, times) = text.split_once('@').unwrap_or((text, "1"));
+            let mut all = Failpoint::ALL.iter().copied();
+            let place = all.find(|place| place.name() == name);
+            let times: Option<u32> = times.parse().ok().filter(|times| *times > 0);
+            let (Some(place), Some(times)) = (place, times) else {
+                return Err(UnknownFailpoint);
+            };
+            let left = AtomicU32::new(times);
+            Ok(Self { place, left })
+        }
+
+        /// Whether this is where and when to die.
+        pub(super) fn is_now(&self, place: Failpoint) -> bool {
+            self.place == place && self.left.fetch_sub(1, Ordering::Relaxed) == 1
+        }
+    }
+
+    pub(super) fn arm() -> Result<(), UnknownFailpoint> {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "no setting: builds that ship do not read it, and no file can say it"
+        )]
+        let said = std::env::var_os("RUNTOOLS_FAILPOINT");
+        let Some(said) = said else {
+            return Ok(());
+        };
+        let armed = Armed::parse(said.to_str().unwrap_or_default())?;
+        tracing::warn!(place = armed.place.name(), "this process will kill itself");
+        ARMED.get_or_init(|| armed);
+        Ok(())
+    }
+
+    pub(super) fn reached(place: Failpoint) {
+        if !ARMED.get().is_some_and(|armed| armed.is_now(place)) {
+            return;
+        }
+        // No handler sees it, no destructor runs, no buffer is written.
+        while kill_process(getpid(), Signal::KILL).is_ok() {
+            std::thread::park();
+        }
+        // A kernel that forbids even that: the test expects another signal, and fails.
+        std::process::abort();
+    }
+}
+
+#[cfg(debug_assertions)]
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::armed::Armed;
+    use super::{Failpoint, UnknownFailpoint};
+
+    #[test]
+    fn each_place_has_a_name_of_its_own() {
+        let names: BTreeSet<_> = Failpoint::ALL.iter().map(|place| place.name()).collect();
+        assert_eq!(names.len(), Failpoint::ALL.len());
+        assert!(names.iter().all(|name| !name.contains('@')));
+    }
+
+    #[test]
+    fn a_place_is_reached_at_its_turn_and_once() {
+        let at = |text: &str| {
+            let armed = Armed::parse(text).unwrap();
+            let comes = |place| (0..4).map(|_| armed.is_now(place)).collect::<Vec<_>>();
+            (comes(Failpoint::RefreshP2), comes(Failpoint::RefreshP3))
+        };
+        let never = vec![false; 4];
+        assert_eq!(
+            at("oauth.refresh.p2"),
+            (vec![true, false, false, false], never.clone())
+        );
+        assert_eq!(
+            at("oauth.refresh.p3@3"),
+            (never, vec![false, false, true, false])
+        );
+    }
+
+    #[test]
+    fn what_is_no_place_is_refused() {
+        for text in [
+            "",
+            "oauth.refresh",
+            "oauth.refresh.p9",
+            "oauth.refresh.p2@",
+            "oauth.refresh.p2@0",
+            "oauth.refresh.p2@x",
+            "oauth.refresh.p2@2@2",
+        ] {
+            assert_eq!(Armed::parse(text).unwrap_err(), UnknownFailpoint, "{text}");
+        }
+    }
+}
