@@ -6,14 +6,16 @@ mod harness;
 mod oauth_refresh {
     mod at_length;
     mod kill;
+    mod points;
     mod trouble;
 }
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use harness::connect::{self, connect_peer, peer_file};
-use harness::oidc::{Fault, Peer, Rotate, Then};
+use harness::oidc::{Asked, Fault, Peer, Rotate, Then};
 use harness::tools::{install, run, runs, tool};
 use harness::{Broker, Client, Upstream, eventually};
 use serde_json::Value;
@@ -30,7 +32,9 @@ const NEVER: (&str, &str) = ("rotates = \"always\"", "rotates = \"never\"");
 
 /// A broker with Ann's account at the peer, and a tool that shows the token to an upstream.
 struct Stage {
-    peer: Peer,
+    peer: Arc<Peer>,
+    /// Its own client there, where the peer has other brokers too.
+    client: Option<String>,
     upstream: Upstream,
     broker: Broker,
     key: String,
@@ -40,7 +44,7 @@ struct Stage {
 impl Stage {
     /// Ann's access token lives so many seconds; those that come after it an hour.
     fn new(rotate: Rotate, changes: &[(&str, &str)], seconds: u32) -> Self {
-        let (peer, upstream) = (Peer::start(), Upstream::echo());
+        let (peer, upstream) = (Arc::new(Peer::start()), Upstream::echo());
         peer.rotate(rotate);
         let many = "[limits]\nconnections_per_source = 512";
         let broker = connect::broker(&[peer_file(&peer, changes)], many);
@@ -56,6 +60,7 @@ impl Stage {
         let key = ann.make_key(&[]);
         Self {
             peer,
+            client: None,
             upstream,
             broker,
             key,
@@ -67,8 +72,17 @@ impl Stage {
         self.broker.anonymous().key(&self.key)
     }
 
+    /// The refreshes that reached the peer.
+    fn asked(&self) -> Vec<Asked> {
+        let mut asked = self.peer.granted("refresh_token");
+        if let Some(client) = &self.client {
+            asked.retain(|asked| asked.form("client_id") == Some(client));
+        }
+        asked
+    }
+
     fn refreshes(&self) -> usize {
-        self.peer.granted("refresh_token").len()
+        self.asked().len()
     }
 
     /// The connection as it is shown now.

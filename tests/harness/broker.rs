@@ -1,6 +1,7 @@
 //! A broker of one's own.
 
 use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -19,6 +20,8 @@ pub struct Setup {
     pub burst: Option<u32>,
     /// Wait until it listens; without it, for starts that are expected to fail.
     pub unready: bool,
+    /// Where it is to kill itself: a name of `src/failpoint.rs`.
+    pub failpoint: Option<&'static str>,
     /// Put these words before the command, e.g. `["strace", "-f", …]`.
     pub wrapper: Vec<String>,
 }
@@ -88,7 +91,11 @@ impl Broker {
             "--config".into(),
             config.display().to_string(),
         ]);
-        let mut child = Command::new(&words[0])
+        let mut command = Command::new(&words[0]);
+        if let Some(place) = self.setup.failpoint {
+            command.env("RUNTOOLS_FAILPOINT", place);
+        }
+        let mut child = command
             .args(&words[1..])
             .current_dir(self.folder.path())
             .env_remove("XDG_RUNTIME_DIR")
@@ -145,6 +152,11 @@ impl Broker {
         self.launch();
     }
 
+    /// How it was started.
+    pub fn setup(&self) -> Setup {
+        self.setup.clone()
+    }
+
     /// SIGKILL, and wait.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
@@ -184,6 +196,16 @@ impl Broker {
         }
         self.child = Some(child);
         None
+    }
+
+    /// The signal that has ended it, if it has ended; fails when it ended in another way.
+    #[track_caller]
+    pub fn died_of(&mut self) -> Option<i32> {
+        let status = self.child.as_mut().unwrap().try_wait().unwrap()?;
+        self.child = None;
+        let signal = status.signal();
+        assert!(signal.is_some(), "{status}: {}", self.log_text());
+        signal
     }
 
     pub fn pid(&self) -> u32 {

@@ -26,6 +26,10 @@ pub enum Rotate {
 pub struct PeerSetup {
     pub rotate: Rotate,
     pub access_ttl: u32,
+    /// Of access tokens that a refresh gives, where that is another.
+    pub refreshed_ttl: Option<u32>,
+    /// So long a refresh token still works after it was spent.
+    pub grace: u32,
     pub refresh_ttl: u32,
     pub code_ttl: u32,
     pub device_ttl: u32,
@@ -49,6 +53,8 @@ impl Default for PeerSetup {
         Self {
             rotate: Rotate::Always,
             access_ttl: 3600,
+            refreshed_ttl: None,
+            grace: 0,
             refresh_ttl: 86400,
             code_ttl: 60,
             device_ttl: 600,
@@ -85,6 +91,7 @@ impl Peer {
             .collect();
         let settings = json!({
             "rotate": setup.rotate.word(), "access_ttl": setup.access_ttl,
+            "refreshed_ttl": setup.refreshed_ttl, "grace": setup.grace,
             "refresh_ttl": setup.refresh_ttl, "code_ttl": setup.code_ttl,
             "device_ttl": setup.device_ttl, "clients": described,
         });
@@ -189,6 +196,18 @@ impl Peer {
         };
         self.register(&client);
         self.clients.lock().unwrap().push(client.clone());
+        client
+    }
+
+    /// Registers a client for one broker of several: only that is called back, whatever is set for others.
+    pub fn client_of(&self, id: &str, back: &str) -> PeerClient {
+        let client = PeerClient {
+            id: id.to_owned(),
+            secret: super::Canaries::new().value(),
+            auth: "post",
+        };
+        let described = client.described(&[back.to_owned()]);
+        self.tell("client", json!({ "client": described }));
         client
     }
 

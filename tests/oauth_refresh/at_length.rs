@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::kill::{Caught, killed};
+use super::points;
 use crate::harness::connect::connection;
 use crate::harness::oidc::{Fault, Rotate, Then};
 use crate::harness::tools::run;
@@ -14,13 +15,13 @@ use crate::{BELIEVED, HOUR, SHORT, Stage};
 
 /// So long lives an access token that is refreshed after a third of it, and has more than two minutes
 /// left then.
-const LIVING: u32 = 210;
-const THIRD: Duration = Duration::from_secs(70);
-const EAGER: (&str, &str) = ("[refresh]", "[refresh]\nlead_s = 3600");
+pub(super) const LIVING: u32 = 210;
+pub(super) const THIRD: Duration = Duration::from_secs(70);
+pub(super) const EAGER: (&str, &str) = ("[refresh]", "[refresh]\nlead_s = 3600");
 
 /// What `look` finds, within `patience`.
 #[track_caller]
-fn within<T>(patience: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub(super) fn within<T>(patience: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let end = Instant::now() + patience;
     loop {
         if let Some(found) = look() {
@@ -36,9 +37,10 @@ const SOON: Duration = Duration::from_secs(95);
 
 #[test]
 fn what_has_time_left_is_used_meanwhile_and_what_failed_is_tried_again() {
-    let stories: [(&str, fn()); 7] = [
+    let stories: [(&str, fn()); 8] = [
         ("r5_before", || r5_killed(Caught::Before)),
         ("r5_after", || r5_killed(Caught::After)),
+        ("r5_points", points::r5_killed_while_the_token_lives),
         (
             "r7_once",
             r7_a_provider_that_says_so_once_is_not_believed_yet,
@@ -62,7 +64,7 @@ fn what_has_time_left_is_used_meanwhile_and_what_failed_is_tried_again() {
         (name, thread)
     });
     let failed = running.map(|(name, thread)| thread.join().err().map(|_| name));
-    assert_eq!(failed, [None; 7], "see above");
+    assert_eq!(failed, [None; 8], "see above");
 }
 
 /// Killed with an access token that lives: that is served, and what may be spent is not shown again

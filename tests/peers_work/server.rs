@@ -125,6 +125,29 @@ fn a_peer_that_does_not_rotate_takes_the_same_token_again_and_may_be_told_to() {
 }
 
 #[test]
+fn a_peer_with_a_grace_takes_a_spent_token_until_it_is_over() {
+    let peer = Peer::with(PeerSetup {
+        access_ttl: 7,
+        refreshed_ttl: Some(11),
+        grace: 2,
+        ..PeerSetup::default()
+    });
+    let back = "http://127.0.0.1:9/another";
+    let client = peer.client_of("peer-graced", CALLBACK);
+    peer.call_back(&[back]);
+    let first = tokens(&peer, &client, "ann");
+    assert_eq!(first["expires_in"], 7);
+    let old = text(&first["refresh_token"]);
+    for _ in 0..2 {
+        let next = refresh(&peer, &client, old).unwrap().expect(200);
+        assert_ne!(next["refresh_token"], old);
+        assert_eq!(next["expires_in"], 11);
+    }
+    std::thread::sleep(std::time::Duration::from_millis(2100));
+    refused(&refresh(&peer, &client, old).unwrap(), 400, "invalid_grant");
+}
+
+#[test]
 fn a_token_is_good_for_its_lifetime_and_no_longer() {
     let peer = Peer::with(PeerSetup {
         access_ttl: 1,

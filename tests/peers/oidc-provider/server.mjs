@@ -19,6 +19,8 @@ console.log = console.error;
 const settings = {
   rotate: 'always', // or 'never'
   access_ttl: 3600, // seconds, as all of them
+  refreshed_ttl: null, // of access tokens that a refresh gives, where that is another
+  grace: 0, // so long a refresh token still works after it was spent
   refresh_ttl: 86400,
   code_ttl: 60,
   device_ttl: 600,
@@ -53,6 +55,14 @@ class Store {
 
 const store = new Store();
 
+// The library knows of no grace.
+class Graced extends MemoryAdapter {
+  async consume(id) {
+    if (settings.grace > 0) setTimeout(() => super.consume(id).catch(() => {}), settings.grace * 1000).unref();
+    else await super.consume(id);
+  }
+}
+
 // A client is looked up for each request, so that it may change while the server runs.
 function setClient({ id, secret, auth, redirect_uris }) {
   store.set(`Client:${id}`, {
@@ -72,7 +82,7 @@ function setClient({ id, secret, auth, redirect_uris }) {
 function configuration() {
   const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
   return {
-    adapter: (model) => new MemoryAdapter(model, store),
+    adapter: (model) => new (model === 'RefreshToken' ? Graced : MemoryAdapter)(model, store),
     jwks: { keys: [{ ...privateKey.export({ format: 'jwk' }), kid: 'peer', alg: 'RS256', use: 'sig' }] },
     cookies: { keys: ['peer'] },
     scopes: ['openid', 'offline_access', 'read', 'write'],
@@ -90,7 +100,8 @@ function configuration() {
       revocation: { enabled: true },
     },
     ttl: {
-      AccessToken: () => settings.access_ttl,
+      AccessToken: (ctx) => (ctx?.oidc?.params?.grant_type === 'refresh_token' && settings.refreshed_ttl)
+        || settings.access_ttl,
       RefreshToken: () => settings.refresh_ttl,
       AuthorizationCode: () => settings.code_ttl,
       DeviceCode: () => settings.device_ttl,
@@ -230,7 +241,7 @@ async function serve(callback, req, res) {
 }
 
 const COMMANDS = {
-  // Changes rotate and the lifetimes.
+  // Changes rotate, the grace and the lifetimes.
   set: ({ do: _, ...more }) => Object.assign(settings, more),
   // Adds or changes a client: its secret, its redirect URIs.
   client: ({ client }) => setClient(client),
