@@ -173,7 +173,11 @@ fn a_no_at_the_provider_is_a_sentence_and_exit_code_3() {
         get(port, &format!("{path}?flow=FLOW&error=access_denied")).unwrap();
         let (out, err) = ended(3, child);
         if json {
-            let document: Value = serde_json::from_str(&out).unwrap();
+            let [waiting, document] = &documents(&out)[..] else {
+                panic!("{out}");
+            };
+            let page = "http://127.0.0.1:8420/connect/FLOW";
+            assert_eq!(waiting["waiting"]["authUrl"], page);
             assert_eq!(document["error"]["code"], "access_denied");
         } else {
             assert!(
@@ -184,6 +188,70 @@ fn a_no_at_the_provider_is_a_sentence_and_exit_code_3() {
         }
         assert!(fake.all(FINISH).is_empty());
     }
+}
+
+/// The lines of standard output, each of which is a document of one member.
+#[track_caller]
+fn documents(out: &str) -> Vec<Value> {
+    let read =
+        |line: &str| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {out}"));
+    let all: Vec<Value> = out.lines().map(read).collect();
+    assert!(
+        all.iter()
+            .all(|one| one.as_object().is_some_and(|one| one.len() == 1)),
+        "{out}"
+    );
+    all
+}
+
+#[test]
+fn what_fails_before_anybody_is_waited_for_is_one_line_of_json_with_its_exit_code() {
+    const CONNECT: [&str; 4] = ["oauth", "connect", "github", "--json"];
+    let refused = |status, code| vec![(START, vec![refusal(status, code, "do this")])];
+    let start = |script: Vec<(&str, Vec<(u16, Value)>)>, exit: i32, more: &[&str], code: &str| {
+        let fake = Fake::github(&script);
+        let (out, err) = fake.says(exit, &[&CONNECT, more].concat());
+        let [said] = &documents(&out)[..] else {
+            panic!("{out}");
+        };
+        assert_eq!((&said["error"]["code"], &*err), (&json!(code), ""), "{out}");
+        assert!(said["error"]["message"].is_string(), "{out}");
+    };
+    // The parser of the command line, the command, and the broker.
+    start(vec![], 2, &["--bogus"], "usage");
+    start(vec![], 2, &["--scopes", ","], "usage");
+    start(vec![], 2, &["--reconnect", "octocat"], "usage");
+    for (status, code, exit) in [
+        (409, "provider_not_configured", 8),
+        (401, "unauthorized", 4),
+        (403, "missing_scope", 5),
+        (429, "rate_limited", 11),
+        (503, "sealed", 10),
+        (500, "internal", 1),
+    ] {
+        start(refused(status, code), exit, &["--no-browser"], code);
+    }
+    let fake = Fake::github(&[]);
+    let (out, _) = fake.says(9, &["oauth", "connect", "githb", "--json"]);
+    assert_eq!(documents(&out)[0]["error"]["code"], "no_such_provider");
+    let nobody = ["--socket", "/nowhere/broker.sock"];
+    let (out, _) = fake.says(11, &[&CONNECT[..], &nobody].concat());
+    assert_eq!(documents(&out).len(), 1);
+}
+
+#[test]
+fn with_json_a_browser_here_makes_two_lines_as_one_elsewhere_does() {
+    let fake = waiting(&[]);
+    let words = ["oauth", "connect", "github", "--json"];
+    let child = fake.start(&words, &[("BROWSER", "/bin/true")]);
+    let (port, path) = redirect(&fake);
+    get(port, &format!("{path}?flow=FLOW&ticket=t1")).unwrap();
+    let (out, _) = ended(0, child);
+    let [waiting, done] = &documents(&out)[..] else {
+        panic!("{out}");
+    };
+    assert_eq!(waiting["waiting"]["flow"], "FLOW");
+    assert_eq!(done["data"]["account"], "octocat");
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! The one place that prints.
 //!
 //! Data goes to standard output, words to standard error. With `--json`, standard output gets exactly
-//! one document, `{"data": …}` or `{"error": …}`, and standard error stays empty, unless the command
-//! waits for something that a person has to do: then there are two documents of one line each, first
-//! `{"waiting": …}`, at once. A reader that went away is no failure.
+//! one document, `{"data": …}` or `{"error": …}`, and standard error stays empty. A command that waits for
+//! something that a person has to do writes lines, each of them a document: `{"waiting": …}` at once, unless it
+//! fails before, and then the other. An error is one line whatever the command, so that a reader of lines
+//! can read all that may come. A reader that went away is no failure.
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
@@ -59,7 +60,7 @@ pub struct Output {
     colour_err: bool,
     width: Option<usize>,
     error_width: Option<usize>,
-    /// A line was written already: what follows is a line as well.
+    /// Documents are lines.
     lines: AtomicBool,
 }
 
@@ -214,6 +215,11 @@ impl Output {
         }
     }
 
+    /// From now on each document is a line: the command will write more than one, if nothing is in the way.
+    pub fn in_lines(&self) {
+        self.lines.store(true, Ordering::Relaxed);
+    }
+
     /// Says with `--json` what the command waits for: in a line of its own, which can be read before the
     /// last one comes.
     ///
@@ -223,7 +229,7 @@ impl Output {
         if !self.json {
             return Ok(());
         }
-        self.lines.store(true, Ordering::Relaxed);
+        self.in_lines();
         self.document(&Waiting { waiting })
     }
 
@@ -251,6 +257,7 @@ impl Output {
     pub fn error(&self, error: &ClientError) {
         let detail = error.detail();
         if self.json {
+            self.in_lines();
             // Nothing is left to say it with when standard output is gone.
             drop(self.document(&Failure { error: detail }));
             return;

@@ -42,6 +42,7 @@ pub(crate) async fn here(
     let started: StartedFlow = client.get(&route).await?;
     let page = page(&started)?;
     let onward = onward(&page, &started.flow)?;
+    session.out.waits(&started)?;
     session.out.instruct(&format!(
         "Open this page if your browser does not:\n  {page}"
     ));

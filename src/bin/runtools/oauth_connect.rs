@@ -148,6 +148,7 @@ pub(crate) async fn connect(
     opener: Option<Opener>,
     session: &Session,
 ) -> Outcome {
+    session.out.in_lines();
     if !args.scopes.is_empty() && args.scopes().is_none() {
         return Err(ClientError::usage(
             "--scopes names no scope",
