@@ -5,7 +5,8 @@
 //! Servers are real processes over loopback TCP, the broker is the built binary on a folder of its
 //! own, and processor time is what the kernel counted for that process.
 //!
-//! The names: `http`, `execute`, `accounts`, `connect`, `store`, `journal`, `crypto`, `scrub`, `start`. A run of all of them
+//! The names: `http`, `execute`, `accounts`, `connect`, `store`, `journal`, `crypto`, `scrub`, `start`. `connect` needs
+//! Chromium and the peers of `tests/peers`, which `tests/run` installs. A run of all of them
 //! writes `tests/bench/RESULTS.md` and `tests/bench/plots/*.svg`; a run of some only prints.
 #![allow(
     clippy::cast_precision_loss,
@@ -17,11 +18,14 @@
 )]
 
 mod accounts;
+mod browser;
 mod callers;
 mod connect;
 mod crypto;
 mod disk;
 mod execute;
+#[path = "../harness/mod.rs"]
+mod harness;
 mod load;
 mod plots;
 mod relay;

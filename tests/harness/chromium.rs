@@ -12,8 +12,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use url::Url;
 
+use super::chromium_log::Log;
 pub use super::screen::Screen;
 use super::{Client, eventually};
 
@@ -23,8 +23,7 @@ pub struct Chromium {
     driver: Child,
     client: Client,
     session: String,
-    requests: Mutex<Vec<String>>,
-    console: Mutex<Vec<String>>,
+    pub(super) log: Mutex<Log>,
     profile: TempDir,
 }
 
@@ -95,8 +94,7 @@ impl Chromium {
             driver,
             client,
             session: String::new(),
-            requests: Mutex::default(),
-            console: Mutex::default(),
+            log: Mutex::default(),
             profile,
         };
         let made = reply.expect(200);
@@ -129,7 +127,7 @@ impl Chromium {
     }
 
     #[track_caller]
-    fn tell(&self, method: &str, path: &str, body: &Value) -> Value {
+    pub(super) fn tell(&self, method: &str, path: &str, body: &Value) -> Value {
         self.ask(method, path, body)
             .unwrap_or_else(|error| panic!("{error}"))
     }
@@ -326,56 +324,13 @@ impl Chromium {
         self.tell("POST", "/window", &json!({ "handle": tab }));
     }
 
-    /// Moves what the driver has logged into what is kept here: it tells everything once.
-    fn drain(&self) {
-        let log = |kind: &str| {
-            let entries = self.tell("POST", "/se/log", &json!({ "type": kind }));
-            entries.as_array().unwrap().clone()
-        };
-        for entry in log("performance") {
-            let event: Value = serde_json::from_str(&text(&entry["message"])).unwrap();
-            if event["message"]["method"] == "Network.requestWillBeSent" {
-                let url = text(&event["message"]["params"]["request"]["url"]);
-                self.requests.lock().unwrap().push(url);
-            }
-        }
-        for entry in log("browser") {
-            if entry["level"] == "SEVERE" {
-                self.console.lock().unwrap().push(text(&entry["message"]));
-            }
-        }
-    }
-
-    /// Every address that was asked for, by pages and by their parts, in order.
-    pub fn requests(&self) -> Vec<String> {
-        self.drain();
-        self.requests.lock().unwrap().clone()
-    }
-
-    /// Those that are of none of these origins (`http://127.0.0.1:8420`).
-    pub fn foreign(&self, own: &[&str]) -> Vec<String> {
-        let mut all = self.requests();
-        all.retain(|url| {
-            let url = Url::parse(url).unwrap();
-            let over_network = matches!(url.scheme(), "http" | "https" | "ws" | "wss");
-            over_network && !own.contains(&&*url.origin().ascii_serialization())
-        });
-        all
-    }
-
-    /// Every error that the console showed: of scripts, of policies, of what could not be loaded.
-    pub fn console(&self) -> Vec<String> {
-        self.drain();
-        self.console.lock().unwrap().clone()
-    }
-
     /// Where the browser keeps what it keeps.
     pub fn profile(&self) -> &Path {
         self.profile.path()
     }
 }
 
-fn text(value: &Value) -> String {
+pub(super) fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
