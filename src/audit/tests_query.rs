@@ -88,8 +88,8 @@ fn user_id(byte: u8) -> UserId {
     UserId::from_random([byte; 16])
 }
 
-fn actor(byte: u8) -> Option<ObjectId> {
-    Some(ObjectId::from_bytes(*user_id(byte).bytes()))
+fn actor(byte: u8) -> ObjectId {
+    ObjectId::from_bytes(*user_id(byte).bytes())
 }
 
 fn named(name: &str) -> SecretFilter {
@@ -107,8 +107,8 @@ async fn conditions_narrow_what_is_found() {
     let journal = three(&rig).await;
     let cases: &[Case] = &[
         (|_| {}, &[3, 2, 1]),
-        (|filter| filter.actor = actor(9), &[3]),
-        (|filter| filter.actor = actor(8), &[]),
+        (|filter| filter.actor = Some(actor(9)), &[3]),
+        (|filter| filter.actor = Some(actor(8)), &[]),
         (|filter| filter.tool = Some(crm()), &[2]),
         (|filter| filter.action = Some(Action::SecretReveal), &[3, 1]),
         (|filter| filter.secret = Some(named("CRM_KEY")), &[2]),

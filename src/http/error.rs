@@ -260,6 +260,22 @@ impl From<HubError> for ApiError {
     }
 }
 
+/// What to do where there are as many as there may be.
+fn room_for(what: Counted) -> &'static str {
+    match what {
+        Counted::Secrets => {
+            "Destroy what is not needed (runtools secret delete NAME --destroy), or ask the operator for a higher quota."
+        }
+        Counted::Tools => "Delete a tool that is not needed (runtools tool delete SLUG).",
+        Counted::Keys => {
+            "Revoke a key that is not needed (runtools auth keys revoke ID), or ask the operator for a higher quota."
+        }
+        Counted::KeysOfADay => {
+            "Use one of the keys that there are, try again tomorrow, or ask the operator for a higher quota."
+        }
+    }
+}
+
 impl From<VaultError> for ApiError {
     fn from(error: VaultError) -> Self {
         match error {
@@ -295,20 +311,7 @@ impl From<VaultError> for ApiError {
                 StatusCode::CONFLICT,
                 "quota_reached",
                 capital(&error.to_string()),
-                match what {
-                    Counted::Secrets => {
-                        "Destroy what is not needed (runtools secret delete NAME --destroy), or ask the operator for a higher quota."
-                    }
-                    Counted::Tools => {
-                        "Delete a tool that is not needed (runtools tool delete SLUG)."
-                    }
-                    Counted::Keys => {
-                        "Revoke a key that is not needed (runtools auth keys revoke ID), or ask the operator for a higher quota."
-                    }
-                    Counted::KeysOfADay => {
-                        "Use one of the keys that there are, try again tomorrow, or ask the operator for a higher quota."
-                    }
-                },
+                room_for(what),
             ),
             VaultError::Store(error) => error.into(),
             VaultError::Audit(error) => error.into(),

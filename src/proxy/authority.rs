@@ -253,7 +253,7 @@ mod tests {
             port: 443,
         };
         let id = ResolutionId::from_bytes([7; 16]);
-        let life = Duration::from_secs(60);
+        let life = Duration::from_mins(1);
         OwnAuthority::draw(id, &[reach], life, &SystemClock, Arc::clone(leaves)).unwrap()
     }
 

@@ -175,7 +175,7 @@ mod tests {
         let counted = rig.vault.tally.of(&anna);
         let counting = counted.known.lock().await;
         let asked = rig.vault.make_room(&boris, Counted::Secrets, 2);
-        let room = tokio::time::timeout(Duration::from_secs(60), asked).await;
+        let room = tokio::time::timeout(Duration::from_mins(1), asked).await;
         drop((room.unwrap().unwrap(), counting));
     }
 }

@@ -22,7 +22,7 @@ fn a_credential_that_works_is_never_forgotten_for_a_new_one() {
     }
     let ninth = rotate(600);
     assert_eq!(ninth.refused(400), "bad_request");
-    assert!(ninth.value()["error"]["message"].to_string().contains("8"));
+    assert!(ninth.value()["error"]["message"].to_string().contains('8'));
     for key in &keys {
         assert_eq!(me(key), 200, "its grace is not over");
     }
