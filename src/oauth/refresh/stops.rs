@@ -1,4 +1,4 @@
-//! Where tests stop a refresh dead (R5): one of their own process by [`Stops`], a broker's by
+//! Where tests stop a refresh dead (R5): one of their own process by `Stops`, a broker's by
 //! [`failpoint`](crate::failpoint). In what ships nothing can.
 
 use crate::failpoint::Failpoint;
