@@ -12,6 +12,7 @@ mod lane_egress {
 }
 
 use lanes::egress;
+use lanes::origin::EVENTS;
 use lanes::set::Set;
 use lanes::wire::Wire;
 use runtools_broker::clock::Timestamp;
@@ -24,9 +25,6 @@ impl Set {
         self.request(method, "/run", more)
     }
 }
-
-const EVENTS: &[u8] =
-    b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
 
 #[test]
 fn ex_4_events_are_handed_on_as_they_come_and_searched_across_chunks() {

@@ -6,8 +6,9 @@ use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
+use super::connect::{self, peer_file};
 use super::oidc::Peer;
-use super::{Broker, Setup, eventually};
+use super::{Broker, eventually};
 
 /// A broker that knows the peer, and a home for the command line.
 #[derive(Debug)]
@@ -21,15 +22,7 @@ impl Desk {
     pub fn new() -> Self {
         let peer = Peer::start();
         let home = tempfile::tempdir().unwrap();
-        let files = home.path().join("providers");
-        std::fs::create_dir(&files).unwrap();
-        std::fs::write(files.join("peer.toml"), peer.provider_file("peer", "peer")).unwrap();
-        let (files, private) = (files.display(), "[\"127.0.0.1/32\"]");
-        let config = format!("[oauth]\nproviders_dir = \"{files}\"\nprivate = {private}\n");
-        let broker = Broker::with(Setup {
-            config,
-            ..Setup::default()
-        });
+        let broker = connect::broker(&[peer_file(&peer, &[])], "");
         let desk = Self { peer, broker, home };
         let secret = desk.peer.basic().secret;
         let set = [

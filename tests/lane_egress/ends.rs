@@ -5,8 +5,7 @@ use std::time::Instant;
 use runtools_broker::clock::{Clock as _, SystemClock};
 use serde_json::json;
 
-use crate::EVENTS;
-use crate::lanes::origin::Served;
+use crate::lanes::origin::{EVENTS, Served};
 use crate::lanes::resolve;
 use crate::lanes::set::Set;
 use crate::lanes::wire::Wire;

@@ -242,6 +242,17 @@ fn killed(case: Case) -> Remains {
     Remains::of(&case.to_string(), &stage.broker)
 }
 
+/// Tells these stories at the same time: what remains of each.
+fn side_by_side(cases: &[Case], tell: impl Fn(Case) -> Remains + Sync) -> Vec<Remains> {
+    std::thread::scope(|scope| {
+        let tell = &tell;
+        let running = cases.iter().map(|&case| scope.spawn(move || tell(case)));
+        let running: Vec<_> = running.collect();
+        let ended = running.into_iter().map(|case| case.join().unwrap());
+        ended.collect()
+    })
+}
+
 /// All that providers do with spent tokens, each beside the others.
 fn killed_at(place: Failpoint) {
     let all = ["always", "sometimes", "never"];
@@ -253,16 +264,7 @@ fn killed_at(place: Failpoint) {
         })
     });
     let cases: Vec<_> = cases.collect();
-    let remains: Vec<_> = std::thread::scope(|scope| {
-        let running: Vec<_> = cases
-            .iter()
-            .map(|&case| scope.spawn(move || killed(case)))
-            .collect();
-        running
-            .into_iter()
-            .map(|case| case.join().unwrap())
-            .collect()
-    });
+    let remains = side_by_side(&cases, killed);
     let peers: Vec<_> = cases.iter().map(|case| case.peer()).collect();
     nothing_shows(&peers, &remains);
     assert_eq!(remains.len(), 6);
@@ -325,15 +327,7 @@ pub(super) fn r5_killed_while_the_token_lives() {
         })
     });
     let cases: Vec<_> = cases.collect();
-    let remains: Vec<_> = std::thread::scope(|scope| {
-        let peer = &peer;
-        let tell = |&case| scope.spawn(move || killed_living(case, peer));
-        let running: Vec<_> = cases.iter().map(tell).collect();
-        running
-            .into_iter()
-            .map(|case| case.join().unwrap())
-            .collect()
-    });
+    let remains = side_by_side(&cases, |case| killed_living(case, &peer));
     nothing_shows(&[&peer], &remains);
 }
 

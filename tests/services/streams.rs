@@ -6,14 +6,11 @@ use serde_json::json;
 
 use super::hub::{Set, soon};
 use crate::harness::{Client, Upstream};
-use crate::lanes::origin::Origin;
+use crate::lanes::origin::{EVENTS, Origin};
 use crate::lanes::socket::{Socket, TEXT, opening};
 use crate::lanes::wire::Wire;
 use crate::lanes::{egress, resolve};
 use crate::stage::Stage;
-
-const EVENTS: &[u8] =
-    b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
 
 /// By whose word the service acts.
 #[derive(Clone, Copy)]
