@@ -79,9 +79,13 @@ pub(super) async fn look(
     let Some(set) = set_of(&connection, member) else {
         return misfit(Misfit::Token);
     };
-    if let Some(over) = accounts.over(vault, connection.id, &set).await? {
-        return Ok(Err(unfit(refusal(id, connection.id, over, vault.now()))));
-    }
+    let until = match accounts.until(vault, connection.id, &set).await? {
+        Ok(until) => until,
+        Err(over) => {
+            let refusal = refusal(id, connection.id, over, vault.now());
+            return Ok(Err(unfit(refusal)));
+        }
+    };
     let lacks = |scope: &&String| !connection.scopes.contains(scope);
     let missing: Vec<_> = spec.scopes.iter().filter(lacks).cloned().collect();
     if !missing.is_empty() {
@@ -96,7 +100,6 @@ pub(super) async fn look(
     if hosts.is_empty() {
         return misfit(Misfit::ApiHost);
     }
-    let until = accounts.ends_by_itself(vault, connection.id, &set).await?;
     Ok(Ok(Chosen {
         connection,
         set,

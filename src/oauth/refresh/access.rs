@@ -156,45 +156,30 @@ impl Accounts {
         }
     }
 
-    /// Why a set's access token is not to be had any more, whoever asks and whenever: the grant is over,
-    /// or the token is and nothing refreshes it. `None` while one may be had. Refreshes nothing.
+    /// When a set's access token ends by itself, though nobody does anything to it; `None` where something
+    /// refreshes it, or where that is not known. What is over already is the inner error: the grant is, or the
+    /// token is and nothing refreshes it. Refreshes nothing.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn over(
+    pub async fn until(
         &self,
         vault: &Unsealed,
         id: ConnectionId,
         set: &str,
-    ) -> Result<Option<AccessFault>, VaultError> {
+    ) -> Result<Result<Option<Timestamp>, AccessFault>, VaultError> {
         let roster = self.roster(vault).await?;
         let Ok((connection, state)) = both(&roster, &(id, set.to_owned())) else {
-            return Ok(Some(AccessFault::Gone));
+            return Ok(Err(AccessFault::Gone));
         };
         let Some(provider) = self.provider(&connection.provider) else {
-            return Ok(None);
+            return Ok(Ok(None));
         };
-        let plan = plan(&state.value, &provider.spec().refresh, vault.now());
-        Ok((plan == Plan::Over).then(|| ended(&state.value, None)))
-    }
-
-    /// When a set's access token is not to be had any more though nobody did anything to it; `None` where
-    /// something refreshes it, or where that is not known.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn ends_by_itself(
-        &self,
-        vault: &Unsealed,
-        id: ConnectionId,
-        set: &str,
-    ) -> Result<Option<Timestamp>, VaultError> {
-        let roster = self.roster(vault).await?;
-        let Ok((connection, state)) = both(&roster, &(id, set.to_owned())) else {
-            return Ok(None);
-        };
-        let provider = self.provider(&connection.provider);
-        Ok(provider.and_then(|it| ends_by_itself(&state.value, &it.spec().refresh)))
+        let (state, file) = (&state.value, &provider.spec().refresh);
+        Ok(match plan(state, file, vault.now()) {
+            Plan::Over => Err(ended(state, None)),
+            _ => Ok(ends_by_itself(state, file)),
+        })
     }
 
     /// Starts a refresh of a set, or joins the one that is under way.
