@@ -79,6 +79,15 @@ pub fn hmac_of(secret: &Secret, message: &[u8]) -> Digest {
     secret.expose(|key| plain_hmac(key, message))
 }
 
+/// The same under the SHA-256 of the secret.
+#[must_use]
+pub fn hmac_under_hash_of(secret: &Secret, message: &[u8]) -> Digest {
+    secret.expose(|secret| {
+        let key = Zeroizing::new(sha256(secret));
+        plain_hmac(key.as_slice(), message)
+    })
+}
+
 /// HMAC-SHA-512 of such a message.
 #[must_use]
 pub fn hmac_sha512_of(secret: &Secret, message: &[u8]) -> [u8; 64] {

@@ -48,12 +48,16 @@ impl JwsKeyError {
 /// A private key that signs tokens.
 pub struct JwsKey(Pair);
 
-enum Pair {
+pub(super) enum Pair {
     Rs256(Box<RsaKeyPair>),
     Es256(Box<EcdsaKeyPair>),
 }
 
 impl JwsKey {
+    pub(super) const fn of(pair: Pair) -> Self {
+        Self(pair)
+    }
+
     /// Reads the key in `secret` for `alg`, [`Rs256`](JwsAlg::Rs256) or [`Es256`](JwsAlg::Es256).
     ///
     /// # Errors

@@ -7,7 +7,7 @@
 //! swapped or opened with another key fails there, and every failure is the same error.
 //!
 //! What others signed is verified by [`Jws`] with their published [`Jwks`]; tokens of our own are
-//! signed by a [`JwsKey`].
+//! signed by a [`JwsKey`], or a [`NamedKey`] where the key says what it is.
 //!
 //! aes-gcm seals, because with `zeroize` it leaves no key in freed memory; ring supplies randomness
 //! and Ed25519, and the provider of rustls.
@@ -17,6 +17,7 @@ mod error;
 mod hash;
 mod jwks;
 mod jws;
+mod jws_jwk;
 mod jws_key;
 mod key;
 mod key_text;
@@ -40,11 +41,12 @@ mod tests_vectors;
 pub use context::{Context, Owner, OwnerKind};
 pub use error::CryptoError;
 pub use hash::{
-    Digest, MacKey, MultisetDigest, digests_match, hmac_chain, hmac_of, hmac_sha512_of, sha1,
-    sha256, sha256_parts,
+    Digest, MacKey, MultisetDigest, digests_match, hmac_chain, hmac_of, hmac_sha512_of,
+    hmac_under_hash_of, sha1, sha256, sha256_parts,
 };
 pub use jwks::Jwks;
 pub use jws::{Jws, JwsAlg, JwsError};
+pub use jws_jwk::NamedKey;
 pub use jws_key::{JwsKey, JwsKeyError};
 pub use key::{Commitment, Key, KeyRef};
 pub use letters::{CHECK_LETTERS, check_letters, draw_letters};
