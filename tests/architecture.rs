@@ -4,6 +4,8 @@
 //! it must find nothing, and on a seeded violation, which it must find.
 #[path = "architecture/attacks.rs"]
 mod attacks;
+#[path = "architecture/oauth.rs"]
+mod oauth;
 #[path = "architecture/rules.rs"]
 mod rules;
 #[path = "architecture/source.rs"]
@@ -12,6 +14,7 @@ mod source;
 use std::collections::BTreeSet;
 
 use attacks::{APART, CASES, Place, cases_of, tests_of};
+use oauth::{RULES, STOPPING, Where, functions_of, rules_of, stopping_tests_of};
 use rules::{
     DOORS, EXPOSERS, MAX_LINES, Rule, UNFINISHED, doors_are_kept, exposers_are_listed,
     files_are_short, imports_go_left, lints_are_expected_with_reasons, nothing_is_unfinished,
@@ -211,49 +214,6 @@ fn what_the_threats_are_shown_by_is_there() {
     assert!(gone.is_empty(), "{gone:?}");
 }
 
-/// The rules that the OAuth client keeps, by letter and how many there are of it.
-const OAUTH_RULES: [(char, u32); 10] = [
-    ('a', 9),  // what is asked of a provider
-    ('b', 16), // what comes back with the browser
-    ('x', 7),  // one flow, one browser, one person
-    ('t', 11), // the token endpoint
-    ('r', 18), // refreshing
-    ('v', 4),  // revoking
-    ('d', 5),  // codes on another device
-    ('m', 1),  // discovery
-    ('o', 1),  // ID tokens
-    ('n', 2),  // the command line
-];
-
-/// The rules that a test carries in its name: `b3_x4_another_browser_…` is of B3 and of X4.
-fn rules_of(name: &str) -> impl Iterator<Item = &str> {
-    let numbered = |word: &&str| {
-        let digits = word.get(1..).unwrap_or_default();
-        word.starts_with(|c: char| c.is_ascii_lowercase())
-            && !digits.is_empty()
-            && digits.bytes().all(|b| b.is_ascii_digit())
-    };
-    name.split('_').take_while(numbered)
-}
-
-#[test]
-fn each_rule_of_the_oauth_client_has_a_test_of_its_name() {
-    let rules: Vec<_> = rules_of("b3_x4_another_browser_of_2").collect();
-    assert_eq!(rules, ["b3", "x4"]);
-    let all = sources(&["src", "tests"]);
-    let names = all.iter().flat_map(|source| {
-        let rest = source.text.split("fn ").skip(1);
-        rest.filter_map(|rest| rest.split('(').next())
-    });
-    let kept: BTreeSet<&str> = names.flat_map(rules_of).collect();
-    let missing: Vec<_> = OAUTH_RULES
-        .iter()
-        .flat_map(|(letter, count)| (1..=*count).map(move |number| format!("{letter}{number}")))
-        .filter(|rule| !kept.contains(rule.as_str()))
-        .collect();
-    assert_eq!(missing, Vec::<String>::new());
-}
-
 #[test]
 fn each_attack_has_a_test_of_its_name_in_every_lane_that_it_applies_to() {
     assert_eq!(cases_of("dc_3_ss_14_a_name_of_ex_1"), ["dc_3", "ss_14"]);
@@ -287,4 +247,50 @@ fn each_attack_has_a_test_of_its_name_in_every_lane_that_it_applies_to() {
     let named = all.iter().flat_map(tests_of).flat_map(cases_of);
     let strange: BTreeSet<_> = named.filter(|case| !known.contains(&**case)).collect();
     assert_eq!(strange, BTreeSet::new());
+}
+
+#[test]
+fn each_rule_of_the_oauth_client_has_a_test_of_its_name_where_it_applies() {
+    assert_eq!(rules_of("b3_x4_another_browser"), ["b3", "x4"]);
+    assert_eq!(rules_of("lk_5_t10_no_value"), ["t10"]);
+    assert_eq!(rules_of("a_rule_of_b3"), Vec::<&str>::new());
+    let all = sources(&["src", "tests"]);
+    let tried = |rule: &str, place: Where| {
+        let files = all.iter().filter(|source| place.has(source));
+        files
+            .flat_map(functions_of)
+            .any(|name| rules_of(name).contains(&rule))
+    };
+    let places = RULES
+        .iter()
+        .flat_map(|(rule, places)| places.iter().map(move |place| (*rule, *place)));
+    let missing: Vec<_> = places
+        .filter(|(rule, place)| !tried(rule, *place))
+        .collect();
+    assert_eq!(missing, []);
+    let known: BTreeSet<&str> = RULES.iter().map(|(rule, _)| *rule).collect();
+    let named: BTreeSet<_> = all
+        .iter()
+        .flat_map(functions_of)
+        .flat_map(rules_of)
+        .collect();
+    assert_eq!(named, known, "no test is of a rule that is not known");
+}
+
+#[test]
+fn each_rule_that_stops_before_redeeming_is_shown_by_the_log_of_who_would_redeem() {
+    let with = "#[test]\nfn b1_a() {\n    stage.no_call();\n}\n#[test]\nfn b2_b() {\n}\n";
+    let file = Source::new("tests/x.rs", with);
+    assert_eq!(stopping_tests_of(&file).collect::<Vec<_>>(), ["b1_a"]);
+    let all = sources(&["tests"]);
+    let shown: BTreeSet<_> = all
+        .iter()
+        .flat_map(stopping_tests_of)
+        .flat_map(rules_of)
+        .collect();
+    let missing: Vec<_> = STOPPING
+        .iter()
+        .filter(|rule| !shown.contains(*rule))
+        .collect();
+    assert_eq!(missing, Vec::<&&str>::new());
 }

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use stage::{memory, tool};
 
 #[test]
-fn lk_5_lk_6_no_value_and_no_name_leaves_the_whole_api_and_none_stays_on_disk_or_in_memory() {
+fn lk_5_lk_6_t10_no_value_and_no_name_leaves_the_whole_api_and_none_stays_on_disk_or_in_memory() {
     let upstream = Upstream::echo();
     let mut planted = Planted::new();
     let providers = Providers::new(&mut planted);

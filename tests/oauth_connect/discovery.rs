@@ -92,7 +92,7 @@ fn a6_an_id_token_of_another_login_is_refused_and_its_tokens_are_revoked() {
 }
 
 #[test]
-fn a6_an_id_token_that_the_issuer_did_not_sign_is_refused() {
+fn a6_o1_an_id_token_that_the_issuer_did_not_sign_is_refused() {
     let stage = Stage::with("peer-discovery", "");
     let theirs = tokens_of_another_login(&stage, None);
     let id_token = text(&theirs["id_token"]).to_owned();
@@ -125,7 +125,7 @@ fn a6_an_id_token_that_the_issuer_did_not_sign_is_refused() {
 }
 
 #[test]
-fn whoever_begins_hears_that_the_issuer_cannot_be_read() {
+fn m1_whoever_begins_hears_that_the_issuer_cannot_be_read() {
     let stage = Stage::with("peer-discovery", "");
     let mia = stage.broker.member("Mia");
     let begin = || -> Reply { mia.get("/v1/oauth/start/peer") };
@@ -146,5 +146,21 @@ fn whoever_begins_hears_that_the_issuer_cannot_be_read() {
         .peer
         .fault(&Fault::before(page, Then::json(500, &json!({}))));
     assert_eq!(begin().refused(502), "issuer_unavailable");
+    // A document that never ends, and one that stands elsewhere.
+    let own = stage.peer.origin();
+    let mut large = json!({
+        "issuer": own, "authorization_endpoint": format!("{own}/auth"),
+        "token_endpoint": format!("{own}/token"), "jwks_uri": format!("{own}/jwks"),
+    });
+    large["padding"] = "x".repeat(1024 * 1024).into();
+    stage
+        .peer
+        .fault(&Fault::before(page, Then::json(200, &large)));
+    assert_eq!(begin().refused(502), "issuer_unavailable");
+    let there = vec![("location", format!("{own}/elsewhere"))];
+    let moved = Then::Reply(302, there, String::new());
+    stage.peer.fault(&Fault::before(page, moved));
+    assert_eq!(begin().refused(502), "issuer_unavailable");
+    assert!(stage.peer.asked("/elsewhere").is_empty());
     begin().expect(200);
 }
