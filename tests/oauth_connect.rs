@@ -11,4 +11,6 @@ mod oauth_connect {
     mod code;
     mod dashboard;
     mod discovery;
+    mod key;
+    mod resources;
 }

@@ -7,6 +7,7 @@ mod oauth_pages {
     mod cross_site;
     mod ends;
     mod looks;
+    mod payload;
     mod refusals;
 }
 

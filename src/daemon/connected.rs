@@ -135,12 +135,18 @@ fn catalog(config: &Config) -> Result<Catalog, DaemonError> {
         }
     }
     files.sort();
-    for path in files {
+    let mut read = Vec::new();
+    for path in &files {
         let name = path.file_name().and_then(|name| name.to_str());
-        let name = name.ok_or_else(|| unreadable(&path))?;
-        let text = std::fs::read_to_string(&path).map_err(|_| unreadable(&path))?;
-        catalog.add(name, &text, &reach)?;
+        let name = name.ok_or_else(|| unreadable(path))?;
+        let text = std::fs::read_to_string(path).map_err(|_| unreadable(path))?;
+        read.push((name, text));
     }
+    let read: Vec<_> = read
+        .iter()
+        .map(|(name, text)| (*name, text.as_str()))
+        .collect();
+    catalog.add_all(&read, &reach)?;
     Ok(catalog)
 }
 

@@ -5,6 +5,7 @@ use axum::response::Response;
 use http::StatusCode;
 
 use crate::audit::{Action, Event, Recorded, Target, TargetKind};
+use crate::crypto::NamedKey;
 use crate::name::ProviderId;
 use crate::oauth::client::{
     ClientError, ClientInfo, ClientOwner, ClientRef, ClientShelf, NewClient, NewSecret,
@@ -49,6 +50,7 @@ fn read(
         let kept = secret.expose(|bytes| bytes.is_empty() || bytes == UNCHANGED);
         !kept
     });
+    let given = given.map(|secret| NamedKey::on_one_line(&secret).unwrap_or(secret));
     let secret = match (given, body.public == Some(true)) {
         (Some(_), true) => {
             return Err(ApiError::bad_request(
@@ -59,6 +61,9 @@ fn read(
         (None, true) => NewSecret::None,
         (None, false) => NewSecret::Keep,
     };
+    if provider.proves_by_key() {
+        check_key(&secret)?;
+    }
     Ok(NewClient {
         provider: provider.id().clone(),
         client_id: body.client_id,
@@ -68,6 +73,25 @@ fn read(
             .map_err(|fault| bad_param(&fault))?,
         scopes,
     })
+}
+
+/// A client that proves itself by a key has one, and it can be used: said now, and not whenever somebody
+/// wants to connect.
+fn check_key(secret: &NewSecret) -> Result<(), ApiError> {
+    let unfit = match secret {
+        NewSecret::Keep => return Ok(()),
+        NewSecret::None => None,
+        NewSecret::Set(key) => match NamedKey::read(key) {
+            Ok(_) => return Ok(()),
+            Err(error) => Some(error.reason()),
+        },
+    };
+    let unfit = unfit.map_or_else(String::new, |reason| {
+        format!(" This one cannot be used: {reason}.")
+    });
+    Err(ApiError::bad_request(format!(
+        "Clients of this provider prove themselves with a private key, which is sent as the secret: RSA of 2048 to 4096 bits or P-256, in PEM or as a JWK.{unfit}"
+    )))
 }
 
 impl Caller {

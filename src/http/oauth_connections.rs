@@ -36,6 +36,15 @@ fn shown(seen: &Seen) -> wire::Connection {
         account_id: connection.account.id.clone(),
         account: connection.account.shown().to_owned(),
         email: connection.account.email.clone(),
+        resources: connection
+            .resources
+            .iter()
+            .map(|resource| wire::ConnectionResource {
+                id: resource.id.clone(),
+                name: resource.name.clone(),
+                url: resource.url.clone(),
+            })
+            .collect(),
         status: seen.standing.code().to_owned(),
         reason: match seen.standing {
             Standing::Revoked(why) => Some(why.code().to_owned()),

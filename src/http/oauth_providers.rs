@@ -70,6 +70,7 @@ fn shown(provider: &Provider, client: Option<ClientOwner>) -> wire::Provider {
     wire::Provider {
         id: provider.id().to_string(),
         display_name: spec.display_name.clone(),
+        icon: spec.icon.clone(),
         configured: client.is_some(),
         client: client.map(|owner| owner_text(owner).to_owned()),
         browser: spec.kind != Kind::Device,

@@ -6,7 +6,7 @@
 
 use super::accounts::{Accounts, put_connection, put_state};
 use super::client::ClientRef;
-use super::connection::{Account, Connection, Kept, Roster, Subject, TokenState, places};
+use super::connection::{Account, Connection, Kept, Resource, Roster, Subject, TokenState, places};
 use super::provider::{Bound, Provider};
 use super::token::Tokens;
 use super::tokens::{Times, TokenSet, info};
@@ -36,6 +36,8 @@ pub struct Grant {
     pub asked: Vec<String>,
     /// Whose account it is.
     pub account: Account,
+    /// What there is inside it.
+    pub resources: Vec<Resource>,
     /// Whom the ID token spoke of.
     pub subject: Option<Subject>,
     /// What is missing of the scopes that the provider's file requires.
@@ -273,6 +275,7 @@ fn granted(provider: &Provider, grant: Grant, now: Timestamp) -> Granted {
         client: grant.client,
         bound: grant.bound,
         account: grant.account,
+        resources: grant.resources,
         scopes,
         asked: grant.asked,
         missing: grant.missing,

@@ -1,13 +1,15 @@
 //! Whose account it is: asked before anything is kept (B13).
 
 use super::accounts::Accounts;
-use super::connection::{self, Subject};
+use super::connection::{self, Resource, Subject};
 use super::flow::Failure;
 use super::provider::spec::IdentitySource;
+use super::provider::{Bound, Provider};
 use super::redeem::{Asked, subject_of};
 use super::token::{
-    Account, Expected, IdClaims, Proof, TokenReply, check_id_token, identity_request, issuer_of,
-    read_account, read_identity,
+    self, Account, Document, Expected, IdClaims, Proof, TokenReply, check_id_token,
+    identity_request, issuer_of, read_account, read_identity, read_listed, read_resources,
+    resources_request,
 };
 use crate::clock::Timestamp;
 
@@ -21,6 +23,7 @@ const MAX_TEXT: usize = 256;
 pub(super) struct Identified {
     pub(super) account: connection::Account,
     pub(super) subject: Option<Subject>,
+    pub(super) resources: Vec<Resource>,
 }
 
 impl Accounts {
@@ -34,8 +37,13 @@ impl Accounts {
         let identity = asked.provider.spec().identity.as_ref();
         let source = identity.ok_or(Failure::NoIdentity)?.source;
         let claims = self.claims(asked, reply, now).await?;
+        let mut told = None;
         let account = match source {
-            IdentitySource::Request => self.ask_identity(asked, reply, claims.as_ref()).await?,
+            IdentitySource::Request => {
+                let (account, document) = self.ask_identity(asked, reply, claims.as_ref()).await?;
+                told = Some(document);
+                account
+            }
             IdentitySource::IdToken => {
                 let claims = claims.as_ref().ok_or(Failure::NoIdentity)?;
                 read(read_account(asked.provider, claims.value()))?
@@ -44,14 +52,15 @@ impl Accounts {
                 read(read_account(asked.provider, reply.document.value()))?
             }
             IdentitySource::Callback => {
-                let captured = reply.bound.meta();
-                let captured = serde_json::to_value(captured).map_err(|_| Failure::NoIdentity)?;
+                let captured = captured(&reply.bound)?;
                 read(read_account(asked.provider, &captured))?
             }
         };
+        let resources = self.resources(asked, reply, told.as_ref()).await;
         Ok(Identified {
             account: kept(account),
             subject: claims.as_ref().map(subject_of),
+            resources,
         })
     }
 
@@ -101,7 +110,7 @@ impl Accounts {
         asked: &Asked<'_>,
         reply: &TokenReply,
         claims: Option<&IdClaims>,
-    ) -> Result<Account, Failure> {
+    ) -> Result<(Account, Document), Failure> {
         for _ in 0..TRIES {
             let via = asked.via(&reply.bound);
             let request = identity_request(&via, &reply.main.held());
@@ -119,17 +128,60 @@ impl Accounts {
                 claims.agrees_with_userinfo(document.value()).is_ok() || !speaks_of(&document)
             });
             return if same {
-                Ok(account)
+                Ok((account, document))
             } else {
                 Err(Failure::Protocol)
             };
         }
         Err(Failure::NoIdentity)
     }
+
+    /// The sites, tenants or accounts inside the account, where its provider has such: in the identity's own
+    /// answer, or asked for. An account whose list is not to be had is connected all the same.
+    async fn resources(
+        &self,
+        asked: &Asked<'_>,
+        reply: &TokenReply,
+        told: Option<&Document>,
+    ) -> Vec<Resource> {
+        let mut found = None;
+        for _ in 0..TRIES {
+            let via = asked.via(&reply.bound);
+            found = match resources_request(&via, &reply.main.held()) {
+                Ok(None) => told.map(|told| read_resources(asked.provider, told.value())),
+                Ok(Some(request)) => {
+                    let sent = self.outbound.send(asked.org, request).await;
+                    sent.ok()
+                        .and_then(|sent| read_listed(asked.provider, &sent))
+                }
+                Err(_) => None,
+            };
+            if found.is_some() {
+                break;
+            }
+        }
+        let found = found.unwrap_or_default().into_iter();
+        found.map(listed).collect()
+    }
+}
+
+/// The account that the callback named.
+pub(super) fn brought(provider: &Provider, bound: &Bound) -> Result<connection::Account, Failure> {
+    read(read_account(provider, &captured(bound)?)).map(kept)
+}
+
+fn captured(bound: &Bound) -> Result<serde_json::Value, Failure> {
+    serde_json::to_value(bound.meta()).map_err(|_| Failure::NoIdentity)
+}
+
+fn listed(resource: token::Resource) -> Resource {
+    let token::Resource { id, name, url } = resource;
+    let url = url.filter(|url| url.len() <= MAX_TEXT);
+    Resource { id, name, url }
 }
 
 /// Whether an identity's answer names a subject at all: an API of the provider's own need not.
-fn speaks_of(document: &super::token::Document) -> bool {
+fn speaks_of(document: &Document) -> bool {
     document.value().get("sub").is_some()
 }
 

@@ -8,7 +8,7 @@ use super::adopt::{AdoptFault, Grant};
 use super::client::{Client, ClientError, ClientRef, reopen};
 use super::connection::{MAIN, Subject};
 use super::flow::{Failure, Outcome, PendingFlow};
-use super::identify::Identified;
+use super::identify::{Identified, brought};
 use super::outbound::Silence;
 use super::provider::{Bound, Provider};
 use super::token::{
@@ -101,8 +101,11 @@ impl Accounts {
             replaces: flow.replaces(),
             endpoints: endpoints.as_deref(),
         };
+        let Some(code) = flow.code() else {
+            return self.keep_payload(&asked, flow.bound(), sent).await;
+        };
         let grant = CodeGrant {
-            code: flow.code(),
+            code,
             verifier: flow.verifier(),
         };
         let via = asked.via(flow.bound());
@@ -110,6 +113,32 @@ impl Accounts {
         let reply = self.ask(&asked, request).await?;
         let reply = tokens_of(&asked, flow.bound(), &reply, (Answers::Token, sent))?;
         self.settle_grant(&asked, reply, sent).await
+    }
+
+    /// Keeps the account that a signed payload tells of. There is no token, so nothing could be revoked.
+    async fn keep_payload(
+        &self,
+        asked: &Asked<'_>,
+        bound: &Bound,
+        sent: Timestamp,
+    ) -> Result<Outcome, Failure> {
+        let account = brought(asked.provider, bound)?;
+        let grant = Grant {
+            org: asked.org,
+            user: asked.user,
+            client: asked.client.reference.clone(),
+            asked: asked.scopes.to_vec(),
+            account,
+            resources: Vec::new(),
+            subject: None,
+            missing: Vec::new(),
+            replaces: asked.replaces,
+            sent,
+            bound: bound.clone(),
+            scopes: None,
+            sets: Vec::new(),
+        };
+        self.keep_grant(asked, grant).await
     }
 
     /// A client with its secret, for a flow.
@@ -160,13 +189,18 @@ impl Accounts {
         let mut sets = vec![(MAIN.to_owned(), reply.main)];
         sets.extend(reply.secondary);
         match identified {
-            Ok(Identified { account, subject }) => {
+            Ok(Identified {
+                account,
+                subject,
+                resources,
+            }) => {
                 let grant = Grant {
                     org: asked.org,
                     user: asked.user,
                     client: asked.client.reference.clone(),
                     asked: asked.scopes.to_vec(),
                     account,
+                    resources,
                     subject,
                     missing,
                     replaces: asked.replaces,

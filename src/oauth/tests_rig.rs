@@ -268,6 +268,7 @@ impl Engine {
                 label: Some(format!("{account} by name")),
                 email: None,
             },
+            resources: Vec::new(),
             subject: None,
             missing: Vec::new(),
             replaces: None,

@@ -47,7 +47,8 @@ impl<'a> Giver<'a> {
     where
         'a: 'v,
     {
-        self.client.via(self.provider, bound, self.endpoints)
+        let asked = (self.endpoints, self.vault.now());
+        self.client.via(self.provider, bound, asked)
     }
 }
 
@@ -138,8 +139,10 @@ impl Accounts {
         sets: &[(String, TokenSet)],
     ) -> Upstream {
         // Where it is not known who else lives on the grant, somebody may.
+        let family = self.catalog.family(&connection.provider);
         let alone = self.known().is_some_and(|roster| {
-            roster.connection(connection.id).is_none() && !roster.shares_grant(connection)
+            let there = roster.connection(connection.id).is_some();
+            !there && !roster.shares_grant(connection, &family)
         });
         let standing = if alone {
             Standing::Last
@@ -186,6 +189,7 @@ fn nobodys(
             label: None,
             email: None,
         },
+        resources: Vec::new(),
         scopes: Vec::new(),
         asked: scopes.to_vec(),
         missing: Vec::new(),

@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 
 use super::PagesState;
 use super::form::{MAX_POSTED, cookie_headers, is_ahead, read_body};
+use super::fragment::fragment_page;
 use super::refusal::Refusal;
 use super::respond::see_other;
 use crate::name::ProviderId;
@@ -88,6 +89,7 @@ async fn take(
     }
     match taken {
         Taken::Unknown | Taken::Signed(_) => Err(Refusal::Unknown),
+        Taken::InFragment(member) => Ok(fragment_page(&member, state.book.public_url())),
         Taken::WrongBrowser => Err(Refusal::WrongBrowser),
         Taken::OtherProvider(facts) => {
             let failure = crate::oauth::flow::Failure::OtherProvider;

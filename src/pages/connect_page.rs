@@ -42,7 +42,10 @@ pub(super) fn connect_page(asked: &Asked<'_>) -> Markup {
     let initial: String = what.provider.chars().take(1).collect();
     html! {
         div class="link" aria-hidden="true" {
-            span class="tile" { (initial.to_uppercase()) }
+            span class="tile" {
+                @if let Some(icon) = &what.icon { (pictures::drawn(icon)) }
+                @else { (initial.to_uppercase()) }
+            }
             span class="rope" {}
             span class="tile" { (pictures::mark()) }
         }

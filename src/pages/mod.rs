@@ -9,13 +9,15 @@
 //! ```
 //!
 //! Nothing is loaded from anywhere: one style sheet inside the page, allowed by its hash, and no
-//! script but the five lines that tell the window which opened this one. Every page that refuses says
+//! script but the five lines that tell the window which opened this one, and three that take up an answer which
+//! stands where only a script can read it. Every page that refuses says
 //! what happened, why, and what to do next, with a stable code in small print.
 
 mod callback;
 mod connect;
 mod connect_page;
 mod form;
+mod fragment;
 mod frame;
 mod pictures;
 mod refusal;

@@ -1,7 +1,7 @@
 //! The few pictures, drawn in the page itself. They only repeat what the words say, so readers of the
 //! page's text pass over them.
 
-use maud::{Markup, PreEscaped};
+use maud::{Markup, PreEscaped, html};
 
 /// The tab's picture.
 pub(super) const ICON: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 24 24'%3E%3Crect width='24' height='24' rx='6' fill='%230c6152'/%3E%3Cpath d='M8 10.5V9a4 4 0 0 1 8 0v1.5M7 10.5h10v7H7z' fill='none' stroke='%23fff' stroke-width='1.8' stroke-linejoin='round'/%3E%3C/svg%3E";
@@ -10,6 +10,11 @@ fn svg(inside: &'static str) -> Markup {
     PreEscaped(format!(
         "<svg viewBox=\"0 0 24 24\" fill=\"none\" stroke=\"currentColor\" stroke-width=\"1.9\" stroke-linecap=\"round\" stroke-linejoin=\"round\" aria-hidden=\"true\">{inside}</svg>"
     ))
+}
+
+/// A provider's own picture, from the path in its file. Not in its colours: it stands on light and on dark.
+pub(super) fn drawn(path: &str) -> Markup {
+    html! { svg class="own" viewBox="0 0 24 24" fill="currentColor" aria-hidden="true" { path d=(path) {} } }
 }
 
 /// The product's mark: a lock whose shackle is a link.

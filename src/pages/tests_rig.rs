@@ -73,8 +73,11 @@ impl Redeemer for Fake {
     }
 
     fn redeem(&self, flow: PendingFlow) -> Soon<'_, Outcome> {
-        let code = flow.code().expose(<[u8]>::to_vec);
-        let code = String::from_utf8(code).unwrap();
+        let code = flow.code().map(|code| code.expose(<[u8]>::to_vec));
+        let code = code.map_or_else(
+            || "nothing".to_owned(),
+            |code| String::from_utf8(code).unwrap(),
+        );
         self.note(format!("redeem {code}"));
         let outcome = self.outcome.lock().unwrap().clone();
         Box::pin(async move { outcome.unwrap_or_else(connected) })

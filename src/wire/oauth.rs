@@ -18,6 +18,9 @@ pub struct Provider {
     pub id: String,
     /// Its name, for people.
     pub display_name: String,
+    /// Its picture: the path of an SVG on a field of 24 by 24, in one colour.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub icon: Option<String>,
     /// Whether accounts can be connected now: there is a client.
     pub configured: bool,
     /// Whose client is used: `organization` or `instance`; absent without one.
@@ -155,6 +158,9 @@ pub struct Connection {
     /// Its e-mail address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
+    /// The sites, tenants or accounts inside it, where the provider has such: requests to its API name one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resources: Vec<ConnectionResource>,
     /// `active`, `limited`, `degraded`, `config_error` or `revoked`.
     pub status: String,
     /// Why it is not `active`: for `revoked` one of `user_revoked`, `expired`, `rotation_lost`,
@@ -184,6 +190,20 @@ pub struct Connection {
     /// When it was made.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
+}
+
+/// A site, tenant or account inside a connected account.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ConnectionResource {
+    /// The provider's id for it.
+    pub id: String,
+    /// What people call it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Its address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
 }
 
 /// What became of a connection that was forgotten.

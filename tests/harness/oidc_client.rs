@@ -13,9 +13,9 @@ use super::{Canaries, Client, Reply};
 #[derive(Clone, Debug)]
 pub struct PeerClient {
     pub id: String,
-    /// Empty for the public client.
+    /// Empty for the public client; a private JWK for one with a key.
     pub secret: String,
-    /// `basic`, `post` or `none`.
+    /// `basic`, `post`, `key` or `none`.
     pub auth: &'static str,
 }
 

@@ -73,7 +73,7 @@ impl Client {
         &'v self,
         provider: &'v Provider,
         bound: &'v Bound,
-        endpoints: Option<&'v Endpoints>,
+        (endpoints, now): (Option<&'v Endpoints>, Timestamp),
     ) -> Via<'v> {
         Via {
             provider,
@@ -83,6 +83,7 @@ impl Client {
                 secret: self.secret.as_ref(),
             },
             redirect_uri: None,
+            now,
             endpoints,
         }
     }

@@ -104,15 +104,23 @@ impl Index {
     }
 
     /// Those, of anybody, that are to this account by this client id. Of an account that could not be told,
-    /// any may be the one.
-    pub(super) fn on_grant(&self, connection: &Connection) -> Vec<ConnectionId> {
-        let of = accounts_of(connection);
+    /// any may be the one. `family` are the providers whose grants are the same thing upstream.
+    pub(super) fn on_grant(
+        &self,
+        connection: &Connection,
+        family: &[ProviderId],
+    ) -> Vec<ConnectionId> {
         let account = &connection.account.id;
-        if account.is_empty() {
-            self.grants.of(&of).collect()
-        } else {
-            self.accounts.of(&(of, account.clone())).collect()
+        let mut found = Vec::new();
+        for provider in family {
+            let of = (provider.clone(), connection.client.client_id.clone());
+            if account.is_empty() {
+                found.extend(self.grants.of(&of));
+            } else {
+                found.extend(self.accounts.of(&(of, account.clone())));
+            }
         }
+        found
     }
 
     /// Those of an organisation.

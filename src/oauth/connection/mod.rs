@@ -12,7 +12,8 @@ mod roster;
 
 pub use kept::Kept;
 pub use record::{
-    Account, Attempt, Connection, Failure, Health, MAIN, Revoked, Subject, TokenInfo, TokenState,
+    Account, Attempt, Connection, Failure, Health, MAIN, Resource, Revoked, Subject, TokenInfo,
+    TokenState,
 };
 pub use revocation::{Revocation, Upstream};
 pub use roster::{Roster, SetKey};

@@ -34,6 +34,9 @@ pub struct Connection {
     pub bound: Bound,
     /// Whose account it is.
     pub account: Account,
+    /// The sites, tenants or accounts inside it that the grant is for, where the provider has such.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resources: Vec<Resource>,
     /// The scopes that were granted, as far as the provider says.
     pub scopes: Vec<String>,
     /// The scopes that were asked for.
@@ -73,6 +76,20 @@ pub struct Account {
     /// Its e-mail address.
     #[serde(default)]
     pub email: Option<String>,
+}
+
+/// A site, tenant or account inside an account: requests to the API name one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Resource {
+    /// The provider's id for it.
+    pub id: String,
+    /// What people call it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Its address, a https URL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
 }
 
 impl Account {

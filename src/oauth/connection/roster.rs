@@ -245,11 +245,12 @@ impl Roster {
 
     /// Whether another connection, of anybody, lives on the grant of this account by this client: what ends
     /// the whole grant would end that one. Of an account that could not be told, any may be the one. One whose
-    /// own grant is over lives on none, and would never end it.
+    /// own grant is over lives on none, and would never end it. `family` are the providers that are the same one
+    /// upstream, from [`Catalog::family`](crate::oauth::provider::Catalog::family).
     #[must_use]
-    pub fn shares_grant(&self, connection: &Connection) -> bool {
+    pub fn shares_grant(&self, connection: &Connection, family: &[ProviderId]) -> bool {
         let tables = self.lock();
-        let mut all = tables.index.on_grant(connection).into_iter();
+        let mut all = tables.index.on_grant(connection, family).into_iter();
         all.any(|id| id != connection.id && tables.lives(id))
     }
 

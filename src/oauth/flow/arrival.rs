@@ -6,7 +6,8 @@
 //! 3. The flow is consumed (B2), whatever the answer is.
 //! 4. Path and issuer say who answered (A5, B5), before a code of theirs goes anywhere.
 //! 5. Captures and signature are checked (B16); only then the answer is worth redeeming. A signed
-//!    answer carries the state too, so what keeps any answer from counting twice keeps this one.
+//!    answer carries the state too, so what keeps any answer from counting twice keeps this one. A signed
+//!    payload carries none, so it is noted that it was used: it counts in no other flow either.
 
 use zeroize::Zeroizing;
 
@@ -14,7 +15,7 @@ use super::ask::FlowFacts;
 use super::book::{FlowBook, Inner};
 use super::cookies::FlowCookies;
 use super::outcome::{Failure, Outcome};
-use super::pending::{PendingFlow, SignedFlow};
+use super::pending::{Brought, PendingFlow, SignedFlow};
 use super::query::CallbackQuery;
 use super::record::{Flow, Held, LIFE, Sent, Stage};
 use super::shelf::Kept;
@@ -25,7 +26,9 @@ use crate::clock::Timestamp;
 use crate::crypto::digests_match;
 use crate::name::ProviderId;
 use crate::oauth::provider::spec::Iss;
-use crate::oauth::provider::{Place, Provider, Vars, check_signature};
+use crate::oauth::provider::{
+    MAX_AHEAD_S, Payload, Place, Provider, Signed, Vars, check_payload, check_signature,
+};
 use crate::secret::Secret;
 
 /// The longest code, and the longest text of a provider's that is shown.
@@ -39,6 +42,9 @@ pub enum Taken {
     Unknown,
     /// It is of a flow that another browser began. Nothing was touched.
     WrongBrowser,
+    /// What the provider signed stands in the fragment, which only the browser can read: it is asked to come
+    /// again with it, in this parameter. Nothing was touched.
+    InFragment(String),
     /// It is of a flow with another provider, which ended for it. The browser is told what it is told
     /// of an unknown one (B1).
     OtherProvider(FlowFacts),
@@ -90,6 +96,9 @@ impl FlowBook {
                     Taken::Unknown
                 };
             }
+            if same && let Some(member) = in_fragment(&flow.ask.provider, &query) {
+                return Taken::InFragment(member);
+            }
             let Stage::Away(sent) = flow.work(now) else {
                 return Taken::Unknown;
             };
@@ -119,11 +128,33 @@ impl FlowBook {
     pub fn check(&self, signed: SignedFlow, secret: &Secret, now: Timestamp) -> Taken {
         let SignedFlow { pending, query } = signed;
         let provider = pending.provider();
-        let sound = query.raw(|raw| check_signature(provider, raw, secret, now));
-        if sound.is_err() {
+        let sound = match &pending.brought {
+            Brought::Code(_) => query
+                .raw(|raw| check_signature(provider, raw, secret, now))
+                .is_ok(),
+            Brought::Payload { payload, left } => {
+                let signed = check_payload(provider, payload, secret, now);
+                signed.is_ok_and(|signed| self.spend(&pending, &signed, *left, now))
+            }
+        };
+        if !sound {
             return self.refuse(&pending, Failure::Signature, now);
         }
         Taken::Pending(pending)
+    }
+
+    /// Notes that a payload is used up: once, whoever brings it and in whichever flow. One that is older than
+    /// its flow's departure was meant for another.
+    fn spend(
+        &self,
+        pending: &PendingFlow,
+        signed: &Signed,
+        left: Timestamp,
+        now: Timestamp,
+    ) -> bool {
+        let ahead = MAX_AHEAD_S.saturating_mul(1000);
+        let meant = signed.made.millis_since(left) >= ahead.saturating_mul(-1);
+        meant && self.with(now, |inner| inner.spent.spend(pending.org(), signed, now))
     }
 
     /// Ends a flow whose answer could not be checked.
@@ -217,19 +248,42 @@ fn answer(
         let failure = Failure::of_error(error);
         return Err(code.map_or(failure, |_| Failure::Answer));
     }
-    let code = read_code(code)?;
-    let bound = ask.bound.capture_callback(provider, query.pairs());
+    let (brought, bound) = match &rule.payload {
+        None => {
+            let bound = ask.bound.capture_callback(provider, query.pairs());
+            (Brought::Code(read_code(code)?), bound)
+        }
+        Some(member) => {
+            let said = query.get(member).unwrap_or_default();
+            // What Telegram says where others say access_denied.
+            let denied = Failure::Denied;
+            let payload = (said != "false").then_some(said).ok_or(denied)?;
+            let payload = Payload::read(payload).ok_or(Failure::Answer)?;
+            let pairs = payload.pairs().iter();
+            let pairs = pairs.map(|(name, value)| (name.as_str(), value.as_str()));
+            let bound = ask.bound.capture_callback(provider, pairs);
+            let left = sent.left;
+            (Brought::Payload { payload, left }, bound)
+        }
+    };
     Ok(PendingFlow {
         flow: flow.id,
         ask: ask.clone(),
         bound: bound.map_err(|_| Failure::Answer)?,
         redirect_uri: url.redirect_uri(provider.id()),
-        code,
+        brought,
         verifier: sent.verifier,
         nonce: sent.nonce,
         deadline: now.plus_seconds(i64::from(rule.max_code_age_s)),
         ticket,
     })
+}
+
+/// Where a payload is to be found that the browser did not send along.
+fn in_fragment(provider: &Provider, query: &CallbackQuery) -> Option<String> {
+    let member = provider.spec().callback.payload.as_ref()?;
+    let said = query.get(member).or_else(|| query.get("error"));
+    said.is_none().then(|| member.clone())
 }
 
 /// RFC 6749, appendix A.11: visible ASCII and spaces.

@@ -9,6 +9,7 @@ use super::outcome::{Failure, Outcome};
 use super::pending::PendingFlow;
 use super::record::{Door, Flow, Held, LIFE, Stage};
 use super::shelf::{Full, Kept, Shelf};
+use super::spent::Spent;
 use super::unguessable::{What, digest};
 use super::view::FlowView;
 use super::{FlowId, FlowKey, PublicUrl, Tell};
@@ -31,6 +32,8 @@ pub(super) struct Inner {
     pub flows: Shelf<Flow>,
     /// Which flow a state is of, by its hash.
     pub states: HashMap<Digest, FlowKey>,
+    /// The signed payloads that were used.
+    pub spent: Spent,
 }
 
 /// Why a flow is not finished.

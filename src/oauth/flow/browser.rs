@@ -177,6 +177,7 @@ impl FlowBook {
                 state: digest,
                 verifier: proof.map(|(verifier, _)| verifier),
                 nonce,
+                left: now,
             };
             flow.browser = Some(cookie.digest(What::Cookie));
             flow.until = now.plus_millis(LIFE).min(flow.last);

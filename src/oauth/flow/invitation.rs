@@ -14,6 +14,8 @@ const NAME: usize = 80;
 pub struct Invitation {
     /// What the provider is called.
     pub provider: String,
+    /// Its picture: the path of an SVG of 24 by 24.
+    pub icon: Option<String>,
     /// The host of the provider's page.
     pub host: String,
     /// The origins that the browser is sent to once somebody agrees: the provider's, and that of
@@ -58,6 +60,7 @@ impl Invitation {
         let scopes = ask.scopes.iter().cloned().chain(further);
         Self {
             provider: one_line(&spec.display_name, NAME),
+            icon: spec.icon.clone(),
             host: flow.door.host.clone(),
             ways: [flow.door.origin.clone()]
                 .into_iter()

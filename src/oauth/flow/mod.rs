@@ -32,6 +32,7 @@ mod record;
 mod return_to;
 mod service;
 mod shelf;
+mod spent;
 mod tell;
 #[cfg(test)]
 mod tests_arrival;
@@ -39,6 +40,8 @@ mod tests_arrival;
 mod tests_begin;
 #[cfg(test)]
 mod tests_device;
+#[cfg(test)]
+mod tests_payload;
 #[cfg(test)]
 pub(crate) mod tests_rig;
 #[cfg(test)]

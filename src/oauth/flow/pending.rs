@@ -11,8 +11,16 @@ use super::{FlowId, FlowKey, Tell};
 use crate::clock::Timestamp;
 use crate::id::{ConnectionId, OrgId, UserId};
 use crate::oauth::client::ClientRef;
-use crate::oauth::provider::{Bound, Provider};
+use crate::oauth::provider::{Bound, Payload, Provider};
 use crate::secret::Secret;
+
+/// What the browser brought.
+pub(super) enum Brought {
+    /// A code, to be redeemed.
+    Code(Secret),
+    /// What the provider signed, when the browser had left.
+    Payload { payload: Payload, left: Timestamp },
+}
 
 /// A flow that was begun here, came back to the browser that left, and was consumed. Only
 /// [`FlowBook`](super::FlowBook) makes one.
@@ -22,7 +30,7 @@ pub struct PendingFlow {
     pub(super) ask: Arc<FlowAsk>,
     pub(super) bound: Bound,
     pub(super) redirect_uri: String,
-    pub(super) code: Secret,
+    pub(super) brought: Brought,
     pub(super) verifier: Option<Secret>,
     pub(super) nonce: Option<String>,
     pub(super) deadline: Timestamp,
@@ -80,10 +88,14 @@ impl PendingFlow {
         &self.redirect_uri
     }
 
-    /// The code.
+    /// The code. `None` where the answer was a signed payload: its account is in
+    /// [`bound`](Self::bound), and there is nothing to redeem.
     #[must_use]
-    pub const fn code(&self) -> &Secret {
-        &self.code
+    pub const fn code(&self) -> Option<&Secret> {
+        match &self.brought {
+            Brought::Code(code) => Some(code),
+            Brought::Payload { .. } => None,
+        }
     }
 
     /// The PKCE verifier, when a challenge was sent.

@@ -73,6 +73,8 @@ pub(super) struct Sent {
     pub state: Digest,
     pub verifier: Option<Secret>,
     pub nonce: Option<String>,
+    /// When the browser left.
+    pub left: Timestamp,
 }
 
 /// An answer that waits.

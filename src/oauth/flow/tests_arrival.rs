@@ -255,7 +255,7 @@ fn only_who_began_finishes_once_with_the_browser_s_ticket() {
     let (flow, state) = away(&mut rig, GIT, loopback());
     let finish = |rig: &Rig, org, user, ticket: &str| {
         let finished = rig.book.finish(org, user, &flow, ticket, rig.now);
-        finished.map(|pending| pending.code().expose(<[u8]>::to_vec))
+        finished.map(|pending| pending.code().unwrap().expose(<[u8]>::to_vec))
     };
     assert_eq!(
         finish(&rig, org(), user(1), "x"),

@@ -34,7 +34,8 @@ impl Accounts {
             return Ok(Round::Ended(Upstream::Failed));
         };
         // As it stands at this try: the account may have been connected again since (V4).
-        let standing = if roster.shares_grant(connection) {
+        let family = self.catalog.family(&connection.provider);
+        let standing = if roster.shares_grant(connection, &family) {
             Standing::Shared
         } else {
             Standing::Last
@@ -56,7 +57,7 @@ impl Accounts {
         let Ok(endpoints) = found else {
             return Ok(Round::Again { after: None });
         };
-        let via = by.via(&provider, bound, endpoints.as_deref());
+        let via = by.via(&provider, bound, (endpoints.as_deref(), now));
         let mut upstream = None;
         for set in &connection.sets {
             let owner = Owner::user(connection.user);

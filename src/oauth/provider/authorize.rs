@@ -126,6 +126,15 @@ fn vars<'a>(bound: &'a Bound, ask: &AuthorizeAsk<'a>) -> Vars<'a> {
     Vars::of(bound)
         .text("client_id", ask.client_id)
         .text("redirect_uri", ask.redirect_uri)
+        .text("redirect_origin", origin_of(ask.redirect_uri))
+}
+
+/// Scheme, host and port.
+fn origin_of(uri: &str) -> &str {
+    let host = uri.find("://").map_or(0, |at| at.saturating_add(3));
+    let path = uri.get(host..).and_then(|rest| rest.find('/'));
+    let end = path.map_or(uri.len(), |path| host.saturating_add(path));
+    uri.get(..end).unwrap_or(uri)
 }
 
 fn begin(
@@ -143,7 +152,8 @@ fn begin(
         return Err(AuthorizeFault::Nonce);
     }
     check_redirect_uri(file.redirect_uri_style, ask.redirect_uri)?;
-    let mut members = standard(file, ask);
+    let brought = provider.brings_payload();
+    let mut members = standard(file, ask, brought);
     members.extend(scope_lists(file, ask)?);
     members.extend(extras(file, ask.purpose, vars)?);
     for (name, value) in members {
@@ -158,13 +168,21 @@ fn begin(
 /// A parameter's name, and its value percent-encoded.
 type Member = (String, String);
 
-fn standard(file: &Authorize, ask: &AuthorizeAsk<'_>) -> Vec<Member> {
+/// The standard parameters. Where a payload is brought home, the state stands in the address that it is
+/// brought to: a provider that knows no state sends nothing else of ours back.
+fn standard(file: &Authorize, ask: &AuthorizeAsk<'_>, brought: bool) -> Vec<Member> {
     let form_post = file.response_mode == ResponseMode::FormPost;
+    let home = format!("{}?state={}", ask.redirect_uri, encode(ask.state));
+    let (home, state) = if brought {
+        (home.as_str(), None)
+    } else {
+        (ask.redirect_uri, Some(ask.state))
+    };
     let members = [
         ("response_type", Some("code")),
         ("client_id", Some(ask.client_id)),
-        ("redirect_uri", Some(ask.redirect_uri)),
-        ("state", Some(ask.state)),
+        ("redirect_uri", Some(home)),
+        ("state", state),
         ("code_challenge", ask.challenge),
         ("code_challenge_method", ask.challenge.map(|_| "S256")),
         ("nonce", ask.nonce),

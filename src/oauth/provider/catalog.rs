@@ -27,6 +27,7 @@ const FILES: &[(&str, &str)] = files![
     "box"
     "calendly"
     "clickup"
+    "confluence"
     "digitalocean"
     "discord"
     "docusign"
@@ -36,6 +37,8 @@ const FILES: &[(&str, &str)] = files![
     "github-app"
     "github"
     "gitlab"
+    "google-calendar"
+    "google-drive"
     "google"
     "heroku"
     "hubspot"
@@ -66,6 +69,7 @@ const FILES: &[(&str, &str)] = files![
     "strava"
     "stripe-app"
     "stripe-connect"
+    "telegram-widget"
     "telegram"
     "threads"
     "tiktok"
@@ -86,6 +90,8 @@ const FILES: &[(&str, &str)] = files![
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
     providers: BTreeMap<ProviderId, Arc<Provider>>,
+    /// The files as they are written, by id: others may build on them.
+    texts: BTreeMap<String, Box<str>>,
 }
 
 impl Catalog {
@@ -95,10 +101,8 @@ impl Catalog {
     /// [`ProviderError`] for the first file that does not load. A test loads them all, so a release
     /// has none.
     pub fn shipped() -> Result<Self, ProviderError> {
-        let (mut catalog, public) = (Self::default(), Reach::public());
-        for (name, text) in FILES {
-            catalog.add(name, text, &public)?;
-        }
+        let mut catalog = Self::default();
+        catalog.add_all(FILES, &Reach::public())?;
         Ok(catalog)
     }
 
@@ -107,9 +111,35 @@ impl Catalog {
     /// # Errors
     /// [`ProviderError`], and the catalogue is as it was.
     pub fn add(&mut self, file_name: &str, text: &str, reach: &Reach) -> Result<(), ProviderError> {
-        let provider = Provider::read(file_name, text, reach)?;
-        self.providers
-            .insert(provider.id().clone(), Arc::new(provider));
+        self.add_all(&[(file_name, text)], reach)
+    }
+
+    /// Adds several, which may build on each other in any order, or on what is there already: one of their
+    /// own comes first. What builds on a file that another now stands in for stays as it was.
+    ///
+    /// # Errors
+    /// [`ProviderError`] for the first that does not load, and the catalogue is as it was.
+    pub fn add_all(&mut self, files: &[(&str, &str)], reach: &Reach) -> Result<(), ProviderError> {
+        let own = files.iter().filter_map(|(name, text)| {
+            let id = name.strip_suffix(".toml")?;
+            Some((id, *text))
+        });
+        let own: BTreeMap<&str, &str> = own.collect();
+        let mut read = Vec::new();
+        for (name, text) in files {
+            let parent = |id: &str| {
+                let there = self.texts.get(id).map(|text| &**text);
+                own.get(id).copied().or(there)
+            };
+            read.push(Provider::read_over(name, text, reach, parent)?);
+        }
+        for provider in read {
+            self.providers
+                .insert(provider.id().clone(), Arc::new(provider));
+        }
+        let own = own.into_iter();
+        self.texts
+            .extend(own.map(|(id, text)| (id.to_owned(), text.into())));
         Ok(())
     }
 
@@ -117,6 +147,23 @@ impl Catalog {
     #[must_use]
     pub fn get(&self, id: &ProviderId) -> Option<&Arc<Provider>> {
         self.providers.get(id)
+    }
+
+    /// The providers that are the same one upstream as `id`: it, the file that it builds on, and all others
+    /// that build on that. With one client, an account's grant is one for all of them there.
+    #[must_use]
+    pub fn family(&self, id: &ProviderId) -> Vec<ProviderId> {
+        let root = self.get(id).and_then(|it| it.spec().extends.as_deref());
+        let root = root.unwrap_or(id.as_str());
+        let all = self.providers.values().filter(|other| {
+            let parent = other.spec().extends.as_deref();
+            parent == Some(root) || other.id().as_str() == root
+        });
+        let mut family: Vec<_> = all.map(|provider| provider.id().clone()).collect();
+        if !family.contains(id) {
+            family.push(id.clone());
+        }
+        family
     }
 
     /// All of them, in the order of their ids.
@@ -141,10 +188,14 @@ mod tests {
         found.sort();
         let listed: Vec<_> = FILES.iter().map(|(name, _)| *name).collect();
         assert_eq!(found, listed);
-        let broken: Vec<_> = FILES
-            .iter()
+        let alone = |text: &str| !text.contains("\nextends = ");
+        let (alone, building): (Vec<_>, Vec<_>) = FILES.iter().partition(|(_, text)| alone(text));
+        let mut catalog = Catalog::default();
+        let broken: Vec<_> = alone
+            .into_iter()
+            .chain(building)
             .filter_map(|(name, text)| {
-                let loaded = Catalog::default().add(name, text, &super::Reach::public());
+                let loaded = catalog.add(name, text, &super::Reach::public());
                 loaded.err().map(|error| error.to_string())
             })
             .collect();

@@ -8,7 +8,8 @@ use super::error::{Fault, ProviderError, ensure};
 use super::pointer_text::PointerText;
 use super::reach::Reach;
 use super::spec::{
-    Device, DeviceStyle, Discovery, Identity, IdentitySource, Kind, Pick, Spec, Status,
+    Device, DeviceStyle, Discovery, Identity, IdentitySource, Kind, Pick, Pkce, RefreshMode, Spec,
+    Status,
 };
 use super::template::{QuerySecrets, Template};
 use super::template_url::Piece;
@@ -49,6 +50,9 @@ fn check_top(spec: &Spec) -> Result<(), Fault> {
         "docs_url",
         "a URL that begins with https://",
     )?;
+    let drawn = spec.icon.as_deref().is_none_or(is_path);
+    let reason = "the path of an SVG of 24 by 24: at most 4096 letters of commands and numbers";
+    ensure(drawn, "icon", reason)?;
     let looked_at = spec.verified.as_deref().is_some_and(is_look);
     let reason = "a date and how sure it is, such as 2026-11-23 O";
     ensure(looked_at || spec.verified.is_none(), "verified", reason)?;
@@ -61,6 +65,13 @@ fn check_top(spec: &Spec) -> Result<(), Fault> {
         "sunset",
         "a date such as 2027-02-16, and what follows",
     )
+}
+
+/// Commands of a path and their numbers (SVG 2, 9.3), and nothing that could end an attribute. It begins by
+/// moving somewhere.
+fn is_path(text: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_digit() || b"MmLlHhVvCcSsQqTtAaZzEe .,+-".contains(&b);
+    (2..=4096).contains(&text.len()) && text.starts_with(['M', 'm']) && text.bytes().all(plain)
 }
 
 /// `2026-11-23 O`, with any words behind the date.
@@ -86,7 +97,7 @@ fn check_kind(spec: &Spec) -> Result<(), Fault> {
         ensure(url.is_some() || found, key, reason)
     };
     match spec.kind {
-        Kind::Oauth2 => {
+        Kind::Oauth2 | Kind::SignedPayload => {
             let page = spec.authorize.as_ref();
             url(page.and_then(|page| page.url.as_ref()), "authorize.url")?;
         }
@@ -101,6 +112,9 @@ fn check_kind(spec: &Spec) -> Result<(), Fault> {
             )?;
         }
     }
+    if spec.kind == Kind::SignedPayload {
+        return check_payload_kind(spec);
+    }
     if let Some(device) = &spec.device {
         url(device.url.as_ref(), "device.url")?;
     }
@@ -110,6 +124,36 @@ fn check_kind(spec: &Spec) -> Result<(), Fault> {
         url(step.url.as_ref(), &format!("revoke.{index}.url"))?;
     }
     Ok(())
+}
+
+/// A payload says whose account it is, and nothing else: there is no token, and nowhere that one could go.
+fn check_payload_kind(spec: &Spec) -> Result<(), Fault> {
+    let none = spec.token.is_none() && spec.device.is_none() && spec.revoke.is_empty();
+    ensure(none, "kind", "with a signed payload there is no token")?;
+    let off = spec
+        .authorize
+        .as_ref()
+        .is_none_or(|page| page.pkce == Pkce::Off);
+    ensure(
+        off,
+        "authorize.pkce",
+        "a payload is no code: \"off\", and why",
+    )?;
+    let mode = spec.refresh.mode == RefreshMode::None;
+    ensure(
+        mode,
+        "refresh.mode",
+        "with a signed payload there is nothing to refresh: \"none\"",
+    )?;
+    let hosts = spec.api.as_ref().is_none_or(|api| api.hosts.is_empty());
+    ensure(
+        hosts,
+        "api.hosts",
+        "with a signed payload there is no token: []",
+    )?;
+    let source = spec.identity.as_ref().map(|identity| identity.source);
+    let told = source == Some(IdentitySource::Callback);
+    ensure(told, "identity.source", "a payload tells it: \"callback\"")
 }
 
 fn check_device(spec: &Spec) -> Result<(), Fault> {

@@ -7,9 +7,11 @@ use http::HeaderName;
 use super::authorize::{STANDARD, name_of};
 use super::error::{Fault, ensure};
 use super::scopes::is_scope;
-use super::spec::{Authorize, Body, ClientAuth, Map, Pkce, Spec};
+use super::spec::{
+    AssertionAudience, Authorize, Body, ClientAuth, Kind, Map, Pkce, SignatureOver, Spec, Token,
+};
 use super::template::Template;
-use super::uses::has_body;
+use super::uses::{has_body, uses};
 
 /// Standard parameters without which there is no flow.
 const NEEDED: [&str; 3] = ["state", "code_challenge", "code_challenge_method"];
@@ -99,10 +101,25 @@ fn is_member(name: &str) -> bool {
 }
 
 fn check_signature(spec: &Spec) -> Result<(), Fault> {
-    let Some(rule) = &spec.callback.signature else {
-        return Ok(());
-    };
     let key = "callback.signature";
+    let payload = spec.callback.payload.as_ref();
+    let brought = spec.kind == Kind::SignedPayload;
+    let reason = "kind = \"signed_payload\" and where the payload stands go together";
+    ensure(payload.is_some() == brought, "callback.payload", reason)?;
+    ensure(
+        payload.is_none_or(|name| is_member(name)),
+        "callback.payload",
+        "a parameter's name",
+    )?;
+    let Some(rule) = &spec.callback.signature else {
+        return ensure(!brought, key, "a payload is signed");
+    };
+    let over = rule.over == SignatureOver::PayloadLines;
+    ensure(
+        over == brought,
+        key,
+        "it is over the payload where there is one, and over the query otherwise",
+    )?;
     let limited = (1..=MAX_SIGNED_S).contains(&rule.max_age_s);
     ensure(limited, key, "max_age_s is 1 to 3600")?;
     let covered = |param: &String| *param != rule.param && !rule.exclude.contains(param);
@@ -112,10 +129,9 @@ fn check_signature(spec: &Spec) -> Result<(), Fault> {
         .and_then(|file| file.rename.get("state"));
     let state = state.cloned().unwrap_or_else(|| "state".to_owned());
     let captured = spec.callback_capture.values().map(|capture| &capture.query);
-    let mut needed = [&spec.callback.code_param, &state]
-        .into_iter()
-        .chain([&rule.max_age_param])
-        .chain(captured);
+    let asked = [&spec.callback.code_param, &state];
+    let asked = asked.into_iter().filter(|_| !brought);
+    let mut needed = asked.chain([&rule.max_age_param]).chain(captured);
     let reason = "the signature covers when it was made, the code, the state and what is captured";
     ensure(needed.all(covered), key, reason)
 }
@@ -131,6 +147,7 @@ fn check_token(spec: &Spec) -> Result<(), Fault> {
         "token",
         reason,
     )?;
+    check_key(spec, token)?;
     let sends = |method, body| has_body(method) || matches!(body, Body::Query | Body::Empty);
     let reason = "a GET sends its parameters in the query";
     ensure(sends(token.method, token.body), "token.body", reason)?;
@@ -140,6 +157,13 @@ fn check_token(spec: &Spec) -> Result<(), Fault> {
     for hop in &token.exchange {
         ensure(sends(hop.method, hop.body), "token.exchange", reason)?;
     }
+    let mut statuses = token.errors.values().flat_map(|meaning| &meaning.statuses);
+    let failing = statuses.all(|status| (200..500).contains(status));
+    ensure(
+        failing,
+        "token.errors",
+        "statuses of 200 to 499: what passes by itself is never final",
+    )?;
     let responses = token.exchange.iter().map(|hop| &hop.response);
     for response in responses.chain([&token.response]) {
         let key = "token.response";
@@ -157,6 +181,31 @@ fn check_token(spec: &Spec) -> Result<(), Fault> {
         )?;
     }
     Ok(())
+}
+
+/// A client that has a key proves itself with it everywhere, and what it keeps is written nowhere.
+fn check_key(spec: &Spec, token: &Token) -> Result<(), Fault> {
+    let by_key = |way: ClientAuth| way == ClientAuth::PrivateKeyJwt;
+    let key = "token.client_auth";
+    let refresh = spec.refresh.client_auth;
+    let same = refresh
+        .is_none_or(|way| way == ClientAuth::None || by_key(way) == by_key(token.client_auth));
+    ensure(
+        same,
+        "refresh.client_auth",
+        "a key proves at the token URL too, or not here either",
+    )?;
+    let issuer = token.assertion_audience != AssertionAudience::Issuer;
+    if !by_key(token.client_auth) {
+        let reason = "assertion_audience is for client_auth = \"private_key_jwt\"";
+        return ensure(!issuer, key, reason);
+    }
+    let reason = "the token that a client signs is for the issuer: name it, or write assertion_audience = \"token_endpoint\"";
+    ensure(issuer || spec.issuer.is_some(), key, reason)?;
+    let all = uses(spec);
+    let mut names = all.iter().flat_map(|entry| entry.template.names());
+    let reason = "with private_key_jwt, client_secret is a key, and stands in no request";
+    ensure(names.all(|name| name != "client_secret"), key, reason)
 }
 
 fn check_steps(spec: &Spec) -> Result<(), Fault> {

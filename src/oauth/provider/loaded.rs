@@ -7,10 +7,11 @@ use regex::Regex;
 use super::bound::Bound;
 use super::check::check;
 use super::error::{Fault, ProviderError, ensure};
+use super::extends::{merged, parent_of};
 use super::param::{ParamFault, Rules, anchored};
 use super::pointer_text::PointerText;
 use super::reach::Reach;
-use super::spec::{Pkce, Position, Spec};
+use super::spec::{ClientAuth, Kind, Pkce, Position, Spec};
 use crate::name::{HostPattern, ProviderId};
 
 /// The largest file, in bytes.
@@ -32,7 +33,17 @@ impl Provider {
     /// # Errors
     /// [`ProviderError`] for the first rule that it breaks.
     pub fn read(file: &str, text: &str, reach: &Reach) -> Result<Self, ProviderError> {
-        let spec = parse(file, text)?;
+        Self::read_over(file, text, reach, |_| None)
+    }
+
+    /// The same for a file that may build on another, whose text `parent` finds by id.
+    pub(super) fn read_over<'t>(
+        file: &str,
+        text: &str,
+        reach: &Reach,
+        parent: impl FnOnce(&str) -> Option<&'t str>,
+    ) -> Result<Self, ProviderError> {
+        let spec = parse(file, text, parent)?;
         let named = file.strip_suffix(".toml") == Some(spec.id.as_str());
         ensure(
             named,
@@ -91,6 +102,19 @@ impl Provider {
     #[must_use]
     pub const fn account(&self) -> &PointerText {
         &self.account
+    }
+
+    /// Whether its clients prove themselves with a key, which is stored as their secret (RFC 7523).
+    #[must_use]
+    pub fn proves_by_key(&self) -> bool {
+        let token = self.spec.token.as_ref();
+        token.is_some_and(|token| token.client_auth == ClientAuth::PrivateKeyJwt)
+    }
+
+    /// Whether the browser brings home a payload that was signed, in place of a code.
+    #[must_use]
+    pub fn brings_payload(&self) -> bool {
+        self.spec.kind == Kind::SignedPayload
     }
 
     /// Whether a flow sends a challenge (RFC 7636).
@@ -191,7 +215,11 @@ impl Provider {
     }
 }
 
-fn parse(file: &str, text: &str) -> Result<Spec, ProviderError> {
+fn parse<'t>(
+    file: &str,
+    text: &str,
+    parent: impl FnOnce(&str) -> Option<&'t str>,
+) -> Result<Spec, ProviderError> {
     ensure(
         text.len() <= MAX_FILE,
         "/",
@@ -199,11 +227,12 @@ fn parse(file: &str, text: &str) -> Result<Spec, ProviderError> {
     )
     .map_err(|fault| fault.of(file))?;
     let syntax = |error| ProviderError::syntax(file, text, &error);
-    // Most files have no such hole, and keep their line numbers for what is wrong in them.
-    if !text.contains("{issuer}") {
+    let table: toml::Table = toml::from_str(text).map_err(syntax)?;
+    // Most files stand alone and have no such hole, and keep their line numbers for what is wrong in them.
+    if parent_of(&table).is_none() && !text.contains("{issuer}") {
         return toml::from_str(text).map_err(syntax);
     }
-    let mut table: toml::Table = toml::from_str(text).map_err(syntax)?;
+    let mut table = merged(table, parent).map_err(|fault| fault.of(file))?;
     if let Some(toml::Value::String(issuer)) = table.get("issuer").cloned() {
         table
             .iter_mut()

@@ -16,9 +16,11 @@ mod check_requests;
 mod check_templates;
 mod domain;
 mod error;
+mod extends;
 mod hosts;
 mod loaded;
 mod param;
+mod payload;
 mod pointer;
 mod pointer_text;
 mod reach;
@@ -49,6 +51,8 @@ mod tests_hosts;
 #[cfg(test)]
 mod tests_param;
 #[cfg(test)]
+mod tests_payload;
+#[cfg(test)]
 mod tests_render;
 #[cfg(test)]
 mod tests_samples;
@@ -65,11 +69,13 @@ pub use check::check;
 pub use error::ProviderError;
 pub use loaded::Provider;
 pub use param::ParamFault;
+pub use payload::Payload;
 pub use pointer::{Pointer, PointerError};
 pub use pointer_text::PointerText;
 pub use reach::Reach;
 pub use scopes::{Beyond, ScopeFault};
-pub use signature::{SignatureFault, check_signature};
+pub(super) use signature::MAX_AHEAD_S;
+pub use signature::{SignatureFault, Signed, check_payload, check_signature};
 pub use template::{Place, QuerySecrets, Template, TemplateError};
 pub(super) use template_place::encode;
 pub use vars::Vars;

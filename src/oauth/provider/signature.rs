@@ -1,18 +1,19 @@
-//! The signature over a callback (B16): who sent the person back.
+//! The signature over a callback, or over what it brings (B16): who sent the person back.
 
 use percent_encoding::percent_decode_str;
 
 use super::Provider;
+use super::payload::Payload;
 use super::spec::{Signature, SignatureKey, SignatureOver};
 use crate::clock::Timestamp;
-use crate::crypto::{Digest, digests_match, hmac_of};
+use crate::crypto::{Digest, digests_match, hmac_of, hmac_under_hash_of};
 use crate::secret::Secret;
 
 /// The longest query, in bytes, and the most members of one.
 const MAX_QUERY: usize = 16 * 1024;
 const MAX_MEMBERS: usize = 64;
 /// How far ahead of ours the provider's clock may be.
-const MAX_AHEAD_S: i64 = 60;
+pub(in crate::oauth) const MAX_AHEAD_S: i64 = 60;
 
 /// Why a callback is not the provider's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -45,19 +46,63 @@ pub fn check_signature(
     secret: &Secret,
     now: Timestamp,
 ) -> Result<(), SignatureFault> {
+    let rule = rule(provider)?;
+    check_pairs(rule, &read(raw_query)?, secret, now).map(drop)
+}
+
+/// Checks the signature of a payload, and what it is known by. No state is signed with it, so that it counts
+/// once is for whoever takes it to see to.
+///
+/// # Errors
+/// [`SignatureFault`].
+pub fn check_payload(
+    provider: &Provider,
+    payload: &Payload,
+    secret: &Secret,
+    now: Timestamp,
+) -> Result<Signed, SignatureFault> {
+    let rule = rule(provider)?;
+    check_pairs(rule, payload.pairs(), secret, now)
+}
+
+/// When a payload was signed, and the signature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Signed {
+    /// When, as the provider says.
+    pub made: Timestamp,
+    /// Until when it counts.
+    pub until: Timestamp,
+    /// The signature: no two payloads have the same.
+    pub mac: Digest,
+}
+
+fn rule(provider: &Provider) -> Result<&Signature, SignatureFault> {
     let rule = provider.spec().callback.signature.as_ref();
-    let rule = rule.ok_or(SignatureFault::None)?;
-    let pairs = read(raw_query)?;
-    let given = value(&pairs, &rule.param).and_then(digest);
+    rule.ok_or(SignatureFault::None)
+}
+
+fn check_pairs(
+    rule: &Signature,
+    pairs: &[(String, String)],
+    secret: &Secret,
+    now: Timestamp,
+) -> Result<Signed, SignatureFault> {
+    let given = value(pairs, &rule.param).and_then(digest);
     let given = given.ok_or(SignatureFault::Missing)?;
-    let message = message(rule, &pairs);
+    let message = message(rule, pairs);
     let expected = match rule.key {
         SignatureKey::ClientSecret => hmac_of(secret, message.as_bytes()),
+        SignatureKey::Sha256ClientSecret => hmac_under_hash_of(secret, message.as_bytes()),
     };
     if !digests_match(&given, &expected) {
         return Err(SignatureFault::Wrong);
     }
-    check_age(rule, &pairs, now)
+    let made = check_age(rule, pairs, now)?;
+    Ok(Signed {
+        made,
+        until: made.plus_seconds(i64::from(rule.max_age_s)),
+        mac: expected,
+    })
 }
 
 /// The decoded members, sorted by name, none of them twice.
@@ -97,13 +142,20 @@ fn message(rule: &Signature, pairs: &[(String, String)]) -> String {
     let covered = pairs
         .iter()
         .filter(|(name, _)| *name != rule.param && !rule.exclude.contains(name));
-    let members: Vec<_> = match rule.over {
+    match rule.over {
         // Shopify escapes what separates, so that one value cannot pose as two members.
-        SignatureOver::SortedQuery => covered
-            .map(|(name, value)| format!("{}={}", plain(name).replace('=', "%3D"), plain(value)))
-            .collect(),
-    };
-    members.join("&")
+        SignatureOver::SortedQuery => {
+            let members = covered.map(|(name, value)| {
+                format!("{}={}", plain(name).replace('=', "%3D"), plain(value))
+            });
+            members.collect::<Vec<_>>().join("&")
+        }
+        // A line cannot pose as two: no member of a payload has a line break in it.
+        SignatureOver::PayloadLines => {
+            let lines = covered.map(|(name, value)| format!("{name}={value}"));
+            lines.collect::<Vec<_>>().join("\n")
+        }
+    }
 }
 
 fn plain(text: &str) -> String {
@@ -120,16 +172,17 @@ fn check_age(
     rule: &Signature,
     pairs: &[(String, String)],
     now: Timestamp,
-) -> Result<(), SignatureFault> {
+) -> Result<Timestamp, SignatureFault> {
     let made =
         value(pairs, &rule.max_age_param).filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
     let made: i64 = made
         .and_then(|text| text.parse().ok())
         .ok_or(SignatureFault::Age)?;
-    let age = now.millis_since(Timestamp::default().plus_seconds(made));
+    let made = Timestamp::default().plus_seconds(made);
+    let age = now.millis_since(made);
     let window = MAX_AHEAD_S.saturating_mul(-1000)..=i64::from(rule.max_age_s).saturating_mul(1000);
     window
         .contains(&age)
-        .then_some(())
+        .then_some(made)
         .ok_or(SignatureFault::Age)
 }

@@ -29,6 +29,11 @@ pub struct Spec {
     pub id: ProviderId,
     /// The name people read.
     pub display_name: String,
+    /// The file that this one builds on: it says only what is different.
+    pub extends: Option<String>,
+    /// Its picture: one path of an SVG on a field of 24 by 24, drawn in one colour. Pages draw it themselves,
+    /// as they load nothing.
+    pub icon: Option<String>,
     /// Where its documentation is.
     pub docs_url: Option<String>,
     /// Groups, such as `developer`.
@@ -98,6 +103,9 @@ pub enum Kind {
     Oauth2,
     /// A device flow, and no other.
     Device,
+    /// The browser brings home what the provider signed, with no code and no token in it. What ties it to
+    /// its flow is the address that it is brought to, which carries the state.
+    SignedPayload,
 }
 
 /// Whether a file's endpoints were seen to work.

@@ -36,6 +36,9 @@ pub struct Authorize {
     /// PKCE (RFC 7636), always S256.
     #[serde(default)]
     pub pkce: Pkce,
+    /// How the challenge is made.
+    #[serde(default)]
+    pub pkce_method: PkceMethod,
     /// Why it is off.
     pub pkce_reason: Option<String>,
     /// Whether a nonce is sent; by default when `openid` is asked for.
@@ -70,6 +73,14 @@ pub enum Pkce {
     Off,
 }
 
+/// How a challenge is made. There is one way: with `plain`, who sees the challenge has the verifier.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+pub enum PkceMethod {
+    /// SHA-256.
+    #[default]
+    S256,
+}
+
 /// How the answer to the authorization request comes back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -102,7 +113,10 @@ pub struct Callback {
     pub code_param: String,
     /// RFC 9207.
     pub iss: Iss,
-    /// A signature over the query.
+    /// For `kind = "signed_payload"`: the parameter of the fragment that the payload stands in, as the
+    /// base64url of a JSON object. What is captured, and what the signature covers, are its members.
+    pub payload: Option<String>,
+    /// A signature over the query, or the payload.
     pub signature: Option<Signature>,
     /// How long a code may be redeemed, in seconds.
     pub max_code_age_s: u32,
@@ -166,6 +180,8 @@ pub enum SignatureEncoding {
 pub enum SignatureOver {
     /// `key=value` sorted by key, joined with `&`.
     SortedQuery,
+    /// The payload's members as `key=value`, sorted by key, a line each.
+    PayloadLines,
 }
 
 /// What keys a signature.
@@ -174,6 +190,8 @@ pub enum SignatureOver {
 pub enum SignatureKey {
     /// The client secret.
     ClientSecret,
+    /// Its SHA-256.
+    Sha256ClientSecret,
 }
 
 impl Default for Callback {
@@ -181,6 +199,7 @@ impl Default for Callback {
         Self {
             code_param: "code".to_owned(),
             iss: Iss::default(),
+            payload: None,
             signature: None,
             max_code_age_s: 600,
         }

@@ -21,6 +21,9 @@ pub struct Token {
     /// How the client proves itself.
     #[serde(default)]
     pub client_auth: ClientAuth,
+    /// For `private_key_jwt`: whom the token names as its reader.
+    #[serde(default)]
+    pub assertion_audience: AssertionAudience,
     /// The user name of Basic, where it is not the client's id.
     pub basic_username: Option<Template>,
     /// The password of Basic, where it is not the client's secret.
@@ -57,7 +60,7 @@ pub struct Token {
     pub exchange: Vec<Exchange>,
     /// The provider's error codes, and what they mean.
     #[serde(default)]
-    pub errors: Map<Class>,
+    pub errors: Map<Meaning>,
 }
 
 /// The method of a request.
@@ -99,6 +102,20 @@ pub enum ClientAuth {
     Post,
     /// Not at all: a public client.
     None,
+    /// By a token that it signs with a key of its own (RFC 7523): what is stored as its secret is that
+    /// key, in PEM or as a JWK, and stays here.
+    PrivateKeyJwt,
+}
+
+/// Whom the token of `private_key_jwt` is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AssertionAudience {
+    /// The issuer, which no other server can pass itself off as.
+    #[default]
+    Issuer,
+    /// The token endpoint, for servers that know no other name of theirs.
+    TokenEndpoint,
 }
 
 /// How the halves of Basic are written.
@@ -156,6 +173,43 @@ pub enum Class {
     SlowDown,
     /// The person said no.
     Denied,
+}
+
+/// What an error code means: `"revoked"`, or where it means that with some statuses only
+/// `{ class = "revoked", statuses = [403] }`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(from = "Written")]
+pub struct Meaning {
+    /// What it means.
+    pub class: Class,
+    /// With which statuses; none for any.
+    pub statuses: Vec<u16>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Written {
+    Always(Class),
+    Sometimes(Sometimes),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Sometimes {
+    class: Class,
+    statuses: Vec<u16>,
+}
+
+impl From<Written> for Meaning {
+    fn from(written: Written) -> Self {
+        match written {
+            Written::Always(class) => Self {
+                class,
+                statuses: Vec::new(),
+            },
+            Written::Sometimes(Sometimes { class, statuses }) => Self { class, statuses },
+        }
+    }
 }
 
 fn yes() -> bool {

@@ -13,10 +13,11 @@ pub use super::template_place::{Place, QuerySecrets};
 /// The longest template, in bytes.
 const MAX_BYTES: usize = 4096;
 /// Names outside `params` and `meta`.
-const NAMES: [&str; 9] = [
+const NAMES: [&str; 10] = [
     "client_id",
     "client_secret",
     "redirect_uri",
+    "redirect_origin",
     "access_token",
     "refresh_token",
     "id_token",

@@ -28,6 +28,18 @@ fn the_top_of_a_file_is_checked() {
         &[
             ("schema = 1", "schema = 2", "schema"),
             ("\"Google\"", "\"\"", "display_name"),
+            ("schema = 1", "schema = 1\nicon = \"\"", "icon"),
+            ("schema = 1", "schema = 1\nicon = \"L1 1\"", "icon"),
+            (
+                "schema = 1",
+                "schema = 1\nicon = \"M1 1\\\"/><script>\"",
+                "icon",
+            ),
+            (
+                "schema = 1",
+                "schema = 1\nicon = \"M0 0url(https://evil.example)\"",
+                "icon",
+            ),
             (
                 "schema = 1",
                 "schema = 1\nstatus = \"verified\"",
@@ -93,6 +105,16 @@ fn what_no_key_is_for_does_not_load_and_is_not_quoted() {
             "rotates = \"never\"",
             "rotates = \"hunter2, expected hunter2\"",
             "unknown variant, expected",
+        ),
+        (
+            "[authorize]",
+            "[authorize]\npkce_method = \"plain\"",
+            "unknown variant, expected `S256`",
+        ),
+        (
+            "[refresh]",
+            "[token.errors]\ngone = { class = \"revoked\", status = 403 }\n[refresh]",
+            "did not match any variant",
         ),
         (
             "idle_limit_days = 180",

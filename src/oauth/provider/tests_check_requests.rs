@@ -48,6 +48,18 @@ fn the_authorization_request_is_ours_to_write() {
 }
 
 #[test]
+fn no_file_makes_what_passes_final() {
+    for statuses in ["[500]", "[403, 503]", "[100]"] {
+        let rule =
+            format!("[token.errors]\ngone = {{ class = \"revoked\", statuses = {statuses} }}\n");
+        refused(
+            GOOGLE,
+            &[("[refresh]\n", &format!("{rule}[refresh]\n"), "token.errors")],
+        );
+    }
+}
+
+#[test]
 fn a7_no_file_asks_for_anything_but_a_code() {
     let at = "[authorize]\n";
     let url = "https://accounts.google.com/o/oauth2/v2/auth";

@@ -40,7 +40,7 @@ pub(super) enum Meta {
 }
 
 const CLIENT: &[&str] = &["client_id", "client_secret"];
-const AUTHORIZE: &[&str] = &["client_id", "redirect_uri"];
+const AUTHORIZE: &[&str] = &["client_id", "redirect_uri", "redirect_origin"];
 const TOKEN: &[&str] = &["client_id", "client_secret", "redirect_uri"];
 const TOKENS: &[&str] = &[
     "client_id",

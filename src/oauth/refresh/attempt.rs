@@ -241,7 +241,7 @@ impl Accounts {
             let unseen = false;
             return Ok(NotGranted::Failed { verdict, unseen }.into());
         };
-        let via = by.via(provider, bound, endpoints.as_deref());
+        let via = by.via(provider, bound, (endpoints.as_deref(), sent.at));
         let held = sent.held(sent.at);
         let Ok(request) = refresh_request(&via, &held, &connection.asked) else {
             return Ok(NotGranted::NotSent("request_not_made").into());

@@ -113,7 +113,7 @@ impl Accounts {
         let Ok(endpoints) = self.endpoints(connection.org, (provider, bound), now).await else {
             return Ok(Word::Nothing);
         };
-        let via = by.via(provider, bound, endpoints.as_deref());
+        let via = by.via(provider, bound, (endpoints.as_deref(), now));
         let Ok(request) = identity_request(&via, &tokens.held()) else {
             return Ok(Word::Nothing);
         };

@@ -174,7 +174,7 @@ pub fn classify(provider: &Provider, told: Told<'_>, now: Timestamp) -> Verdict 
 pub(super) struct Failure<'p> {
     status: u16,
     codes: Vec<String>,
-    own: Option<&'p Map<spec::Class>>,
+    own: Option<&'p Map<spec::Meaning>>,
 }
 
 impl<'p> Failure<'p> {
@@ -224,7 +224,9 @@ impl<'p> Failure<'p> {
     /// What the file says of one of the codes.
     pub(super) fn files_word(&self) -> Option<spec::Class> {
         let own = self.own?;
-        self.codes.iter().find_map(|code| own.get(code)).copied()
+        let mut known = self.codes.iter().filter_map(|code| own.get(code));
+        let meant = known.find(|it| it.statuses.is_empty() || it.statuses.contains(&self.status));
+        meant.map(|meaning| meaning.class)
     }
 
     /// The first code that is in the list.

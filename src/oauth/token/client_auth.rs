@@ -3,8 +3,10 @@
 use data_encoding::BASE64;
 use zeroize::Zeroizing;
 
+use super::assertion::{KIND, assertion};
 use super::request::{Draft, RequestError};
 use super::via::Via;
+use crate::crypto::NamedKey;
 use crate::oauth::provider::spec::{BasicEncoding, ClientAuth, Discovery, Token};
 use crate::oauth::provider::{Place, Template, encode};
 
@@ -15,7 +17,8 @@ pub(super) fn authenticate(
     file: &Token,
     way: ClientAuth,
 ) -> Result<(), RequestError> {
-    let way = known_there(via, way);
+    let way = known_there(via, file, way);
+    keep_key(via, way)?;
     let own = file.basic_username.is_some() || file.basic_password.is_some();
     match (way, via.client.secret) {
         (ClientAuth::Basic, secret) if secret.is_some() || own => {
@@ -31,16 +34,44 @@ pub(super) fn authenticate(
                 draft.members.secret(name, secret)?;
             }
         }
+        (ClientAuth::PrivateKeyJwt, secret) => {
+            let token = assertion(via, file, secret.ok_or(RequestError::NoSecret)?)?;
+            if file.send_client_id {
+                say_id(draft, via, file);
+            }
+            draft.members.text("client_assertion_type", KIND);
+            draft.members.secret("client_assertion", &token)?;
+        }
         (ClientAuth::Basic | ClientAuth::Post | ClientAuth::None, _) => say_id(draft, via, file),
     }
     Ok(())
 }
 
-/// The file's way, unless the provider was discovered and does not know it.
-fn known_there(via: &Via<'_>, way: ClientAuth) -> ClientAuth {
+/// A private key is nobody's password: whoever stored one at a provider that takes passwords is told so, and
+/// the provider is not.
+fn keep_key(via: &Via<'_>, way: ClientAuth) -> Result<(), RequestError> {
+    let sent = matches!(way, ClientAuth::Basic | ClientAuth::Post);
+    match via.client.secret {
+        Some(secret) if sent && NamedKey::is_meant(secret) => Err(RequestError::Key(
+            "the client's secret is a private key, and the provider takes none",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// The file's way, unless the provider was discovered and does not know it. There a client that has a key
+/// proves itself with that.
+fn known_there(via: &Via<'_>, file: &Token, way: ClientAuth) -> ClientAuth {
+    if file.client_auth == ClientAuth::PrivateKeyJwt && way != ClientAuth::None {
+        return ClientAuth::PrivateKeyJwt;
+    }
     let discovered = via.provider.spec().discovery != Discovery::None;
     let found = via.endpoints.filter(|_| discovered);
     let ways = found.map_or(&[][..], |found| &found.client_auth);
+    let has_key = via.client.secret.is_some_and(NamedKey::is_meant);
+    if has_key && ways.contains(&ClientAuth::PrivateKeyJwt) {
+        return ClientAuth::PrivateKeyJwt;
+    }
     let otherwise = [ClientAuth::Basic, ClientAuth::Post];
     let mut otherwise = otherwise.iter().filter(|other| ways.contains(other));
     if ways.is_empty() || ways.contains(&way) {
@@ -59,9 +90,11 @@ pub(super) fn prove_basic(
         say_id(draft, via, file);
         return Ok(());
     }
-    if known_there(via, ClientAuth::Basic) == ClientAuth::Post {
-        return authenticate(draft, via, file, ClientAuth::Post);
+    let way = known_there(via, file, ClientAuth::Basic);
+    if way != ClientAuth::Basic {
+        return authenticate(draft, via, file, way);
     }
+    keep_key(via, way)?;
     let header = basic(via, file)?;
     draft.authorize(&header)
 }

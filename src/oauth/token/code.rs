@@ -9,7 +9,7 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use crate::oauth::provider::Pointer;
-use crate::oauth::provider::spec::{Class, Map, Response};
+use crate::oauth::provider::spec::{Map, Meaning, Response};
 
 /// The longest code, in characters.
 const MAX_CODE: usize = 64;
@@ -87,7 +87,7 @@ impl Code {
     }
 
     /// What a provider said, when it may be kept.
-    pub(super) fn of(told: &str, own: &Map<Class>) -> Option<Self> {
+    pub(super) fn of(told: &str, own: &Map<Meaning>) -> Option<Self> {
         if own.contains_key(told) && told.len() <= MAX_CODE {
             return Some(Self(told.into()));
         }

@@ -11,8 +11,8 @@ const MAX_SHOWN: usize = 200;
 /// The longest e-mail address (RFC 5321) and the longest URL, in bytes.
 const MAX_EMAIL: usize = 254;
 const MAX_URL: usize = 2048;
-/// The most resources that are kept.
-const MAX_RESOURCES: usize = 1000;
+/// The most resources that are kept: they stay in memory with their connection.
+const MAX_RESOURCES: usize = 100;
 
 /// An account at a provider. Connections are told apart by its id; the rest is for people to see.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,6 +108,13 @@ pub fn read_resources(provider: &Provider, document: &Value) -> Vec<Resource> {
         }
     }
     all.into_iter().map(|(_, resource)| resource).collect()
+}
+
+/// Reads them out of an answer that lists nothing else. `None` when it is none of success.
+#[must_use]
+pub fn read_listed(provider: &Provider, reply: &Reply) -> Option<Vec<Resource>> {
+    let listed = Document::read(reply).filter(|_| reply.is_success())?;
+    Some(read_resources(provider, listed.value()))
 }
 
 fn resource(file: &Resources, item: &Value) -> Option<Resource> {

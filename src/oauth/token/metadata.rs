@@ -126,6 +126,7 @@ fn read_ways(document: &Value) -> Vec<ClientAuth> {
         "client_secret_basic" => Some(ClientAuth::Basic),
         "client_secret_post" => Some(ClientAuth::Post),
         "none" => Some(ClientAuth::None),
+        "private_key_jwt" => Some(ClientAuth::PrivateKeyJwt),
         _ => None,
     });
     known.collect()

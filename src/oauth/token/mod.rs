@@ -4,6 +4,7 @@
 //! else received, and time is an argument. So each rule can be shown without a network, and those
 //! who hold the network decide nothing about tokens.
 
+mod assertion;
 mod classify;
 mod client_auth;
 mod code;
@@ -21,6 +22,8 @@ mod request;
 mod requests;
 mod retry_after;
 mod revoke;
+#[cfg(test)]
+mod tests_assertion;
 #[cfg(test)]
 mod tests_classify;
 #[cfg(test)]
@@ -55,7 +58,9 @@ pub use device::{DeviceError, DeviceStart, device_request, read_device_start};
 pub use device_poll::{HandOff, Poll, poll_request, read_poll};
 pub use granted::missing_scopes;
 pub use id_token::{Expected, IdClaims, IdTokenError, Proof, check_id_token};
-pub use identity::{Account, IdentityError, Resource, read_account, read_identity, read_resources};
+pub use identity::{
+    Account, IdentityError, Resource, read_account, read_identity, read_listed, read_resources,
+};
 pub use metadata::{
     Endpoints, MAX_METADATA, MetadataError, issuer_of, metadata_url, read_metadata,
 };

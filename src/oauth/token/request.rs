@@ -61,6 +61,9 @@ pub enum RequestError {
     /// The request names a redirect URI, and there is none.
     #[error("the request needs the redirect URI of the authorization")]
     NoRedirectUri,
+    /// What is stored as the client's secret is no private key, or is one where a password is sent.
+    #[error("{0}")]
+    Key(&'static str),
     /// There is no refresh token.
     #[error("there is no refresh token")]
     NoRefreshToken,

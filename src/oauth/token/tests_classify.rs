@@ -91,6 +91,20 @@ fn the_files_word_comes_before_the_standards() {
 }
 
 #[test]
+fn the_files_word_counts_with_the_statuses_that_it_is_for() {
+    // Atlassian calls a dead refresh token so with 403; with another status the word is the standard's.
+    let body = json!({"error": "unauthorized_client"});
+    assert_eq!(class("atlassian", 403, &body), Class::RevokedCandidate);
+    for status in [400, 401] {
+        assert_eq!(class("atlassian", status, &body), Class::Client, "{status}");
+    }
+    assert_eq!(class("atlassian", 503, &body), Class::Transient);
+    // Where it stands beside no status, it counts with all.
+    let body = json!({"error": "invalid_grant"});
+    assert_eq!(class("atlassian", 403, &body), Class::RevokedCandidate);
+}
+
+#[test]
 fn a_grant_may_be_gone_only_by_a_400_a_401_or_an_error_in_a_success() {
     for error in [
         "invalid_grant",

@@ -101,7 +101,12 @@ fn m1_endpoints_are_read_from_the_issuers_own_document() {
     };
     assert_eq!(found.issuer, ISSUER);
     assert!(found.iss_parameter_supported);
-    assert_eq!(found.client_auth, [ClientAuth::Post, ClientAuth::None]);
+    let ways = [
+        ClientAuth::PrivateKeyJwt,
+        ClientAuth::Post,
+        ClientAuth::None,
+    ];
+    assert_eq!(found.client_auth, ways);
     for (url, expected) in [
         (found.authorization, "https://login.example.com/authorize"),
         (found.token, "https://api.example.com/token?tenant=1"),

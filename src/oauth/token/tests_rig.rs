@@ -94,6 +94,7 @@ impl Rig {
                 secret: self.secret.as_ref(),
             },
             redirect_uri: Some(REDIRECT),
+            now: now(),
             endpoints: self.endpoints.as_ref(),
         }
     }

@@ -1,6 +1,7 @@
 //! What every request of one connection has in common.
 
 use super::metadata::Endpoints;
+use crate::clock::Timestamp;
 use crate::oauth::provider::{Bound, Provider, Vars};
 use crate::secret::Secret;
 
@@ -24,6 +25,8 @@ pub struct Via<'a> {
     pub client: Client<'a>,
     /// The redirect URI, byte for byte as in the authorization request (A4).
     pub redirect_uri: Option<&'a str>,
+    /// The time, for what is signed.
+    pub now: Timestamp,
     /// What discovery found, where the file says that there is something to find.
     pub endpoints: Option<&'a Endpoints>,
 }

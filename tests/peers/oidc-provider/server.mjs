@@ -63,14 +63,30 @@ class Graced extends MemoryAdapter {
   }
 }
 
+const METHODS = {
+  basic: 'client_secret_basic', post: 'client_secret_post', key: 'private_key_jwt', none: 'none',
+};
+
+// What the server knows a client by. Of a client with a key, which is a JWK, that is the public half.
+function credential(auth, secret) {
+  if (auth === 'none') return {};
+  if (auth !== 'key') return { client_secret: secret };
+  const { kty, crv, x, y, n, e, kid } = JSON.parse(secret);
+  const alg = kty === 'RSA' ? 'RS256' : 'ES256';
+  return {
+    jwks: { keys: [{ kty, crv, x, y, n, e, kid, use: 'sig' }] },
+    token_endpoint_auth_signing_alg: alg,
+  };
+}
+
 // A client is looked up for each request, so that it may change while the server runs.
 function setClient({ id, secret, auth, redirect_uris }) {
   store.set(`Client:${id}`, {
     client_id: id,
-    ...(auth === 'none' ? {} : { client_secret: secret }),
+    ...credential(auth, secret),
     client_name: 'RunTools Broker (test)',
     application_type: auth === 'none' ? 'native' : 'web',
-    token_endpoint_auth_method: auth === 'none' ? 'none' : `client_secret_${auth}`,
+    token_endpoint_auth_method: METHODS[auth],
     grant_types: [
       'authorization_code', 'refresh_token', 'urn:ietf:params:oauth:grant-type:device_code',
     ],
