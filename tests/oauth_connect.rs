@@ -11,6 +11,7 @@ mod oauth_connect {
     mod code;
     mod dashboard;
     mod discovery;
+    mod extends;
     mod key;
     mod resources;
 }

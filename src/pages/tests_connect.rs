@@ -42,6 +42,23 @@ async fn x1_a_link_that_is_none_any_more_looks_like_one_that_never_was() {
 }
 
 #[tokio::test]
+async fn a_provider_s_picture_is_drawn_in_the_page_itself_or_is_a_letter() {
+    let rig = Rig::new();
+    let page = async |file: &str| {
+        let started = rig.begin(file, loopback());
+        let path = format!("/connect/{}", started.flow);
+        rig.browser().get(&path).await.body
+    };
+    let plain = page(GIT).await;
+    assert!(plain.contains("<span class=\"tile\">A</span>"), "{plain}");
+    let named = "display_name = \"Acme Git\"\n";
+    let drawn = GIT.replace(named, &format!("{named}icon = \"M4 4h16v16H4z\"\n"));
+    let drawn = page(&drawn).await;
+    assert!(drawn.contains("<path d=\"M4 4h16v16H4z\">"), "{drawn}");
+    assert!(!drawn.contains("<span class=\"tile\">A</span>"));
+}
+
+#[tokio::test]
 async fn looking_at_a_link_sets_no_flow_cookie_and_tells_nothing_to_the_provider() {
     let rig = Rig::new();
     let started = rig.begin(GIT, loopback());
