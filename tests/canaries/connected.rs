@@ -14,11 +14,16 @@ use crate::harness::tools::{install, tool};
 use crate::harness::{Broker, Client, Upstream};
 use crate::stage;
 
-/// Two providers whose ids are marks: one that does as it should, and one that does not.
+/// A key whose client proves itself with it: RFC 7515, A.3.
+const KEY: &str = include_str!("../fixtures/jws/rfc7515-a3.jwk.json");
+
+/// Providers whose ids are marks: one that does as it should, the same for clients with a key, and one that does
+/// not do as it should.
 pub(crate) struct Providers {
     pub(crate) peer: Peer,
     pub(crate) fault: FaultProvider,
     peer_id: String,
+    keyed_id: String,
     fault_id: String,
 }
 
@@ -33,22 +38,31 @@ impl Providers {
                 .to_ascii_lowercase()
                 .replace('_', "-")
         };
-        let (peer_id, fault_id) = (id(), id());
-        planted.providers.also(&peer_id);
-        planted.providers.also(&fault_id);
+        let (peer_id, keyed_id, fault_id) = (id(), id(), id());
+        for id in [&peer_id, &keyed_id, &fault_id] {
+            planted.providers.also(id);
+        }
         Self {
             peer: Peer::start(),
             fault,
             peer_id,
+            keyed_id,
             fault_id,
         }
     }
 
     /// Their files by id.
-    pub(crate) fn files(&self) -> [(&str, String); 2] {
+    pub(crate) fn files(&self) -> [(&str, String); 3] {
         let peer = self.peer.provider_file("peer", &self.peer_id);
+        let keyed = self.peer.provider_file("peer-key", &self.keyed_id);
+        let parent = format!("extends = \"{}\"", self.peer_id);
+        let keyed = keyed.replace("extends = \"peer\"", &parent);
         let fault = provider_file("fault", &self.fault_id, self.fault.port());
-        [(&self.peer_id, peer), (&self.fault_id, fault)]
+        [
+            (&self.peer_id, peer),
+            (&self.keyed_id, keyed),
+            (&self.fault_id, fault),
+        ]
     }
 }
 
@@ -61,7 +75,9 @@ pub(crate) fn connect_it(
 ) {
     let operator = broker.operator();
     let (peer, id) = (&providers.peer, providers.peer_id.clone());
-    peer.call_back(&[&format!("{}/v1/oauth/callback/{id}", broker.origin())]);
+    let backs =
+        [&id, &providers.keyed_id].map(|id| format!("{}/v1/oauth/callback/{id}", broker.origin()));
+    peer.call_back(&[&backs[0], &backs[1]]);
     // The peer knows its clients by ids of its own; the secret is a mark.
     let client = peer.basic();
     let secret = planted.values.value();
@@ -102,6 +118,7 @@ pub(crate) fn connect_it(
     let path = format!("/v1/oauth/connections/{other}");
     planted.send(&member, "POST", &format!("{path}/default"), &json!({}));
     planted.keep("disconnect", &member.delete(&path));
+    with_a_key(planted, providers, broker, &member);
     assert!(
         !peer.granted("refresh_token").is_empty(),
         "it was refreshed"
@@ -111,6 +128,26 @@ pub(crate) fn connect_it(
     for secret in peer.secrets() {
         planted.values.also(&secret);
     }
+}
+
+/// Connects an account by a client that proves itself with a key, and forgets it. What it signs is marked with all
+/// else that the peer was told.
+fn with_a_key(planted: &mut Planted, providers: &Providers, broker: &Broker, member: &Client) {
+    let (peer, id) = (&providers.peer, &providers.keyed_id);
+    let client = peer.add_client("client-with-a-key", KEY, "key");
+    let jwk: Value = serde_json::from_str(KEY).unwrap();
+    planted.values.also(jwk["d"].as_str().unwrap());
+    let config = json!({"provider": id, "clientId": client.id, "clientSecret": KEY});
+    let operator = broker.operator();
+    planted
+        .send(&operator, "POST", "/v1/oauth/configs", &config)
+        .expect(200);
+    let login = planted.word();
+    let made = connects(planted, broker, member, id, &login);
+    let path = format!("/v1/oauth/connections/{made}");
+    planted.keep("disconnect", &member.delete(&path));
+    let asked = peer.asked("/token/revocation");
+    assert!(asked.iter().any(|asked| asked.auth == "assertion"));
 }
 
 /// Connects an account in a browser: the connection's id. Every mark on the way is planted.

@@ -148,7 +148,7 @@ let held = [];
 
 const SECRET_PARAMETERS = [
   'code', 'code_verifier', 'refresh_token', 'access_token', 'id_token', 'token', 'client_secret',
-  'device_code',
+  'device_code', 'client_assertion',
 ];
 
 function learn(pairs) {
