@@ -77,7 +77,10 @@ fn answer(call: &str) -> Option<String> {
     Some(id.get(..36)?.to_owned())
 }
 
-fn traced(trace: &Path) -> Setup {
+/// The engines, and the file that each has to sync.
+const ENGINES: [(&str, &str); 2] = [("sled", "store/sled/db"), ("redb", "store/redb-1/db")];
+
+fn traced(engine: &str, trace: &Path) -> Setup {
     let found = Command::new("strace").arg("-V").output();
     assert!(
         found.is_ok(),
@@ -97,6 +100,7 @@ fn traced(trace: &Path) -> Setup {
     let mut wrapper: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
     wrapper.push(trace.display().to_string());
     Setup {
+        config: format!("[store]\nengine = \"{engine}\""),
         wrapper,
         ..Setup::default()
     }
@@ -151,9 +155,15 @@ fn touch(operator: &Client, name: &str) {
 
 #[test]
 fn every_acknowledged_write_was_synced_in_store_and_journal_before_its_answer() {
+    for (engine, file) in ENGINES {
+        every_write_was_synced(engine, file);
+    }
+}
+
+fn every_write_was_synced(engine: &str, file: &str) {
     let folder = std::sync::Arc::new(tempfile::tempdir().unwrap());
     let trace = folder.path().join("trace");
-    let mut broker = Broker::over(folder, traced(&trace));
+    let mut broker = Broker::over(folder, traced(engine, &trace));
     let operator = broker.operator();
     touch(&operator, "BEFORE");
     let (first, first_seq) = (generation(&operator), sequence(&operator));
@@ -173,7 +183,7 @@ fn every_acknowledged_write_was_synced_in_store_and_journal_before_its_answer() 
     broker.wait(std::time::Duration::from_secs(30));
 
     let calls = calls(&std::fs::read_to_string(&trace).unwrap());
-    let store = broker.data().join("store/sled/db").display().to_string();
+    let store = broker.data().join(file).display().to_string();
     let audit = broker.data().join("audit/").display().to_string();
     let is_store = |call: &Call| matches!(call, Call::Synced(path) if *path == store);
     let is_audit = |call: &Call| matches!(call, Call::Synced(path) if path.starts_with(&audit) && is_segment(path));
@@ -234,7 +244,7 @@ fn every_acknowledged_write_was_synced_in_store_and_journal_before_its_answer() 
     assert!(journals >= WRITES, "{journals} syncs of the journal");
     assert!(last_seq - first_seq >= u64::try_from(acknowledged.len()).unwrap());
     println!(
-        "{} writes by {WRITERS}: {groups} groups, {} syncs of the store and {} of the journal between the first and last answer",
+        "{engine}, {} writes by {WRITERS}: {groups} groups, {} syncs of the store and {} of the journal between the first and last answer",
         acknowledged.len(),
         synced(&is_store, &calls[from..=to]),
         synced(&is_audit, &calls[from..=to]),
@@ -243,9 +253,15 @@ fn every_acknowledged_write_was_synced_in_store_and_journal_before_its_answer() 
 
 #[test]
 fn a_single_writer_pays_one_sync_of_each_for_each_write() {
+    for (engine, file) in ENGINES {
+        one_sync_of_each(engine, file);
+    }
+}
+
+fn one_sync_of_each(engine: &str, file: &str) {
     let folder = std::sync::Arc::new(tempfile::tempdir().unwrap());
     let trace = folder.path().join("trace");
-    let mut broker = Broker::over(folder, traced(&trace));
+    let mut broker = Broker::over(folder, traced(engine, &trace));
     let operator = broker.operator();
     let mut ids = Vec::new();
     for n in 0..10 {
@@ -265,7 +281,7 @@ fn a_single_writer_pays_one_sync_of_each_for_each_write() {
     );
     broker.wait(std::time::Duration::from_secs(30));
     let calls = calls(&std::fs::read_to_string(&trace).unwrap());
-    let store = broker.data().join("store/sled/db").display().to_string();
+    let store = broker.data().join(file).display().to_string();
     let at = |id: &String| {
         let found = calls
             .iter()

@@ -220,9 +220,11 @@ fn form(text: &str, error: &toml::de::Error) -> ConfigError {
     let key = written.split('=').next().unwrap_or_default().trim();
     let before = text.lines().take(line.saturating_sub(1));
     let section = before.filter_map(|line| line.trim().strip_prefix('[')?.strip_suffix(']'));
-    let full = section.last().map(|section| format!("{section}.{key}"));
+    let full = section
+        .last()
+        .map_or_else(|| key.to_owned(), |section| format!("{section}.{key}"));
     let known = keys(&defaults());
-    let named = known.iter().find(|known| Some(*known) == full.as_ref());
+    let named = known.iter().find(|known| **known == full);
     let last = |full: &&String| full.rsplit('.').next() == Some(key);
     let found = named.or_else(|| known.iter().find(last));
     match found.map(String::as_str) {
@@ -241,6 +243,10 @@ fn form(text: &str, error: &toml::de::Error) -> ConfigError {
         Some(key @ "log.level") => ConfigError::Kind {
             key: key.to_owned(),
             wanted: "\"error\", \"warn\", \"info\", \"debug\" or \"trace\"",
+        },
+        Some(key @ "store.engine") => ConfigError::Kind {
+            key: key.to_owned(),
+            wanted: "\"sled\" or \"redb\"",
         },
         Some(key @ "log.format") => ConfigError::Kind {
             key: key.to_owned(),

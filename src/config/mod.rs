@@ -18,6 +18,7 @@ mod log;
 mod proxy;
 mod secrets;
 mod settings;
+mod store;
 
 pub use env::Env;
 pub use error::ConfigError;
@@ -26,9 +27,9 @@ pub use log::{LogFormat, LogLevel, LogSettings};
 pub use proxy::ProxySettings;
 pub use secrets::SecretSettings;
 pub use settings::{
-    AuditSettings, AuthSettings, Config, EgressSettings, LimitSettings, RateSettings,
-    StoreSettings, TlsSettings,
+    AuditSettings, AuthSettings, Config, EgressSettings, LimitSettings, RateSettings, TlsSettings,
 };
+pub use store::StoreSettings;
 
 #[cfg(test)]
 mod tests;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::log::LogSettings;
 use super::proxy::ProxySettings;
 use super::secrets::SecretSettings;
+use super::store::StoreSettings;
 
 use crate::http::serve::{ClientCertificates, ServeLimits, TlsFiles};
 use crate::oauth::Caps;
@@ -109,14 +110,6 @@ pub struct LimitSettings {
     pub connections_per_source: usize,
     pub connections_per_user: usize,
     pub in_flight: usize,
-}
-
-/// The store.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct StoreSettings {
-    /// Memory for cached records, in MiB.
-    pub cache_mb: u64,
 }
 
 /// The audit journal.
@@ -290,7 +283,7 @@ impl Default for Config {
             public_hosts: Vec::new(),
             tls: TlsSettings::default(),
             limits: LimitSettings::default(),
-            store: StoreSettings { cache_mb: 64 },
+            store: StoreSettings::default(),
             audit: AuditSettings { segment_mb: 64 },
             egress: EgressSettings::default(),
             proxy: ProxySettings::default(),
@@ -338,12 +331,6 @@ impl Default for LimitSettings {
             connections_per_user: l.connections_per_user,
             in_flight: l.in_flight,
         }
-    }
-}
-
-impl Default for StoreSettings {
-    fn default() -> Self {
-        Self { cache_mb: 64 }
     }
 }
 

@@ -102,6 +102,10 @@ const MISTAKES: &[(&str, &str)] = &[
         "`store.cache_mb` wants a whole number",
     ),
     (
+        "store.engine = 'lmdb'",
+        "`store.engine` wants \"sled\" or \"redb\"",
+    ),
+    (
         "store.cache_mb = -1",
         "`store.cache_mb` wants a whole number",
     ),

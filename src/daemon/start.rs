@@ -25,7 +25,7 @@ use crate::hardening::Report;
 use crate::http::serve::{Drained, Listener, Shutdown, TlsCertificate, refuse_plain, serve};
 use crate::http::{App, AppParts, Pages, router};
 use crate::pages::{self, PagesState};
-use crate::store::SledEngine;
+use crate::store::DiskEngine;
 use crate::telemetry::Metrics;
 use crate::tools::Hub;
 use crate::vault::{Lifecycle, Places, Probes, Unsealed, VaultError};
@@ -261,7 +261,11 @@ fn open_vault(
     private(&config.data_dir)?;
     private(&config.keys_dir)?;
     let cache = config.store.cache_mb << 20;
-    let engine = Arc::new(SledEngine::open(&places.store(), cache)?);
+    let engine = Arc::new(DiskEngine::open(
+        &places.store(),
+        config.store.engine,
+        cache,
+    )?);
     let audit = Options {
         segment_bytes: config.audit.segment_mb << 20,
         ..Options::default()

@@ -23,6 +23,7 @@ impl From<StoreError> for ApiError {
             | StoreError::Damaged { .. }
             | StoreError::Locked
             | StoreError::Format
+            | StoreError::OtherEngine { .. }
             | StoreError::RolledBack { .. }
             | StoreError::Emptied
             | StoreError::AnchorMissing

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use super::EngineKind;
+
 /// A failure of the store. None of them holds a key or a value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
@@ -11,6 +13,12 @@ pub enum StoreError {
     /// The directory holds a store of another format, or something else.
     #[error("the data directory holds no store of a format known to this version")]
     Format,
+    /// The store was made by the other engine.
+    #[error("the store is {found}'s, and the settings name another engine")]
+    OtherEngine {
+        /// Whose it is.
+        found: EngineKind,
+    },
     /// What is stored is not what was written.
     #[error("the store is damaged: {what}")]
     Damaged {
@@ -92,6 +100,16 @@ impl StoreError {
             Self::Locked => "Stop the other broker, or give this one another data directory.",
             Self::Format => {
                 "Check the data directory's path. If a newer version wrote it, start that version; this one changes nothing here."
+            }
+            Self::OtherEngine {
+                found: EngineKind::Sled,
+            } => {
+                "Set `store.engine = \"sled\"`, or take the store over: `runtools-broker store migrate --to redb`."
+            }
+            Self::OtherEngine {
+                found: EngineKind::Redb,
+            } => {
+                "Set `store.engine = \"redb\"`, or take the store over: `runtools-broker store migrate --to sled`."
             }
             Self::Damaged { .. } => {
                 "Keep the directory as it is, copy it aside, and restore the newest backup. Check the disk."

@@ -7,11 +7,9 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, OFlags, flock};
 
-use super::StoreError;
 use super::error::Doing;
-
-/// What the format marker says.
-const FORMAT: &[u8] = b"runtools-broker store 1\n";
+use super::kind::Folder;
+use super::{EngineKind, StoreError};
 
 /// A data directory that no other process may use until this is dropped.
 #[derive(Debug)]
@@ -21,67 +19,100 @@ pub(super) struct DataDir {
 }
 
 impl DataDir {
-    /// Locks the directory, making it if need be, and checks its format marker.
+    /// Locks the directory, making it if need be.
     ///
     /// # Errors
-    /// [`StoreError::Locked`], [`StoreError::Format`], or what the operating system refuses.
+    /// [`StoreError::Locked`], or what the operating system refuses.
     pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
+        const LOCKING: &str = "locking the data directory";
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(path)
             .doing("making the data directory")?;
-        let lock = open_private(&path.join("LOCK"), true).doing("locking the data directory")?;
+        let lock = open_private(&path.join("LOCK"), true).doing(LOCKING)?;
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Err(rustix::io::Errno::WOULDBLOCK) => return Err(StoreError::Locked),
-            locked => locked.doing("locking the data directory")?,
+            locked => locked.doing(LOCKING)?,
         }
-        let dir = Self {
+        Ok(Self {
             path: path.to_owned(),
             _lock: lock,
-        };
-        dir.check_format()?;
-        Ok(dir)
+        })
     }
 
-    /// Where the engine has its files.
-    pub(super) fn engine(&self) -> PathBuf {
-        self.path.join("sled")
+    /// Where the files of `folder` are.
+    pub(super) fn at(&self, folder: Folder) -> PathBuf {
+        self.path.join(folder.name())
     }
 
-    /// The marker is written before the engine makes its first file, so an engine without a marker is
-    /// not ours.
-    fn check_format(&self) -> Result<(), StoreError> {
-        let path = self.path.join("format");
-        let mut found = vec![];
-        match open_private(&path, false) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                if self.engine().exists() {
-                    return Err(StoreError::Format);
-                }
-                return self.write_format(&path).doing("writing the format marker");
-            }
-            opened => opened
-                .and_then(|file| file.take(256).read_to_end(&mut found))
-                .doing("reading the format marker")?,
-        };
-        if found == FORMAT {
-            Ok(())
-        } else {
-            Err(StoreError::Format)
+    /// The folder that the format marker names, whose files are the store's. Without a marker there is
+    /// no store yet: it is written before an engine makes its first file, so files without one are not
+    /// ours.
+    ///
+    /// # Errors
+    /// [`StoreError::Format`], or what the operating system refuses.
+    pub(super) fn live(&self) -> Result<Option<Folder>, StoreError> {
+        match read_marker(&self.path)? {
+            Some(marker) => Folder::of_marker(&marker)
+                .map(Some)
+                .ok_or(StoreError::Format),
+            None if self.folders()?.is_empty() => Ok(None),
+            None => Err(StoreError::Format),
         }
     }
 
-    fn write_format(&self, path: &Path) -> io::Result<()> {
+    /// Every folder of an engine's files, of whatever state.
+    pub(super) fn folders(&self) -> Result<Vec<Folder>, StoreError> {
+        const LISTING: &str = "listing the data directory";
+        let mut found = vec![];
+        for entry in fs::read_dir(&self.path).doing(LISTING)? {
+            let name = entry.doing(LISTING)?.file_name();
+            found.extend(name.to_str().and_then(Folder::of_name));
+        }
+        Ok(found)
+    }
+
+    /// Makes `folder` the store's, durably.
+    pub(super) fn name_live(&self, folder: Folder) -> Result<(), StoreError> {
+        self.write_marker(folder).doing("writing the format marker")
+    }
+
+    fn write_marker(&self, folder: Folder) -> io::Result<()> {
         let fresh = self.path.join("format.new");
         let mut file = open_private(&fresh, true)?;
         file.set_len(0)?;
-        file.write_all(FORMAT)?;
+        file.write_all(folder.marker().as_bytes())?;
         file.sync_all()?;
-        fs::rename(&fresh, path)?;
+        fs::rename(&fresh, self.path.join("format"))?;
         sync_dir(&self.path)?;
         sync_parent(&self.path)
     }
+}
+
+/// The format marker in a data directory, if there is one.
+fn read_marker(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
+    let mut found = vec![];
+    match open_private(&path.join("format"), false) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened
+            .and_then(|file| file.take(256).read_to_end(&mut found))
+            .doing("reading the format marker")?,
+    };
+    Ok(Some(found))
+}
+
+/// The engine of the store in `path`, by its format marker, and where its files are; `None` where there
+/// is no marker. Locks nothing, so a running broker may be asked about.
+///
+/// # Errors
+/// [`StoreError::Format`], or what the operating system refuses.
+pub fn engine_at(path: &Path) -> Result<Option<(EngineKind, PathBuf)>, StoreError> {
+    let Some(marker) = read_marker(path)? else {
+        return Ok(None);
+    };
+    let folder = Folder::of_marker(&marker).ok_or(StoreError::Format)?;
+    Ok(Some((folder.kind, path.join(folder.name()))))
 }
 
 /// Opens a file of ours for reading and writing, readable by nobody else; a symbolic link is refused.

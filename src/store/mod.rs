@@ -33,12 +33,16 @@
 mod anchor;
 mod batch;
 mod census;
+mod disk;
 mod engine;
 mod error;
 mod files;
+mod guard;
 mod key;
+mod kind;
 mod memory;
 mod opened;
+mod redb_engine;
 mod sled_engine;
 mod state;
 mod writer;
@@ -58,12 +62,14 @@ use crate::crypto::Record;
 
 pub use anchor::anchor_was_used;
 pub use batch::{Batch, Expect};
+pub use disk::{DEFAULT_CACHE_BYTES, DiskEngine};
 pub use engine::{Engine, Pair, Visitor, Write};
 pub use error::StoreError;
+pub use files::engine_at;
 pub use key::{Class, StoreKey};
+pub use kind::{EngineKind, UnknownEngine};
 pub use memory::MemoryEngine;
 pub use opened::{Store, StoreKeys};
-pub use sled_engine::{DEFAULT_CACHE_BYTES, SledEngine};
 pub use state::JournalMark;
 pub use writer::Probe;
 

@@ -4,18 +4,15 @@ use std::fmt;
 use std::fs::{self, File};
 use std::io;
 use std::ops::Bound;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
 use super::error::Doing;
-use super::files::{self, DataDir};
+use super::files;
+use super::guard::{BROKEN, aside, guarded};
 use super::memory::scan_start;
 use super::{Engine, Pair, StoreError, Visitor, Write};
-
-/// What sled keeps in memory unless a setting says otherwise: 64 MiB, where its own default is 1 GB.
-pub const DEFAULT_CACHE_BYTES: u64 = 64 << 20;
 
 /// The size of sled's segments, for two reasons.
 ///
@@ -32,44 +29,39 @@ const SEGMENT_BYTES: usize = 8 << 20;
 /// sled's threads may hold its own lock for a moment after a close: 500 times 10 ms.
 const LOCK_ATTEMPTS: u32 = 500;
 
-/// A sled database in a directory of its own.
-pub struct SledEngine {
+/// A sled database in a folder of its own.
+pub(super) struct SledEngine {
     /// Taken out only when dropped.
     db: Option<sled::Db>,
     /// A second handle of the database file, to sync it: sled's flush only starts the writing.
     sync: File,
     loose: PathBuf,
-    _dir: DataDir,
 }
 
 impl SledEngine {
-    /// Opens or makes the database in `dir`, which no other process may use meanwhile. sled keeps about
-    /// `cache_bytes` in memory.
+    /// Opens or makes the database in `folder`. sled keeps about `cache_bytes` in memory.
     ///
     /// # Errors
-    /// [`StoreError::Locked`], [`StoreError::Format`], [`StoreError::Damaged`] when sled cannot read its
-    /// files, or what the operating system refuses.
-    pub fn open(dir: &Path, cache_bytes: u64) -> Result<Self, StoreError> {
-        let dir = DataDir::open(dir)?;
-        let path = dir.engine();
-        files::remove_half_written(&path).doing("removing half-written snapshots")?;
+    /// [`StoreError::Format`], [`StoreError::Damaged`] when sled cannot read its files, or what the
+    /// operating system refuses.
+    pub(super) fn open(folder: &Path, cache_bytes: u64) -> Result<Self, StoreError> {
+        files::remove_half_written(folder).doing("removing half-written snapshots")?;
         let config = sled::Config::new()
-            .path(&path)
+            .path(folder)
             .cache_capacity(cache_bytes.max(1 << 20))
             .segment_size(SEGMENT_BYTES)
             // Only the commit writer flushes.
             .flush_every_ms(None)
             .use_compression(false);
-        let db = open_aside(config)?;
+        let db = aside(move || open_patiently(&config))?;
         // sled writes its snapshot and repairs its log while it opens, and syncs neither names nor all
         // of the files.
-        files::settle(&path).doing("syncing the data directory")?;
-        let sync = File::open(path.join("db")).doing("opening the database file")?;
+        files::settle(folder).doing("syncing the data directory")?;
+        let sync = File::open(folder.join("db")).doing("opening the database file")?;
         Ok(Self {
             db: Some(db),
             sync,
-            loose: path.join("blobs"),
-            _dir: dir,
+            loose: folder.join("blobs"),
         })
     }
 
@@ -102,15 +94,6 @@ impl SledEngine {
     }
 }
 
-/// Opens sled on a thread of its own: damaged files make it panic, and the panic ends there.
-fn open_aside(config: sled::Config) -> Result<sled::Db, StoreError> {
-    let opening = thread::Builder::new()
-        .name("store-open".into())
-        .spawn(move || guarded(|| open_patiently(&config)))
-        .doing("opening the database")?;
-    opening.join().unwrap_or(Err(BROKEN))
-}
-
 fn open_patiently(config: &sled::Config) -> Result<sled::Db, StoreError> {
     for _ in 1..LOCK_ATTEMPTS {
         match config.open() {
@@ -124,15 +107,6 @@ fn open_patiently(config: &sled::Config) -> Result<sled::Db, StoreError> {
         }
     }
     Err(StoreError::Locked)
-}
-
-const BROKEN: StoreError = StoreError::Damaged {
-    what: "the database engine cannot read its files",
-};
-
-/// Runs `work` so that a panic inside sled becomes an error.
-fn guarded<R>(work: impl FnOnce() -> Result<R, StoreError>) -> Result<R, StoreError> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(BROKEN))
 }
 
 fn failure(doing: &'static str, error: sled::Error) -> StoreError {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::tests_support::{Dice, Place, contents, create, mark, open, record_of};
-use super::{Batch, Class, Engine, Expect, MemoryEngine, Store, StoreError, StoreKey};
+use super::{Batch, Class, Engine, EngineKind, Expect, MemoryEngine, Store, StoreError, StoreKey};
 use crate::crypto::{Record, sha256};
 
 const STEPS: usize = 700;
@@ -16,23 +16,21 @@ const CLASSES: [Class; 4] = [
 ];
 
 /// One store over each engine, and what they should hold.
-struct Twins {
-    place: Place,
+struct Siblings {
+    places: Vec<Place>,
     memory: Arc<dyn Engine>,
     memory_anchor: std::path::PathBuf,
     stores: Vec<Store>,
     model: BTreeMap<StoreKey, Record>,
 }
 
-impl Twins {
+impl Siblings {
     async fn new() -> Self {
-        let place = Place::new();
+        let places: Vec<_> = EngineKind::ALL.into_iter().map(Place::of).collect();
         let memory: Arc<dyn Engine> = Arc::new(MemoryEngine::new());
-        let memory_anchor = place.root.path().join("memory-anchor");
-        let stores = vec![
-            create(Arc::clone(&memory), &memory_anchor).unwrap(),
-            place.create(),
-        ];
+        let memory_anchor = places[0].root.path().join("memory-anchor");
+        let mut stores = vec![create(Arc::clone(&memory), &memory_anchor).unwrap()];
+        stores.extend(places.iter().map(Place::create));
         let model = contents(&stores[0]).await.into_iter().map(|(key, _)| key);
         // The first records were sealed apart, so each store is given the same ones.
         let mut batch = Batch::new();
@@ -40,8 +38,8 @@ impl Twins {
         for key in model {
             same.insert(key, record_of(0, 10));
         }
-        let mut twins = Self {
-            place,
+        let mut siblings = Self {
+            places,
             memory,
             memory_anchor,
             stores,
@@ -50,11 +48,11 @@ impl Twins {
         for (key, record) in &same {
             batch.put(key.clone(), record.clone());
         }
-        for store in &twins.stores {
+        for store in &siblings.stores {
             store.commit(copy(&batch), mark(0)).await.unwrap();
         }
-        twins.model = same;
-        twins
+        siblings.model = same;
+        siblings
     }
 
     async fn commit(&mut self, batch: &Batch, seq: u64) {
@@ -72,7 +70,7 @@ impl Twins {
         for store in &self.stores {
             outcomes.push(store.commit(copy(batch), mark(seq)).await);
         }
-        assert_eq!(outcomes[0], outcomes[1]);
+        assert!(outcomes.iter().all(|outcome| *outcome == outcomes[0]));
         if !holds {
             assert_eq!(outcomes[0], Err(StoreError::Precondition));
             return;
@@ -97,15 +95,14 @@ impl Twins {
     /// Opens everything again, after closing it or, as a kill does, from what lies on disk.
     fn reopen(&mut self, killed: bool) {
         if killed {
-            self.place = self.place.copy();
-            self.memory_anchor = self.place.root.path().join("memory-anchor");
+            self.places = self.places.iter().map(Place::copy).collect();
+            self.memory_anchor = self.places[0].root.path().join("memory-anchor");
         }
         let before = (self.stores[0].generation(), self.stores[0].journal_mark());
         self.stores.clear();
-        self.stores = vec![
-            open(Arc::clone(&self.memory), &self.memory_anchor).unwrap(),
-            self.place.open().unwrap(),
-        ];
+        self.stores = vec![open(Arc::clone(&self.memory), &self.memory_anchor).unwrap()];
+        let on_disk = self.places.iter().map(|place| place.open().unwrap());
+        self.stores.extend(on_disk);
         for store in &self.stores {
             assert_eq!((store.generation(), store.journal_mark()), before);
         }
@@ -154,20 +151,20 @@ fn some_batch(dice: &mut Dice, model: &BTreeMap<StoreKey, Record>) -> Batch {
 }
 
 #[tokio::test]
-async fn memory_and_sled_agree_over_a_random_log_with_reopening_and_kills() {
+async fn memory_sled_and_redb_agree_over_a_random_log_with_reopening_and_kills() {
     let mut dice = Dice(20_261_123);
-    let mut twins = Twins::new().await;
+    let mut siblings = Siblings::new().await;
     let mut refused = 0;
     for step in 0..STEPS {
         match dice.below(20) {
-            0 if step % 3 == 0 => twins.reopen(step % 2 == 0),
-            1 => twins.check().await,
+            0 if step % 3 == 0 => siblings.reopen(step % 2 == 0),
+            1 => siblings.check().await,
             2..6 => {
                 let key = some_key(&mut dice);
-                for store in &twins.stores {
+                for store in &siblings.stores {
                     assert_eq!(
                         store.get(&key).await.unwrap().as_ref(),
-                        twins.model.get(&key)
+                        siblings.model.get(&key)
                     );
                 }
             }
@@ -175,7 +172,7 @@ async fn memory_and_sled_agree_over_a_random_log_with_reopening_and_kills() {
                 let after = some_key(&mut dice);
                 let prefix = StoreKey::new(after.class(), &[&after.as_bytes()[1..9]]);
                 let limit = dice.below(5);
-                let expected: Vec<_> = twins
+                let expected: Vec<_> = siblings
                     .model
                     .range(after.clone()..)
                     .filter(|(key, _)| **key > after)
@@ -183,21 +180,21 @@ async fn memory_and_sled_agree_over_a_random_log_with_reopening_and_kills() {
                     .take(limit)
                     .map(|(key, record)| (key.clone(), record.clone()))
                     .collect();
-                for store in &twins.stores {
+                for store in &siblings.stores {
                     let page = store.scan(&prefix, Some(&after), limit).await.unwrap();
                     assert!(page == expected);
                 }
             }
             _ => {
-                let batch = some_batch(&mut dice, &twins.model);
-                let generation = twins.stores[0].generation();
-                twins.commit(&batch, u64::try_from(step).unwrap()).await;
-                refused += usize::from(twins.stores[0].generation() == generation);
+                let batch = some_batch(&mut dice, &siblings.model);
+                let generation = siblings.stores[0].generation();
+                siblings.commit(&batch, u64::try_from(step).unwrap()).await;
+                refused += usize::from(siblings.stores[0].generation() == generation);
             }
         }
     }
-    twins.check().await;
-    twins.reopen(true);
-    twins.check().await;
+    siblings.check().await;
+    siblings.reopen(true);
+    siblings.check().await;
     assert!(refused > 10, "the log met {refused} failed preconditions");
 }

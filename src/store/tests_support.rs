@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
 use super::{
-    Batch, Class, Engine, JournalMark, MemoryEngine, Pair, SledEngine, Store, StoreError, StoreKey,
-    StoreKeys, Visitor, Write,
+    Batch, Class, DiskEngine, Engine, EngineKind, JournalMark, MemoryEngine, Pair, Store,
+    StoreError, StoreKey, StoreKeys, Visitor, Write,
 };
 use crate::crypto::{
     Context, CryptoError, Key, KeyRef, Purpose, Random, Record, SystemRandom, seal,
@@ -76,12 +76,18 @@ pub(super) fn open(engine: Arc<dyn Engine>, anchor: &Path) -> Result<Store, Stor
 #[derive(Debug)]
 pub(super) struct Place {
     pub(super) root: tempfile::TempDir,
+    pub(super) kind: EngineKind,
 }
 
 impl Place {
     pub(super) fn new() -> Self {
+        Self::of(EngineKind::Sled)
+    }
+
+    pub(super) fn of(kind: EngineKind) -> Self {
         Self {
             root: tempfile::tempdir().unwrap(),
+            kind,
         }
     }
 
@@ -93,8 +99,16 @@ impl Place {
         self.root.path().join("anchor")
     }
 
+    /// The folder of the engine's own files, as long as they were never copied.
+    pub(super) fn files(&self) -> PathBuf {
+        self.data().join(match self.kind {
+            EngineKind::Sled => "sled",
+            EngineKind::Redb => "redb-1",
+        })
+    }
+
     pub(super) fn engine(&self) -> Result<Arc<dyn Engine>, StoreError> {
-        Ok(Arc::new(SledEngine::open(&self.data(), CACHE)?))
+        Ok(Arc::new(DiskEngine::open(&self.data(), self.kind, CACHE)?))
     }
 
     pub(super) fn create(&self) -> Store {
@@ -107,7 +121,7 @@ impl Place {
 
     /// A copy of everything, as a careless operator would make it.
     pub(super) fn copy(&self) -> Self {
-        let other = Self::new();
+        let other = Self::of(self.kind);
         copy_dir(self.root.path(), other.root.path());
         other
     }

@@ -52,7 +52,7 @@ const CLI: [&str; 10] = [
 ];
 
 /// Dependencies and powers, and the one place where each is used.
-pub(super) const DOORS: [(&str, &[&str]); 37] = [
+pub(super) const DOORS: [(&str, &[&str]); 38] = [
     ("aes_gcm::", &["src/crypto/"]),
     ("hkdf::", &["src/crypto/"]),
     ("hmac::", &["src/crypto/"]),
@@ -64,6 +64,7 @@ pub(super) const DOORS: [(&str, &[&str]); 37] = [
     ("ring::aead", &["src/crypto/"]),
     ("argon2::", &["src/custody/"]),
     ("sled::", &["src/store/"]),
+    ("redb::", &["src/store/"]),
     ("TcpStream::connect", &["src/egress/"]),
     ("TcpSocket", &["src/egress/"]),
     ("UnixStream::connect", &["src/egress/"]),

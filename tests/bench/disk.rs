@@ -16,7 +16,8 @@ use runtools_broker::crypto::{
 };
 use runtools_broker::id::{ObjectId, StoreId};
 use runtools_broker::store::{
-    Batch, Class, Expect, JournalMark, SledEngine, Store, StoreKey, StoreKeys,
+    Batch, Class, DEFAULT_CACHE_BYTES, DiskEngine, EngineKind, Expect, JournalMark, Store,
+    StoreKey, StoreKeys,
 };
 
 use crate::Effort;
@@ -106,8 +107,15 @@ fn place(run: u64, part: u64, n: u64) -> StoreKey {
 }
 
 pub(crate) fn store(effort: Effort, report: &mut Report) {
+    for kind in EngineKind::ALL {
+        store_on(kind, effort, report);
+    }
+}
+
+fn store_on(kind: EngineKind, effort: Effort, report: &mut Report) {
     const TITLE: &str = "The store alone: durable commits, against appending 4 KiB + fdatasync";
-    const HEAD: [&str; 7] = [
+    const HEAD: [&str; 8] = [
+        "engine",
         "commit",
         "writers",
         "commits/s",
@@ -117,14 +125,14 @@ pub(crate) fn store(effort: Effort, report: &mut Report) {
         "bar",
     ];
     let dir = tempfile::tempdir().unwrap();
-    let engine = Arc::new(SledEngine::open(&dir.path().join("store"), 64 << 20).unwrap());
+    let engine = DiskEngine::open(&dir.path().join("store"), kind, DEFAULT_CACHE_BYTES).unwrap();
     let keys = StoreKeys {
         seal: key(1),
         anchor: key(2),
     };
     let anchor = dir.path().join("anchor");
     let store = Store::create(
-        engine,
+        Arc::new(engine),
         STORE,
         keys,
         &anchor,
@@ -153,12 +161,13 @@ pub(crate) fn store(effort: Effort, report: &mut Report) {
                     store.commit(batch, JournalMark::GENESIS).await.unwrap();
                 }
             });
-            let bar = if count == 64 && records == 1 {
+            let bar = if kind == EngineKind::default() && count == 64 && records == 1 {
                 Report::verdict("≥ 60,000/s", rate >= 60_000.0)
             } else {
                 String::new()
             };
             let row = [
+                kind.to_string(),
                 name.to_owned(),
                 count.to_string(),
                 report_rate(rate),
@@ -168,7 +177,7 @@ pub(crate) fn store(effort: Effort, report: &mut Report) {
                 bar,
             ];
             report.row(TITLE, &HEAD, &row);
-            report.point("store", name, count as f64, rate);
+            report.point("store", &format!("{kind}: {name}"), count as f64, rate);
             report.point(
                 "store",
                 "append 4 KiB + fdatasync, one at a time",

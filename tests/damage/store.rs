@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::golden::{
-    GOLDEN, assert_no_panic, check_all, copy, cut, flip, installation, put_back, refuses,
+    GOLDEN, assert_no_panic, check_all, content, copy, cut, flip, installation, put_back, refuses,
     small_segments, unready,
 };
-use crate::harness::Broker;
+use crate::harness::{Broker, Setup};
 
 /// Harms the file at a path.
 type Damage = dyn Fn(&Path);
@@ -120,6 +120,29 @@ fn an_older_or_emptied_store_is_refused_with_its_own_words() {
             "Check the data directory's path",
         );
     }
+}
+
+#[test]
+fn a_store_of_the_other_engine_is_refused_and_the_way_over_is_named() {
+    let folder = installation();
+    let setup = Setup {
+        config: "[store]\nengine = \"redb\"\n[audit]\nsegment_mb = 1".into(),
+        unready: true,
+        ..Setup::default()
+    };
+    let before = content(folder.path());
+    let mut broker = Broker::over(Arc::clone(&folder), setup);
+    let code = broker.wait(Duration::from_secs(30));
+    let log = broker.log_text();
+    assert_eq!(code, Some(1), "{log}");
+    let error = "error: the store is sled's, and the settings name another engine\n";
+    assert!(log.contains(error), "{log}");
+    assert!(
+        log.contains("runtools-broker store migrate --to redb"),
+        "{log}"
+    );
+    assert_eq!(content(folder.path()), before);
+    check_all(&Broker::over(folder, small_segments()).operator());
 }
 
 #[test]

@@ -32,6 +32,13 @@ fn folders() -> usize {
     }
 }
 
+fn setup(engine: &str) -> Setup {
+    Setup {
+        config: format!("[store]\nengine = \"{engine}\""),
+        ..Setup::default()
+    }
+}
+
 fn up_to(limit: u64) -> u64 {
     let random: &dyn Random = &SystemRandom;
     u64::from_be_bytes(random.bytes().unwrap()) % limit
@@ -67,13 +74,19 @@ fn write_and_kill(broker: &mut Broker, ledger: &Ledger, port: u16) {
 }
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "a journey is told in one piece")]
 fn what_was_acknowledged_outlives_a_kill_at_any_moment() {
+    for engine in ["sled", "redb"] {
+        kill_and_look(engine);
+    }
+}
+
+#[expect(clippy::too_many_lines, reason = "a journey is told in one piece")]
+fn kill_and_look(engine: &str) {
     let (mut acknowledged, mut cut, mut present) = (0, 0, 0);
     let mut longest = Duration::ZERO;
     for _ in 0..folders() {
         let upstream = Upstream::echo();
-        let mut broker = Broker::start();
+        let mut broker = Broker::with(setup(engine));
         let operator = broker.operator();
         install_crm(
             &operator,
@@ -98,11 +111,11 @@ fn what_was_acknowledged_outlives_a_kill_at_any_moment() {
                 // And once more, in the middle of the start.
                 broker.restart_with(Setup {
                     unready: true,
-                    ..Setup::default()
+                    ..setup(engine)
                 });
                 std::thread::sleep(Duration::from_millis(up_to(120)));
             }
-            broker.restart_with(Setup::default());
+            broker.restart_with(setup(engine));
             let operator = broker.operator();
             let writes = ledger.of_round(round);
             let requests = journal(&operator, after);
@@ -135,8 +148,9 @@ fn what_was_acknowledged_outlives_a_kill_at_any_moment() {
         );
     }
     println!(
-        "{} rounds: {acknowledged} acknowledged, {cut} cut ({present} of them recorded), longest round {longest:?}",
-        folders() * ROUNDS
+        "{engine}, {} rounds: {acknowledged} acknowledged, {cut} cut ({present} of them recorded), longest round {} ms",
+        folders() * ROUNDS,
+        longest.as_millis()
     );
     assert!(
         acknowledged > folders() * ROUNDS,
@@ -147,13 +161,14 @@ fn what_was_acknowledged_outlives_a_kill_at_any_moment() {
 
 #[test]
 fn a_first_start_that_is_killed_at_any_moment_can_be_repeated() {
-    for _ in 0..folders() * 10 {
+    for round in 0..folders() * 10 {
+        let engine = if round % 2 == 0 { "sled" } else { "redb" };
         let mut broker = Broker::with(Setup {
             unready: true,
-            ..Setup::default()
+            ..setup(engine)
         });
         std::thread::sleep(Duration::from_millis(up_to(150)));
-        broker.restart_with(Setup::default());
+        broker.restart_with(setup(engine));
         let secret = json!({"name": "AFTER", "value": "after the kill"});
         broker.operator().post("/v1/secrets", &secret).expect(201);
         verify(&broker.operator());

@@ -19,7 +19,7 @@ use crate::config::Config;
 use crate::crypto::{Key, Random, SystemRandom};
 use crate::daemon::error::vault_hint;
 use crate::id::{ObjectId, StoreId};
-use crate::store::SledEngine;
+use crate::store::{DiskEngine, EngineKind, engine_at};
 use crate::vault::{Examination, VaultError, examine};
 
 /// The largest store that is copied, and the longest journal that is followed from its first record
@@ -159,13 +159,18 @@ fn stamps(config: &Config) -> Vec<Option<(u64, SystemTime)>> {
     let audit = fs::read_dir(places.audit()).into_iter().flatten();
     let mut paths: Vec<PathBuf> = audit.flatten().map(|entry| entry.path()).collect();
     paths.sort();
-    paths.push(places.store().join("sled/db"));
+    paths.extend(live_files(&places.store()).map(|(_, folder)| folder.join("db")));
     paths.push(config.data_dir.join("anchor"));
     let stamp = |path: PathBuf| {
         let found = fs::metadata(path).ok()?;
         Some((found.len(), found.modified().ok()?))
     };
     paths.into_iter().map(stamp).collect()
+}
+
+/// Which engine the store in `dir` is of, and where its files are, if its marker says so.
+fn live_files(dir: &Path) -> Option<(EngineKind, PathBuf)> {
+    engine_at(dir).ok().flatten()
 }
 
 /// How many bytes there are in a folder.
@@ -209,7 +214,8 @@ impl Scratch {
     }
 
     fn examine(&self, config: &Config, id: StoreId, root: &Key) -> Result<Examination, VaultError> {
-        let engine = SledEngine::open(&self.store(), config.store.cache_mb << 20)?;
+        let kind = live_files(&self.store()).map_or(config.store.engine, |(kind, _)| kind);
+        let engine = DiskEngine::open(&self.store(), kind, config.store.cache_mb << 20)?;
         let audit = places(config).audit();
         let (engine, random) = (Arc::new(engine), Arc::new(SystemRandom));
         examine(root, id, engine, &self.anchor(), &audit, random, MOST_BYTES)

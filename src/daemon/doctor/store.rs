@@ -1,7 +1,7 @@
 //! The store and the journal, from outside: nothing is opened that the broker holds.
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 
 use rustix::fs::{FlockOperation, flock};
@@ -11,11 +11,8 @@ use super::folders::modified;
 use super::surroundings::{Running, Surroundings};
 use crate::config::Config;
 use crate::custody::RING_FILE;
-use crate::store::StoreError;
+use crate::store::{EngineKind, StoreError, engine_at};
 use crate::vault::Places;
-
-/// How the format marker of every version begins.
-const MARKER: &[u8] = b"runtools-broker store ";
 
 /// Where the parts of a data folder are.
 pub(super) fn places(config: &Config) -> Places {
@@ -45,21 +42,23 @@ pub(super) fn store(config: &Config, around: &Surroundings) -> Vec<Finding> {
         }];
     }
     vec![
-        format(&dir),
+        format(&dir, config.store.engine),
         lock(&dir, &around.broker),
         anchor(&config.data_dir),
     ]
 }
 
-fn format(dir: &Path) -> Finding {
-    let mut marker = Vec::new();
-    let read = File::open(dir.join("format"))
-        .and_then(|file| file.take(256).read_to_end(&mut marker).map(drop));
-    if read.is_ok() && marker.starts_with(MARKER) {
-        let text = String::from_utf8_lossy(&marker).trim().to_owned();
-        Finding::ok("store", text)
-    } else {
-        Finding::fail("store", StoreError::Format, StoreError::Format.hint())
+/// Of a form that this version knows, and of the engine that the settings name.
+fn format(dir: &Path, engine: EngineKind) -> Finding {
+    let wrong = |error: StoreError| {
+        let hint = error.hint();
+        Finding::fail("store", error, hint)
+    };
+    match engine_at(dir) {
+        Ok(Some((found, _))) if found == engine => Finding::ok("store", format!("kept by {found}")),
+        Ok(Some((found, _))) => wrong(StoreError::OtherEngine { found }),
+        Ok(None) => wrong(StoreError::Format),
+        Err(error) => wrong(error),
     }
 }
 
@@ -159,7 +158,7 @@ mod tests {
     use super::super::tests_rig::{around, config, with_ring, with_store};
     use super::super::{Level, Running, Surroundings};
     use super::{journal, lock, store};
-    use crate::store::SledEngine;
+    use crate::store::{DiskEngine, EngineKind};
 
     fn worst(config: &crate::config::Config, around: &Surroundings) -> Level {
         store(config, around).iter().map(|f| f.level).max().unwrap()
@@ -190,6 +189,16 @@ mod tests {
     }
 
     #[test]
+    fn a_store_of_the_other_engine_fails() {
+        let (_dir, mut config) = with_store();
+        config.store.engine = EngineKind::Redb;
+        let found = store(&config, &around());
+        assert_eq!(found[0].level, Level::Fail);
+        assert!(found[0].text.contains("sled"), "{}", found[0].text);
+        assert!(found[0].fix.as_deref().unwrap().contains("store migrate"));
+    }
+
+    #[test]
     fn a_ring_without_a_store_fails() {
         let (_dir, config) = with_ring();
         assert_eq!(worst(&config, &around()), Level::Fail);
@@ -198,7 +207,8 @@ mod tests {
     #[test]
     fn a_lock_that_is_held_warns_unless_the_broker_answers() {
         let (_dir, config) = with_store();
-        let held = SledEngine::open(&config.data_dir.join("store"), 1 << 20).unwrap();
+        let held =
+            DiskEngine::open(&config.data_dir.join("store"), EngineKind::Sled, 1 << 20).unwrap();
         assert_eq!(worst(&config, &around()), Level::Warn);
         let broker = Running::Up {
             version: String::new(),

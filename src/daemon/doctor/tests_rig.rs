@@ -15,7 +15,7 @@ use crate::crypto::SystemRandom;
 use crate::custody::{KEY_FILE, NewSlot, Provider, Ring};
 use crate::hardening::{Control, Report};
 use crate::id::StoreId;
-use crate::store::SledEngine;
+use crate::store::{DiskEngine, EngineKind};
 use crate::vault::{Lifecycle, Probes};
 
 pub(super) fn uid() -> u32 {
@@ -96,7 +96,7 @@ pub(super) fn with_store() -> (TempDir, Config) {
 
 async fn start_and_stop(config: &Config) {
     let places = super::store::places(config);
-    let engine = Arc::new(SledEngine::open(&places.store(), 1 << 20).unwrap());
+    let engine = Arc::new(DiskEngine::open(&places.store(), EngineKind::Sled, 1 << 20).unwrap());
     let lifecycle = Lifecycle::open(
         places,
         engine,

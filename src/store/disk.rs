@@ -1,0 +1,183 @@
+//! A store's directory and the engine in it: one lock, one format marker, and the folder it names.
+
+use std::fmt;
+use std::path::Path;
+
+use super::files::DataDir;
+use super::kind::{EngineKind, Folder};
+use super::redb_engine::RedbEngine;
+use super::sled_engine::SledEngine;
+use super::{Engine, Pair, StoreError, Visitor, Write};
+
+/// What an engine keeps in memory unless a setting says otherwise: 64 MiB, where their own defaults are
+/// 1 GB.
+pub const DEFAULT_CACHE_BYTES: u64 = 64 << 20;
+
+/// The engine of a store on disk. Nobody else may use its directory until this is dropped.
+pub struct DiskEngine {
+    engine: Box<dyn Engine>,
+    /// Given back last.
+    _dir: DataDir,
+}
+
+impl DiskEngine {
+    /// Opens the store's files in `path`, or makes the first ones, by the engine `kind`, which keeps about
+    /// `cache_bytes` in memory.
+    ///
+    /// # Errors
+    /// [`StoreError::Locked`], [`StoreError::Format`]; [`StoreError::OtherEngine`] when the store is of the
+    /// other engine; [`StoreError::Damaged`] when the engine cannot read its files; what the operating
+    /// system refuses.
+    pub fn open(path: &Path, kind: EngineKind, cache_bytes: u64) -> Result<Self, StoreError> {
+        let dir = DataDir::open(path)?;
+        let folder = match dir.live()? {
+            None => {
+                let first = Folder::first(kind);
+                dir.name_live(first)?;
+                first
+            }
+            Some(found) if found.kind == kind => found,
+            Some(found) => return Err(StoreError::OtherEngine { found: found.kind }),
+        };
+        Ok(Self {
+            engine: open(&dir, folder, cache_bytes)?,
+            _dir: dir,
+        })
+    }
+}
+
+/// Opens the files in `folder`.
+fn open(dir: &DataDir, folder: Folder, cache_bytes: u64) -> Result<Box<dyn Engine>, StoreError> {
+    let at = dir.at(folder);
+    Ok(match folder.kind {
+        EngineKind::Sled => Box::new(SledEngine::open(&at, cache_bytes)?),
+        EngineKind::Redb => Box::new(RedbEngine::open(&at, cache_bytes)?),
+    })
+}
+
+impl Engine for DiskEngine {
+    fn name(&self) -> &'static str {
+        self.engine.name()
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.engine.get(key)
+    }
+
+    fn scan(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<Pair>, StoreError> {
+        self.engine.scan(prefix, after, limit)
+    }
+
+    fn visit(
+        &self,
+        from: &[u8],
+        until: Option<&[u8]>,
+        each: &mut Visitor<'_>,
+    ) -> Result<(), StoreError> {
+        self.engine.visit(from, until, each)
+    }
+
+    fn apply(&self, writes: &[Write<'_>]) -> Result<(), StoreError> {
+        self.engine.apply(writes)
+    }
+
+    fn size_bytes(&self) -> Result<u64, StoreError> {
+        self.engine.size_bytes()
+    }
+}
+
+impl fmt::Debug for DiskEngine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DiskEngine({})", self.engine.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::super::tests_support::{Place, contents, key, mark, put, record};
+    use super::super::{EngineKind, StoreError, Write, engine_at};
+
+    #[tokio::test]
+    async fn a_store_of_the_other_engine_is_refused_untouched_and_names_the_way_over() {
+        for (kind, other) in [
+            (EngineKind::Sled, EngineKind::Redb),
+            (EngineKind::Redb, EngineKind::Sled),
+        ] {
+            let mut place = Place::of(kind);
+            let store = place.create();
+            store.commit(put("a", record(1)), mark(1)).await.unwrap();
+            let expected = contents(&store).await;
+            drop(store);
+            place.kind = other;
+            let refused = place.engine().unwrap_err();
+            assert_eq!(refused, StoreError::OtherEngine { found: kind });
+            let hint = refused.hint();
+            assert!(
+                hint.contains(&format!("store migrate --to {other}")),
+                "{hint}"
+            );
+            assert!(
+                hint.contains(&format!("store.engine = \"{kind}\"")),
+                "{hint}"
+            );
+            assert!(!place.files().exists());
+            let found = engine_at(&place.data()).unwrap().unwrap();
+            place.kind = kind;
+            assert_eq!(found, (kind, place.files()));
+            let store = place.open().unwrap();
+            assert!(store.get(&key("a")).await.unwrap().is_some());
+            assert!(contents(&store).await == expected);
+        }
+    }
+
+    #[test]
+    fn a_first_file_of_redbs_that_a_kill_left_half_made_is_made_anew() {
+        let place = Place::of(EngineKind::Redb);
+        fs::create_dir_all(place.files()).unwrap();
+        fs::write(
+            place.data().join("format"),
+            "runtools-broker store 2 redb 1\n",
+        )
+        .unwrap();
+        fs::write(place.files().join("db.new"), [7; 5000]).unwrap();
+        let engine = place.engine().unwrap();
+        engine.apply(&[Write::Put(b"a", b"1")]).unwrap();
+        assert!(!place.files().join("db.new").exists());
+        // Emptied, it is no fresh one.
+        drop(engine);
+        fs::write(place.files().join("db"), b"").unwrap();
+        let refused = place.engine().unwrap_err();
+        assert!(matches!(refused, StoreError::Damaged { .. }), "{refused:?}");
+        assert_eq!(fs::read(place.files().join("db")).unwrap(), b"");
+    }
+
+    #[test]
+    fn a_range_that_ends_before_it_begins_is_empty() {
+        for kind in EngineKind::ALL {
+            let engine = Place::of(kind);
+            let engine = engine.engine().unwrap();
+            engine.apply(&[Write::Put(b"b", b"1")]).unwrap();
+            let visit = |from: &[u8], until: &[u8]| {
+                let mut seen = 0;
+                let counted = engine.visit(from, Some(until), &mut |_, _| {
+                    seen += 1;
+                    Ok(())
+                });
+                counted.unwrap();
+                seen
+            };
+            assert_eq!(visit(b"c", b"a"), 0, "{kind}");
+            assert_eq!(visit(b"b", b"b"), 0, "{kind}");
+            assert_eq!(visit(b"a", b"c"), 1, "{kind}");
+            assert_eq!(engine.len(), Ok(1));
+            assert_eq!(engine.scan(b"", None, 0).unwrap(), vec![]);
+        }
+    }
+}
