@@ -50,6 +50,22 @@ failpoints! {
     RefreshP6 = "oauth.refresh.p6",
     /// Before callers are told.
     RefreshP7 = "oauth.refresh.p7",
+    /// A copy of the store: before its folder is made.
+    RewriteBegins = "store.rewrite.begins",
+    /// After a page was copied.
+    RewritePage = "store.rewrite.page",
+    /// After all were.
+    RewriteCopied = "store.rewrite.copied",
+    /// After what is in the copy was read back.
+    RewriteVerified = "store.rewrite.verified",
+    /// After the last changes were copied, while commits wait.
+    RewriteCaughtUp = "store.rewrite.caught_up",
+    /// After the new format marker was written, and before it has its name.
+    RewriteNaming = "store.rewrite.naming",
+    /// After that.
+    RewritePlaced = "store.rewrite.placed",
+    /// After the old files were removed.
+    RewriteEnds = "store.rewrite.ends",
 }
 
 /// `RUNTOOLS_FAILPOINT` says something that no place is called.

@@ -69,7 +69,15 @@ fn the_whole_tree_of_runtools_is_reviewed_when_it_changes() {
 
 #[test]
 fn the_operators_client_verbs_are_reviewed_when_they_change() {
-    for noun in ["unseal", "seal", "key", "member", "service", "oauth-client"] {
+    for noun in [
+        "unseal",
+        "seal",
+        "key",
+        "store",
+        "member",
+        "service",
+        "oauth-client",
+    ] {
         let mut text = String::new();
         tree(env!("CARGO_BIN_EXE_runtools-broker"), &[noun], &mut text);
         insta::assert_snapshot!(format!("broker_{noun}"), text);

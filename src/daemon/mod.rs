@@ -10,8 +10,10 @@ pub mod doctor;
 mod error;
 mod folders;
 mod front;
+mod offline;
 mod parts;
 mod start;
 
 pub use error::DaemonError;
+pub use offline::Offline;
 pub use start::{Daemon, Welcome};

@@ -244,7 +244,7 @@ fn hosts(config: &Config, public: String) -> Vec<String> {
 }
 
 /// Everything on disk, locked and checked; the vault is still sealed.
-fn open_vault(
+pub(super) fn open_vault(
     config: &Config,
     metrics: &Arc<Metrics>,
     clock: Arc<dyn Clock>,

@@ -20,6 +20,7 @@ use super::meter::Meter;
 use super::misses::Misses;
 use super::running::Running;
 use super::serve::{ClientCertificates, Shutdown};
+use super::store::Compactions;
 
 /// Milliseconds between two looks while the vault is sealed, or the store fails.
 const PAUSE: i64 = 10_000;
@@ -100,6 +101,7 @@ pub struct Inner {
     pub(super) running: Running,
     pub(super) misses: Misses,
     pub(super) client_certificates: ClientCertificates,
+    pub(super) compactions: Compactions,
     pub(super) unsealing: tokio::sync::Mutex<()>,
     pub(super) unseal_failures: UnsealFailures,
     minutes: AtomicU32,
@@ -160,6 +162,7 @@ impl App {
             running: Running::default(),
             misses: Misses::default(),
             client_certificates: parts.client_certificates,
+            compactions: Compactions::default(),
             unsealing: tokio::sync::Mutex::default(),
             unseal_failures: UnsealFailures::default(),
             minutes: AtomicU32::default(),

@@ -12,11 +12,16 @@ use super::error::capital;
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         let (status, code) = match &error {
-            StoreError::Precondition => (StatusCode::CONFLICT, "conflict"),
+            StoreError::Precondition
+            | StoreError::Rewriting
+            | StoreError::Stopped
+            | StoreError::Restless => (StatusCode::CONFLICT, "conflict"),
             StoreError::TooLarge { .. } | StoreError::BatchTooLarge { .. } => {
                 (StatusCode::PAYLOAD_TOO_LARGE, "too_large")
             }
-            StoreError::Full => (StatusCode::INSUFFICIENT_STORAGE, "disk_full"),
+            StoreError::Full | StoreError::NoRoom => {
+                (StatusCode::INSUFFICIENT_STORAGE, "disk_full")
+            }
             StoreError::Closed => (StatusCode::SERVICE_UNAVAILABLE, "shutting_down"),
             StoreError::Failed
             | StoreError::Io { .. }
@@ -30,6 +35,7 @@ impl From<StoreError> for ApiError {
             | StoreError::AnchorDamaged
             | StoreError::NotCreated
             | StoreError::NotEmpty
+            | StoreError::NotOnDisk
             | StoreError::Reserved
             | StoreError::Sealing => (StatusCode::SERVICE_UNAVAILABLE, "store_unavailable"),
         };

@@ -51,6 +51,7 @@ mod secrets;
 pub mod serve;
 mod services;
 mod standing;
+mod store;
 mod subject;
 mod system;
 mod tools;

@@ -11,7 +11,7 @@ use utoipa_axum::routes;
 use super::{
     ApiError, App, api_keys, audit, broker, custom_tools, egress, layers, oauth_clients,
     oauth_connections, oauth_device, oauth_flows, oauth_providers, openapi, operator,
-    organizations, secret_versions, secrets, services, system, tools,
+    organizations, secret_versions, secrets, services, store, system, tools,
 };
 
 fn table() -> OpenApiRouter<App> {
@@ -63,6 +63,8 @@ fn table() -> OpenApiRouter<App> {
         .routes(routes!(operator::slots, operator::add_slot))
         .routes(routes!(operator::test_slot))
         .routes(routes!(operator::remove_slot))
+        .routes(routes!(store::info))
+        .routes(routes!(store::compact, store::stop))
 }
 
 /// The routes of handles.

@@ -1,9 +1,16 @@
 //! A store's directory and the engine in it: one lock, one format marker, and the folder it names.
 
 use std::fmt;
+use std::fs;
+use std::io;
 use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
+use std::time::Duration;
 
-use super::files::DataDir;
+use arc_swap::ArcSwap;
+
+use super::error::Doing;
+use super::files::{self, DataDir};
 use super::kind::{EngineKind, Folder};
 use super::redb_engine::RedbEngine;
 use super::sled_engine::SledEngine;
@@ -13,16 +20,36 @@ use super::{Engine, Pair, StoreError, Visitor, Write};
 /// 1 GB.
 pub const DEFAULT_CACHE_BYTES: u64 = 64 << 20;
 
+/// How long readers may take to leave files that were replaced, before they are left to the next start:
+/// 6,000 times 10 ms.
+const LEAVING: u32 = 6_000;
+
 /// The engine of a store on disk. Nobody else may use its directory until this is dropped.
 pub struct DiskEngine {
-    engine: Box<dyn Engine>,
+    live: ArcSwap<Files>,
+    /// Files that were replaced, until nobody reads them.
+    replaced: Mutex<Vec<Arc<Files>>>,
+    cache_bytes: u64,
+    turn: Mutex<()>,
     /// Given back last.
-    _dir: DataDir,
+    dir: DataDir,
+}
+
+/// A folder and the engine that has it open.
+struct Files {
+    folder: Folder,
+    engine: Box<dyn Engine>,
+}
+
+/// Files that are to take the place of the store's.
+pub(super) struct Copy {
+    folder: Folder,
+    pub(super) engine: Box<dyn Engine>,
 }
 
 impl DiskEngine {
     /// Opens the store's files in `path`, or makes the first ones, by the engine `kind`, which keeps about
-    /// `cache_bytes` in memory.
+    /// `cache_bytes` in memory. Files that were replaced before a kill are removed.
     ///
     /// # Errors
     /// [`StoreError::Locked`], [`StoreError::Format`]; [`StoreError::OtherEngine`] when the store is of the
@@ -39,10 +66,120 @@ impl DiskEngine {
             Some(found) if found.kind == kind => found,
             Some(found) => return Err(StoreError::OtherEngine { found: found.kind }),
         };
-        Ok(Self {
-            engine: open(&dir, folder, cache_bytes)?,
-            _dir: dir,
-        })
+        let engine = open(&dir, folder, cache_bytes)?;
+        let opened = Self {
+            live: ArcSwap::from_pointee(Files { folder, engine }),
+            replaced: Mutex::default(),
+            cache_bytes,
+            turn: Mutex::default(),
+            dir,
+        };
+        opened.remove_superseded()?;
+        Ok(opened)
+    }
+
+    /// The engine that keeps the store.
+    pub(super) fn kind(&self) -> EngineKind {
+        self.live.load().folder.kind
+    }
+
+    /// The right to rewrite, which one has at a time.
+    pub(super) fn turn(&self) -> Result<MutexGuard<'_, ()>, StoreError> {
+        match self.turn.try_lock() {
+            Ok(turn) => Ok(turn),
+            Err(TryLockError::Poisoned(turn)) => Ok(turn.into_inner()),
+            Err(TryLockError::WouldBlock) => Err(StoreError::Rewriting),
+        }
+    }
+
+    /// The room that the store's files take on disk, in bytes.
+    pub(super) fn bytes(&self) -> Result<u64, StoreError> {
+        let folder = self.live.load().folder;
+        files::occupied(&self.dir.at(folder)).doing("measuring the database")
+    }
+
+    /// The room that is left on its disk, in bytes.
+    pub(super) fn free_bytes(&self) -> Result<u64, StoreError> {
+        self.dir.free_bytes().doing("looking for room on the disk")
+    }
+
+    /// An empty copy in the next folder, or the one that was begun before.
+    pub(super) fn begin_copy(&self, kind: EngineKind) -> Result<Copy, StoreError> {
+        let live = self.live.load().folder;
+        let mut begun = self.dir.folders()?;
+        begun.retain(|folder| folder.number > live.number);
+        begun.sort_unstable_by_key(|folder| folder.number);
+        let taken_up = begun.pop().filter(|last| last.kind == kind);
+        if let Some(folder) = taken_up
+            && let Ok(engine) = open(&self.dir, folder, self.cache_bytes)
+        {
+            return Ok(Copy { folder, engine });
+        }
+        self.remove_unfinished()?;
+        let folder = Folder {
+            kind,
+            number: live.number.saturating_add(1),
+        };
+        let engine = open(&self.dir, folder, self.cache_bytes)?;
+        Ok(Copy { folder, engine })
+    }
+
+    /// Closes a copy and opens it from disk.
+    pub(super) fn reopen(&self, copy: Copy) -> Result<Copy, StoreError> {
+        let folder = copy.folder;
+        drop(copy);
+        let engine = open(&self.dir, folder, self.cache_bytes)?;
+        Ok(Copy { folder, engine })
+    }
+
+    /// Makes the copy the store: first by name, then for everybody who reads.
+    pub(super) fn put_in_place(&self, copy: Copy) -> Result<(), StoreError> {
+        let Copy { folder, engine } = copy;
+        self.dir.name_live(folder)?;
+        let old = self.live.swap(Arc::new(Files { folder, engine }));
+        self.replaced().push(old);
+        Ok(())
+    }
+
+    fn replaced(&self) -> MutexGuard<'_, Vec<Arc<Files>>> {
+        let locked = self.replaced.lock();
+        locked.unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Closes the files that were replaced as soon as nobody reads them, and removes them.
+    pub(super) fn remove_superseded(&self) -> Result<(), StoreError> {
+        let live = self.live.load().folder;
+        let waiting = std::mem::take(&mut *self.replaced());
+        for mut files in waiting {
+            for _ in 0..LEAVING {
+                match Arc::try_unwrap(files) {
+                    Ok(unused) => {
+                        drop(unused);
+                        break;
+                    }
+                    Err(used) => files = used,
+                }
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        }
+        self.remove(|folder| folder.number < live.number)
+    }
+
+    /// Removes copies that never became the store.
+    pub(super) fn remove_unfinished(&self) -> Result<(), StoreError> {
+        let live = self.live.load().folder;
+        self.remove(|folder| folder.number > live.number)
+    }
+
+    fn remove(&self, which: impl Fn(&Folder) -> bool) -> Result<(), StoreError> {
+        const REMOVING: &str = "removing files that are not the store's any more";
+        for folder in self.dir.folders()?.into_iter().filter(which) {
+            match fs::remove_dir_all(self.dir.at(folder)) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                removed => removed.doing(REMOVING)?,
+            }
+        }
+        self.dir.sync().doing(REMOVING)
     }
 }
 
@@ -57,11 +194,11 @@ fn open(dir: &DataDir, folder: Folder, cache_bytes: u64) -> Result<Box<dyn Engin
 
 impl Engine for DiskEngine {
     fn name(&self) -> &'static str {
-        self.engine.name()
+        self.live.load().engine.name()
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.engine.get(key)
+        self.live.load().engine.get(key)
     }
 
     fn scan(
@@ -70,7 +207,7 @@ impl Engine for DiskEngine {
         after: Option<&[u8]>,
         limit: usize,
     ) -> Result<Vec<Pair>, StoreError> {
-        self.engine.scan(prefix, after, limit)
+        self.live.load().engine.scan(prefix, after, limit)
     }
 
     fn visit(
@@ -79,21 +216,25 @@ impl Engine for DiskEngine {
         until: Option<&[u8]>,
         each: &mut Visitor<'_>,
     ) -> Result<(), StoreError> {
-        self.engine.visit(from, until, each)
+        self.live.load_full().engine.visit(from, until, each)
     }
 
     fn apply(&self, writes: &[Write<'_>]) -> Result<(), StoreError> {
-        self.engine.apply(writes)
+        self.live.load().engine.apply(writes)
     }
 
     fn size_bytes(&self) -> Result<u64, StoreError> {
-        self.engine.size_bytes()
+        self.live.load().engine.size_bytes()
+    }
+
+    fn disk(&self) -> Option<&DiskEngine> {
+        Some(self)
     }
 }
 
 impl fmt::Debug for DiskEngine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "DiskEngine({})", self.engine.name())
+        write!(f, "DiskEngine({})", self.live.load().folder.name())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::StoreError;
+use super::{DiskEngine, StoreError};
 
 /// A key and its value.
 pub type Pair = (Vec<u8>, Vec<u8>);
@@ -91,6 +91,11 @@ pub trait Engine: Send + Sync + fmt::Debug {
     /// When that cannot be read.
     fn is_empty(&self) -> Result<bool, StoreError> {
         Ok(self.scan(&[], None, 1)?.is_empty())
+    }
+
+    /// The engine of a store on disk, whose files can be replaced; `None` for any other.
+    fn disk(&self) -> Option<&DiskEngine> {
+        None
     }
 
     /// How much room it takes, in bytes.

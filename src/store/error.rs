@@ -73,6 +73,21 @@ pub enum StoreError {
     /// The state could not be sealed; nothing was changed.
     #[error("the state of the store could not be sealed")]
     Sealing,
+    /// The store has no files that could be replaced.
+    #[error("the store is not on a disk")]
+    NotOnDisk,
+    /// The store's files are being replaced already.
+    #[error("the store is being copied already")]
+    Rewriting,
+    /// The copying of the store was stopped.
+    #[error("the copying of the store was stopped; the store is where it was")]
+    Stopped,
+    /// The disk is nearly full.
+    #[error("too little room is left on the disk for a copy of the store; it is where it was")]
+    NoRoom,
+    /// More was changed than could be copied.
+    #[error("the store changes faster than it can be copied; it is where it was")]
+    Restless,
     /// No room is left on the disk. The change may or may not be there after the next start.
     #[error("no room is left for the store")]
     Full,
@@ -95,6 +110,7 @@ pub enum StoreError {
 impl StoreError {
     /// What to do next, in one sentence or two.
     #[must_use]
+    #[expect(clippy::too_many_lines, reason = "a table: an advice for each failure")]
     pub const fn hint(&self) -> &'static str {
         match self {
             Self::Locked => "Stop the other broker, or give this one another data directory.",
@@ -135,6 +151,15 @@ impl StoreError {
             Self::BatchTooLarge { .. } => "Do the same in several smaller steps.",
             Self::Reserved => "Use another key: this one is the store's own.",
             Self::Sealing => "Try again; the operating system gave no random bytes.",
+            Self::NotOnDisk => "Only a store on disk is compacted or moved to another engine.",
+            Self::Rewriting => {
+                "Wait for it to end: `runtools-broker store status` shows how far it has come."
+            }
+            Self::Stopped => "Begin again: what was copied is not copied twice.",
+            Self::NoRoom => {
+                "Make room on the disk that holds the data directory: a copy takes as much as the live records."
+            }
+            Self::Restless => "Try again when less is written.",
             Self::Full => "Make room on the disk that holds the data directory, then restart.",
             Self::Io { .. } => {
                 "Check the disk and the permissions of the data directory, then restart."

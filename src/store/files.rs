@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, OFlags, flock};
@@ -10,6 +10,7 @@ use rustix::fs::{FlockOperation, OFlags, flock};
 use super::error::Doing;
 use super::kind::Folder;
 use super::{EngineKind, StoreError};
+use crate::failpoint::{Failpoint, reached};
 
 /// A data directory that no other process may use until this is dropped.
 #[derive(Debug)]
@@ -78,12 +79,24 @@ impl DataDir {
         self.write_marker(folder).doing("writing the format marker")
     }
 
+    /// The room that is left for us on its disk, in bytes.
+    pub(super) fn free_bytes(&self) -> io::Result<u64> {
+        let found = rustix::fs::statvfs(&self.path)?;
+        Ok(found.f_bavail.saturating_mul(found.f_frsize))
+    }
+
+    /// Makes the names of the folders durable.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        sync_dir(&self.path)
+    }
+
     fn write_marker(&self, folder: Folder) -> io::Result<()> {
         let fresh = self.path.join("format.new");
         let mut file = open_private(&fresh, true)?;
         file.set_len(0)?;
         file.write_all(folder.marker().as_bytes())?;
         file.sync_all()?;
+        reached(Failpoint::RewriteNaming);
         fs::rename(&fresh, self.path.join("format"))?;
         sync_dir(&self.path)?;
         sync_parent(&self.path)
@@ -165,6 +178,23 @@ pub(super) fn settle(path: &Path) -> io::Result<()> {
 fn settle_file(path: &Path) -> io::Result<()> {
     fs::set_permissions(path, Permissions::from_mode(0o600))?;
     File::open(path)?.sync_all()
+}
+
+/// How much of the disk a folder of files takes, in bytes. Files have holes: their lengths say less.
+pub(super) fn occupied(path: &Path) -> io::Result<u64> {
+    let mut bytes = 0_u64;
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        let more = match entry.metadata() {
+            // sled's own threads remove what is no longer needed.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+            Ok(found) if found.is_dir() => occupied(&entry.path())?,
+            // A block is 512 bytes, whatever the file system's are.
+            found => found?.blocks().saturating_mul(512),
+        };
+        bytes = bytes.saturating_add(more);
+    }
+    Ok(bytes)
 }
 
 /// Removes snapshots that a kill left half written: sled takes their name for a whole one's.

@@ -33,6 +33,7 @@
 mod anchor;
 mod batch;
 mod census;
+mod copying;
 mod disk;
 mod engine;
 mod error;
@@ -43,6 +44,7 @@ mod kind;
 mod memory;
 mod opened;
 mod redb_engine;
+mod rewrite;
 mod sled_engine;
 mod state;
 mod writer;
@@ -55,6 +57,8 @@ mod tests_damage;
 mod tests_log;
 #[cfg(test)]
 mod tests_power;
+#[cfg(test)]
+mod tests_rewrite;
 #[cfg(test)]
 mod tests_support;
 
@@ -70,6 +74,7 @@ pub use key::{Class, StoreKey};
 pub use kind::{EngineKind, UnknownEngine};
 pub use memory::MemoryEngine;
 pub use opened::{Store, StoreKeys};
+pub use rewrite::{Progress, Rewritten};
 pub use state::JournalMark;
 pub use writer::Probe;
 

@@ -11,8 +11,8 @@ use tokio::sync::oneshot;
 use super::anchor::Anchor;
 use super::error::Doing;
 use super::state::State;
-use super::writer::{Committer, Group, Health, Job, Probe, Shared};
-use super::{Batch, Engine, JournalMark, StoreError, StoreKey, adopt_record, census};
+use super::writer::{Committer, Group, Health, Job, Order, Probe, Shared};
+use super::{Batch, Engine, EngineKind, JournalMark, StoreError, StoreKey, adopt_record, census};
 use crate::crypto::{Key, MacKey, Random, Record};
 use crate::id::StoreId;
 
@@ -38,11 +38,12 @@ pub struct Store(Arc<Inner>);
 struct Inner {
     engine: Arc<dyn Engine>,
     shared: Arc<Shared>,
+    mac: MacKey,
     writer: Mutex<Option<Writer>>,
 }
 
 struct Writer {
-    queue: Sender<Job>,
+    queue: Sender<Order>,
     thread: JoinHandle<()>,
 }
 
@@ -129,6 +130,7 @@ impl Store {
     fn start(committer: Committer) -> Result<Self, StoreError> {
         let engine = Arc::clone(&committer.engine);
         let shared = Arc::clone(&committer.shared);
+        let mac = committer.mac.clone();
         let (queue, jobs) = mpsc::channel();
         let thread = thread::Builder::new()
             .name("store-commit".into())
@@ -137,6 +139,7 @@ impl Store {
         Ok(Self(Arc::new(Inner {
             engine,
             shared,
+            mac,
             writer: Mutex::new(Some(Writer { queue, thread })),
         })))
     }
@@ -201,11 +204,11 @@ impl Store {
     pub async fn commit(&self, batch: Batch, mark: JournalMark) -> Result<u64, StoreError> {
         batch.check_size()?;
         let (answer, outcome) = oneshot::channel();
-        self.0.send(Job {
+        self.send(Order::Commit(Job {
             batch,
             mark,
             answer,
-        })?;
+        }))?;
         outcome.await.unwrap_or_else(|_| {
             // The writer thread is gone without a word.
             self.0.shared.end(Health::Failed);
@@ -239,6 +242,12 @@ impl Store {
         self.0.engine.size_bytes()
     }
 
+    /// The engine of a store on disk.
+    #[must_use]
+    pub fn engine_kind(&self) -> Option<EngineKind> {
+        self.0.engine.disk().map(super::DiskEngine::kind)
+    }
+
     /// Whether the store serves: neither failed nor closed.
     #[must_use]
     pub fn healthy(&self) -> bool {
@@ -248,6 +257,19 @@ impl Store {
     /// Tells `probe` of each durable group from now on; the first one to ask stays.
     pub fn watch(&self, probe: Arc<dyn Probe>) {
         drop(self.0.shared.probe.set(probe));
+    }
+
+    /// What a copy is made of and with.
+    pub(super) fn parts(&self) -> (Arc<dyn Engine>, MacKey, Arc<Shared>) {
+        let (engine, shared) = (Arc::clone(&self.0.engine), Arc::clone(&self.0.shared));
+        (engine, self.0.mac.clone(), shared)
+    }
+
+    pub(super) fn send(&self, order: Order) -> Result<(), StoreError> {
+        self.0.shared.usable()?;
+        let writer = self.0.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let writer = writer.as_ref().ok_or(StoreError::Closed)?;
+        writer.queue.send(order).map_err(|_| StoreError::Failed)
     }
 
     /// Serves what has queued, syncs the anchor file, and ends the writer thread. Blocks until then.
@@ -283,13 +305,6 @@ fn compare(
 }
 
 impl Inner {
-    fn send(&self, job: Job) -> Result<(), StoreError> {
-        self.shared.usable()?;
-        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        let writer = writer.as_ref().ok_or(StoreError::Closed)?;
-        writer.queue.send(job).map_err(|_| StoreError::Failed)
-    }
-
     fn close(&self) {
         // Held while the thread ends, so that a second caller waits for it too.
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);

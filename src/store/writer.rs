@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::anchor::Anchor;
+use super::copying::Changed;
 use super::state::State;
 use super::{Batch, Engine, Expect, JournalMark, StoreError, StoreKey, Write};
 use crate::crypto::{Digest, Key, MacKey, Random, Record, digests_match, sha256};
@@ -23,6 +24,14 @@ const GROUP_BYTES: usize = 1 << 20;
 
 /// How often the writer gives way to commits that may still join a group.
 const ROUNDS: usize = 8;
+
+/// What the writer is to do.
+pub(super) enum Order {
+    /// A commit.
+    Commit(Job),
+    /// Something between two groups, while nothing changes; it is shown the state.
+    Pause(Box<dyn FnOnce(&State) + Send>),
+}
 
 /// One caller's commit.
 #[derive(Debug)]
@@ -39,6 +48,8 @@ pub(super) struct Shared {
     /// Apart from the state, for it is looked at by every read: a [`Health`] as a number.
     health: AtomicU8,
     pub(super) probe: OnceLock<Arc<dyn Probe>>,
+    /// For a copy that is being made while commits go on.
+    pub(super) changed: Changed,
 }
 
 /// Hears of each durable group, for metrics. Called from the commit writer: must not block.
@@ -82,6 +93,7 @@ impl Shared {
             state: Mutex::new(state),
             health: AtomicU8::new(Health::Sound.number()),
             probe: OnceLock::new(),
+            changed: Changed::default(),
         }
     }
 
@@ -130,9 +142,17 @@ pub(super) struct Committer {
 
 impl Committer {
     /// Serves until every sender is gone and the queue is empty, then syncs the anchor.
-    pub(super) fn run(mut self, queue: &Receiver<Job>) {
-        while let Ok(first) = queue.recv() {
-            self.serve(gather(first, queue));
+    pub(super) fn run(mut self, queue: &Receiver<Order>) {
+        let mut left = None;
+        while let Some(order) = left.take().or_else(|| queue.recv().ok()) {
+            match order {
+                Order::Commit(first) => {
+                    let (jobs, next) = gather(first, queue);
+                    self.serve(jobs);
+                    left = next;
+                }
+                Order::Pause(work) => work(&self.shared.state()),
+            }
         }
         // At worst the anchor lags, and the store is as durable as it was.
         self.anchor.sync().unwrap_or_default();
@@ -188,6 +208,7 @@ impl Committer {
             .and_then(|()| self.anchor.write(&state));
         match done {
             Ok(()) => {
+                self.shared.changed.note(changes.keys());
                 self.shared.publish(state);
                 if let Some(probe) = self.shared.probe.get() {
                     probe.store_synced(started.elapsed());
@@ -203,16 +224,20 @@ impl Committer {
 }
 
 /// One group: what has queued, and what comes while the writer gives way. On an idle machine that
-/// takes no time; on a busy one each commit that joins saves a sync.
-fn gather(first: Job, queue: &Receiver<Job>) -> Vec<Job> {
+/// takes no time; on a busy one each commit that joins saves a sync. With what comes after the group, if
+/// that is no commit.
+fn gather(first: Job, queue: &Receiver<Order>) -> (Vec<Job>, Option<Order>) {
     let mut weight = first.batch.weight();
     let mut jobs = vec![first];
     for _ in 0..ROUNDS {
         let before = jobs.len();
         while jobs.len() < GROUP
             && weight < GROUP_BYTES
-            && let Ok(job) = queue.try_recv()
+            && let Ok(order) = queue.try_recv()
         {
+            let Order::Commit(job) = order else {
+                return (jobs, Some(order));
+            };
             weight = weight.saturating_add(job.batch.weight());
             jobs.push(job);
         }
@@ -221,7 +246,7 @@ fn gather(first: Job, queue: &Receiver<Job>) -> Vec<Job> {
         }
         std::thread::yield_now();
     }
-    jobs
+    (jobs, None)
 }
 
 /// A caller that has gone does not miss the answer.

@@ -12,6 +12,7 @@ mod oauth;
 mod organizations;
 mod secrets;
 mod services;
+mod store;
 mod system;
 mod tools;
 
@@ -22,6 +23,7 @@ pub use oauth::*;
 pub use organizations::*;
 pub use secrets::*;
 pub use services::*;
+pub use store::*;
 pub use system::*;
 pub use tools::*;
 

@@ -61,6 +61,8 @@ const STEPS: &[Step] = &[
     ("POST /v1/operator/oauth-clients", "/v1/operator/oauth-clients", r#"{"provider":"github","clientId":"id","clientSecret":"s"}"#, "oauth.client_set", ""),
     ("DELETE /v1/operator/oauth-clients/{provider}", "/v1/operator/oauth-clients/github", "", "oauth.client_remove", ""),
     ("POST /v1/operator/slots", "/v1/operator/slots", r#"{"kind":"passphrase","label":"spare","passphrase":"correct horse battery staple"}"#, "key.slot_add", "slot"),
+    ("POST /v1/operator/store/compact", "/v1/operator/store/compact", "", "store.compact", ""),
+    ("DELETE /v1/operator/store/compact", "/v1/operator/store/compact", "", "store.compact_stop", ""),
     ("POST /v1/operator/seal", "/v1/operator/seal", "", "vault.seal", ""),
     ("POST /v1/operator/unseal", "/v1/operator/unseal", r#"{"passphrase":"correct horse battery staple"}"#, "vault.unseal", ""),
     ("DELETE /v1/operator/slots/{id}", "/v1/operator/slots/<slot>", "", "key.slot_remove", ""),

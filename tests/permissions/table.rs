@@ -157,4 +157,7 @@ pub(crate) const ROWS: &[Row] = &[
     ("POST /v1/operator/slots", "", r#"{"kind":"no-such-kind"}"#, "admin:resources", Operator),
     ("POST /v1/operator/slots/{id}/test", "", "", "", Socket),
     ("DELETE /v1/operator/slots/{id}", "", "", "admin:resources", Operator),
+    ("GET /v1/operator/store", "", "", "admin:resources", Operator),
+    ("POST /v1/operator/store/compact", "", "", "admin:resources", Operator),
+    ("DELETE /v1/operator/store/compact", "", "", "admin:resources", Operator),
 ];

@@ -27,6 +27,7 @@ mod services;
 mod slots;
 #[path = "../runtools/start.rs"]
 mod start;
+mod store;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -69,6 +70,9 @@ enum Command {
     /// The key ring
     #[command(subcommand)]
     Key(KeyCommand),
+    /// The store: which files keep it
+    #[command(subcommand)]
+    Store(store::StoreCommand),
     /// Who belongs to the organisation
     #[command(subcommand)]
     Member(members::MemberCommand),
@@ -134,6 +138,7 @@ async fn run(
         Command::Unseal(args) => operator::unseal(args, session).await,
         Command::Seal(args) => operator::seal(args, session).await,
         Command::Key(KeyCommand::Slot(command)) => slots::run(command, session).await,
+        Command::Store(command) => store::run(command, before, socket, session).await,
         Command::Member(command) => members::run(command, session).await,
         Command::Service(command) => services::run(command, session).await,
         Command::OauthClient(command) => oauth_clients::run(command, session).await,

@@ -1,0 +1,223 @@
+//! The store's own verbs: which files keep it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use clap::{Args, Subcommand};
+use http::Method;
+use runtools_broker::client::{ClientError, Exit, Outcome, Route, Session};
+use runtools_broker::config::{Config, Env};
+use runtools_broker::daemon::{DaemonError, Offline};
+use runtools_broker::failpoint;
+use runtools_broker::store::{EngineKind, Progress, Rewritten};
+use runtools_broker::wire::{CompactionState, StoreInfo};
+use serde::Serialize;
+
+use crate::operator::passphrase;
+use crate::serve::ServeArgs;
+
+/// How often it is asked how far the work has come, and how often that is said.
+const ASKED: Duration = Duration::from_millis(200);
+const SAID: Duration = Duration::from_secs(2);
+
+/// What is done with the store.
+#[derive(Debug, Subcommand)]
+pub(crate) enum StoreCommand {
+    /// Show which engine keeps the store, and how much room it takes
+    Status,
+    /// Copy what is live into fresh files while the broker serves, and give room back
+    Compact(CompactArgs),
+    /// Take a stopped broker's store over to another engine
+    Migrate(MigrateArgs),
+}
+
+/// Compacts; or ends that.
+#[derive(Args, Debug)]
+pub(crate) struct CompactArgs {
+    /// Stop a compaction that is running, and remove what it has copied
+    #[arg(long)]
+    stop: bool,
+}
+
+/// Where to, and which installation.
+#[derive(Args, Debug)]
+pub(crate) struct MigrateArgs {
+    /// The engine: sled or redb
+    #[arg(long, value_name = "ENGINE")]
+    to: EngineKind,
+    #[command(flatten)]
+    serve: ServeArgs,
+}
+
+/// Runs one of the verbs; `before` are the settings that stood before it.
+pub(crate) async fn run(
+    command: StoreCommand,
+    before: ServeArgs,
+    socket: Option<std::path::PathBuf>,
+    session: &Session,
+) -> Outcome {
+    match command {
+        StoreCommand::Status => status(session).await?,
+        StoreCommand::Compact(args) if args.stop => stop(session).await?,
+        StoreCommand::Compact(_) => compact(session).await?,
+        StoreCommand::Migrate(args) => {
+            let flags = args.serve.over(before).flags(socket);
+            let config = Config::load(&flags, &Env::of_process()).map_err(|error| {
+                let hint = "config/broker.toml in the sources lists every key";
+                ClientError::failed(error.to_string(), hint)
+            })?;
+            migrate(&config, args.to, session).await?;
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+fn route() -> Route {
+    Route::new("/v1/operator/store")
+}
+
+async fn status(session: &Session) -> Result<(), ClientError> {
+    let found: StoreInfo = session.local()?.get(&route()).await?;
+    session.out.show(&found, || {
+        let compaction = match found.compaction.state {
+            CompactionState::Idle => String::new(),
+            CompactionState::Running => format!(
+                "Compacting: {} of {} records are copied.\n",
+                found.compaction.done, found.compaction.total
+            ),
+            CompactionState::Done => "The last compaction has ended well.\n".to_owned(),
+            CompactionState::Failed => format!(
+                "The last compaction failed: {}\n",
+                found.compaction.error.as_deref().unwrap_or_default()
+            ),
+        };
+        format!(
+            "{} records, kept by {}, which takes {}\n{compaction}",
+            found.records,
+            found.engine,
+            size(found.bytes)
+        )
+    })
+}
+
+async fn stop(session: &Session) -> Result<(), ClientError> {
+    let route = route().then("compact");
+    let found: StoreInfo = session.local()?.call(Method::DELETE, &route, None).await?;
+    session.out.done(&found, "no compaction is running")
+}
+
+async fn compact(session: &Session) -> Result<(), ClientError> {
+    let client = session.local()?;
+    let path = route().then("compact");
+    let mut found: StoreInfo = client.call(Method::POST, &path, None).await?;
+    let mut said = Instant::now();
+    while found.compaction.state == CompactionState::Running {
+        tokio::time::sleep(ASKED).await;
+        found = client.get(&route()).await?;
+        if said.elapsed() >= SAID {
+            said = Instant::now();
+            say(session, found.compaction.done, found.compaction.total);
+        }
+    }
+    let compaction = &found.compaction;
+    if compaction.state == CompactionState::Failed {
+        return Err(ClientError::failed(
+            compaction.error.clone().unwrap_or_default(),
+            compaction.hint.clone().unwrap_or_default(),
+        ));
+    }
+    let (before, after) = (compaction.bytes_before, compaction.bytes_after);
+    let words = format!("compacted: {} before, {} now", size(before), size(after));
+    session.out.done(&found, words)
+}
+
+fn say(session: &Session, done: u64, total: u64) {
+    session
+        .out
+        .note(format!("{done} of {total} records are copied"));
+}
+
+/// What `migrate` answers.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Migrated {
+    engine: EngineKind,
+    moved: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    records: Option<u64>,
+}
+
+async fn migrate(config: &Config, to: EngineKind, session: &Session) -> Result<(), ClientError> {
+    failpoint::arm().map_err(|error| ClientError::usage(error.to_string(), "src/failpoint.rs"))?;
+    let offline = Offline::open(config).map_err(|error| failed(&error))?;
+    let from = offline.engine();
+    if from == to {
+        let answer = Migrated {
+            engine: to,
+            moved: false,
+            records: None,
+        };
+        session
+            .out
+            .done(&answer, format!("the store is kept by {to} already"))?;
+    } else {
+        let opened = offline.unseal_unattended().await;
+        if !opened.map_err(|error| failed(&error))? {
+            let words = passphrase("passphrase", session)?;
+            let opened = offline.unseal(words).await;
+            opened.map_err(|error| failed(&error))?;
+        }
+        let moved = with_progress(&offline, to, session).await;
+        offline.close().await;
+        let moved = moved.map_err(|error| failed(&error))?;
+        let answer = Migrated {
+            engine: to,
+            moved: true,
+            records: Some(moved.records),
+        };
+        let words = format!(
+            "moved {} records from {from} to {to}, and verified them",
+            moved.records
+        );
+        session.out.done(&answer, words)?;
+    }
+    if config.store.engine != to {
+        session.out.hint(format!(
+            "before the next start, set `engine = \"{to}\"` under [store] in the settings file"
+        ));
+    }
+    Ok(())
+}
+
+async fn with_progress(
+    offline: &Offline,
+    to: EngineKind,
+    session: &Session,
+) -> Result<Rewritten, DaemonError> {
+    let progress = Arc::new(Progress::default());
+    let moving = offline.migrate(to, Arc::clone(&progress));
+    tokio::pin!(moving);
+    let mut tick = tokio::time::interval(SAID);
+    tick.tick().await;
+    loop {
+        tokio::select! {
+            moved = &mut moving => return moved,
+            _ = tick.tick() => {
+                let (done, total) = progress.records();
+                say(session, done, total);
+            }
+        }
+    }
+}
+
+fn failed(error: &DaemonError) -> ClientError {
+    ClientError::failed(error.to_string(), error.hint())
+}
+
+/// A size as a person reads it.
+fn size(bytes: u64) -> String {
+    match bytes {
+        ..1_048_576 => format!("{} KiB", bytes.div_ceil(1024)),
+        _ => format!("{} MiB", bytes.div_ceil(1_048_576)),
+    }
+}
