@@ -94,6 +94,7 @@ actions! {
     StoreCompact = "store.compact",
     StoreCompactStop = "store.compact_stop",
     StoreMigrate = "store.migrate",
+    StoreAcceptRollback = "store.accept_rollback",
     AuditExport = "audit.export",
     AuditRepaired = "audit.repaired",
     ServerStart = "server.start",

@@ -21,6 +21,7 @@ pub(super) fn parse(text: &str) -> Result<Config, ConfigError> {
         &mut config.tls.key,
         &mut config.oauth.providers_dir,
         &mut config.proxy.socket,
+        &mut config.store.external_anchor,
     ];
     for path in optional {
         // The shipped file has to write something for "not set".
@@ -85,6 +86,7 @@ pub(super) fn anchor(config: &mut Config, text: &str, file: &Path) -> Result<(),
         &mut config.tls.key,
         &mut config.oauth.providers_dir,
         &mut config.proxy.socket,
+        &mut config.store.external_anchor,
     ];
     for path in optional.into_iter().flatten() {
         *path = folder.join(&path);

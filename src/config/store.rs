@@ -1,5 +1,7 @@
 //! How the store is kept.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use crate::store::{DEFAULT_CACHE_BYTES, EngineKind};
@@ -12,6 +14,8 @@ pub struct StoreSettings {
     pub engine: EngineKind,
     /// Memory for cached records, in MiB.
     pub cache_mb: u64,
+    /// One more anchor file, on another disk.
+    pub external_anchor: Option<PathBuf>,
 }
 
 impl Default for StoreSettings {
@@ -19,6 +23,7 @@ impl Default for StoreSettings {
         Self {
             engine: EngineKind::default(),
             cache_mb: DEFAULT_CACHE_BYTES >> 20,
+            external_anchor: None,
         }
     }
 }

@@ -177,8 +177,9 @@ pub(super) fn vault_hint(error: &VaultError) -> String {
             "Put root.ring and its key file back into the keys directory: without them the data cannot be read.".to_owned()
         }
         VaultError::JournalMismatch { .. } => {
-            "Put back the data directory as a whole: store and audit belong together. Keep a copy of both as they are for whoever investigates.".to_owned()
+            "Put back the data directory as a whole: store and audit belong together. Keep a copy of both as they are for whoever investigates. Where the journal is whole, and this store the newest that is left: `runtools-broker store accept-rollback`.".to_owned()
         }
+        VaultError::InOrder => "Start runtools-broker as it is.".to_owned(),
         VaultError::Crypto(_) | VaultError::Form => {
             "The key ring may belong to another data directory, or the data is damaged. Restore both from one backup.".to_owned()
         }

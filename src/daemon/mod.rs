@@ -12,8 +12,10 @@ mod folders;
 mod front;
 mod offline;
 mod parts;
+mod setback;
 mod start;
 
 pub use error::DaemonError;
 pub use offline::Offline;
+pub use setback::{Examined, Refused};
 pub use start::{Daemon, Welcome};

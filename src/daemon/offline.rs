@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::DaemonError;
+use super::parts::places;
 use super::start::open_vault;
 use crate::audit::{Action, Actor, Event, Outcome};
 use crate::clock::SystemClock;
@@ -13,7 +14,7 @@ use crate::custody::Unattended;
 use crate::secret::Secret;
 use crate::store::{EngineKind, Progress, Rewritten, StoreError, engine_at};
 use crate::telemetry::Metrics;
-use crate::vault::{Lifecycle, Opener, Places, VaultError};
+use crate::vault::{Lifecycle, Opener, VaultError};
 
 /// How long closing may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -32,10 +33,7 @@ impl Offline {
     /// # Errors
     /// [`StoreError::NotCreated`] where there is none yet; what a start reports.
     pub fn open(config: &Config) -> Result<Self, DaemonError> {
-        let places = Places {
-            data: config.data_dir.clone(),
-            keys: config.keys_dir.clone(),
-        };
+        let places = places(config);
         let found = engine_at(&places.store())?;
         let (engine, _) = found.ok_or(StoreError::NotCreated)?;
         let mut config = config.clone();

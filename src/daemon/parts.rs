@@ -8,7 +8,7 @@ use crate::directory::Directory;
 use crate::http::{Rate, RateRules};
 use crate::oauth::Accounts;
 use crate::tools::Hub;
-use crate::vault::Lifecycle;
+use crate::vault::{Lifecycle, Places};
 
 /// Who knows callers, tools and accounts as they are when they are asked.
 pub(super) fn judge(
@@ -40,5 +40,14 @@ pub(super) fn rate_rules(config: &Config) -> RateRules {
         },
         lockout_failures: config.auth.lockout_failures,
         lockout_millis: minutes * 60_000,
+    }
+}
+
+/// Where everything is that is kept.
+pub(super) fn places(config: &Config) -> Places {
+    Places {
+        data: config.data_dir.clone(),
+        keys: config.keys_dir.clone(),
+        external_anchor: config.store.external_anchor.clone(),
     }
 }

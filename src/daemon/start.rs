@@ -12,7 +12,7 @@ use super::DaemonError;
 use super::connected::{check, connect};
 use super::folders::{private, refuse_file};
 use super::front::Front;
-use super::parts::{judge, rate_rules};
+use super::parts::{judge, places, rate_rules};
 use crate::audit::{Action, Actor, Event, Options, Outcome};
 use crate::broker::Broker;
 use crate::clock::{Clock, SystemClock};
@@ -243,6 +243,16 @@ fn hosts(config: &Config, public: String) -> Vec<String> {
     hosts
 }
 
+/// The two directories are there, and nobody else's.
+pub(super) fn data_and_keys(config: &Config, places: &Places) -> Result<(), DaemonError> {
+    // Said before anything is missed in it: a file is no empty folder.
+    refuse_file(&config.data_dir)?;
+    refuse_file(&config.keys_dir)?;
+    places.refuse_gone()?;
+    private(&config.data_dir)?;
+    private(&config.keys_dir)
+}
+
 /// Everything on disk, locked and checked; the vault is still sealed.
 pub(super) fn open_vault(
     config: &Config,
@@ -250,16 +260,8 @@ pub(super) fn open_vault(
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
 ) -> Result<Arc<Lifecycle>, DaemonError> {
-    let places = Places {
-        data: config.data_dir.clone(),
-        keys: config.keys_dir.clone(),
-    };
-    // Said before anything is missed in it: a file is no empty folder.
-    refuse_file(&config.data_dir)?;
-    refuse_file(&config.keys_dir)?;
-    places.refuse_gone()?;
-    private(&config.data_dir)?;
-    private(&config.keys_dir)?;
+    let places = places(config);
+    data_and_keys(config, &places)?;
     let cache = config.store.cache_mb << 20;
     let engine = Arc::new(DiskEngine::open(
         &places.store(),

@@ -321,6 +321,7 @@ impl From<VaultError> for ApiError {
             | VaultError::StoreGone
             | VaultError::RingGone
             | VaultError::JournalMismatch { .. }
+            | VaultError::InOrder
             | VaultError::Io { .. } => {
                 tracing::error!(error = %error, "the vault failed");
                 Self::internal()

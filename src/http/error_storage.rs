@@ -33,6 +33,7 @@ impl From<StoreError> for ApiError {
             | StoreError::Emptied
             | StoreError::AnchorMissing
             | StoreError::AnchorDamaged
+            | StoreError::External(_)
             | StoreError::NotCreated
             | StoreError::NotEmpty
             | StoreError::NotOnDisk

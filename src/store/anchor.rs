@@ -61,6 +61,30 @@ impl Anchor {
         Ok(anchor)
     }
 
+    /// Makes a file of `state` in place of whatever stands there.
+    pub(super) fn renew(
+        path: &Path,
+        store: StoreId,
+        mac: MacKey,
+        state: &State,
+    ) -> Result<(), StoreError> {
+        const MAKING: &str = "making the anchor file";
+        let fresh = path.with_extension("new");
+        let file = files::open_private(&fresh, true).doing(MAKING)?;
+        file.set_len(0).doing(MAKING)?;
+        let mut anchor = Self {
+            file,
+            store,
+            mac,
+            next: 0,
+        };
+        anchor.write(state)?;
+        anchor.write(state)?;
+        anchor.sync()?;
+        std::fs::rename(&fresh, path).doing(MAKING)?;
+        files::sync_parent(path).doing(MAKING)
+    }
+
     /// Opens the file and reads the newest state in it; `None` when there is no file.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::EngineKind;
+use super::{EngineKind, ExternalFault};
 
 /// A failure of the store. None of them holds a key or a value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -44,6 +44,9 @@ pub enum StoreError {
     /// The anchor file is not one of this store.
     #[error("the anchor file is damaged, or belongs to another store")]
     AnchorDamaged,
+    /// The anchor file that is kept elsewhere does not let the store be opened.
+    #[error("the external anchor file {0}")]
+    External(ExternalFault),
     /// There is no store here yet.
     #[error("there is no store yet")]
     NotCreated,
@@ -131,16 +134,25 @@ impl StoreError {
                 "Keep the directory as it is, copy it aside, and restore the newest backup. Check the disk."
             }
             Self::RolledBack { .. } => {
-                "Put back the newest copy of the data directory. If nobody put an older one there, its files are damaged: check the disk and restore the newest backup."
+                "Put back the newest copy of the data directory. If nobody put an older one there, its files are damaged: check the disk and restore the newest backup. If this is the newest that is left: `runtools-broker store accept-rollback`."
             }
             Self::Emptied => {
                 "Check that the right data directory is mounted. If its content is lost, restore the newest backup."
             }
             Self::AnchorMissing => {
-                "Put back data/ and keys/ of one copy: the anchor file is data/anchor. Without it nothing can tell whether this store is the newest."
+                "Put back data/ and keys/ of one copy: the anchor file is data/anchor. Without it nothing can tell whether this store is the newest. If it is lost: `runtools-broker store accept-rollback`."
             }
             Self::AnchorDamaged => {
-                "Put back data/ and keys/ of one copy: the anchor file is data/anchor."
+                "Put back data/ and keys/ of one copy: the anchor file is data/anchor. If that is the newest there is: `runtools-broker store accept-rollback`."
+            }
+            Self::External(ExternalFault::Missing) => {
+                "Check that the disk of `store.external_anchor` is mounted. If there never was such a file, begin it: `runtools-broker store accept-rollback --reason \"first external anchor\"`."
+            }
+            Self::External(ExternalFault::Used) => {
+                "Check data_dir: the store of this file may be in another. For a new store, name another file in `store.external_anchor`."
+            }
+            Self::External(_) => {
+                "Put back the newest copy of the data directory, or the file of this store. If this is the newest that is left: `runtools-broker store accept-rollback`."
             }
             Self::NotCreated => {
                 "Start runtools-broker; the first start makes it. If there was one, check data_dir."

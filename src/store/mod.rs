@@ -31,6 +31,7 @@
 //! seen and then failed to sync leaves the store failed, and it serves nothing until it is reopened.
 
 mod anchor;
+mod anchors;
 mod batch;
 mod census;
 mod copying;
@@ -42,6 +43,7 @@ mod guard;
 mod key;
 mod kind;
 mod memory;
+mod older;
 mod opened;
 mod redb_engine;
 mod rewrite;
@@ -65,6 +67,7 @@ mod tests_support;
 use crate::crypto::Record;
 
 pub use anchor::anchor_was_used;
+pub use anchors::{AnchorFiles, ExternalFault};
 pub use batch::{Batch, Expect};
 pub use disk::{DEFAULT_CACHE_BYTES, DiskEngine};
 pub use engine::{Engine, Pair, Visitor, Write};
@@ -73,6 +76,7 @@ pub use files::engine_at;
 pub use key::{Class, StoreKey};
 pub use kind::{EngineKind, UnknownEngine};
 pub use memory::MemoryEngine;
+pub use older::{Anchored, OlderStore};
 pub use opened::{Store, StoreKeys};
 pub use rewrite::{Progress, Rewritten};
 pub use state::JournalMark;

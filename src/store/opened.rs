@@ -1,7 +1,6 @@
 //! The store itself: created or opened, read, committed to, closed.
 
 use std::fmt;
-use std::path::Path;
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -9,6 +8,7 @@ use std::thread::{self, JoinHandle};
 use tokio::sync::oneshot;
 
 use super::anchor::Anchor;
+use super::anchors::{AnchorFiles, Anchors};
 use super::error::Doing;
 use super::state::State;
 use super::writer::{Committer, Group, Health, Job, Order, Probe, Shared};
@@ -26,7 +26,7 @@ pub struct StoreKeys {
 }
 
 impl StoreKeys {
-    fn mac(&self) -> Result<MacKey, StoreError> {
+    pub(super) fn mac(&self) -> Result<MacKey, StoreError> {
         MacKey::new(&self.anchor).map_err(|_| StoreError::Sealing)
     }
 }
@@ -57,7 +57,7 @@ impl Store {
         engine: Arc<dyn Engine>,
         id: StoreId,
         keys: StoreKeys,
-        anchor_file: &Path,
+        anchors: impl Into<AnchorFiles>,
         random: Arc<dyn Random>,
         first: Batch,
     ) -> Result<Self, StoreError> {
@@ -69,7 +69,7 @@ impl Store {
         group.join(first, JournalMark::GENESIS)?;
         let (state, changes) = group.finish();
         let mut committer = Committer {
-            anchor: Anchor::create(anchor_file, id, mac.clone())?,
+            anchor: Anchors::create(&anchors.into(), id, &mac)?,
             engine,
             store: id,
             seal: keys.seal,
@@ -87,19 +87,19 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NotCreated`], [`StoreError::Emptied`], [`StoreError::AnchorMissing`],
-    /// [`StoreError::AnchorDamaged`], [`StoreError::RolledBack`], [`StoreError::Damaged`], or what the
+    /// [`StoreError::AnchorDamaged`], [`StoreError::External`], [`StoreError::RolledBack`], [`StoreError::Damaged`], or what the
     /// engine or the operating system reports.
     pub fn open(
         engine: Arc<dyn Engine>,
         id: StoreId,
         keys: StoreKeys,
-        anchor_file: &Path,
+        anchors: impl Into<AnchorFiles>,
         random: Arc<dyn Random>,
     ) -> Result<Self, StoreError> {
-        let mac = keys.mac()?;
-        let anchored = Anchor::open(anchor_file, id, mac.clone())?;
+        let (mac, files) = (keys.mac()?, anchors.into());
+        let anchored = Anchor::open(&files.own, id, mac.clone())?;
         let found = engine.get(StoreKey::STATE)?;
-        let (mut anchor, remembered, found) = match (anchored, found) {
+        let (own, remembered, found) = match (anchored, found) {
             (Some((anchor, remembered)), Some(found)) => (anchor, remembered, found),
             // A creation that was cut short before its first commit.
             (Some((_, state)), None) if state.generation == 0 && engine.is_empty()? => {
@@ -111,11 +111,7 @@ impl Store {
         };
         let state = State::open(id, &keys.seal, &found)?;
         compare(&state, &remembered, || census::take(&*engine, &mac))?;
-        // Untouched when it lags by nothing, so that a start that fails later has changed nothing.
-        if state != remembered {
-            anchor.write(&state)?;
-            anchor.sync()?;
-        }
+        let anchor = Anchors::agreeing(own, &remembered, &files, id, &mac, &state)?;
         Self::start(Committer {
             engine,
             store: id,

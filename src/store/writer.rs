@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::anchor::Anchor;
+use super::anchors::Anchors;
 use super::copying::Changed;
 use super::state::State;
 use super::{Batch, Engine, Expect, JournalMark, StoreError, StoreKey, Write};
@@ -135,7 +135,7 @@ pub(super) struct Committer {
     pub(super) store: StoreId,
     pub(super) seal: Key,
     pub(super) mac: MacKey,
-    pub(super) anchor: Anchor,
+    pub(super) anchor: Anchors,
     pub(super) random: Arc<dyn Random>,
     pub(super) shared: Arc<Shared>,
 }

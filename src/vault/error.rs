@@ -95,6 +95,9 @@ pub enum VaultError {
         /// What the journal has instead.
         journal: &'static str,
     },
+    /// A start would open the store as it is.
+    #[error("the store is as new as its anchor and its journal say, so there is nothing to accept")]
+    InOrder,
     /// A file cannot be read or written.
     #[error("{what} cannot be used: {kind}")]
     Io {

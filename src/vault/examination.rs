@@ -8,7 +8,7 @@ use super::system::SystemKeys;
 use crate::audit::{AuditError, Head, Journal, JournalKeys, Known, VerifyReport};
 use crate::crypto::{Key, Random, SigningKey};
 use crate::id::StoreId;
-use crate::store::{Engine, Store, StoreKeys};
+use crate::store::{AnchorFiles, Engine, Store, StoreKeys};
 
 /// What was found in a vault whose store is sound.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ pub fn examine(
     root: &Key,
     id: StoreId,
     engine: Arc<dyn Engine>,
-    anchor: &Path,
+    anchors: AnchorFiles,
     audit: &Path,
     random: Arc<dyn Random>,
     most_journal_bytes: u64,
@@ -44,7 +44,7 @@ pub fn examine(
         seal: keys.store,
         anchor: keys.anchor,
     };
-    let store = Store::open(engine, id, store_keys, anchor, random)?;
+    let store = Store::open(engine, id, store_keys, anchors, random)?;
     let mark = store.journal_mark();
     let known = Known {
         head: Head {

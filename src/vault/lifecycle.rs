@@ -225,7 +225,7 @@ impl Lifecycle {
         self.places.set_journal_aside()?;
         let journal = self.open_journal(id, journal, None)?;
         let (engine, random) = (Arc::clone(&self.engine), Arc::clone(&self.random));
-        let store = Store::create(engine, id, keys, &self.places.anchor(), random, first)?;
+        let store = Store::create(engine, id, keys, self.places.anchors(), random, first)?;
         self.places.end_start()?;
         Ok((store, journal))
     }
@@ -238,7 +238,7 @@ impl Lifecycle {
         journal: JournalKeys,
     ) -> Result<(Store, Journal), VaultError> {
         let (engine, random) = (Arc::clone(&self.engine), Arc::clone(&self.random));
-        let store = Store::open(engine, id, keys, &self.places.anchor(), random)?;
+        let store = Store::open(engine, id, keys, self.places.anchors(), random)?;
         let mark = store.journal_mark();
         let known = Known {
             head: Head {

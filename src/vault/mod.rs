@@ -14,6 +14,7 @@
 //! [`Recorded`](crate::audit::Recorded) says that the journal already has it on disk. Only with both is
 //! a value opened or a change committed.
 
+mod acceptance;
 mod credential;
 mod cursor;
 mod draft;
@@ -39,6 +40,7 @@ mod tests_moves;
 #[cfg(test)]
 pub(crate) mod tests_rig;
 
+pub use acceptance::{Setback, examine_setback};
 pub use draft::Condition;
 pub use error::{Counted, VaultError};
 pub use examination::{Examination, examine};

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::VaultError;
 use crate::custody::{KEY_FILE, RING_FILE};
-use crate::store::anchor_was_used;
+use crate::store::{AnchorFiles, anchor_was_used};
 
 fn io(error: &std::io::Error) -> VaultError {
     VaultError::Io {
@@ -21,6 +21,8 @@ pub struct Places {
     pub data: PathBuf,
     /// The keys directory: ring and key file.
     pub keys: PathBuf,
+    /// One more anchor file, elsewhere.
+    pub external_anchor: Option<PathBuf>,
 }
 
 impl Places {
@@ -42,8 +44,19 @@ impl Places {
         self.data.join("audit")
     }
 
-    pub(super) fn anchor(&self) -> PathBuf {
+    /// The store's anchor file.
+    #[must_use]
+    pub fn anchor(&self) -> PathBuf {
         self.data.join("anchor")
+    }
+
+    /// All anchor files of the store.
+    #[must_use]
+    pub fn anchors(&self) -> AnchorFiles {
+        AnchorFiles {
+            own: self.anchor(),
+            external: self.external_anchor.clone(),
+        }
     }
 
     /// Refuses to begin afresh where a ring tells of a store that was in use: called before anything

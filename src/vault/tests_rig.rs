@@ -31,6 +31,7 @@ impl Rig {
         let places = Places {
             data: folder.path().join("data"),
             keys: folder.path().join("keys"),
+            external_anchor: None,
         };
         std::fs::create_dir(&places.data).unwrap();
         let engine = Arc::new(MemoryEngine::new());

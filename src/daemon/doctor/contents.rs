@@ -12,14 +12,15 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::finding::Finding;
-use super::store::{is_free, places};
+use super::store::is_free;
 use super::surroundings::{Running, Surroundings};
 use crate::audit::{AuditError, Verdict, VerifyReport};
 use crate::config::Config;
 use crate::crypto::{Key, Random, SystemRandom};
 use crate::daemon::error::vault_hint;
+use crate::daemon::parts::places;
 use crate::id::{ObjectId, StoreId};
-use crate::store::{DiskEngine, EngineKind, engine_at};
+use crate::store::{AnchorFiles, DiskEngine, EngineKind, engine_at};
 use crate::vault::{Examination, VaultError, examine};
 
 /// The largest store that is copied, and the longest journal that is followed from its first record
@@ -201,7 +202,13 @@ impl Scratch {
         DirBuilder::new().mode(0o700).create(&path)?;
         let copy = Self(path);
         copy_folder(&places(config).store(), &copy.store())?;
-        fs::copy(config.data_dir.join("anchor"), copy.anchor())?;
+        let (places, copies) = (places(config).anchors(), copy.anchors());
+        fs::copy(places.own, &copies.own)?;
+        if let (Some(elsewhere), Some(to)) = (places.external, &copies.external)
+            && elsewhere.exists()
+        {
+            fs::copy(elsewhere, to)?;
+        }
         Ok(copy)
     }
 
@@ -209,8 +216,11 @@ impl Scratch {
         self.0.join("store")
     }
 
-    fn anchor(&self) -> PathBuf {
-        self.0.join("anchor")
+    fn anchors(&self) -> AnchorFiles {
+        AnchorFiles {
+            own: self.0.join("anchor"),
+            external: Some(self.0.join("external-anchor")),
+        }
     }
 
     fn examine(&self, config: &Config, id: StoreId, root: &Key) -> Result<Examination, VaultError> {
@@ -218,7 +228,11 @@ impl Scratch {
         let engine = DiskEngine::open(&self.store(), kind, config.store.cache_mb << 20)?;
         let audit = places(config).audit();
         let (engine, random) = (Arc::new(engine), Arc::new(SystemRandom));
-        examine(root, id, engine, &self.anchor(), &audit, random, MOST_BYTES)
+        let mut anchors = self.anchors();
+        anchors
+            .external
+            .take_if(|_| config.store.external_anchor.is_none());
+        examine(root, id, engine, anchors, &audit, random, MOST_BYTES)
     }
 }
 

@@ -11,16 +11,8 @@ use super::folders::modified;
 use super::surroundings::{Running, Surroundings};
 use crate::config::Config;
 use crate::custody::RING_FILE;
-use crate::store::{EngineKind, StoreError, engine_at};
-use crate::vault::Places;
-
-/// Where the parts of a data folder are.
-pub(super) fn places(config: &Config) -> Places {
-    Places {
-        data: config.data_dir.clone(),
-        keys: config.keys_dir.clone(),
-    }
-}
+use crate::daemon::parts::places;
+use crate::store::{EngineKind, ExternalFault, StoreError, engine_at};
 
 /// Whether nothing was ever stored in the data folder.
 pub(super) fn is_fresh(config: &Config) -> bool {
@@ -41,11 +33,16 @@ pub(super) fn store(config: &Config, around: &Surroundings) -> Vec<Finding> {
             Finding::ok("store", "not made yet; the first start makes it")
         }];
     }
-    vec![
+    let mut found = vec![
         format(&dir, config.store.engine),
         lock(&dir, &around.broker),
-        anchor(&config.data_dir),
-    ]
+        anchor(&config.data_dir.join("anchor"), &StoreError::AnchorMissing),
+    ];
+    if let Some(elsewhere) = &config.store.external_anchor {
+        let missing = StoreError::External(ExternalFault::Missing);
+        found.push(anchor(elsewhere, &missing));
+    }
+    found
 }
 
 /// Of a form that this version knows, and of the engine that the settings name.
@@ -104,13 +101,10 @@ fn lock(dir: &Path, broker: &Running) -> Finding {
     }
 }
 
-fn anchor(data: &Path) -> Finding {
-    match fs::metadata(data.join("anchor")) {
+fn anchor(path: &Path, missing: &StoreError) -> Finding {
+    match fs::metadata(path) {
         Ok(found) if found.is_file() => Finding::ok("anchor", "in its place"),
-        _ => {
-            let missing = StoreError::AnchorMissing;
-            Finding::fail("anchor", &missing, missing.hint())
-        }
+        _ => Finding::fail("anchor", missing, missing.hint()),
     }
 }
 
@@ -179,6 +173,16 @@ mod tests {
         let (_dir, config) = with_store();
         fs::remove_file(config.data_dir.join("anchor")).unwrap();
         assert_eq!(worst(&config, &around()), Level::Fail);
+    }
+
+    #[test]
+    fn a_missing_anchor_elsewhere_fails() {
+        let (_dir, mut config) = with_store();
+        let elsewhere = config.data_dir.join("elsewhere");
+        config.store.external_anchor = Some(elsewhere.clone());
+        assert_eq!(worst(&config, &around()), Level::Fail);
+        fs::copy(config.data_dir.join("anchor"), elsewhere).unwrap();
+        assert_eq!(worst(&config, &around()), Level::Ok);
     }
 
     #[test]

@@ -95,7 +95,7 @@ pub(super) fn with_store() -> (TempDir, Config) {
 }
 
 async fn start_and_stop(config: &Config) {
-    let places = super::store::places(config);
+    let places = crate::daemon::parts::places(config);
     let engine = Arc::new(DiskEngine::open(&places.store(), EngineKind::Sled, 1 << 20).unwrap());
     let lifecycle = Lifecycle::open(
         places,

@@ -1,5 +1,8 @@
-//! The store's own verbs: which files keep it.
+//! The store's own verbs: which files keep it, and which of its histories.
 
+mod rollback;
+
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -29,6 +32,8 @@ pub(crate) enum StoreCommand {
     Compact(CompactArgs),
     /// Take a stopped broker's store over to another engine
     Migrate(MigrateArgs),
+    /// Go on with a stopped broker's store that is older than its anchor or its journal
+    AcceptRollback(rollback::AcceptArgs),
 }
 
 /// Compacts; or ends that.
@@ -53,7 +58,7 @@ pub(crate) struct MigrateArgs {
 pub(crate) async fn run(
     command: StoreCommand,
     before: ServeArgs,
-    socket: Option<std::path::PathBuf>,
+    socket: Option<PathBuf>,
     session: &Session,
 ) -> Outcome {
     match command {
@@ -61,15 +66,22 @@ pub(crate) async fn run(
         StoreCommand::Compact(args) if args.stop => stop(session).await?,
         StoreCommand::Compact(_) => compact(session).await?,
         StoreCommand::Migrate(args) => {
-            let flags = args.serve.over(before).flags(socket);
-            let config = Config::load(&flags, &Env::of_process()).map_err(|error| {
-                let hint = "config/broker.toml in the sources lists every key";
-                ClientError::failed(error.to_string(), hint)
-            })?;
+            let config = settings(&args.serve.over(before), socket)?;
             migrate(&config, args.to, session).await?;
+        }
+        StoreCommand::AcceptRollback(args) => {
+            let config = settings(&args.serve.clone().over(before), socket)?;
+            rollback::accept(&args, &config, session).await?;
         }
     }
     Ok(Exit::Ok)
+}
+
+fn settings(args: &ServeArgs, socket: Option<PathBuf>) -> Result<Config, ClientError> {
+    Config::load(&args.flags(socket), &Env::of_process()).map_err(|error| {
+        let hint = "config/broker.toml in the sources lists every key";
+        ClientError::failed(error.to_string(), hint)
+    })
 }
 
 fn route() -> Route {
