@@ -5,7 +5,7 @@
 //! Servers are real processes over loopback TCP, the broker is the built binary on a folder of its
 //! own, and processor time is what the kernel counted for that process.
 //!
-//! The names: `http`, `execute`, `accounts`, `connect`, `store`, `journal`, `crypto`, `scrub`, `start`. `connect` needs
+//! The names: `http`, `execute`, `accounts`, `connect`, `store`, `compact`, `journal`, `crypto`, `scrub`, `start`. `connect` needs
 //! Chromium and the peers of `tests/peers`, which `tests/run` installs. A run of all of them
 //! writes `tests/bench/RESULTS.md` and `tests/bench/plots/*.svg`; a run of some only prints.
 #![allow(
@@ -20,6 +20,7 @@
 mod accounts;
 mod browser;
 mod callers;
+mod compact;
 mod connect;
 mod crypto;
 mod disk;
@@ -52,12 +53,13 @@ pub(crate) struct Effort {
 
 type Measure = fn(Effort, &mut Report);
 
-const ALL: [(&str, Measure); 9] = [
+const ALL: [(&str, Measure); 10] = [
     ("http", requests::measure),
     ("execute", execute::measure),
     ("accounts", accounts::measure),
     ("connect", connect::measure),
     ("store", disk::store),
+    ("compact", compact::measure),
     ("journal", disk::journal),
     ("crypto", crypto::measure),
     ("scrub", scrub::measure),

@@ -25,7 +25,7 @@ use crate::load;
 use crate::report::Report;
 use crate::requests::report_rate;
 
-const STORE: StoreId = StoreId::from_bytes([3; 16]);
+pub(crate) const STORE: StoreId = StoreId::from_bytes([3; 16]);
 
 pub(crate) fn key(byte: u8) -> Key {
     let name = KeyRef {
@@ -47,7 +47,7 @@ fn append_and_sync(dir: &Path, time: Duration) -> f64 {
     count as f64 / began.elapsed().as_secs_f64()
 }
 
-fn runtime() -> tokio::runtime::Runtime {
+pub(crate) fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -86,7 +86,7 @@ where
     (count / took.as_secs_f64(), used.as_secs_f64() * 1e6 / count)
 }
 
-fn record(length: usize) -> Record {
+pub(crate) fn record(length: usize) -> Record {
     let context = Context::system(STORE, ObjectId::from_bytes([9; 16]), 1);
     let sealed = seal(
         &key(1),
@@ -98,7 +98,7 @@ fn record(length: usize) -> Record {
     Record::of(&sealed.unwrap())
 }
 
-fn place(run: u64, part: u64, n: u64) -> StoreKey {
+pub(crate) fn place(run: u64, part: u64, n: u64) -> StoreKey {
     // Blinded names are hashes, so they come in no order.
     let hash = runtools_broker::crypto::sha256(
         &[run.to_be_bytes(), part.to_be_bytes(), n.to_be_bytes()].concat(),
