@@ -35,20 +35,14 @@ impl Sieve {
 
     /// What may pass of the text, of which `piece` is the next part.
     pub(super) fn push(&mut self, piece: Bytes) -> Result<Bytes, Blocked> {
-        let mut decided = Bytes::new();
-        self.plain.push(piece, &mut |scrubbed: Scrubbed| {
-            decided = scrubbed.into_bytes();
-        });
-        let decided = self.encoded.push(decided);
+        let decided = self.encoded.push(bytes_of(self.plain.push(piece)));
         self.found_nothing().map(|()| decided)
     }
 
     /// The rest, because nothing may follow for long. What does is searched together with it.
     pub(super) fn pause(&mut self) -> Result<Bytes, Blocked> {
-        let mut decided = Bytes::new();
-        self.plain
-            .pause(&mut |scrubbed: Scrubbed| decided = scrubbed.into_bytes());
-        let decided = join(self.encoded.push(decided), self.encoded.pause());
+        let decided = self.encoded.push(bytes_of(self.plain.pause()));
+        let decided = join(decided, self.encoded.pause());
         self.found_nothing().map(|()| decided)
     }
 
@@ -86,7 +80,8 @@ impl Encoded {
         let before = self.open.slice(..gone);
         let (letters, open) = decode(join(self.open.clone(), piece.clone()));
         self.open = open;
-        self.letters.push(letters, &mut |_| {});
+        // Only counted: what is handed on is the text that they stand for.
+        drop(self.letters.push(letters));
         let mut text = join(std::mem::take(&mut self.held), piece);
         let whole = join(before, text.clone());
         let whole = whole.slice(..whole.len() - self.open.len());
@@ -96,7 +91,7 @@ impl Encoded {
     }
 
     fn pause(&mut self) -> Bytes {
-        self.letters.pause(&mut |_| {});
+        drop(self.letters.pause());
         std::mem::take(&mut self.held)
     }
 }
@@ -146,6 +141,11 @@ fn begins(text: &[u8], letters: usize) -> usize {
 
 const fn is_digit(byte: u8) -> bool {
     byte.is_ascii_hexdigit()
+}
+
+/// What was decided; nothing where nothing was.
+pub(super) fn bytes_of(decided: Option<Scrubbed>) -> Bytes {
+    decided.map(Scrubbed::into_bytes).unwrap_or_default()
 }
 
 /// The one, and the other behind it.

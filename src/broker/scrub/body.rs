@@ -9,7 +9,7 @@ use http_body::{Body, Frame, SizeHint};
 
 use super::decoder::{Decoder, Limits};
 use super::encoding::Encoding;
-use super::{BodyIs, Hits, Patterns, ScrubError, Scrubber, scrub_trailers};
+use super::{BodyIs, Hits, Patterns, ScrubError, Scrubbed, Scrubber, scrub_trailers};
 
 /// An upstream's body, searched. Made only by [`scrub_body`].
 ///
@@ -57,9 +57,7 @@ impl<B: Body<Data = Bytes> + Unpin> ScrubbedBody<B> {
             return Ok(None);
         };
         while let Some(piece) = self.decoder.pull()? {
-            let mut decided = None;
-            scrubber.push(piece, &mut |scrubbed| decided = Some(scrubbed));
-            if let Some(scrubbed) = decided {
+            if let Some(scrubbed) = scrubber.push(piece) {
                 return Ok(Some(scrubbed.into_bytes()));
             }
         }
@@ -69,11 +67,8 @@ impl<B: Body<Data = Bytes> + Unpin> ScrubbedBody<B> {
     /// Ends the stream; what was held back, if anything was.
     fn end(&mut self) -> Result<Option<Bytes>, ScrubError> {
         self.decoder.finish()?;
-        let mut rest = None;
-        if let Some(scrubber) = self.scrubber.take() {
-            scrubber.finish(&mut |scrubbed| rest = Some(scrubbed.into_bytes()));
-        }
-        Ok(rest)
+        let rest = self.scrubber.take().and_then(Scrubber::finish);
+        Ok(rest.map(Scrubbed::into_bytes))
     }
 
     /// Takes one frame of the upstream's. Something to yield, or nothing yet.

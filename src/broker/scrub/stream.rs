@@ -69,17 +69,19 @@ impl Scrubber {
         }
     }
 
-    /// Searches `chunk` and hands to `out` what is decided: at most one piece.
-    pub fn push(&mut self, chunk: Bytes, out: &mut impl FnMut(Scrubbed)) {
-        self.advance(chunk, false, out);
+    /// Searches `chunk`; what is decided, if anything is.
+    #[must_use]
+    pub fn push(&mut self, chunk: Bytes) -> Option<Scrubbed> {
+        self.advance(chunk, false)
     }
 
-    /// Hands on what was held back, because nothing may follow for long: a message is at its end. What
+    /// What was held back, if anything was, because nothing may follow for long: a message is at its end. What
     /// follows is searched together with it, so that of an occurrence on both sides of the pause all is
     /// masked that was not handed on before.
-    pub fn pause(&mut self, out: &mut impl FnMut(Scrubbed)) {
+    #[must_use]
+    pub fn pause(&mut self) -> Option<Scrubbed> {
         if self.carry.len() <= self.told {
-            return;
+            return None;
         }
         let carry = Bytes::copy_from_slice(&self.carry);
         let mut masks = Masks::starting_with(self.masked);
@@ -87,8 +89,9 @@ impl Scrubber {
             self.count(&found);
             masks.add(found.at);
         });
-        out(Scrubbed(masks.apply(carry).split_off(self.told)));
+        let rest = masks.apply(carry).split_off(self.told);
         self.told = self.carry.len();
+        Some(Scrubbed(rest))
     }
 
     /// Counts an occurrence, unless it was handed on whole, and counted, before a pause.
@@ -98,10 +101,10 @@ impl Scrubber {
         }
     }
 
-    /// Ends the stream: what was held back is handed on.
-    pub fn finish(mut self, out: &mut impl FnMut(Scrubbed)) -> Hits {
-        self.advance(Bytes::new(), true, out);
-        self.hits
+    /// Ends the stream; what was held back, if anything was.
+    #[must_use]
+    pub fn finish(mut self) -> Option<Scrubbed> {
+        self.advance(Bytes::new(), true)
     }
 
     /// The counters so far.
@@ -116,7 +119,7 @@ impl Scrubber {
         self.carry.len() - self.told
     }
 
-    fn advance(&mut self, chunk: Bytes, last: bool, out: &mut impl FnMut(Scrubbed)) {
+    fn advance(&mut self, chunk: Bytes, last: bool) -> Option<Scrubbed> {
         let mut work = self.join(chunk);
         let mut masks = Masks::starting_with(self.masked);
         let held = self.patterns.search(&work, last, |found| {
@@ -130,9 +133,7 @@ impl Scrubber {
         self.masked = masks.end.saturating_sub(held);
         let told = self.told.min(work.len());
         self.told -= told;
-        if work.len() > told {
-            out(Scrubbed(masks.apply(work).split_off(told)));
-        }
+        (work.len() > told).then(|| Scrubbed(masks.apply(work).split_off(told)))
     }
 
     /// What was held back, and `chunk` after it.

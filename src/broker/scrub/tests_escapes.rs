@@ -78,7 +78,7 @@ fn escapes_and_zeros_around_a_value_stay_and_so_does_what_is_none() {
     for many in ["\0".repeat(9_000), "\\".repeat(9_000)] {
         let text = format!("ghp_Zq{many}");
         let mut scrubber = Scrubber::new(&patterns);
-        scrubber.push(Bytes::from(text), &mut |_| {});
+        drop(scrubber.push(Bytes::from(text)));
         assert!(scrubber.held() < 100, "{}", scrubber.held());
     }
 }

@@ -4,6 +4,7 @@
 use bytes::Bytes;
 
 use super::{Patterns, Scrubber};
+use crate::broker::sieve::bytes_of;
 
 /// The shortest piece of a value that counts as a leak, in bytes.
 const PIECE: usize = 5;
@@ -16,11 +17,11 @@ pub(super) fn scrub_chunks<'a>(
     let mut out = Vec::new();
     let mut scrubber = Scrubber::new(patterns);
     for chunk in chunks {
-        scrubber.push(Bytes::copy_from_slice(chunk), &mut |piece| {
-            out.extend_from_slice(piece.as_ref());
-        });
+        let piece = scrubber.push(Bytes::copy_from_slice(chunk));
+        out.extend_from_slice(&bytes_of(piece));
     }
-    let hits = scrubber.finish(&mut |piece| out.extend_from_slice(piece.as_ref()));
+    let hits = scrubber.hits().clone();
+    out.extend_from_slice(&bytes_of(scrubber.finish()));
     (out, hits.total())
 }
 

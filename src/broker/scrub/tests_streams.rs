@@ -7,6 +7,7 @@ use super::patterns::WINDOW;
 use super::tests_oracle::{leak, scrub_chunks};
 use super::tests_spellings::{SHORT, TOKEN, deep_spellings, patterns, spellings, utf_16};
 use super::{Patterns, Scrubber, scrub_bytes};
+use crate::broker::sieve::bytes_of;
 use crate::secret::Secret;
 
 /// Masks every byte of every raw occurrence, the slow way.
@@ -76,12 +77,13 @@ fn paused(patterns: &Patterns, messages: &[&str]) -> (Vec<String>, u64) {
     for message in messages {
         let mut out = Vec::new();
         let chunk = Bytes::copy_from_slice(message.as_bytes());
-        scrubber.push(chunk, &mut |piece| out.extend_from_slice(piece.as_ref()));
-        scrubber.pause(&mut |piece| out.extend_from_slice(piece.as_ref()));
+        out.extend_from_slice(&bytes_of(scrubber.push(chunk)));
+        out.extend_from_slice(&bytes_of(scrubber.pause()));
         assert_eq!(scrubber.held(), 0);
         outs.push(String::from_utf8(out).unwrap());
     }
-    let hits = scrubber.finish(&mut |_| panic!("nothing was held back"));
+    let hits = scrubber.hits().clone();
+    assert_eq!(scrubber.finish(), None, "nothing was held back");
     (outs, hits.total())
 }
 
@@ -190,31 +192,25 @@ fn only_the_beginning_of_a_spelling_is_held_back() {
     let patterns = patterns("ghp_0123456789");
     let mut scrubber = Scrubber::new(&patterns);
     let mut sent = |chunk: &'static [u8]| {
-        let mut out = Vec::new();
-        scrubber.push(Bytes::from_static(chunk), &mut |piece| {
-            out.extend_from_slice(piece.as_ref());
-        });
-        (String::from_utf8(out).unwrap(), scrubber.held())
+        let out = bytes_of(scrubber.push(Bytes::from_static(chunk)));
+        (String::from_utf8(out.to_vec()).unwrap(), scrubber.held())
     };
     assert_eq!(sent(b"data: hello\n\n"), ("data: hello\n\n".into(), 0));
     assert_eq!(sent(b"data: ghp_012345"), ("data: ".into(), 10));
     assert_eq!(sent(b"x and gh"), ("ghp_012345x and ".into(), 2));
     assert_eq!(sent(b"p_0123456789\n\n"), ("**************\n\n".into(), 0));
     assert_eq!(sent(b"end g"), ("end ".into(), 1));
-    let mut rest = Vec::new();
-    let hits = scrubber.finish(&mut |piece| rest.extend_from_slice(piece.as_ref()));
-    assert_eq!((rest.as_slice(), hits.total()), (&b"g"[..], 1));
+    let hits = scrubber.hits().clone();
+    let rest = bytes_of(scrubber.finish());
+    assert_eq!((&*rest, hits.total()), (&b"g"[..], 1));
 }
 
 #[test]
 fn a_clean_chunk_is_handed_on_without_a_copy() {
     let patterns = patterns(TOKEN);
     let chunk = Bytes::from(vec![b'.'; 10_000]);
-    let mut same = false;
-    Scrubber::new(&patterns).push(chunk.clone(), &mut |piece| {
-        same = piece.as_ref().as_ptr() == chunk.as_ptr() && piece.as_ref().len() == chunk.len();
-    });
-    assert!(same);
+    let piece = bytes_of(Scrubber::new(&patterns).push(chunk.clone()));
+    assert_eq!((piece.as_ptr(), piece.len()), (chunk.as_ptr(), chunk.len()));
 }
 
 #[test]
@@ -233,12 +229,11 @@ fn long_values_are_found_in_every_spelling_with_little_held_back() {
             let mut scrubber = Scrubber::new(&patterns);
             let (mut out, mut most) = (Vec::new(), 0);
             for chunk in text.as_bytes().chunks(1000) {
-                scrubber.push(Bytes::copy_from_slice(chunk), &mut |piece| {
-                    out.extend_from_slice(piece.as_ref());
-                });
+                let piece = scrubber.push(Bytes::copy_from_slice(chunk));
+                out.extend_from_slice(&bytes_of(piece));
                 most = most.max(scrubber.held());
             }
-            scrubber.finish(&mut |piece| out.extend_from_slice(piece.as_ref()));
+            out.extend_from_slice(&bytes_of(scrubber.finish()));
             let stars = "*".repeat(spelling.len());
             assert!(out == format!("<{stars}|").as_bytes(), "{kind} of {len}");
             assert!(most < WINDOW);
@@ -251,7 +246,8 @@ fn a_piece_of_a_long_value_does_not_begin_with_a_line_end() {
     let line = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.\n";
     let patterns = patterns(&line.repeat(200).replacen('0', "k", 1));
     let mut scrubber = Scrubber::new(&patterns);
-    scrubber.push(Bytes::from_static(b"data: event\n\n"), &mut |_| {});
+    let event = Bytes::from_static(b"data: event\n\n");
+    assert_eq!(bytes_of(scrubber.push(event.clone())), event);
     assert_eq!(scrubber.held(), 0);
 }
 
@@ -270,15 +266,15 @@ fn large_body(value: &str, chunks: usize) {
         } else {
             filler.clone()
         };
-        scrubber.push(chunk, &mut |piece| {
-            seen += piece.as_ref().len();
-            if piece.as_ref().as_ptr() != filler.as_ptr() {
-                assert_eq!(leak(piece.as_ref(), value.as_bytes()), None);
-            }
-        });
+        let piece = bytes_of(scrubber.push(chunk));
+        seen += piece.len();
+        if piece.as_ptr() != filler.as_ptr() {
+            assert_eq!(leak(&piece, value.as_bytes()), None);
+        }
         most = most.max(scrubber.held());
     }
-    let hits = scrubber.finish(&mut |piece| seen += piece.as_ref().len());
+    let hits = scrubber.hits().clone();
+    seen += bytes_of(scrubber.finish()).len();
     assert_eq!((seen, hits.total()), (chunks * filler.len(), 3));
     assert!(most < WINDOW);
 }

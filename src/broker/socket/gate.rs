@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 
-use super::super::scrub::{Hits, Patterns, Scrubbed, Scrubber};
-use super::super::sieve::{Blocked, Sieve, join};
+use super::super::scrub::{Hits, Patterns, Scrubber};
+use super::super::sieve::{Blocked, Sieve, bytes_of, join};
 
 /// Searches what goes one way.
 ///
@@ -54,14 +54,9 @@ impl Search {
     fn next(&mut self, piece: Bytes, last: bool) -> Result<Bytes, Blocked> {
         let (first, rest) = match self {
             Self::Masking(scrubber) => {
-                let (mut first, mut rest) = (Bytes::new(), Bytes::new());
-                scrubber.push(piece, &mut |scrubbed: Scrubbed| {
-                    first = scrubbed.into_bytes();
-                });
-                if last {
-                    scrubber.pause(&mut |scrubbed: Scrubbed| rest = scrubbed.into_bytes());
-                }
-                (first, rest)
+                let first = scrubber.push(piece);
+                let rest = last.then(|| scrubber.pause()).flatten();
+                (bytes_of(first), bytes_of(rest))
             }
             Self::Blocking(sieve) => {
                 let first = sieve.push(piece)?;
