@@ -24,6 +24,7 @@ use super::resolve::{Filled, Filling, Resolution};
 use super::scrub::Patterns;
 use super::sign::{self, Pass, Surroundings, may_exchange};
 use super::stopped::Stopped;
+use super::unsaid::noted;
 use super::upload::Progress;
 use super::{BrokerError, account, lease, place};
 
@@ -284,8 +285,8 @@ impl Broker {
             Unready::Refused(error) => event.denied(error.code()),
             Unready::Failed(error) => event.code(error.code()),
         };
-        let recorded = vault.journal().record(event).await;
-        recorded.map_err(VaultError::from)?.is_all();
+        let noted = noted(vault.journal(), event).await;
+        noted.map_err(VaultError::from)?;
         match unready {
             Unready::Refused(error) => Err(error),
             Unready::Failed(error) => Ok(error.into()),

@@ -1,10 +1,11 @@
 //! A request whose caller is gone before anything of it is in the journal.
 //!
-//! Until then it may have taken a use of its handle and dialled: nothing of that is to be unseen.
+//! Until then it may have taken a use of its handle and dialled: nothing of that is to be unseen. Nor is a
+//! refusal: the one that ends a handle ends the tunnel, too, that would wait for its record.
 
 use tokio::runtime::Handle;
 
-use crate::audit::{Event, Journal};
+use crate::audit::{AuditError, Event, Journal};
 
 /// What is written down of a request that is dropped.
 pub(super) struct Unsaid(Option<(Journal, Event)>);
@@ -19,6 +20,17 @@ impl Unsaid {
     pub(super) fn said(mut self) {
         self.0 = None;
     }
+}
+
+/// Writes a refusal down, also when nobody waits for that any more.
+///
+/// # Errors
+/// As [`Journal::note`].
+pub(super) async fn noted(journal: &Journal, event: Event) -> Result<(), AuditError> {
+    let journal = journal.clone();
+    let noting = tokio::spawn(async move { journal.note(event).await });
+    // What panicked has written nothing.
+    noting.await.unwrap_or(Err(AuditError::Unavailable))
 }
 
 impl Drop for Unsaid {
