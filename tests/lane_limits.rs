@@ -5,6 +5,11 @@ mod harness;
 mod lanes;
 mod stage;
 
+mod lane_limits {
+    mod share;
+    mod time;
+}
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 

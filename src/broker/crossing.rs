@@ -79,6 +79,8 @@ pub(crate) struct Stream {
     pub(super) rest: UnsyncBoxBody<Bytes, BodyError>,
     /// How many bytes it has in all, where its sender said so.
     pub(super) length: Option<u64>,
+    /// How many it may have.
+    pub(super) most: u64,
 }
 
 impl Crossing {
@@ -213,11 +215,15 @@ pub(super) const fn scheme_of(url: &Url) -> Scheme {
 
 impl Cargo {
     /// Reads `body` until it ends, or until there is more of it than is held back. `length` is what its
-    /// sender announced.
+    /// sender announced; of one that is larger than `most`, which is no less than what is held back, nothing
+    /// is read.
     ///
     /// # Errors
     /// [`EgressError::Upload`] when it breaks off.
-    pub(crate) async fn gather<B>(body: B, length: Option<u64>) -> Result<Self, BrokerError>
+    pub(crate) async fn gather<B>(
+        body: B,
+        (length, most): (Option<u64>, u64),
+    ) -> Result<Self, BrokerError>
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<BodyError>,
@@ -225,7 +231,8 @@ impl Cargo {
         let broken = |_| BrokerError::Egress(EgressError::Upload);
         let mut body = body.map_err(Into::into).boxed_unsync();
         let mut begins = BytesMut::new();
-        while begins.len() <= HELD {
+        let fits = length.is_none_or(|length| length <= most);
+        while fits && begins.len() <= HELD {
             match body.frame().await.transpose().map_err(broken)? {
                 Some(frame) => begins.extend_from_slice(&frame.into_data().unwrap_or_default()),
                 None if begins.is_empty() => return Ok(Self::None),
@@ -236,7 +243,29 @@ impl Cargo {
             begins: begins.freeze(),
             rest: body,
             length,
+            most,
         }))
+    }
+
+    /// Refuses a body that is larger than it may be, as far as is known yet.
+    ///
+    /// # Errors
+    /// [`BrokerError::TooLarge`].
+    pub(super) fn check(&self) -> Result<(), BrokerError> {
+        let Self::Stream(Stream {
+            begins,
+            length,
+            most,
+            ..
+        }) = self
+        else {
+            return Ok(());
+        };
+        let begins = u64::try_from(begins.len()).unwrap_or(u64::MAX);
+        if begins.max(length.unwrap_or_default()) > *most {
+            return Err(BrokerError::TooLarge { most: *most });
+        }
+        Ok(())
     }
 }
 

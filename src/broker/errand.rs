@@ -11,10 +11,7 @@ use crate::policy::{Permit, ResolveTool, UseHandle};
 use crate::tools::Tool;
 
 use super::crossing::{Cargo, Crossing, Placing};
-use super::{Ask, BrokerError, Only};
-
-/// The longest that an answer may stream.
-const LONGEST: Duration = Duration::from_hours(1);
+use super::{Ask, BrokerError, Handshake, Only};
 
 /// What is to be resolved, and on which terms.
 #[derive(Debug)]
@@ -51,20 +48,23 @@ pub struct Used<'a> {
 }
 
 /// A request to an upstream, as a caller wants it made: what every lane that goes by handles brings to
-/// [`Broker::relay`](super::Broker::relay). Credentials are put in, each into its slot.
+/// [`Broker::open`](super::Broker::open). Credentials are put in, each into its slot.
 #[derive(Debug)]
 pub struct Errand {
     pub(super) method: Method,
     pub(super) url: Url,
     pub(super) headers: HeaderMap,
     pub(super) cargo: Cargo,
-    pub(super) patience: Duration,
+    /// How long it may take, where that is less than any may.
+    pub(super) patience: Option<Duration>,
     pub(super) placing: Placing,
+    /// That it is to open a WebSocket, as its caller asked.
+    pub(super) handshake: Option<Handshake>,
 }
 
 impl Errand {
     /// A request to `url`. Its body is read until it ends, or until there is more of it than is held
-    /// back; `length` is what its sender announced.
+    /// back; `length` is what its sender announced, `most` how large it may be.
     ///
     /// # Errors
     /// When the body breaks off.
@@ -73,20 +73,21 @@ impl Errand {
         url: Url,
         headers: HeaderMap,
         body: B,
-        length: Option<u64>,
+        (length, most): (Option<u64>, u64),
     ) -> Result<Self, BrokerError>
     where
         B: http_body::Body<Data = bytes::Bytes> + Send + Unpin + 'static,
         B::Error: Into<crate::egress::BodyError>,
     {
-        let cargo = Cargo::gather(body, length).await?;
+        let cargo = Cargo::gather(body, (length, most)).await?;
         Ok(Self {
             method,
             url,
             headers,
             cargo,
-            patience: LONGEST,
+            patience: None,
             placing: Placing::Fill,
+            handshake: None,
         })
     }
 
@@ -101,17 +102,15 @@ impl Errand {
     /// The same, which must be over after `patience`, answer and all.
     #[must_use]
     pub const fn within(mut self, patience: Duration) -> Self {
-        self.patience = patience;
+        self.patience = Some(patience);
         self
     }
 
-    /// A request to open a WebSocket at `url` (RFC 6455, 4.1): for [`Broker::relay_socket`].
+    /// A request to open a WebSocket at `url` (RFC 6455, 4.1), as `handshake` asks for it.
     /// What `headers` say of a key and of extensions is the caller's, and stays with them. The list of
     /// subprotocols is written in one way, `a, b`, so that a slot in it has one spelling.
-    ///
-    /// [`Broker::relay_socket`]: super::Broker::relay_socket
     #[must_use]
-    pub fn socket(url: Url, mut headers: HeaderMap) -> Self {
+    pub fn socket(url: Url, mut headers: HeaderMap, handshake: Handshake) -> Self {
         if let Some(list) = one_list(&headers) {
             headers.insert(SEC_WEBSOCKET_PROTOCOL, list);
         }
@@ -120,8 +119,9 @@ impl Errand {
             url,
             headers,
             cargo: Cargo::None,
-            patience: LONGEST,
+            patience: None,
             placing: Placing::Fill,
+            handshake: Some(handshake),
         }
     }
 
@@ -144,8 +144,9 @@ impl Errand {
             url,
             headers,
             cargo: Cargo::Json(body),
-            patience: LONGEST,
+            patience: None,
             placing: Placing::Fill,
+            handshake: None,
         }
     }
 }

@@ -136,6 +136,12 @@ pub enum BrokerError {
     /// The request is not the one that the handle was asked for.
     #[error("the handle was made for another request than this")]
     AnotherRequest,
+    /// The request's body is larger than one may be.
+    #[error("the request's body has more than {most} bytes")]
+    TooLarge {
+        /// The most that one may have.
+        most: u64,
+    },
     /// A header would have the upstream take the request for another one.
     #[error("the header {0} would have the upstream take the request for another one")]
     Steering(&'static str),
@@ -241,6 +247,7 @@ impl BrokerError {
             Self::Misplaced(Misplaced::AnotherHost) => "another_host",
             Self::Misplaced(Misplaced::Unknown) => "placeholder_unknown",
             Self::AnotherRequest => "another_request",
+            Self::TooLarge { .. } => "too_large",
             Self::Steering(_) => "steering_header",
             Self::NoAnswer(error) => error.code(),
             Self::Directory(_) => "directory_refused",
@@ -302,6 +309,7 @@ impl BrokerError {
             Self::Handles => "Release those that are not needed: DELETE /v1/resolutions/ID. Others end by themselves.".to_owned(),
             Self::Misplaced(misplaced) => put_right(*misplaced).to_owned(),
             Self::AnotherRequest => "Send the request that the intent named when the handle was asked for, or ask for another handle.".to_owned(),
+            Self::TooLarge { .. } => "Send it in parts, where the upstream takes them. The operator sets the limit: limits.upload_mb in the settings.".to_owned(),
             Self::Steering(_) => "Send the method and the path that are meant, without that header.".to_owned(),
             Self::NoAnswer(error) => error.hint().to_owned(),
             Self::Egress(error) => error.hint().to_owned(),

@@ -33,7 +33,7 @@ impl Broker {
     /// Sends a request by right of a handle, and reads the answer whole.
     ///
     /// # Errors
-    /// As [`Broker::relay`].
+    /// As [`Broker::open`].
     pub async fn exchange(
         &self,
         vault: &Unsealed,
@@ -43,10 +43,13 @@ impl Broker {
         event: Event,
     ) -> Result<wire::Exchange, BrokerError> {
         let started = Instant::now();
-        let time = patience.time.unwrap_or(self.total).min(self.total);
+        let time = patience
+            .time
+            .map_or(self.limits.whole, |time| time.min(self.limits.whole));
         let limit = patience.bytes.unwrap_or(MAX_ANSWER).min(MAX_ANSWER);
         let errand = errand.within(time);
-        let relayed = self.relay(vault, used, errand, event, Box::new(())).await?;
+        let arrived = self.arrived(vault, used, errand, event, Box::new(()));
+        let relayed = arrived.await?.relayed()?;
         let patterns = relayed.patterns.clone();
         let answer = whole(relayed, limit).await?;
         let result = answer.result(&patterns, None).await;

@@ -2,8 +2,7 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::{Map, Value};
 use tokio::time::error::Elapsed;
@@ -26,6 +25,7 @@ use super::intent::describe;
 use super::judge::Judge;
 use super::lane::{Aim, Loaded, Ready, Unready, Way};
 use super::lease::Searchers;
+use super::limits::LaneLimits;
 use super::resolve::{Resolution, resolve};
 use super::sign::Tokens;
 use super::stopped::{Stopped, unused};
@@ -42,11 +42,11 @@ pub struct Broker {
     pub(super) handles: Handles,
     pub(super) watch: Arc<Watch>,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) total: Duration,
+    pub(super) limits: LaneLimits,
     /// The proxy in front, where there is one.
     pub(super) gateway: Option<Arc<dyn Gateway>>,
-    /// How many tunnels are open there.
-    pub(super) tunnels: Arc<AtomicUsize>,
+    /// One more for each tunnel that is open there.
+    pub(super) tunnels: Arc<()>,
 }
 
 /// One call: who, which tool and action, with what.
@@ -65,10 +65,9 @@ pub struct Call<'a> {
 }
 
 impl Broker {
-    /// A broker that goes out through `egress`; no exchange whose answer is read whole takes longer than
-    /// `total`. Who may still do what is asked of `judge`.
+    /// A broker that goes out through `egress`, within `limits`. Who may still do what is asked of `judge`.
     #[must_use]
-    pub fn new(egress: Egress, judge: Judge, clock: Arc<dyn Clock>, total: Duration) -> Self {
+    pub fn new(egress: Egress, judge: Judge, clock: Arc<dyn Clock>, limits: LaneLimits) -> Self {
         let judge = Arc::new(judge);
         Self {
             egress,
@@ -76,9 +75,9 @@ impl Broker {
             judge,
             searchers: Searchers::default(),
             tokens: Tokens::default(),
-            handles: Handles::default(),
+            handles: Handles::within(&limits),
             clock,
-            total,
+            limits,
             gateway: None,
             tunnels: Arc::default(),
         }
@@ -88,6 +87,12 @@ impl Broker {
     #[must_use]
     pub const fn egress(&self) -> &Egress {
         &self.egress
+    }
+
+    /// What calls may take.
+    #[must_use]
+    pub const fn limits(&self) -> &LaneLimits {
+        &self.limits
     }
 
     /// Forgets handles that were over long ago. To be called every minute.
@@ -226,7 +231,7 @@ impl Broker {
         let without = |code: Code| Outcome::failed(code).duration_ms(millis(started));
         // Sealing drops the exchange, and its connection with it: no value outlives the keys.
         let answered = {
-            let exchange = pin!(tokio::time::timeout(self.total, exchange));
+            let exchange = pin!(tokio::time::timeout(self.limits.whole, exchange));
             vault.while_open(exchange).await
         };
         let (answer, patterns, tokens) = match answered.map(out_of_time) {

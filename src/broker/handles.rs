@@ -12,13 +12,8 @@ use crate::crypto::Digest;
 use crate::id::{OrgId, ResolutionId, UserId};
 
 use super::handle::{Ended, Handle, HandleFault, Owner, digest_of};
+use super::limits::LaneLimits;
 
-/// The most handles there are.
-const MOST: usize = 100_000;
-/// The most of one organisation, so that one cannot leave the others without.
-const SHARE: usize = MOST / 4;
-/// The most of one user, so that one cannot leave their colleagues without.
-const OWN: usize = 2_000;
 /// How long one that is over is remembered, so that its owner hears why it is refused.
 const REMEMBERED: Duration = Duration::from_mins(2);
 /// How often a full table is searched for those that are over before their time.
@@ -83,19 +78,13 @@ struct Table {
     searched: Option<Instant>,
 }
 
-impl Default for Handles {
-    fn default() -> Self {
-        Self::with(MOST, SHARE, OWN)
-    }
-}
-
 impl Handles {
-    pub(crate) fn with(most: usize, share: usize, own: usize) -> Self {
+    pub(crate) fn within(limits: &LaneLimits) -> Self {
         Self {
             table: Mutex::default(),
-            most,
-            share,
-            own,
+            most: limits.handles,
+            share: limits.handles_per_org,
+            own: limits.handles_per_user,
         }
     }
 

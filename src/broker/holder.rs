@@ -7,7 +7,6 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rustls::ServerConfig;
@@ -27,8 +26,7 @@ use super::errand::Errand;
 use super::execute::Broker;
 use super::handle::{Handle, MAX_LIFE, USUAL_LIFE};
 use super::handles::Missing;
-use super::relay::Relayed;
-use super::watch::Watching;
+use super::socket::Opened;
 
 /// The proxy, as far as a resolution for it goes.
 pub trait Gateway: Send + Sync + fmt::Debug {
@@ -43,23 +41,12 @@ pub trait Gateway: Send + Sync + fmt::Debug {
         life: Duration,
     ) -> Result<Arc<dyn Authority>, NoAuthority>;
 
-    /// Where tool code finds the proxy, with this authority's certificate.
-    fn place(&self, authority: &dyn Authority) -> wire::ProxyPlace;
+    /// Where tool code finds the proxy, with this authority's certificate; and what it is `bound` to, so that
+    /// it goes there no other way.
+    fn place(&self, authority: &dyn Authority, bound: &[HostPattern]) -> wire::ProxyPlace;
 
     /// Where the proxy listens: its address, and its Unix socket.
     fn listens(&self) -> (String, String);
-}
-
-/// A tunnel that is open, until this is dropped.
-struct OpenTunnel {
-    _watching: Watching,
-    count: Arc<AtomicUsize>,
-}
-
-impl Drop for OpenTunnel {
-    fn drop(&mut self) {
-        self.count.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 /// Vouches for hosts towards the holder of one handle. Its key is nowhere but in here.
@@ -254,7 +241,7 @@ impl Broker {
     pub(super) fn place_of(&self, handle: &Handle) -> Option<wire::ProxyPlace> {
         let proxied = handle.purpose.proxied.as_ref()?;
         let gateway = self.gateway.as_ref()?;
-        Some(gateway.place(&*proxied.authority))
+        Some(gateway.place(&*proxied.authority, &proxied.bound))
     }
 
     /// Who holds the handle of this text, if it is one of the proxy's and can be used now.
@@ -283,7 +270,8 @@ impl Broker {
     pub fn lanes(&self) -> wire::Lanes {
         let proxy = self.gateway.as_ref().map(|gateway| {
             let (address, socket) = gateway.listens();
-            let tunnels = self.tunnels.load(Ordering::Relaxed);
+            // One is the broker's own.
+            let tunnels = Arc::strong_count(&self.tunnels) - 1;
             wire::ListeningProxy {
                 address,
                 socket,
@@ -302,27 +290,23 @@ impl Broker {
     pub fn watch_over(&self, holder: &Holder) -> Box<dyn std::any::Any + Send> {
         let seen = holder.proxied.seen.clone();
         let watching = self.watch.over(Arc::clone(&holder.handle), seen);
-        self.tunnels.fetch_add(1, Ordering::Relaxed);
-        Box::new(OpenTunnel {
-            _watching: watching,
-            count: Arc::clone(&self.tunnels),
-        })
+        Box::new((watching, Arc::clone(&self.tunnels)))
     }
 
-    /// Sends a request by right of the holder's handle; as [`Broker::relay`].
+    /// Sends a request by right of the holder's handle; in all else as [`Broker::open`].
     ///
     /// # Errors
-    /// As [`Broker::relay`].
-    pub async fn relay_for(
+    /// As [`Broker::open`].
+    pub async fn open_for(
         &self,
         vault: &Unsealed,
         holder: &Holder,
         errand: Errand,
         event: Event,
         held: Box<dyn std::any::Any + Send>,
-    ) -> Result<Relayed, BrokerError> {
-        let arrived = self.arrived_by(vault, holder.by(), (errand, None), event, held);
-        arrived.await?.relayed()
+    ) -> Result<Opened, BrokerError> {
+        let arrived = self.arrived_by(vault, holder.by(), errand, event, held);
+        arrived.await?.opened()
     }
 }
 

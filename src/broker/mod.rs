@@ -21,7 +21,7 @@
 //! | record the outcome | [`audit`](crate::audit) | |
 //!
 //! A declared action ([`Broker::execute`]) renders its `Crossing` from a template. Tool code that runs
-//! elsewhere gets a handle ([`Broker::resolve`]) and sends by right of it ([`Broker::relay`],
+//! elsewhere gets a handle ([`Broker::resolve`]) and sends by right of it ([`Broker::open`],
 //! [`Broker::exchange`]); while such an exchange is open, `watch` sees to it that it ends with its handle.
 //! The whole story, with a drawing: [`manual::lanes`](crate::manual::lanes).
 
@@ -41,6 +41,7 @@ mod judge;
 mod lane;
 mod lease;
 mod leftover;
+mod limits;
 mod only;
 mod place;
 mod placeholder;
@@ -75,6 +76,7 @@ pub use guard::Misplaced;
 pub use handle::{Ended, HandleFault, HandleToken};
 pub use holder::{Authority, Gateway, Holder, Holding, NoAuthority, NotHeld, Reach};
 pub use judge::Judge;
+pub use limits::LaneLimits;
 pub use only::Only;
 pub use relay::{Cut, RelayError, Relayed, RelayedBody};
 pub use resolve::{Ask, Resolution};

@@ -2,11 +2,10 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::audit::{Outcome, Recorded};
-use crate::egress::{Incoming, SocketKey, VerifiedPeer};
+use crate::egress::{Incoming, VerifiedPeer};
 use crate::vault::Unsealed;
 
 use super::BrokerError;
@@ -17,6 +16,7 @@ use super::handle::Handle;
 use super::lane::{Loaded, Ready};
 use super::relay::{Cut, Ends, Ledger, Relayed};
 use super::scrub::Patterns;
+use super::socket::Beginnings;
 use super::stopped::unused;
 use super::upload::Progress;
 
@@ -26,6 +26,8 @@ pub(super) struct Arrived {
     pub(super) patterns: Patterns,
     pub(super) ledger: Ledger,
     pub(super) ends: Ends,
+    /// What a WebSocket begins with, where it was asked for.
+    pub(super) beginnings: Option<Beginnings>,
     /// What lives as long as the exchange does.
     pub(super) held: Box<dyn std::any::Any + Send>,
 }
@@ -35,7 +37,7 @@ impl Broker {
     pub(super) async fn sent(
         &self,
         vault: &Unsealed,
-        (ready, socket): (Ready<'_>, Option<SocketKey>),
+        (ready, beginnings): (Ready<'_>, Option<Beginnings>),
         (recorded, started): (Recorded, Instant),
         mut ends: Ends,
         held: Box<dyn std::any::Any + Send>,
@@ -59,8 +61,8 @@ impl Broker {
             Ok(loaded) => loaded,
             Err(error) => return Err(unused(recorded, error)),
         };
-        let outgoing = match socket {
-            Some(key) => outgoing.to_socket(key),
+        let outgoing = match &beginnings {
+            Some(beginnings) => outgoing.to_socket(beginnings.key()),
             None => outgoing,
         };
         let mut ledger = Ledger::new(recorded, started, Arc::clone(&progress.sent));
@@ -86,6 +88,7 @@ impl Broker {
             patterns,
             ledger,
             ends,
+            beginnings,
             held,
         })
     }
@@ -100,6 +103,7 @@ impl Arrived {
             ledger,
             ends,
             held,
+            ..
         } = self;
         Ok(Relayed::new(incoming, &patterns, ledger, ends, held)?)
     }
@@ -110,13 +114,12 @@ async fn send(
     outgoing: crate::egress::Outgoing,
     progress: &Progress,
 ) -> Result<Incoming, BrokerError> {
-    peer.send(outgoing).await.map_err(|error| {
-        if progress.blocked.load(Ordering::Acquire) {
-            BrokerError::Misplaced(super::guard::Misplaced::Placement)
-        } else {
-            BrokerError::NoAnswer(NoAnswer::Egress(error))
-        }
-    })
+    peer.send(outgoing)
+        .await
+        .map_err(|error| match progress.refused.get() {
+            Some(refused) => refused.error(),
+            None => BrokerError::NoAnswer(NoAnswer::Egress(error)),
+        })
 }
 
 /// Completes when an exchange must end. Keeps neither the vault open nor the handle alive.

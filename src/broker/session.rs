@@ -5,12 +5,10 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::{HeaderMap, Method};
-
 use crate::audit::{Event, Outcome, Target, TargetKind};
 use crate::crypto::Random;
 use crate::directory::Recognised;
-use crate::egress::{SocketKey, check_method};
+use crate::egress::check_method;
 use crate::id::ResolutionId;
 use crate::policy::{Permit, ReleaseHandle};
 use crate::vault::{Unsealed, VaultError};
@@ -22,12 +20,12 @@ use super::execute::Broker;
 use super::handle::{Ended, Handle, HandleFault, HandleToken, Owner, Purpose, Terms, USUAL_LIFE};
 use super::handles::Missing;
 use super::intent::{self, describe};
-use super::judge::fingerprint;
+use super::judge::{Standing, fingerprint};
 use super::lane::{Aim, Unready, Way};
 use super::placeholder::Placeholder;
-use super::relay::Relayed;
 use super::resolve::{Resolution, resolve};
 use super::sending::{Arrived, ends};
+use super::socket::{Beginnings, Opened};
 use super::unsaid::Unsaid;
 use super::{BrokerError, shown};
 
@@ -155,31 +153,31 @@ impl Broker {
         Ok(())
     }
 
-    /// Sends a request by right of a handle. The answer is searched as it streams; `held` is dropped
-    /// when it is over.
+    /// Sends a request by right of a handle, be it one for a WebSocket. The answer is searched as it
+    /// streams, or what is said in the WebSocket; `held` is dropped when it is over.
     ///
     /// # Errors
     /// [`BrokerError`] when it is refused, with nothing sent, unless it is for a placeholder far back in a
-    /// body that was too long to be held; [`BrokerError::NoAnswer`] when the upstream fails. Either is in
-    /// the journal.
-    pub async fn relay(
+    /// body that was too long to be held; [`BrokerError::NoAnswer`] when the upstream fails, or agrees to
+    /// something else than a WebSocket that it was asked for. Either is in the journal.
+    pub async fn open(
         &self,
         vault: &Unsealed,
         used: Used<'_>,
         errand: Errand,
         event: Event,
         held: Box<dyn std::any::Any + Send>,
-    ) -> Result<Relayed, BrokerError> {
-        let arrived = self.arrived(vault, used, (errand, None), event, held);
-        arrived.await?.relayed()
+    ) -> Result<Opened, BrokerError> {
+        let arrived = self.arrived(vault, used, errand, event, held);
+        arrived.await?.opened()
     }
 
-    /// The head of the upstream's answer, unsearched. With a key, the request is one for a WebSocket.
+    /// The head of the upstream's answer, unsearched.
     pub(super) async fn arrived(
         &self,
         vault: &Unsealed,
         used: Used<'_>,
-        (errand, socket): (Errand, Option<SocketKey>),
+        errand: Errand,
         event: Event,
         held: Box<dyn std::any::Any + Send>,
     ) -> Result<Arrived, BrokerError> {
@@ -190,7 +188,7 @@ impl Broker {
         };
         let by = (&handle, used.seen);
         // On the heap: what callers wait for would be too large to be handed around.
-        Box::pin(self.arrived_by(vault, by, (errand, socket), event, held)).await
+        Box::pin(self.arrived_by(vault, by, errand, event, held)).await
     }
 
     /// The same, by right of a handle that was found.
@@ -198,7 +196,7 @@ impl Broker {
         &self,
         vault: &Unsealed,
         (handle, seen): (&Arc<Handle>, &Recognised),
-        (errand, socket): (Errand, Option<SocketKey>),
+        mut errand: Errand,
         event: Event,
         held: Box<dyn std::any::Any + Send>,
     ) -> Result<Arrived, BrokerError> {
@@ -214,10 +212,8 @@ impl Broker {
         );
         // Before it is looked at: a change that is too late for the look is seen by the watch.
         let watching = self.watch.over(Arc::clone(handle), seen.clone());
-        let standing = match self
-            .standing(vault, (handle, seen), (&errand.method, &errand.headers))
-            .await
-        {
+        let standing = self.standing(vault, (handle, seen), &mut errand).await;
+        let (standing, beginnings) = match standing {
             Ok(standing) => standing,
             Err(error) => {
                 let unready = Unready::Refused(error);
@@ -226,7 +222,7 @@ impl Broker {
             }
         };
         watching.judged(standing.until);
-        let patience = errand.patience;
+        let patience = errand.patience.unwrap_or(self.limits.stream);
         let crossing = errand.crossing();
         let way = Way {
             principal: &standing.principal,
@@ -241,18 +237,21 @@ impl Broker {
             vault.while_open(ready).await
         };
         let ready = ready.unwrap_or(Err(Unready::Refused(BrokerError::Sealed)));
-        unsaid.said();
         let event = aim.state(event);
         let ready = match ready {
             Ok(ready) => ready,
-            Err(unready) => return Err(self.unready(vault, event, unready).await?.into()),
+            Err(unready) => {
+                unsaid.said();
+                return Err(self.unready(vault, event, unready).await?.into());
+            }
         };
         let recorded = vault.journal().record(describe(event, &ready)).await;
+        unsaid.said();
         let recorded = recorded.map_err(VaultError::from)?;
         let ends = ends(vault, handle, patience);
         self.sent(
             vault,
-            (ready, socket),
+            (ready, beginnings),
             (recorded, started),
             ends,
             Box::new((watching, held)),
@@ -296,11 +295,15 @@ impl Broker {
         &self,
         vault: &Unsealed,
         (handle, seen): (&Handle, &Recognised),
-        (method, headers): (&Method, &HeaderMap),
-    ) -> Result<super::judge::Standing, BrokerError> {
-        check_method(method).map_err(BrokerError::Egress)?;
-        Crossing::check_headers(headers)?;
+        errand: &mut Errand,
+    ) -> Result<(Standing, Option<Beginnings>), BrokerError> {
+        check_method(&errand.method).map_err(BrokerError::Egress)?;
+        Crossing::check_headers(&errand.headers)?;
+        errand.cargo.check()?;
         handle.check(Instant::now())?;
-        self.judge.again(vault, handle, seen).await
+        let standing = self.judge.again(vault, handle, seen).await?;
+        let socket = errand.handshake.take();
+        let beginnings = socket.map(|handshake| Beginnings::of(vault, handshake, &self.limits));
+        Ok((standing, beginnings.transpose()?))
     }
 }

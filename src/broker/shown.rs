@@ -91,7 +91,7 @@ pub(super) fn bound(tool: &Tool, resolution: &Resolution) -> Vec<HostPattern> {
             }
         }
     }
-    bound.sort_by_key(ToString::to_string);
+    bound.sort_by_cached_key(ToString::to_string);
     bound.dedup();
     bound
 }
@@ -162,7 +162,7 @@ fn hosts(binding: &Binding, own: &[&[HostPattern]]) -> Vec<HostPattern> {
                 .collect()
         }
     };
-    found.sort_by_key(ToString::to_string);
+    found.sort_by_cached_key(ToString::to_string);
     found.dedup();
     found
 }

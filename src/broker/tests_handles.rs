@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::{Full, Handles, Missing, REMEMBERED};
+use crate::broker::LaneLimits;
 use crate::broker::handle::{
     Ended, Handle, HandleFault, HandleToken, MAX_LIFE, MAX_USES, Owner, Purpose, Terms, Wishes,
 };
@@ -16,6 +17,20 @@ use crate::crypto::{SystemRandom, check_letters, draw_letters};
 use crate::id::{ApiKeyId, OrgId, ResolutionId, UserId};
 use crate::policy::Via;
 use crate::tools::{Tool, ToolSpec};
+
+fn usual() -> Handles {
+    Handles::within(&LaneLimits::default())
+}
+
+/// Room for so many handles, in all, of one organisation and of one user.
+fn room(handles: usize, handles_per_org: usize, handles_per_user: usize) -> Handles {
+    Handles::within(&LaneLimits {
+        handles,
+        handles_per_org,
+        handles_per_user,
+        ..LaneLimits::default()
+    })
+}
 
 fn owner(org: u8, user: u8, key: u8) -> Owner {
     Owner {
@@ -85,7 +100,7 @@ fn a_handles_text_can_be_told_from_a_look_alike_offline() {
 
 #[test]
 fn hs_1_no_guess_finds_a_handle_however_near_it_is() {
-    let (handles, now, me) = (Handles::default(), Instant::now(), owner(1, 1, 1));
+    let (handles, now, me) = (usual(), Instant::now(), owner(1, 1, 1));
     let tool = tool();
     let mut texts = Vec::new();
     for _ in 0..1_000 {
@@ -131,7 +146,7 @@ fn hs_1_no_guess_finds_a_handle_however_near_it_is() {
 
 #[test]
 fn hs_3_another_caller_hears_what_a_guesser_hears() {
-    let (handles, now, me) = (Handles::default(), Instant::now(), owner(1, 1, 1));
+    let (handles, now, me) = (usual(), Instant::now(), owner(1, 1, 1));
     let (text, made) = keep(&handles, me, terms(60, 1), now);
     for other in [owner(2, 1, 1), owner(1, 2, 1), owner(1, 1, 2)] {
         let missing = handles.find(&text, &other).unwrap_err();
@@ -206,7 +221,7 @@ fn hs_2_a_dead_handle_stays_dead_and_tells_those_who_wait() {
     made.end(Ended::Changed);
     assert!(ending.is_cancelled() && made.ending().is_cancelled());
     assert_eq!(made.spend(now), Err(HandleFault::Dead(Ended::Released)));
-    let handles = Handles::default();
+    let handles = usual();
     let (text, made) = keep(&handles, owner(1, 1, 1), terms(60, 9), now);
     handles.end_all(Ended::Sealed);
     assert!(made.ending().is_cancelled());
@@ -231,7 +246,7 @@ fn hs_10_five_strange_placeholders_and_the_handle_is_dead() {
 #[test]
 fn one_that_is_over_is_remembered_for_a_while_and_makes_room_when_there_is_none() {
     let (now, me) = (Instant::now(), owner(1, 1, 1));
-    let handles = Handles::with(4, 3, 2);
+    let handles = room(4, 3, 2);
     let (first, _) = keep(&handles, me, terms(60, 1), now);
     let (_, used) = keep(&handles, me, terms(60, 1), now);
     keep(&handles, owner(1, 2, 1), terms(60, 1), now);
@@ -265,9 +280,7 @@ fn one_that_is_over_is_remembered_for_a_while_and_makes_room_when_there_is_none(
 #[test]
 fn what_a_handle_held_is_gone_minutes_after_its_end() {
     let (now, me) = (Instant::now(), owner(1, 1, 1));
-    let (handles, at) = (Handles::default(), |seconds| {
-        now + Duration::from_secs(seconds)
-    });
+    let (handles, at) = (usual(), |seconds| now + Duration::from_secs(seconds));
     let kept = |seconds, uses| Arc::downgrade(&keep(&handles, me, terms(seconds, uses), now).1);
     let (short, idle, used, dead) = (kept(60, 9), kept(900, 9), kept(900, 1), kept(900, 9));
     used.upgrade().unwrap().spend(at(10)).unwrap();
@@ -296,7 +309,7 @@ fn what_a_handle_held_is_gone_minutes_after_its_end() {
 #[test]
 fn those_that_are_forgotten_are_dropped_by_who_had_the_lock() {
     let (now, me) = (Instant::now(), owner(1, 1, 1));
-    let handles = Handles::default();
+    let handles = usual();
     let (_, first) = keep(&handles, me, terms(60, 1), now);
     let (_, second) = keep(&handles, me, terms(90, 1), now);
     let at = |seconds| now + Duration::from_secs(seconds);
@@ -312,7 +325,7 @@ fn those_that_are_forgotten_are_dropped_by_who_had_the_lock() {
 #[test]
 fn one_user_cannot_leave_their_colleagues_without() {
     let (now, me) = (Instant::now(), owner(1, 1, 1));
-    let handles = Handles::with(10, 8, 2);
+    let handles = room(10, 8, 2);
     keep(&handles, me, terms(60, 1), now);
     keep(&handles, owner(1, 1, 2), terms(60, 1), now);
     let (text, made) = handle(&tool(), me, terms(60, 1), now);

@@ -17,8 +17,8 @@ use super::relay::{Ledger, Relayed};
 use super::scrub::Patterns;
 use super::scrub::tests_oracle::leak;
 use super::scrub::tests_spellings::spellings;
-use crate::egress::tests_origin::{Origin, Step};
-use crate::egress::{Egress, EgressOptions, Limits, Outgoing, Private, SystemResolver, Url};
+use crate::egress::tests_origin::{Origin, Step, fetch, plain};
+use crate::egress::{Limits, Url};
 use crate::secret::Secret;
 use crate::vault::tests_rig::Rig;
 
@@ -60,25 +60,8 @@ impl World {
     /// What a caller gets who sent `value`, and is answered so. `None` when the answer is no HTTP.
     async fn answered(&self, value: &str, steps: Vec<Step>) -> Option<Came> {
         *self.script.lock().unwrap() = steps;
-        let egress = Egress::new(EgressOptions {
-            extra_roots: Vec::new(),
-            resolver: Arc::new(SystemResolver),
-            limits: Limits::default(),
-            own: Vec::new(),
-        });
         let url = Url::parse(&format!("http://{}/", self.origin.address)).unwrap();
-        let near = Private::Granted(vec!["127.0.0.1/32".parse().unwrap()]);
-        let egress = egress.unwrap();
-        let target = egress.admit(url, &near).await.unwrap();
-        let peer = egress.connect(target).await.unwrap();
-        let path = http::uri::PathAndQuery::from_static("/");
-        let request = Outgoing::full(
-            http::Method::GET,
-            path,
-            http::HeaderMap::new(),
-            bytes::Bytes::new(),
-        );
-        let incoming = peer.send(request).await.ok()?;
+        let incoming = fetch(&plain(Limits::default()), url).await.ok()?;
         let patterns = Patterns::for_values([&Secret::copy_of(value.as_bytes())], []).unwrap();
         let recorded = self.rig.recorded().await;
         let ledger = Ledger::new(recorded, Instant::now(), Arc::default());

@@ -22,8 +22,8 @@ use super::sign::Surroundings;
 use super::upload::Progress;
 use crate::clock::Timestamp;
 use crate::crypto::{SystemRandom, hmac_of};
-use crate::egress::tests_origin::{Origin, answer};
-use crate::egress::{Egress, EgressOptions, Limits, Private, ResolveError, Resolver, Url};
+use crate::egress::tests_origin::{Origin, answer, egress};
+use crate::egress::{Limits, Private, ResolveError, Resolver, Url};
 use crate::name::FieldName;
 use crate::secret::Secret;
 use crate::tools::{Binding, ToolSpec};
@@ -150,13 +150,7 @@ impl World {
         let plan = settle(&crossing, Some(&means.binding), &means.placeholders)?;
         let (url, places) = (crossing.url().unwrap(), crossing.places(&means.binding));
         let here = Arc::<Here>::default();
-        let egress = Egress::new(EgressOptions {
-            extra_roots: Vec::new(),
-            resolver: Arc::<Here>::clone(&here),
-            limits: Limits::default(),
-            own: Vec::new(),
-        });
-        let egress = egress.unwrap();
+        let egress = egress(None, Arc::<Here>::clone(&here), Limits::default());
         let private = Private::Granted(means.binding.private.clone());
         let before = self.origin.requests().len();
         self.runtime.block_on(async {

@@ -1,8 +1,8 @@
 //! A request's body on its way out, searched for placeholders as it goes.
 
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -11,7 +11,9 @@ use http_body_util::combinators::UnsyncBoxBody;
 
 use crate::egress::BodyError;
 
+use super::BrokerError;
 use super::crossing::Stream;
+use super::guard::Misplaced;
 use super::sieve::{Blocked, Sieve};
 
 /// What is known of an upload from outside of it.
@@ -19,8 +21,27 @@ use super::sieve::{Blocked, Sieve};
 pub(super) struct Progress {
     /// Bytes that were handed to the connection.
     pub(super) sent: Arc<AtomicU64>,
-    /// Whether a placeholder was found in it.
-    pub(super) blocked: Arc<AtomicBool>,
+    /// Why no more of it goes.
+    pub(super) refused: Arc<OnceLock<Refused>>,
+}
+
+/// Why an upload ends before its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// A placeholder was found in it.
+    Placeholder,
+    /// It has more bytes than so many.
+    TooLarge(u64),
+}
+
+impl Refused {
+    /// What its sender hears.
+    pub(super) const fn error(self) -> BrokerError {
+        match self {
+            Self::Placeholder => BrokerError::Misplaced(Misplaced::Placement),
+            Self::TooLarge(most) => BrokerError::TooLarge { most },
+        }
+    }
 }
 
 impl Progress {
@@ -38,6 +59,8 @@ pub(super) struct Upload {
     /// `None` if no placeholder could be found: nothing goes unsearched.
     sieve: Option<Sieve>,
     is_over: bool,
+    /// Bytes that may still come, and that might in all.
+    room: (u64, u64),
     progress: Progress,
 }
 
@@ -48,20 +71,39 @@ impl Upload {
             rest: stream.rest,
             sieve: Sieve::new(),
             is_over: false,
+            room: (stream.most, stream.most),
             progress,
         }
+    }
+
+    /// Counts a piece, and lets none go that is one too many.
+    fn measure(&mut self, piece: &Bytes) -> Result<(), BodyError> {
+        let length = u64::try_from(piece.len()).unwrap_or(u64::MAX);
+        let (left, most) = self.room;
+        let left = left.checked_sub(length).ok_or_else(|| {
+            let refused = self
+                .progress
+                .refused
+                .get_or_init(|| Refused::TooLarge(most));
+            BodyError::from(refused.error())
+        })?;
+        self.room = (left, most);
+        Ok(())
     }
 
     /// What may go of a piece; the end of the body for `None`.
     fn search(&mut self, piece: Option<Bytes>) -> Result<Bytes, BodyError> {
         self.is_over = piece.is_none();
+        if let Some(piece) = &piece {
+            self.measure(piece)?;
+        }
         let decided = match (&mut self.sieve, piece) {
             (Some(sieve), Some(piece)) => sieve.push(piece),
             (Some(sieve), None) => sieve.pause(),
             (None, _) => Err(Blocked),
         };
         let decided = decided.inspect_err(|_| {
-            self.progress.blocked.store(true, Ordering::Release);
+            self.progress.refused.get_or_init(|| Refused::Placeholder);
         })?;
         self.progress.count(decided.len());
         Ok(decided)
@@ -105,7 +147,7 @@ mod tests {
     use http_body::Frame;
     use http_body_util::{BodyExt, StreamBody};
 
-    use super::{Progress, Upload};
+    use super::{Progress, Refused, Upload};
     use crate::broker::crossing::Stream;
     use crate::broker::placeholder::Placeholder;
     use crate::crypto::SystemRandom;
@@ -123,6 +165,7 @@ mod tests {
             begins: Bytes::copy_from_slice(begins.as_bytes()),
             rest: StreamBody::new(futures_util::stream::iter(pieces)).boxed_unsync(),
             length: None,
+            most: u64::MAX,
         };
         (Upload::new(stream, progress.clone()), progress)
     }
@@ -162,7 +205,8 @@ mod tests {
                     None => break false,
                 }
             };
-            assert!(failed && progress.blocked.load(super::Ordering::Relaxed));
+            assert!(failed);
+            assert_eq!(progress.refused.get(), Some(&Refused::Placeholder));
             let sent = String::from_utf8(sent).unwrap();
             // The vendor's beginning may go.
             assert!(sent.len() <= 60, "{sent}");

@@ -14,6 +14,7 @@ mod env;
 mod error;
 mod file;
 mod layers;
+mod limits;
 mod log;
 mod proxy;
 mod secrets;
@@ -23,11 +24,12 @@ mod store;
 pub use env::Env;
 pub use error::ConfigError;
 pub use layers::{Flags, default_socket};
+pub use limits::LimitSettings;
 pub use log::{LogFormat, LogLevel, LogSettings};
 pub use proxy::ProxySettings;
 pub use secrets::SecretSettings;
 pub use settings::{
-    AuditSettings, AuthSettings, Config, EgressSettings, LimitSettings, RateSettings, TlsSettings,
+    AuditSettings, AuthSettings, Config, EgressSettings, RateSettings, TlsSettings,
 };
 pub use store::StoreSettings;
 

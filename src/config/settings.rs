@@ -2,17 +2,18 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::time::Duration;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::limits::LimitSettings;
 use super::log::LogSettings;
 use super::proxy::ProxySettings;
 use super::secrets::SecretSettings;
 use super::store::StoreSettings;
 
-use crate::http::serve::{ClientCertificates, ServeLimits, TlsFiles};
+use crate::egress;
+use crate::http::serve::{ClientCertificates, TlsFiles};
 use crate::oauth::Caps;
 
 /// The daemon's settings.
@@ -87,31 +88,6 @@ pub struct TlsSettings {
     pub client_certificates: bool,
 }
 
-/// What a client may take. Seconds, bytes and counts; see [`ServeLimits`] for each.
-#[expect(
-    missing_docs,
-    reason = "each is documented where it is enforced, in ServeLimits"
-)]
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct LimitSettings {
-    pub tls_handshake_seconds: u64,
-    pub first_byte_seconds: u64,
-    pub header_read_seconds: u64,
-    pub body_idle_seconds: u64,
-    pub whole_request_seconds: u64,
-    pub keep_alive_idle_seconds: u64,
-    pub write_stall_seconds: u64,
-    pub drain_seconds: u64,
-    pub header_bytes: usize,
-    pub headers: usize,
-    pub uri_bytes: usize,
-    pub connections: usize,
-    pub connections_per_source: usize,
-    pub connections_per_user: usize,
-    pub in_flight: usize,
-}
-
 /// The audit journal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -132,8 +108,12 @@ pub struct EgressSettings {
     pub response_seconds: u64,
     /// Seconds between two pieces of a response.
     pub idle_seconds: u64,
-    /// Seconds for a whole exchange.
+    /// Seconds for an exchange whose answer is read whole.
     pub total_seconds: u64,
+    /// Connections to upstream hosts, used or waiting.
+    pub connections: usize,
+    /// Of these, connections of one organisation.
+    pub connections_per_org: usize,
 }
 
 /// Failed sign-ins.
@@ -179,12 +159,27 @@ pub(super) const RANGES: &[(&str, u64, u64)] = &[
     ("limits.connections_per_source", 1, 65_536),
     ("limits.connections_per_user", 1, 65_536),
     ("limits.in_flight", 1, 65_536),
+    ("limits.running_per_user", 1, 65_536),
+    ("limits.upload_mb", 1, 1_048_576),
+    ("limits.stream_seconds", 1, 86_400),
+    ("limits.websocket_idle_seconds", 1, 86_400),
+    ("limits.tunnel_idle_seconds", 1, 3600),
+    ("limits.tunnel_grace_seconds", 0, 3600),
+    ("limits.proxy_connections", 1, 65_536),
+    ("limits.proxy_connections_per_org", 1, 65_536),
+    ("limits.proxy_connections_per_user", 1, 65_536),
+    ("limits.proxy_connections_per_handle", 1, 65_536),
+    ("limits.handles", 1, 1_000_000),
+    ("limits.handles_per_org", 1, 1_000_000),
+    ("limits.handles_per_user", 1, 1_000_000),
     ("store.cache_mb", 1, 65_536),
     ("audit.segment_mb", 1, 4096),
     ("egress.connect_seconds", 1, 120),
     ("egress.response_seconds", 1, 3600),
     ("egress.idle_seconds", 1, 3600),
     ("egress.total_seconds", 1, 86_400),
+    ("egress.connections", 1, 65_536),
+    ("egress.connections_per_org", 1, 65_536),
     ("auth.lockout_failures", 1, 1000),
     ("auth.lockout_minutes", 1, 10_080),
     ("rate.per_principal_per_second", 1, 1_000_000),
@@ -200,29 +195,6 @@ pub(super) const RANGES: &[(&str, u64, u64)] = &[
 ];
 
 impl Config {
-    /// The limits as the accept loop takes them.
-    #[must_use]
-    pub fn serve_limits(&self) -> ServeLimits {
-        let l = &self.limits;
-        ServeLimits {
-            tls_handshake: Duration::from_secs(l.tls_handshake_seconds),
-            first_byte: Duration::from_secs(l.first_byte_seconds),
-            header_read: Duration::from_secs(l.header_read_seconds),
-            body_idle: Duration::from_secs(l.body_idle_seconds),
-            whole_request: Duration::from_secs(l.whole_request_seconds),
-            keep_alive_idle: Duration::from_secs(l.keep_alive_idle_seconds),
-            write_stall: Duration::from_secs(l.write_stall_seconds),
-            drain: Duration::from_secs(l.drain_seconds),
-            header_bytes: l.header_bytes,
-            headers: l.headers,
-            uri_bytes: l.uri_bytes,
-            connections: l.connections,
-            connections_per_source: l.connections_per_source,
-            connections_per_user: l.connections_per_user,
-            in_flight: l.in_flight,
-        }
-    }
-
     /// The certificate's files, if TCP is encrypted.
     #[must_use]
     pub fn tls_files(&self) -> Option<TlsFiles> {
@@ -311,29 +283,6 @@ impl Default for OauthSettings {
     }
 }
 
-impl Default for LimitSettings {
-    fn default() -> Self {
-        let l = ServeLimits::default();
-        Self {
-            tls_handshake_seconds: l.tls_handshake.as_secs(),
-            first_byte_seconds: l.first_byte.as_secs(),
-            header_read_seconds: l.header_read.as_secs(),
-            body_idle_seconds: l.body_idle.as_secs(),
-            whole_request_seconds: l.whole_request.as_secs(),
-            keep_alive_idle_seconds: l.keep_alive_idle.as_secs(),
-            write_stall_seconds: l.write_stall.as_secs(),
-            drain_seconds: l.drain.as_secs(),
-            header_bytes: l.header_bytes,
-            headers: l.headers,
-            uri_bytes: l.uri_bytes,
-            connections: l.connections,
-            connections_per_source: l.connections_per_source,
-            connections_per_user: l.connections_per_user,
-            in_flight: l.in_flight,
-        }
-    }
-}
-
 impl Default for AuditSettings {
     fn default() -> Self {
         Self { segment_mb: 64 }
@@ -342,12 +291,15 @@ impl Default for AuditSettings {
 
 impl Default for EgressSettings {
     fn default() -> Self {
+        let limits = egress::Limits::default();
         Self {
             extra_roots: Vec::new(),
             connect_seconds: 10,
             response_seconds: 30,
             idle_seconds: 30,
             total_seconds: 300,
+            connections: limits.connections,
+            connections_per_org: limits.connections_per_org,
         }
     }
 }

@@ -77,7 +77,12 @@ impl Front {
         // What is no host was refused when the settings were read.
         let listed = listed.filter_map(|text| Listed::parse(text)).collect();
         let passing = Passing::new(listed, &config.proxy.private);
-        let proxy = Proxy::new(app, passing, shutdown, config.serve_limits().drain);
+        let proxy = Proxy::new(
+            app,
+            passing,
+            config.proxy_limits(),
+            (shutdown, config.serve_limits().drain),
+        );
         proxy.serve(front.listeners).await.cut
     }
 }

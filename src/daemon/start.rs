@@ -84,9 +84,8 @@ impl Daemon {
         let own = Front::addresses(front.as_ref(), &addresses);
         let egress = Egress::new(egress_options(&config, own)?)?;
         let connected = connect(&config, egress.clone(), &addresses, &metrics)?;
-        let total = Duration::from_secs(config.egress.total_seconds);
         let judge = judge(&directory, &hub, &connected.accounts, &lifecycle);
-        let broker = Broker::new(egress, judge, Arc::clone(&clock), total);
+        let broker = Broker::new(egress, judge, Arc::clone(&clock), config.lane_limits());
         let broker = Front::before(front.as_ref(), broker);
         let hosts = hosts(&config, connected.host);
         let shutdown = Shutdown::new();
@@ -345,6 +344,8 @@ fn egress_options(config: &Config, own: Vec<SocketAddr>) -> Result<EgressOptions
         handshake: connect,
         head: Duration::from_secs(config.egress.response_seconds),
         body_idle: Duration::from_secs(config.egress.idle_seconds),
+        connections: config.egress.connections,
+        connections_per_org: config.egress.connections_per_org,
         ..egress::Limits::default()
     };
     Ok(EgressOptions {

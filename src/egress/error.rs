@@ -128,8 +128,12 @@ impl EgressError {
             Self::Closed => "check whether the request took effect before sending it again",
             Self::UpstreamProtocol => "check that the URL names an HTTP API",
             Self::TooLarge => "ask the API for less at a time",
-            Self::Share => "wait until calls of your organisation have ended, then try again",
-            Self::Busy => "try again in a moment, or raise the limit of outbound connections",
+            Self::Share => {
+                "wait until calls of your organisation have ended, then try again; the operator sets how many: egress.connections_per_org in the settings"
+            }
+            Self::Busy => {
+                "try again in a moment; the operator sets how many connections there are: egress.connections in the settings"
+            }
             Self::Root => "list PEM certificates of certificate authorities",
         }
     }

@@ -260,9 +260,9 @@ impl Resolver for Told {
     }
 }
 
-pub(super) fn egress(
+pub(crate) fn egress(
     root: Option<CertificateDer<'static>>,
-    resolver: Arc<Told>,
+    resolver: Arc<impl Resolver + 'static>,
     limits: Limits,
 ) -> Egress {
     Egress::new(EgressOptions {
@@ -275,7 +275,7 @@ pub(super) fn egress(
 }
 
 /// A connector for cleartext to loopback.
-pub(super) fn plain(limits: Limits) -> Egress {
+pub(crate) fn plain(limits: Limits) -> Egress {
     egress(None, Told::new(&[&["127.0.0.1"]]), limits)
 }
 
@@ -288,7 +288,7 @@ pub(super) fn get(path: &'static str) -> Outgoing {
     Outgoing::full(Method::GET, path, HeaderMap::new(), Bytes::new())
 }
 
-pub(super) async fn fetch(egress: &Egress, url: Url) -> Result<Incoming, EgressError> {
+pub(crate) async fn fetch(egress: &Egress, url: Url) -> Result<Incoming, EgressError> {
     let target = egress.admit(url, &loopback()).await?;
     egress.connect(target).await?.send(get("/")).await
 }

@@ -135,6 +135,7 @@ impl App {
             Arc::clone(&lifecycle),
             Arc::clone(&parts.clock),
         );
+        let running = Running::at_most(broker.limits().running_per_user);
         let (rates, lockout) = (Rates::new(&parts.rates), Lockout::new(&parts.rates));
         Self(Arc::new(Inner {
             lifecycle,
@@ -159,7 +160,7 @@ impl App {
             rates,
             lockout,
             in_flight: InFlight::default(),
-            running: Running::default(),
+            running,
             misses: Misses::default(),
             client_certificates: parts.client_certificates,
             compactions: Compactions::default(),

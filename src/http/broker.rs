@@ -230,7 +230,7 @@ async fn errand(
             .map_err(|_| ApiError::bad_request("body.base64 is not base64 with its padding."))?,
     };
     let body_of = Full::<bytes::Bytes>::from(bytes);
-    Ok(Errand::gather(method, url, headers, body_of, None).await?)
+    Ok(Errand::gather(method, url, headers, body_of, (None, u64::MAX)).await?)
 }
 
 fn patience(body: &wire::ExecuteRequest) -> Result<Patience, ApiError> {

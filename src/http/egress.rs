@@ -81,10 +81,11 @@ pub(super) async fn relay(State(app): State<App>, request: Request) -> Result<Re
     // They are between the caller and the broker; other headers of ours are dropped on the way out.
     headers.remove(AUTHORIZATION);
     headers.remove(API_KEY);
-    let errand = if handshake.is_some() {
-        Errand::socket(url, headers)
+    let errand = if let Some(handshake) = handshake {
+        Errand::socket(url, headers, handshake)
     } else {
-        let gathered = Errand::gather(parts.method, url, headers, body, length);
+        let size = (length, app.broker.limits().upload_bytes);
+        let gathered = Errand::gather(parts.method, url, headers, body, size);
         caller.vault.while_open(gathered).await??
     };
     // What was held back came within the time of any request; what follows may take longer.
@@ -99,22 +100,15 @@ pub(super) async fn relay(State(app): State<App>, request: Request) -> Result<Re
     };
     let event = caller.event(Action::BrokerExchange);
     let (broker, vault, held) = (&app.broker, &caller.vault, Box::new(()));
-    let opened = if handshake.is_some() {
-        broker.relay_socket(vault, used, errand, event, held).await
-    } else {
-        let relayed = broker.relay(vault, used, errand, event, held).await;
-        relayed.map(|relayed| Opened::Answer(Box::new(relayed)))
-    };
+    let opened = broker.open(vault, used, errand, event, held).await;
     app.meter.execution(match &opened {
         Ok(Opened::Answer(relayed)) if relayed.status >= 400 => "failed",
         Ok(_) => "success",
         Err(_) => "refused",
     });
-    let opened = opened.map_err(|error| caller.refused(error))?;
-    match (opened, handshake) {
-        (Opened::Socket(socket), Some(handshake)) => Ok(switch(*socket, &handshake, turn)),
-        (Opened::Answer(relayed), _) => answer(*relayed, turn),
-        (Opened::Socket(_), None) => Err(ApiError::internal()),
+    match opened.map_err(|error| caller.refused(error))? {
+        Opened::Socket(socket) => Ok(switch(*socket, turn)),
+        Opened::Answer(relayed) => answer(*relayed, turn),
     }
 }
 
@@ -136,11 +130,10 @@ fn only(headers: &HeaderMap, name: &HeaderName) -> Result<Option<HeaderValue>, A
 }
 
 /// The 101 to a caller whose WebSocket the upstream agreed to.
-fn switch(mut socket: RelayedSocket, handshake: &Handshake, turn: Turn) -> Response {
+fn switch(mut socket: RelayedSocket, turn: Turn) -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     *response.headers_mut() = std::mem::take(&mut socket.headers);
-    handshake.agree(response.headers_mut());
     state_whose(&mut response);
     let switch = Switch::to(move |io, leaving| async move {
         socket.run(io, leaving).await;

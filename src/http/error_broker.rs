@@ -78,6 +78,7 @@ impl From<BrokerError> for ApiError {
             | BrokerError::AnotherRequest
             | BrokerError::Steering(_)
             | BrokerError::Egress(_) => StatusCode::FORBIDDEN,
+            BrokerError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             BrokerError::NoAuthority(_) => StatusCode::INTERNAL_SERVER_ERROR,
             BrokerError::NoProxy
             | BrokerError::Missing { .. }

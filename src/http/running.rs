@@ -8,12 +8,12 @@ use http::StatusCode;
 use super::ApiError;
 use crate::id::UserId;
 
-/// The most calls that one caller may have running.
-const MOST: usize = 64;
-
-/// The calls that run, by caller.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Running(Arc<Mutex<HashMap<UserId, usize>>>);
+/// The calls that run, by caller, and how many each may have.
+#[derive(Clone, Debug)]
+pub(super) struct Running {
+    counts: Arc<Mutex<HashMap<UserId, usize>>>,
+    most: usize,
+}
 
 /// One running call. It counts until it is dropped.
 #[derive(Debug)]
@@ -23,15 +23,21 @@ pub(super) struct Turn {
 }
 
 impl Running {
+    /// At most so many of one caller.
+    pub(super) fn at_most(most: usize) -> Self {
+        let counts = Arc::default();
+        Self { counts, most }
+    }
+
     /// Counts one more call of `user`.
     ///
     /// # Errors
     /// 429 `too_many_running`.
     pub(super) fn enter(&self, user: UserId) -> Result<Turn, ApiError> {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let count = counts.entry(user).or_default();
-        if *count >= MOST {
-            return Err(too_many());
+        if *count >= self.most {
+            return Err(too_many(self.most));
         }
         *count += 1;
         let running = self.clone();
@@ -41,7 +47,7 @@ impl Running {
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        let counts = &self.running.0;
+        let counts = &self.running.counts;
         let mut counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = counts.get_mut(&self.user) {
             *count = count.saturating_sub(1);
@@ -52,11 +58,11 @@ impl Drop for Turn {
     }
 }
 
-fn too_many() -> ApiError {
+fn too_many(most: usize) -> ApiError {
     ApiError::new(
         StatusCode::TOO_MANY_REQUESTS,
         "too_many_running",
-        format!("You have {MOST} calls running, which is the most."),
+        format!("You have {most} calls running, which is the most."),
         "Wait until one of them has ended.",
     )
     .retry_after(1)
@@ -64,20 +70,20 @@ fn too_many() -> ApiError {
 
 #[cfg(test)]
 mod tests {
-    use super::{MOST, Running};
+    use super::Running;
     use crate::id::UserId;
 
     #[test]
     fn one_caller_has_so_many_calls_running_and_keeps_nobody_else_waiting() {
-        let running = Running::default();
+        let running = Running::at_most(3);
         let (one, two) = (UserId::from_bytes([1; 16]), UserId::from_bytes([2; 16]));
-        let mut turns: Vec<_> = (0..MOST).map(|_| running.enter(one).unwrap()).collect();
+        let mut turns: Vec<_> = (0..3).map(|_| running.enter(one).unwrap()).collect();
         assert_eq!(running.enter(one).unwrap_err().code(), "too_many_running");
         let other = running.enter(two).unwrap();
         turns.pop();
         turns.push(running.enter(one).unwrap());
         assert!(running.enter(one).is_err());
         drop((turns, other));
-        assert!(running.0.lock().unwrap().is_empty());
+        assert!(running.counts.lock().unwrap().is_empty());
     }
 }

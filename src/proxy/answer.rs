@@ -10,7 +10,7 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 
 use super::tempo::Open;
-use crate::broker::{Handshake, RelayError, Relayed, RelayedBody};
+use crate::broker::{RelayError, Relayed, RelayedBody};
 use crate::http::ApiError;
 
 /// Stands in answers that are an upstream's; what the broker itself answers has none.
@@ -56,13 +56,13 @@ pub(super) fn granted(open: Open) -> Response<Answer> {
 }
 
 /// The answer to who asked for a WebSocket that the upstream agreed to.
-pub(super) fn agreed(headers: HeaderMap, handshake: &Handshake, open: Open) -> Response<Answer> {
+pub(super) fn agreed(headers: HeaderMap, open: Open) -> Response<Answer> {
     let mut response = granted(open);
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     *response.headers_mut() = headers;
-    let headers = response.headers_mut();
-    handshake.agree(headers);
-    headers.insert(ANSWER, HeaderValue::from_static("upstream"));
+    response
+        .headers_mut()
+        .insert(ANSWER, HeaderValue::from_static("upstream"));
     response
 }
 

@@ -9,37 +9,37 @@ use hyper::upgrade::OnUpgrade;
 use tokio::time::{Instant, timeout};
 
 use super::answer::{self, Answer};
-use super::limits::{BODY_IDLE, GATHER, HEAD_FIELDS, LONGEST};
+use super::limits::{BODY_IDLE, GATHER, HEAD_FIELDS};
 use super::tempo::Open;
 use crate::audit::Action;
-use crate::broker::{BrokerError, Errand, Handshake, Holder, Opened, Relayed, RelayedSocket};
+use crate::broker::{Errand, Handshake, Holder, Opened, RelayedSocket};
 use crate::egress::{Url, check_method};
 use crate::http::serve::RequestBody;
 use crate::http::{ApiError, App, event_of};
 
-/// What came of a request.
-pub(super) enum Came {
-    /// The upstream's answer.
-    Answer(Box<Relayed>),
-    /// A WebSocket, which the connection becomes.
-    Socket(Agreed),
-}
-
-/// A WebSocket that the upstream agreed to, and its client has not heard of.
-pub(super) struct Agreed {
-    socket: Box<RelayedSocket>,
-    handshake: Handshake,
+/// What came of a request: the upstream's answer, or a WebSocket, which the connection becomes.
+pub(super) struct Came {
+    opened: Opened,
     upgraded: OnUpgrade,
 }
 
-impl Agreed {
-    /// The answer that tells the client, and what the connection then becomes.
-    pub(super) fn told(mut self, open: Open) -> (Response<Answer>, OnUpgrade, Box<RelayedSocket>) {
-        let headers = std::mem::take(&mut self.socket.headers);
-        let response = answer::agreed(headers, &self.handshake, open);
-        (response, self.upgraded, self.socket)
+impl Came {
+    /// The answer that tells the client; and, of a WebSocket that the upstream agreed to, what the
+    /// connection then becomes.
+    pub(super) fn told(self, open: Open) -> (Response<Answer>, Option<Becoming>) {
+        match self.opened {
+            Opened::Answer(relayed) => (answer::relayed(*relayed, open), None),
+            Opened::Socket(mut socket) => {
+                let headers = std::mem::take(&mut socket.headers);
+                let response = answer::agreed(headers, open);
+                (response, Some((self.upgraded, socket)))
+            }
+        }
     }
 }
+
+/// A connection that becomes a WebSocket.
+pub(super) type Becoming = (OnUpgrade, Box<RelayedSocket>);
 
 /// Sends `request` to `url`, with values where its placeholders stand. It was counted before.
 ///
@@ -62,38 +62,28 @@ pub(super) async fn exchange(
         return Err(too_many_fields());
     }
     let event = event_of(&vault, holder, Action::BrokerExchange);
-    let opened = if handshake.is_some() {
-        let errand = Errand::socket(url, parts.headers).swapping();
-        let lanes = app.lanes();
-        lanes
-            .relay_socket_for(&vault, holder, errand, event, turn)
-            .await
+    let errand = if let Some(handshake) = handshake {
+        Errand::socket(url, parts.headers, handshake)
     } else {
         let length = body.size_hint().exact().filter(|length| *length > 0);
-        let body = RequestBody::new(body, BODY_IDLE, Instant::now() + LONGEST);
-        let gathered = Errand::gather(parts.method, url, parts.headers, body, length);
+        let limits = app.lanes().limits();
+        let body = RequestBody::new(body, BODY_IDLE, Instant::now() + limits.stream);
+        let size = (length, limits.upload_bytes);
+        let gathered = Errand::gather(parts.method, url, parts.headers, body, size);
         let gathered = timeout(GATHER, vault.while_open(gathered)).await;
-        let errand = gathered.map_err(|_| too_slow(GATHER))??;
-        let errand = errand?.swapping();
-        let relayed = app.lanes().relay_for(&vault, holder, errand, event, turn);
-        let relayed = relayed.await;
-        relayed.map(|relayed| Opened::Answer(Box::new(relayed)))
+        gathered.map_err(|_| too_slow(GATHER))???
     };
+    let opened = app
+        .lanes()
+        .open_for(&vault, holder, errand.swapping(), event, turn)
+        .await;
     app.metered(match &opened {
         Ok(Opened::Answer(relayed)) => Ok(relayed.status),
         Ok(Opened::Socket(_)) => Ok(StatusCode::SWITCHING_PROTOCOLS.as_u16()),
         Err(_) => Err(()),
     });
-    let opened = opened.map_err(|error: BrokerError| app.refused(holder, error))?;
-    match (opened, handshake) {
-        (Opened::Answer(relayed), _) => Ok(Came::Answer(relayed)),
-        (Opened::Socket(socket), Some(handshake)) => Ok(Came::Socket(Agreed {
-            socket,
-            handshake,
-            upgraded,
-        })),
-        (Opened::Socket(_), None) => Err(ApiError::internal()),
-    }
+    let opened = opened.map_err(|error| app.refused(holder, error))?;
+    Ok(Came { opened, upgraded })
 }
 
 fn too_many_fields() -> ApiError {

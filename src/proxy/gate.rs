@@ -10,6 +10,7 @@ use super::leaves::Leaves;
 use crate::broker::{Authority, Gateway, NoAuthority, Reach};
 use crate::clock::Clock;
 use crate::id::ResolutionId;
+use crate::name::HostPattern;
 use crate::wire;
 
 /// The user to name. Any will do.
@@ -56,12 +57,13 @@ impl Gateway for Gate {
         Ok(Arc::new(drawn))
     }
 
-    fn place(&self, authority: &dyn Authority) -> wire::ProxyPlace {
+    fn place(&self, authority: &dyn Authority, bound: &[HostPattern]) -> wire::ProxyPlace {
         wire::ProxyPlace {
             url: format!("http://{}", self.address),
             socket: Some(self.socket.display().to_string()),
             username: USER.to_owned(),
             certificate_authority: authority.certificate().to_owned(),
+            bound_hosts: bound.iter().map(ToString::to_string).collect(),
         }
     }
 

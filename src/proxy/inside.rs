@@ -38,10 +38,11 @@ impl Inside {
         let open = self.tempo.begin();
         let came = Box::pin(as_request(self.peer, self.relay(request))).await;
         Ok(match came.flatten() {
-            Ok(Came::Answer(relayed)) => answer::relayed(*relayed, open),
-            Ok(Came::Socket(agreed)) => {
-                let (response, upgraded, socket) = agreed.told(open);
-                self.next.set(upgraded, socket);
+            Ok(came) => {
+                let (response, becoming) = came.told(open);
+                if let Some((upgraded, socket)) = becoming {
+                    self.next.set(upgraded, socket);
+                }
                 response
             }
             Err(error) => {

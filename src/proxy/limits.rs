@@ -4,14 +4,39 @@ use std::time::Duration;
 
 use super::tempo::Times;
 
-/// Connections that are let in, of all holders together.
-pub(super) const CONNECTIONS: usize = 512;
-/// Connections by one handle.
-pub(super) const PER_HANDLE: usize = 64;
-/// Connections by all handles of one user, so that one cannot leave their colleagues without.
-pub(super) const PER_USER: usize = 128;
-/// Connections by all handles of one organisation, so that one cannot leave the others without.
-pub(super) const PER_ORG: usize = 256;
+/// The bounds of connections to the proxy that are an operator's to set. [`Default`] gives the values in
+/// the field notes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProxyLimits {
+    /// How long a tunnel may be without a request, or without a byte where it passes unread: 2 min.
+    pub idle: Duration,
+    /// How long what passes unread may go on after the time of its handle is over: 2 min.
+    pub grace: Duration,
+    /// Connections that are let in, of all holders together: 512.
+    pub connections: usize,
+    /// Of these, connections by all handles of one organisation, so that one cannot leave the others
+    /// without: 256.
+    pub per_org: usize,
+    /// Of these, connections by all handles of one user, so that one cannot leave their colleagues
+    /// without: 128.
+    pub per_user: usize,
+    /// Of these, connections by one handle: 64.
+    pub per_handle: usize,
+}
+
+impl Default for ProxyLimits {
+    fn default() -> Self {
+        Self {
+            idle: Duration::from_mins(2),
+            grace: Duration::from_mins(2),
+            connections: 512,
+            per_org: 256,
+            per_user: 128,
+            per_handle: 64,
+        }
+    }
+}
+
 /// Connections of those who have not shown a handle yet, so that they keep nobody out who has one.
 pub(super) const STRANGERS: usize = 128;
 /// For showing a handle, from the first moment of a connection, whatever is said on it meanwhile.
@@ -25,12 +50,8 @@ pub(super) const HANDSHAKE: Duration = Duration::from_secs(10);
 pub(super) const GATHER: Duration = Duration::from_secs(30);
 /// Between two pieces of a request's body.
 pub(super) const BODY_IDLE: Duration = Duration::from_secs(30);
-/// For a whole exchange.
-pub(super) const LONGEST: Duration = Duration::from_hours(1);
-/// For what passes through after the time of its handle is over.
-pub(super) const AFTER: Duration = Duration::from_mins(2);
-/// Without a request, or in a tunnel that is passed through without a byte.
-pub(super) const IDLE: Duration = Duration::from_mins(2);
+/// Between two questions whether who speaks HTTP/2 is still there.
+pub(super) const PING: Duration = Duration::from_secs(30);
 
 /// Bytes and fields of a request's head.
 pub(super) const HEAD_BYTES: usize = 64 << 10;
@@ -38,9 +59,11 @@ pub(super) const HEAD_FIELDS: usize = 128;
 /// Requests at once in one tunnel.
 pub(super) const STREAMS: u32 = 64;
 
-/// What an HTTP/1.1 connection may take.
-pub(super) const TIMES: Times = Times {
-    idle: IDLE,
-    head: Some(HEAD),
-    stall: Duration::from_secs(30),
-};
+/// What an HTTP/1.1 connection may take that is `idle` for no longer than so.
+pub(super) const fn times(idle: Duration) -> Times {
+    Times {
+        idle,
+        head: Some(HEAD),
+        stall: Duration::from_secs(30),
+    }
+}

@@ -7,7 +7,7 @@
 //!
 //! Tool code sets `HTTPS_PROXY` and writes placeholders where its credentials would stand. What it sends is
 //! decrypted here, by a certificate of an [`authority`] that was made for its handle alone, and
-//! goes on as any request by right of a handle does ([`Broker::relay`](crate::broker::Broker::relay)): each
+//! goes on as any request by right of a handle does ([`Broker::open`](crate::broker::Broker::open)): each
 //! has its use, its record, its search. One that asks for a WebSocket makes one of its connection, inside a
 //! tunnel or outside. Nothing is passed on as it came but to hosts that the operator
 //! lists, and never to one that the handle's tool is bound to. The story, with a drawing:
@@ -32,5 +32,6 @@ mod tunnel;
 mod visit;
 
 pub use gate::Gate;
+pub use limits::ProxyLimits;
 pub use passing::{Listed, Passing};
 pub use serve::Proxy;

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use ipnet::IpNet;
@@ -14,7 +14,6 @@ use tokio::io::{AsyncWriteExt, copy_bidirectional};
 use tokio::time::{interval, sleep_until};
 use tokio_util::io::{InspectReader, InspectWriter};
 
-use super::limits::IDLE;
 use super::tempo::LOOK;
 use super::tunnel::Duplex;
 use crate::audit::{Event, Outcome, Recorded};
@@ -86,12 +85,12 @@ impl Passing {
     }
 }
 
-/// Passes on what `client` says after its `hello`, both ways, until either side is done or silent for too
-/// long, or the passage `ends`. `recorded` is that it may.
+/// Passes on what `client` says after its `hello`, both ways, until either side is done, or the passage has
+/// had its time or was silent for too long. `recorded` is that it may.
 pub(super) async fn pass(
     client: impl Duplex,
     hello: Bytes,
-    (passage, ends): (Passage, Instant),
+    (passage, (ends, idle)): (Passage, (Instant, Duration)),
     recorded: Recorded,
 ) {
     let mut ledger = Ledger {
@@ -118,17 +117,17 @@ pub(super) async fn pass(
         biased;
         // A side that breaks off is how many a TLS connection ends.
         _ = passing => Outcome::success(),
-        why = over(moved, ends) => Outcome::failed(why),
+        why = over(moved, ends, idle) => Outcome::failed(why),
     };
     ledger.close(outcome);
 }
 
 /// Completes when a passage has had its time; with why.
-async fn over(moved: impl Fn() -> u64, ends: Instant) -> &'static str {
+async fn over(moved: impl Fn() -> u64, ends: Instant, idle: Duration) -> &'static str {
     tokio::select! {
         biased;
         () = sleep_until(ends.into()) => "handle_expired",
-        () = silence(moved) => "idle",
+        () = silence(moved, idle) => "idle",
     }
 }
 
@@ -137,8 +136,8 @@ fn add(count: &AtomicU64, bytes: &[u8]) {
     count.fetch_add(bytes, Ordering::Relaxed);
 }
 
-/// Completes when nothing has moved for as long as a tunnel may be silent.
-async fn silence(moved: impl Fn() -> u64) {
+/// Completes when nothing has moved for so long.
+async fn silence(moved: impl Fn() -> u64, idle: Duration) {
     let (mut known, mut since) = (moved(), Instant::now());
     let mut look = interval(LOOK);
     loop {
@@ -146,7 +145,7 @@ async fn silence(moved: impl Fn() -> u64) {
         let now = moved();
         if now != known {
             (known, since) = (now, Instant::now());
-        } else if since.elapsed() >= IDLE {
+        } else if since.elapsed() >= idle {
             return;
         }
     }
@@ -195,7 +194,8 @@ mod tests {
     async fn a_passage_ends_with_the_time_of_its_handle_however_much_moves() {
         let (bytes, began) = (AtomicU64::new(0), Instant::now());
         let ends = began + Duration::from_millis(1_500);
-        let why = over(|| bytes.fetch_add(1, Ordering::Relaxed), ends).await;
+        let idle = Duration::from_mins(2);
+        let why = over(|| bytes.fetch_add(1, Ordering::Relaxed), ends, idle).await;
         assert_eq!(why, "handle_expired");
         assert!(began.elapsed() >= Duration::from_millis(1_500));
     }

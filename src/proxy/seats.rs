@@ -10,14 +10,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use http::StatusCode;
 use tokio_util::sync::CancellationToken;
 
-use super::limits::{CONNECTIONS, PER_HANDLE, PER_ORG, PER_USER, STRANGERS};
+use super::limits::{ProxyLimits, STRANGERS};
 use crate::broker::Holder;
 use crate::http::ApiError;
 use crate::id::{OrgId, ResolutionId, UserId};
 
 /// All seats.
-#[derive(Debug, Default)]
-pub(super) struct Seats(Mutex<Taken>);
+#[derive(Debug)]
+pub(super) struct Seats {
+    taken: Mutex<Taken>,
+    limits: ProxyLimits,
+}
 
 #[derive(Debug, Default)]
 struct Taken {
@@ -68,16 +71,22 @@ impl From<&Holder> for Keys {
 }
 
 impl Key {
-    const fn most(self) -> usize {
+    const fn most(self, limits: &ProxyLimits) -> usize {
         match self {
-            Self::Handle(_) => PER_HANDLE,
-            Self::User(..) => PER_USER,
-            Self::Org(_) => PER_ORG,
+            Self::Handle(_) => limits.per_handle,
+            Self::User(..) => limits.per_user,
+            Self::Org(_) => limits.per_org,
         }
     }
 }
 
 impl Seats {
+    /// So many as `limits` say.
+    pub(super) fn within(limits: ProxyLimits) -> Self {
+        let taken = Mutex::default();
+        Self { taken, limits }
+    }
+
     /// A seat for somebody who has shown nothing yet, and what tells them to leave it for another one.
     pub(super) fn stranger(self: &Arc<Self>) -> (Seat, CancellationToken) {
         let mut taken = self.lock();
@@ -98,7 +107,7 @@ impl Seats {
     }
 
     fn lock(&self) -> MutexGuard<'_, Taken> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -111,21 +120,21 @@ impl Seat {
         if self.sitter == Sitter::Holder(keys) {
             return Ok(());
         }
-        let mut taken = self.seats.lock();
+        let (mut taken, limits) = (self.seats.lock(), &self.seats.limits);
         // Who changes from one handle to another does not stand in their own way.
         let before = match &self.sitter {
             Sitter::Holder(before) => &before.0[..],
             Sitter::Stranger(_) => &[],
         };
-        if taken.known - usize::from(!before.is_empty()) >= CONNECTIONS {
+        if taken.known - usize::from(!before.is_empty()) >= limits.connections {
             return Err(busy());
         }
         let full = keys.0.into_iter().find(|key| {
             let count = taken.counts.get(key).copied().unwrap_or_default();
-            count - usize::from(before.contains(key)) >= key.most()
+            count - usize::from(before.contains(key)) >= key.most(limits)
         });
         if let Some(key) = full {
-            return Err(too_many(key));
+            return Err(too_many(key, key.most(limits)));
         }
         for key in keys.0 {
             *taken.counts.entry(key).or_default() += 1;
@@ -172,13 +181,12 @@ impl Drop for Seat {
     }
 }
 
-fn too_many(key: Key) -> ApiError {
+fn too_many(key: Key, most: usize) -> ApiError {
     let whose = match key {
         Key::Handle(_) => "This handle has",
         Key::User(..) => "All handles of who asked for this one have",
         Key::Org(_) => "All handles of this organisation have",
     };
-    let most = key.most();
     ApiError::new(
         StatusCode::TOO_MANY_REQUESTS,
         "too_many_connections",
@@ -204,9 +212,18 @@ mod tests {
 
     use tokio_util::sync::CancellationToken;
 
-    use super::{CONNECTIONS, Key, Keys, PER_HANDLE, PER_ORG, PER_USER, STRANGERS, Seat, Seats};
+    use super::{Key, Keys, ProxyLimits, STRANGERS, Seat, Seats};
     use crate::http::ApiError;
     use crate::id::{OrgId, ResolutionId, UserId};
+
+    const CONNECTIONS: usize = 512;
+    const PER_ORG: usize = 256;
+    const PER_USER: usize = 128;
+    const PER_HANDLE: usize = 64;
+
+    fn seats() -> Arc<Seats> {
+        Arc::new(Seats::within(ProxyLimits::default()))
+    }
 
     fn keys(org: u8, user: u8, handle: u8) -> Keys {
         let handle = ResolutionId::from_bytes([handle; 16]);
@@ -230,7 +247,7 @@ mod tests {
 
     #[test]
     fn the_stranger_who_came_first_makes_room_and_no_holder_does() {
-        let seats = Arc::new(Seats::default());
+        let seats = seats();
         let (mut known, known_leaves) = seats.stranger();
         known.settle(keys(1, 1, 1)).unwrap();
         let mut strangers: Vec<_> = (0..STRANGERS).map(|_| seats.stranger()).collect();
@@ -256,7 +273,7 @@ mod tests {
 
     #[test]
     fn one_handle_one_user_and_one_organisation_leave_room_for_the_others() {
-        let seats = Arc::new(Seats::default());
+        let seats = seats();
         let mut all = Vec::new();
         let mut fill = |keys, most: usize| {
             all.extend((0..most).map(|_| sit(&seats, keys).unwrap()));
@@ -290,7 +307,7 @@ mod tests {
 
     #[test]
     fn who_changes_their_handle_leaves_the_seat_of_the_first() {
-        let seats = Arc::new(Seats::default());
+        let seats = seats();
         let mut all = Vec::new();
         for handle in [1, 2] {
             all.extend((0..PER_HANDLE).map(|_| sit(&seats, keys(1, 1, handle)).unwrap()));

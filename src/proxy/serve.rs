@@ -8,6 +8,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::limits::ProxyLimits;
 use super::passing::Passing;
 use super::seats::Seats;
 use super::visit::Visit;
@@ -22,6 +23,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 pub struct Proxy {
     app: App,
     passing: Arc<Passing>,
+    limits: ProxyLimits,
     shutdown: Shutdown,
     /// How long open requests get to finish.
     drain: Duration,
@@ -31,15 +33,21 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// A proxy in front of `app`. At the end, open requests get `drain` to finish.
+    /// A proxy in front of `app`, within `limits`. At the end, open requests get `drain` to finish.
     #[must_use]
-    pub fn new(app: App, passing: Passing, shutdown: Shutdown, drain: Duration) -> Self {
+    pub fn new(
+        app: App,
+        passing: Passing,
+        limits: ProxyLimits,
+        (shutdown, drain): (Shutdown, Duration),
+    ) -> Self {
         Self {
             app,
             passing: Arc::new(passing),
+            limits,
             shutdown,
             drain,
-            seats: Arc::default(),
+            seats: Arc::new(Seats::within(limits)),
             tasks: TaskTracker::new(),
             cut: CancellationToken::new(),
         }
@@ -76,7 +84,7 @@ impl Proxy {
     fn open(&self, stream: Accepted, peer: Peer) {
         let (seat, leave) = self.seats.stranger();
         let visit = Visit::new(
-            (self.app.clone(), Arc::clone(&self.passing)),
+            (self.app.clone(), Arc::clone(&self.passing), self.limits),
             (peer, seat),
             self.shutdown.clone(),
         );

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use super::hello::{self, First, UNRECOGNISED_NAME};
 use super::inside::Inside;
-use super::limits::{AFTER, HANDSHAKE, HEAD_BYTES, HEAD_FIELDS, IDLE, STREAMS, TIMES};
+use super::limits::{HANDSHAKE, HEAD_BYTES, HEAD_FIELDS, PING, ProxyLimits, STREAMS, times};
 use super::passing;
 use super::switch::{Next, talk};
 use super::tempo::{LOOK, Tempo, Times, timed};
@@ -37,6 +37,7 @@ pub(super) struct Tunnel {
     pub(super) origin: Origin,
     /// Where it passes unread, by which addresses.
     pub(super) passage: Option<Passage>,
+    pub(super) limits: ProxyLimits,
     pub(super) shutdown: Shutdown,
 }
 
@@ -86,8 +87,9 @@ impl Tunnel {
         };
         match recorded {
             Ok(recorded) => {
-                let ends = self.holder.ends() + AFTER;
-                passing::pass(stream, hello, (passage, ends), recorded).await;
+                let ends = self.holder.ends() + self.limits.grace;
+                let over = (ends, self.limits.idle);
+                passing::pass(stream, hello, (passage, over), recorded).await;
             }
             Err(error) => tracing::error!(%error, "a tunnel was not recorded, and not opened"),
         }
@@ -139,7 +141,7 @@ impl Tunnel {
 
     /// HTTP/1.1.
     async fn one_by_one(self, stream: impl Duplex, next: &Arc<Next<Box<RelayedSocket>>>) {
-        let tempo = Tempo::start(TIMES);
+        let tempo = Tempo::start(times(self.limits.idle));
         let inside = self.inside(&tempo, next, true);
         let service = service_fn(move |request| Arc::clone(&inside).answer(request));
         let stream = TokioIo::new(timed(stream, Arc::clone(&tempo)));
@@ -158,7 +160,7 @@ impl Tunnel {
     async fn many(self, stream: impl Duplex) {
         let tempo = Tempo::start(Times {
             head: None,
-            ..TIMES
+            ..times(self.limits.idle)
         });
         // No stream of it becomes anything else: extended CONNECT (RFC 8441) is not offered.
         let inside = self.inside(&tempo, &Arc::default(), false);
@@ -221,7 +223,7 @@ fn http2_builder() -> http2::Builder<TokioExecutor> {
         .max_concurrent_streams(STREAMS)
         .max_header_list_size(header_bytes)
         .max_send_buf_size(64 << 10)
-        .keep_alive_interval(IDLE / 4)
+        .keep_alive_interval(PING)
         .keep_alive_timeout(HANDSHAKE);
     http
 }

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::answer::{self, Answer};
 use super::credential::handle_of;
 use super::exchange::{Came, exchange};
-use super::limits::{STRANGE, TIMES};
+use super::limits::{HEAD, ProxyLimits, STRANGE, times};
 use super::passing::Passing;
 use super::seats::Seat;
 use super::switch::{Next, talk};
@@ -35,6 +35,7 @@ use crate::vault::Unsealed;
 pub(super) struct Visit {
     app: App,
     passing: Arc<Passing>,
+    limits: ProxyLimits,
     peer: Peer,
     shutdown: Shutdown,
     seat: Mutex<Seat>,
@@ -52,25 +53,23 @@ enum Becomes {
 /// What a request comes to.
 enum Done {
     Granted,
-    Came(Came),
+    Came(Box<Came>),
 }
 
 impl Visit {
     pub(super) fn new(
-        (app, passing): (App, Arc<Passing>),
+        (app, passing, limits): (App, Arc<Passing>, ProxyLimits),
         (peer, seat): (Peer, Seat),
         shutdown: Shutdown,
     ) -> Arc<Self> {
         Arc::new(Self {
             app,
             passing,
+            limits,
             peer,
             shutdown,
             seat: Mutex::new(seat),
-            tempo: Tempo::start(super::tempo::Times {
-                idle: super::limits::HEAD,
-                ..TIMES
-            }),
+            tempo: Tempo::start(times(HEAD)),
             next: Next::default(),
         })
     }
@@ -123,10 +122,11 @@ impl Visit {
     fn told(&self, done: Result<Done, ApiError>, open: Open) -> Response<Answer> {
         match done {
             Ok(Done::Granted) => answer::granted(open),
-            Ok(Done::Came(Came::Answer(relayed))) => answer::relayed(*relayed, open),
-            Ok(Done::Came(Came::Socket(agreed))) => {
-                let (response, upgraded, socket) = agreed.told(open);
-                self.next.set(upgraded, Becomes::Socket(socket));
+            Ok(Done::Came(came)) => {
+                let (response, becoming) = came.told(open);
+                if let Some((upgraded, socket)) = becoming {
+                    self.next.set(upgraded, Becomes::Socket(socket));
+                }
                 response
             }
             Err(error) => {
@@ -154,7 +154,7 @@ impl Visit {
         // The exchange asks for the vault itself, as those in tunnels do.
         drop(vault);
         let came = exchange(&self.app, &holder, url, request).await?;
-        Ok(Done::Came(came))
+        Ok(Done::Came(Box::new(came)))
     }
 
     /// Takes the connection for one of the holder's.
@@ -204,6 +204,7 @@ impl Visit {
             holder,
             origin,
             passage,
+            limits: self.limits,
             shutdown: self.shutdown.clone(),
         };
         let upgraded = hyper::upgrade::on(&mut request);

@@ -77,6 +77,10 @@ pub struct ProxyPlace {
     pub username: String,
     /// The authority that vouches for the hosts behind it, for this handle alone (PEM).
     pub certificate_authority: String,
+    /// Every host that the tool is bound to, whatever for: also those for its declared actions alone, and
+    /// those whose credential nothing fills. None is to be reached past the proxy.
+    #[serde(default)]
+    pub bound_hosts: Vec<String>,
 }
 
 /// A handle, and what it may be used for. Never a value.

@@ -17,20 +17,25 @@ const EVENTS: &[u8] =
     b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
 
 /// A stream of events that is open through a tunnel.
-struct Streaming {
-    stage: Stage,
-    front: Front,
+pub(super) struct Streaming {
+    pub(super) stage: Stage,
+    pub(super) front: Front,
     admin: Client,
     value: String,
-    handle: Handle,
-    client: Spoken<Tls>,
-    served: Served,
+    pub(super) handle: Handle,
+    pub(super) client: Spoken<Tls>,
+    pub(super) served: Served,
 }
 
 impl Streaming {
     fn open(more: &Value) -> Self {
+        Self::within("", more)
+    }
+
+    /// With more lines of settings.
+    pub(super) fn within(settings: &str, more: &Value) -> Self {
         let front = Front::start();
-        let mut stage = Stage::trusting(&front.root);
+        let mut stage = Stage::trusting_within(&front.root, settings);
         let key = stage.operator().make_key(&[]);
         let admin = stage.broker.anonymous().key(&key);
         let value = stage.secret(&admin, "KEY", &json!({}));

@@ -28,8 +28,13 @@ impl Talk {
     }
 
     pub(super) fn with(terms: &Value) -> Self {
+        Self::within("", terms)
+    }
+
+    /// With more lines of settings.
+    pub(super) fn within(settings: &str, terms: &Value) -> Self {
         let front = Front::start();
-        let mut stage = Stage::trusting(&front.root);
+        let mut stage = Stage::trusting_within(&front.root, settings);
         let admin = stage.broker.admin(&[]);
         let value = stage.secret(&admin, "KEY", &json!({}));
         stage.install(&admin, &tls_tool("custom-x", front.port));

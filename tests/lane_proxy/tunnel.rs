@@ -136,6 +136,26 @@ impl<S: Read + Write> Spoken<S> {
         }
     }
 
+    /// Reads to the end, which must come before the patience of the stream does; what came.
+    #[track_caller]
+    pub(crate) fn ended(&mut self) -> String {
+        use std::io::ErrorKind::{TimedOut, WouldBlock};
+        let mut all = std::mem::take(&mut self.unread);
+        let mut piece = [0; 4096];
+        loop {
+            match self.stream.read(&mut piece) {
+                Ok(read @ 1..) => all.extend_from_slice(&piece[..read]),
+                Ok(0) => break,
+                Err(error) => {
+                    let patient = [TimedOut, WouldBlock].contains(&error.kind());
+                    assert!(!patient, "it stays open");
+                    break;
+                }
+            }
+        }
+        String::from_utf8_lossy(&all).into_owned()
+    }
+
     /// Reads to the end; how long that took, and what came.
     pub(crate) fn end(&mut self) -> (Duration, String) {
         let began = Instant::now();

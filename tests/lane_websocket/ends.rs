@@ -1,5 +1,7 @@
 //! What ends an open WebSocket, and what the two sides and the journal are told.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 
 use crate::lanes::socket::{CLOSE, Socket, TEXT, frame, opening};
@@ -186,4 +188,39 @@ fn dc_15_an_untrusted_certificate_gets_no_byte_of_an_opening() {
         assert_eq!(upstream.bytes_inside(), 0, "{flaw:?}");
         stage.finish();
     }
+}
+
+#[test]
+fn an_open_socket_in_which_nothing_moves_ends_in_its_time_with_both_sides_told() {
+    let set = Set::on(Stage::within("limits.websocket_idle_seconds = 5"));
+    let (mut caller, mut upstream) = set.open();
+    std::thread::sleep(Duration::from_secs(2));
+    let last = Instant::now();
+    upstream.send(true, TEXT, b"still here");
+    assert_eq!(caller.message(), b"still here");
+    assert_eq!(caller.next().unwrap().code(), 1001);
+    assert!(last.elapsed() >= Duration::from_secs(5), "counted anew");
+    assert_eq!(upstream.next().unwrap().code(), 1001);
+    assert_eq!((caller.next(), upstream.next()), (None, None));
+    let entry = set.stage.ended("broker.exchange");
+    assert_eq!(entry["outcome"]["code"], "idle", "{entry}");
+    set.finish(&caller);
+}
+
+#[test]
+fn an_open_socket_ends_when_its_time_is_over_however_much_moves() {
+    let set = Set::on(Stage::within("limits.stream_seconds = 2"));
+    let (mut caller, mut upstream) = set.open();
+    let last = loop {
+        upstream.send(true, TEXT, b"more");
+        let frame = caller.next().unwrap();
+        if frame.opcode != TEXT {
+            break frame;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    assert_eq!(last.code(), 1001, "{last:?}");
+    let entry = set.stage.ended("broker.exchange");
+    assert_eq!(entry["outcome"]["code"], "upstream_timeout", "{entry}");
+    set.finish(&caller);
 }

@@ -71,14 +71,19 @@ impl Wire {
     /// What has come, or comes next.
     #[track_caller]
     pub fn some(&mut self) -> Vec<u8> {
+        self.next().expect("it ended early")
+    }
+
+    /// What has come, or comes next; nothing at the end.
+    #[track_caller]
+    pub fn next(&mut self) -> Option<Vec<u8>> {
         if !self.unread.is_empty() {
-            return std::mem::take(&mut self.unread);
+            return Some(std::mem::take(&mut self.unread));
         }
         let mut piece = vec![0; 256 * 1024];
         let read = self.stream.read(&mut piece).unwrap();
-        assert!(read > 0, "it ended early");
         piece.truncate(read);
-        piece
+        (read > 0).then_some(piece)
     }
 
     /// Reads to the end; how long that took, and how many bytes came.

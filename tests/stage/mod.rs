@@ -30,6 +30,14 @@ impl Stage {
         Self::with(Setup::default())
     }
 
+    /// A broker with these settings.
+    pub fn within(settings: &str) -> Self {
+        Self::with(Setup {
+            config: settings.to_owned(),
+            ..Setup::default()
+        })
+    }
+
     pub fn with(setup: Setup) -> Self {
         let broker = Broker::with(setup);
         let (canaries, kept) = (Canaries::new(), RefCell::default());
@@ -42,10 +50,16 @@ impl Stage {
 
     /// A broker that trusts `root` besides the public authorities.
     pub fn trusting(root: &str) -> Self {
+        Self::trusting_within(root, "")
+    }
+
+    /// The same with more lines of settings, each with its whole key.
+    pub fn trusting_within(root: &str, more: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("root.pem");
         std::fs::write(&file, root).unwrap();
-        let config = format!("egress.extra_roots = [{:?}]", file.display().to_string());
+        let file = file.display().to_string();
+        let config = format!("egress.extra_roots = [{file:?}]\n{more}");
         Self::with(Setup {
             config,
             ..Setup::default()

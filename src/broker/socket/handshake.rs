@@ -60,7 +60,7 @@ impl Handshake {
     }
 
     /// Puts what makes an answer of status 101 the answer to this request into `headers`.
-    pub fn agree(&self, headers: &mut HeaderMap) {
+    pub(super) fn agree(&self, headers: &mut HeaderMap) {
         headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
         headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
         headers.insert(SEC_WEBSOCKET_ACCEPT, self.0.accept());

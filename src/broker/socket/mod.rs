@@ -44,6 +44,7 @@ use half::{Reader, Writer};
 use pump::{Pace, Pump};
 
 pub use handshake::{Handshake, HandshakeFault};
+pub(super) use opening::Beginnings;
 
 /// What came of a request for a WebSocket.
 #[derive(Debug)]
@@ -132,34 +133,21 @@ type Words = Option<(u16, &'static str)>;
 
 /// A WebSocket that an upstream agreed to, before a frame was read.
 pub struct RelayedSocket {
-    /// The headers of the upstream's answer, searched: what it chose of the subprotocols among them.
+    /// The headers of the answer to the caller: those of the upstream's, searched, what it chose of the
+    /// subprotocols among them; and what makes it the answer to the caller's opening.
     pub headers: HeaderMap,
     upstream: UpstreamSocket,
     /// What passes to the upstream, and from there.
     gates: (Gate, Gate),
     ledger: Ledger,
     ends: Ends,
+    /// How long nothing may move.
+    idle: Duration,
     /// What lives as long as the conversation does.
     _held: Box<dyn std::any::Any + Send>,
 }
 
 impl RelayedSocket {
-    fn new(
-        (headers, upstream): (HeaderMap, UpstreamSocket),
-        gates: (Gate, Gate),
-        (ledger, ends): (Ledger, Ends),
-        held: Box<dyn std::any::Any + Send>,
-    ) -> Self {
-        Self {
-            headers,
-            upstream,
-            gates,
-            ledger,
-            ends,
-            _held: held,
-        }
-    }
-
     /// Hands frames on between `caller`, whose connection was just switched, and the upstream, until one of
     /// them ends it, or it must end. `leaving` asks for the latter.
     pub async fn run<C>(self, caller: C, leaving: CancellationToken)
@@ -171,11 +159,15 @@ impl RelayedSocket {
             gates,
             mut ledger,
             mut ends,
+            idle,
             _held,
             ..
         } = self;
         let talk = Talk {
-            limits: SocketLimits::default(),
+            limits: SocketLimits {
+                idle,
+                ..SocketLimits::default()
+            },
             counts: ledger.counts(),
         };
         let over = async {
@@ -323,7 +315,7 @@ impl End {
             Self::Closed => (None, None),
             Self::Cut(Cut::Handle) => (Some((1008, "the handle died")), GOES),
             Self::Cut(Cut::Sealed) => (Some((1001, "the vault was sealed")), GOES),
-            Self::Cut(Cut::Late) => (Some((1001, "the hour is over")), GOES),
+            Self::Cut(Cut::Late) => (Some((1001, "its time is over")), GOES),
             Self::Idle => (Some((1001, "nothing moved for too long")), GOES),
             Self::Leaving => (Some((1001, "the broker ends")), GOES),
             Self::Fault(Fault { side, trouble }) => match (side, trouble) {

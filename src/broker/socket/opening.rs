@@ -1,79 +1,59 @@
 //! Opening a WebSocket by right of a handle.
 
-use std::any::Any;
+use std::time::Duration;
 
 use http::header::{CONTENT_LENGTH, SEC_WEBSOCKET_ACCEPT};
 
-use crate::audit::Event;
 use crate::crypto::Random;
 use crate::egress::SocketKey;
 use crate::vault::{Unsealed, VaultError};
 
-use super::super::execute::Broker;
 use super::super::guard::Misplaced;
 use super::super::relay::clean;
 use super::super::scrub::{BodyIs, scrub_headers};
 use super::super::sending::Arrived;
-use super::super::{BrokerError, Errand, Holder, Used};
+use super::super::{BrokerError, LaneLimits};
 use super::gate::Gate;
-use super::{Opened, RelayedSocket};
-
-impl Broker {
-    /// Opens a WebSocket by right of a handle, in all else as [`Broker::relay`]; `held` is dropped when the
-    /// conversation is over.
-    ///
-    /// # Errors
-    /// As [`Broker::relay`]; [`UpstreamProtocol`](crate::egress::EgressError::UpstreamProtocol) too when the
-    /// upstream agrees to something else than what it was asked.
-    pub async fn relay_socket(
-        &self,
-        vault: &Unsealed,
-        used: Used<'_>,
-        errand: Errand,
-        event: Event,
-        held: Box<dyn Any + Send>,
-    ) -> Result<Opened, BrokerError> {
-        let (gate, key) = beginnings(vault)?;
-        let arrived = self.arrived(vault, used, (errand, Some(key)), event, held);
-        arrived.await?.opened(gate)
-    }
-
-    /// The same by right of the holder's handle.
-    ///
-    /// # Errors
-    /// As [`Broker::relay_socket`].
-    pub async fn relay_socket_for(
-        &self,
-        vault: &Unsealed,
-        holder: &Holder,
-        errand: Errand,
-        event: Event,
-        held: Box<dyn Any + Send>,
-    ) -> Result<Opened, BrokerError> {
-        let (gate, key) = beginnings(vault)?;
-        let arrived = self.arrived_by(vault, holder.by(), (errand, Some(key)), event, held);
-        arrived.await?.opened(gate)
-    }
-}
+use super::{Handshake, Opened, RelayedSocket};
 
 /// What a conversation cannot do without: had before anything is sent, so that none is opened and then not
 /// searched.
-fn beginnings(vault: &Unsealed) -> Result<(Gate, SocketKey), BrokerError> {
-    let random: &dyn Random = vault.random();
-    let key = SocketKey::draw(random).map_err(VaultError::Crypto)?;
-    // What cannot be searched may have a placeholder anywhere.
-    let gate = Gate::blocking().ok_or(Misplaced::Placement)?;
-    Ok((gate, key))
+pub(in crate::broker) struct Beginnings {
+    key: SocketKey,
+    gate: Gate,
+    handshake: Handshake,
+    idle: Duration,
+}
+
+impl Beginnings {
+    /// What the WebSocket begins with that `handshake` asks for.
+    pub(in crate::broker) fn of(
+        vault: &Unsealed,
+        handshake: Handshake,
+        limits: &LaneLimits,
+    ) -> Result<Self, BrokerError> {
+        let random: &dyn Random = vault.random();
+        Ok(Self {
+            key: SocketKey::draw(random).map_err(VaultError::Crypto)?,
+            // What cannot be searched may have a placeholder anywhere.
+            gate: Gate::blocking().ok_or(Misplaced::Placement)?,
+            handshake,
+            idle: limits.socket_idle,
+        })
+    }
+
+    /// The broker's own key for the upstream.
+    pub(in crate::broker) fn key(&self) -> SocketKey {
+        self.key.clone()
+    }
 }
 
 impl Arrived {
-    /// As the WebSocket that the upstream agreed to, in which `gate` lets no placeholder out; as its answer,
-    /// if it did not.
-    fn opened(mut self, gate: Gate) -> Result<Opened, BrokerError> {
-        let Some(upstream) = self.incoming.socket.take() else {
-            return self
-                .relayed()
-                .map(|relayed| Opened::Answer(Box::new(relayed)));
+    /// As the WebSocket that the upstream agreed to; as its answer, if it did not, or was not asked.
+    pub(in crate::broker) fn opened(mut self) -> Result<Opened, BrokerError> {
+        let agreed = self.incoming.socket.take();
+        let Some((upstream, beginnings)) = agreed.zip(self.beginnings.take()) else {
+            return Ok(Opened::Answer(Box::new(self.relayed()?)));
         };
         let Self {
             incoming,
@@ -81,6 +61,7 @@ impl Arrived {
             mut ledger,
             ends,
             held,
+            ..
         } = self;
         let hits = patterns.hits();
         ledger.answered(incoming.status, &hits);
@@ -90,8 +71,17 @@ impl Arrived {
         headers.remove(SEC_WEBSOCKET_ACCEPT);
         // Nor has a 101 a body (RFC 9110, 15.2).
         headers.remove(CONTENT_LENGTH);
-        let gates = (gate, Gate::masking(&patterns, &hits));
-        let socket = RelayedSocket::new((headers, upstream), gates, (ledger, ends), held);
+        beginnings.handshake.agree(&mut headers);
+        let gates = (beginnings.gate, Gate::masking(&patterns, &hits));
+        let socket = RelayedSocket {
+            headers,
+            upstream,
+            gates,
+            ledger,
+            ends,
+            idle: beginnings.idle,
+            _held: held,
+        };
         Ok(Opened::Socket(Box::new(socket)))
     }
 }

@@ -49,15 +49,20 @@ fn is_safe(root: &Path, device: &str) -> bool {
 
 /// Whether all the connections that the settings allow may be open at once.
 pub(super) fn open_files(config: &Config, limit: Option<u64>) -> Finding {
-    let connections = u64::try_from(config.limits.connections).unwrap_or(u64::MAX);
-    // A connection may have one to an upstream behind it.
-    let needed = connections.saturating_mul(2).saturating_add(OWN_FILES);
+    let proxy = if config.proxy.enabled {
+        config.limits.proxy_connections
+    } else {
+        0
+    };
+    let kinds = [config.limits.connections, proxy, config.egress.connections];
+    let kinds = kinds.map(|most| u64::try_from(most).unwrap_or(u64::MAX));
+    let needed = kinds.into_iter().fold(OWN_FILES, u64::saturating_add);
     match limit {
         Some(limit) if limit < needed => Finding::warn(
             "open_files",
             format!("{limit} may be open at once; the settings may take {needed}"),
             format!(
-                "Raise it (ulimit -n {needed}, or LimitNOFILE={needed}), or lower limits.connections."
+                "Raise it (ulimit -n {needed}, or LimitNOFILE={needed}), or lower limits.connections, limits.proxy_connections or egress.connections."
             ),
         ),
         Some(limit) => Finding::ok("open_files", limit),
@@ -151,8 +156,12 @@ mod tests {
     fn too_few_open_files_warn() {
         let (_dir, mut config) = config();
         config.limits.connections = 100;
-        assert_eq!(open_files(&config, Some(328)).level, Level::Ok);
-        assert_eq!(open_files(&config, Some(327)).level, Level::Warn);
+        config.limits.proxy_connections = 50;
+        config.egress.connections = 30;
+        assert_eq!(open_files(&config, Some(308)).level, Level::Ok);
+        assert_eq!(open_files(&config, Some(307)).level, Level::Warn);
+        config.proxy.enabled = false;
+        assert_eq!(open_files(&config, Some(258)).level, Level::Ok);
         assert_eq!(open_files(&config, None).level, Level::Ok);
     }
 
