@@ -13,6 +13,8 @@ mod stage;
 mod aws;
 #[path = "real_clients/boto.rs"]
 mod boto;
+#[path = "real_clients/direct.rs"]
+mod direct;
 #[path = "lane_proxy/front.rs"]
 #[allow(dead_code, reason = "the journeys through the proxy use the rest")]
 mod front;

@@ -14,9 +14,9 @@ use super::ClientError;
 use crate::clock::Timestamp;
 use crate::id::ResolutionId;
 use crate::name::VariableName;
-use crate::wire::{Constraint, ProxyPlace, Resolved};
+use crate::wire::{ProxyPlace, Resolved};
 
-/// This machine, by its own names: reached without the proxy, unless a credential is bound to it.
+/// This machine, by its own names: reached without the proxy, unless the tool is bound to it.
 const HERE: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 
 /// The variables that name a file of trusted certificates, each with the programs that read it.
@@ -67,7 +67,7 @@ pub struct Proxied {
     authority: Vec<CertificateDer<'static>>,
     placeholders: Vec<(VariableName, String)>,
     empty: Vec<VariableName>,
-    constraints: Vec<Constraint>,
+    bound: Vec<String>,
 }
 
 impl Proxied {
@@ -104,6 +104,10 @@ impl Proxied {
                 }
             }
         }
+        // Of a broker that names no others, those where a credential may go.
+        let mut bound = proxy.bound_hosts.clone();
+        let open = resolved.constraints.into_iter();
+        bound.extend(open.flat_map(|constraint| constraint.hosts));
         empty.retain(|name| placeholders.iter().all(|(set, _)| set != name));
         Ok(Self {
             id: resolved.id,
@@ -112,7 +116,7 @@ impl Proxied {
             authority,
             placeholders,
             empty,
-            constraints: resolved.constraints,
+            bound,
         })
     }
 
@@ -158,21 +162,16 @@ impl Proxied {
         all
     }
 
-    /// The hosts for `NO_PROXY`: this machine and what was there, without those that a credential is
-    /// bound to. A placeholder that went there directly would reach the vendor as it is.
+    /// The hosts for `NO_PROXY`: this machine and what was there, without those that the tool is bound to,
+    /// whatever for. A placeholder that went there directly would reach the vendor as it is, and unseen; the
+    /// proxy refuses it, and says why.
     fn direct(&self, inherited: Option<&str>) -> String {
-        let bound: Vec<&str> = self
-            .constraints
-            .iter()
-            .flat_map(|constraint| &constraint.hosts)
-            .map(String::as_str)
-            .collect();
         let between = |letter: char| letter == ',' || letter.is_whitespace();
         let inherited = inherited.unwrap_or_default().split(between);
         let mut hosts: Vec<&str> = Vec::new();
         for host in HERE.into_iter().chain(inherited) {
             let is_new = !host.is_empty() && !hosts.contains(&host);
-            if is_new && !bound.iter().any(|bound| covers(host, bound)) {
+            if is_new && !self.bound.iter().any(|bound| covers(host, bound)) {
                 hosts.push(host);
             }
         }
@@ -199,7 +198,7 @@ const fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
 
-/// Whether an entry of `NO_PROXY` may speak of a host that a credential is bound to. Libraries read such
+/// Whether an entry of `NO_PROXY` may speak of a host that the tool is bound to. Libraries read such
 /// entries differently, so that what any of them takes for a match is one.
 fn covers(entry: &str, bound: &str) -> bool {
     let entry = entry.to_ascii_lowercase();

@@ -23,7 +23,7 @@ fn answer() -> Value {
         }],
         "proxy": {
             "url": "http://127.0.0.1:8421", "username": "runtools",
-            "certificateAuthority": authority.cert.pem(),
+            "certificateAuthority": authority.cert.pem(), "boundHosts": [],
         },
     })
 }
@@ -103,6 +103,13 @@ fn what_is_bound_is_never_reached_past_the_proxy() {
     assert_eq!(
         direct(Some(inherited)),
         "localhost,127.0.0.1,::1,corp.test,10.0.0.0/8,hub.test"
+    );
+    // As is one that is for declared actions alone, or whose credential nothing fills.
+    let more = json!(["api.github.com", "uploads.corp.test", "127.0.0.1"]);
+    let more = read(changed("/proxy/boundHosts", more)).unwrap();
+    assert_eq!(
+        value(&more, "NO_PROXY", Some("corp.test,other.test")).unwrap(),
+        "localhost,::1,other.test"
     );
     let here = changed("/constraints/0/hosts", json!(["localhost", "10.1.2.3"]));
     let here = read(here).unwrap();

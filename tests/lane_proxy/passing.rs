@@ -129,6 +129,9 @@ fn a_host_that_is_for_declared_actions_alone_is_never_passed_unread() {
     spec["bindings"][0]["onlyActions"] = json!(true);
     stage.install(&admin, &spec);
     let handle = proxied(&stage, &admin, &json!({}));
+    assert_eq!(handle.whole["constraints"], json!([]));
+    // Yet who builds an environment of it hears which hosts are not to be reached past the proxy.
+    assert_eq!(handle.whole["proxy"]["boundHosts"], json!(["localhost"]));
     let (mut spoken, answer) = connect(&handle, &listed[0]);
     let answer = format!("{answer}{}", spoken.until("}}"));
     assert!(
