@@ -5,13 +5,18 @@ mod lanes;
 mod stage;
 
 mod lane_proxy {
+    mod asked;
+    mod comes_back;
     pub(crate) mod curl;
     pub(crate) mod frames;
     pub(crate) mod front;
+    mod goes_out;
+    mod idle;
     mod life;
     mod passing;
     mod rates;
     mod refusals;
+    mod seats;
     mod slow;
     mod smuggling;
     mod socket;
@@ -19,6 +24,8 @@ mod lane_proxy {
     mod status;
     mod strangers;
     pub(crate) mod tunnel;
+    mod upload;
+    mod whose;
 }
 
 use harness::{Client, Upstream};

@@ -7,6 +7,7 @@ mod stage;
 
 mod lane_websocket {
     mod ends;
+    mod openings;
     mod usual;
 }
 

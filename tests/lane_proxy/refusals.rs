@@ -297,7 +297,7 @@ fn ex_10_ex_11_a_placeholder_out_of_its_place_reaches_nobody() {
 }
 
 #[test]
-fn what_is_no_request_to_a_proxy_hears_what_this_is() {
+fn dc_14_what_is_no_request_to_a_proxy_hears_what_this_is() {
     let set = Set::new();
     let shown = basic(&set.handle.text);
     for (head, status, code) in [
