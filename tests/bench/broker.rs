@@ -5,8 +5,8 @@
 //! Servers are real processes over loopback TCP, the broker is the built binary on a folder of its
 //! own, and processor time is what the kernel counted for that process.
 //!
-//! The names: `http`, `execute`, `accounts`, `connect`, `store`, `compact`, `journal`, `crypto`, `scrub`, `start`. `connect` needs
-//! Chromium and the peers of `tests/peers`, which `tests/run` installs. A run of all of them
+//! The names: `http`, `execute`, `lanes`, `accounts`, `connect`, `store`, `compact`, `journal`, `crypto`, `scrub`,
+//! `start`. `connect` needs Chromium and the peers of `tests/peers`, which `tests/run` installs. A run of all of them
 //! writes `tests/bench/RESULTS.md` and `tests/bench/plots/*.svg`; a run of some only prints.
 #![allow(
     clippy::cast_precision_loss,
@@ -24,9 +24,12 @@ mod compact;
 mod connect;
 mod crypto;
 mod disk;
+mod events;
 mod execute;
+mod handles;
 #[path = "../harness/mod.rs"]
 mod harness;
+mod lanes;
 mod load;
 mod plots;
 mod relay;
@@ -35,6 +38,8 @@ mod requests;
 mod scrub;
 mod servers;
 mod start;
+mod streams;
+mod tunnels;
 
 use std::time::Duration;
 
@@ -53,9 +58,10 @@ pub(crate) struct Effort {
 
 type Measure = fn(Effort, &mut Report);
 
-const ALL: [(&str, Measure); 10] = [
+const ALL: [(&str, Measure); 11] = [
     ("http", requests::measure),
     ("execute", execute::measure),
+    ("lanes", lanes::measure),
     ("accounts", accounts::measure),
     ("connect", connect::measure),
     ("store", disk::store),
@@ -72,6 +78,12 @@ fn main() {
         && word == "--serve-hello"
     {
         servers::serve_hello(size.parse().unwrap());
+        return;
+    }
+    if let [word, folder, size] = words.as_slice()
+        && word == "--serve-secure"
+    {
+        servers::serve_secure(folder.as_ref(), size.parse().unwrap());
         return;
     }
     if let [word, upstream] = words.as_slice()

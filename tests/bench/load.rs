@@ -1,16 +1,55 @@
 //! The load generator: keep-alive connections, one request at a time on each, written by hand so that
 //! it costs little of the machine that it shares with the server.
+//!
+//! What a connection runs on is a [`Way`]'s to say: TCP alone here, TLS and tunnels in `tunnels`.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use futures_util::future::BoxFuture;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// Writes the `n`th request of all into the buffer.
 pub(crate) type Maker = Arc<dyn Fn(u64, &mut Vec<u8>) + Send + Sync>;
+
+/// What requests and answers pass over.
+pub(crate) trait Duplex: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Duplex for S {}
+
+/// A connection that was opened, before its first request.
+pub(crate) struct Opened {
+    pub(crate) stream: Box<dyn Duplex>,
+    /// What it asks, where that is a matter of the connection.
+    pub(crate) asks: Option<Vec<u8>>,
+    /// How many requests it is good for; then another one is opened.
+    pub(crate) uses: u64,
+}
+
+/// Opens a connection.
+pub(crate) type Way = Arc<dyn Fn() -> BoxFuture<'static, Opened> + Send + Sync>;
+
+/// Over TCP, to `addr`.
+pub(crate) fn plain(addr: SocketAddr) -> Way {
+    Arc::new(move || {
+        Box::pin(async move {
+            Opened {
+                stream: Box::new(dial(addr).await),
+                asks: None,
+                uses: u64::MAX,
+            }
+        })
+    })
+}
+
+pub(crate) async fn dial(addr: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(addr).await.unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream
+}
 
 /// What came of one run.
 #[derive(Clone, Copy, Debug)]
@@ -66,71 +105,83 @@ pub(crate) fn run(
     time: Duration,
     make: &Maker,
 ) -> Outcome {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(drive(addr, pid, clients, time, make))
+    run_over(&plain(addr), pid, clients, time, make)
 }
 
-/// Bytes of the body of one answer.
-pub(crate) fn size(addr: SocketAddr, make: &Maker) -> usize {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(async {
-        let mut client = Connection::open(addr).await;
-        client.exchange(0, make).await
-    })
-}
-
-/// Sends exactly `count` requests; how long it took.
-pub(crate) fn send(addr: SocketAddr, clients: usize, count: u64, make: &Maker) -> Duration {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(async {
-        let began = Instant::now();
-        let next = Arc::new(AtomicU64::new(0));
-        let tasks: Vec<_> = (0..clients)
-            .map(|_| {
-                let (next, make) = (Arc::clone(&next), Arc::clone(make));
-                tokio::spawn(async move {
-                    let mut client = Connection::open(addr).await;
-                    loop {
-                        let n = next.fetch_add(1, Ordering::Relaxed);
-                        if n >= count {
-                            return;
-                        }
-                        client.exchange(n, &make).await;
-                    }
-                })
-            })
-            .collect();
-        for task in tasks {
-            task.await.unwrap();
-        }
-        began.elapsed()
-    })
-}
-
-async fn drive(
-    addr: SocketAddr,
+/// The same over connections that are opened as `way` says.
+pub(crate) fn run_over(
+    way: &Way,
     pid: u32,
     clients: usize,
     time: Duration,
     make: &Maker,
 ) -> Outcome {
+    runtime().block_on(drive(way, pid, clients, time, make))
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_all().build().unwrap()
+}
+
+/// Bytes of the body of one answer.
+pub(crate) fn size(addr: SocketAddr, make: &Maker) -> usize {
+    runtime().block_on(async {
+        let mut client = Connection::open(&plain(addr)).await;
+        client.exchange(0, make).await.len()
+    })
+}
+
+/// Sends exactly `count` requests; how long it took.
+pub(crate) fn send(addr: SocketAddr, clients: usize, count: u64, make: &Maker) -> Duration {
+    let began = Instant::now();
+    each(addr, clients, count, make, |_| ());
+    began.elapsed()
+}
+
+/// Sends exactly `count` requests; what `read` finds in the body of each answer.
+pub(crate) fn each<T: Send + 'static>(
+    addr: SocketAddr,
+    clients: usize,
+    count: u64,
+    make: &Maker,
+    read: fn(&[u8]) -> T,
+) -> Vec<T> {
+    runtime().block_on(async {
+        let (next, way) = (Arc::new(AtomicU64::new(0)), plain(addr));
+        let tasks: Vec<_> = (0..clients)
+            .map(|_| {
+                let (next, make, way) = (Arc::clone(&next), Arc::clone(make), Arc::clone(&way));
+                tokio::spawn(async move {
+                    let mut client = Connection::open(&way).await;
+                    let mut found = Vec::new();
+                    loop {
+                        let n = next.fetch_add(1, Ordering::Relaxed);
+                        if n >= count {
+                            return found;
+                        }
+                        found.push(read(client.exchange(n, &make).await));
+                    }
+                })
+            })
+            .collect();
+        let mut all = Vec::new();
+        for task in tasks {
+            all.extend(task.await.unwrap());
+        }
+        all
+    })
+}
+
+async fn drive(way: &Way, pid: u32, clients: usize, time: Duration, make: &Maker) -> Outcome {
     let next = Arc::new(AtomicU64::new(0));
     let start = Instant::now() + time / 5;
     let end = start + time;
     let tasks: Vec<_> = (0..clients)
         .map(|_| {
-            let (next, make) = (Arc::clone(&next), Arc::clone(make));
+            let (next, make, way) = (Arc::clone(&next), Arc::clone(make), Arc::clone(way));
             tokio::spawn(async move {
-                let mut client = Connection::open(addr).await;
+                let mut client = Connection::open(&way).await;
                 let mut took = Vec::new();
                 loop {
                     let n = next.fetch_add(1, Ordering::Relaxed);
@@ -168,31 +219,40 @@ async fn drive(
 }
 
 struct Connection {
-    stream: TcpStream,
+    way: Way,
+    opened: Opened,
     sent: Vec<u8>,
     got: Vec<u8>,
 }
 
 impl Connection {
-    async fn open(addr: SocketAddr) -> Self {
-        let stream = TcpStream::connect(addr).await.unwrap();
-        stream.set_nodelay(true).unwrap();
+    async fn open(way: &Way) -> Self {
         Self {
-            stream,
+            opened: way().await,
+            way: Arc::clone(way),
             sent: Vec::new(),
             got: Vec::with_capacity(16 * 1024),
         }
     }
 
-    /// Sends one request and reads its whole answer, which must be a success. Bytes of its body.
-    async fn exchange(&mut self, n: u64, make: &Maker) -> usize {
+    /// Sends one request and reads its whole answer, which must be a success. Its body.
+    async fn exchange(&mut self, n: u64, make: &Maker) -> &[u8] {
+        if self.opened.uses == 0 {
+            self.opened = (self.way)().await;
+        }
+        self.opened.uses -= 1;
         self.sent.clear();
-        make(n, &mut self.sent);
-        self.stream.write_all(&self.sent).await.unwrap();
+        match &self.opened.asks {
+            Some(asks) => self.sent.extend_from_slice(asks),
+            None => make(n, &mut self.sent),
+        }
+        let stream = &mut self.opened.stream;
+        stream.write_all(&self.sent).await.unwrap();
+        stream.flush().await.unwrap();
         self.got.clear();
         let mut whole = None;
         loop {
-            let read = self.stream.read_buf(&mut self.got).await.unwrap();
+            let read = stream.read_buf(&mut self.got).await.unwrap();
             assert!(read > 0, "the server closed the connection");
             if whole.is_none() {
                 whole = lengths(&self.got);
@@ -202,7 +262,7 @@ impl Connection {
             {
                 let text = || String::from_utf8_lossy(&self.got).into_owned();
                 assert!(self.got.starts_with(b"HTTP/1.1 20"), "{}", text());
-                return body;
+                return &self.got[head..head + body];
             }
         }
     }

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use plotters::coord::ranged1d::{Ranged, ValueFormatter};
+use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 
 use crate::report::Report;
@@ -10,7 +12,7 @@ pub(crate) fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bench")
 }
 
-const PLOTS: [(&str, &str, &str, &str); 3] = [
+const PLOTS: [(&str, &str, &str, &str); 5] = [
     (
         "requests",
         "Requests a second, by clients",
@@ -24,7 +26,22 @@ const PLOTS: [(&str, &str, &str, &str); 3] = [
         "commits/s",
     ),
     ("scrub", "Scrubbing speed, by lent values", "values", "GB/s"),
+    (
+        "lanes",
+        "Requests a second through the egress proxy, by connections",
+        "connections",
+        "requests/s",
+    ),
+    (
+        "streams",
+        "Memory of the broker while 1,000 streams flow",
+        OVER_TIME,
+        "MiB resident",
+    ),
 ];
+
+/// What runs across is time, from its beginning; else each step is twice the one before.
+const OVER_TIME: &str = "seconds";
 
 pub(crate) fn draw(report: &Report) {
     std::fs::create_dir_all(folder().join("plots")).unwrap();
@@ -50,12 +67,32 @@ fn plot(
     let points = || lines.values().flatten();
     let most = |of: fn(&(f64, f64)) -> f64| points().map(of).fold(0.0_f64, f64::max);
     let (right, top) = (most(|p| p.0) * 1.1, most(|p| p.1) * 1.1);
-    let mut chart = ChartBuilder::on(&root)
+    let mut builder = ChartBuilder::on(&root);
+    builder
         .caption(title, ("sans-serif", 20))
         .margin(12)
         .x_label_area_size(42)
-        .y_label_area_size(78)
-        .build_cartesian_2d((0.9..right).log_scale(), 0.0..top)?;
+        .y_label_area_size(78);
+    if across == OVER_TIME {
+        let chart = builder.build_cartesian_2d(0.0..right, 0.0..top)?;
+        fill(chart, (across, up), lines)?;
+    } else {
+        let chart = builder.build_cartesian_2d((0.9..right).log_scale(), 0.0..top)?;
+        fill(chart, (across, up), lines)?;
+    }
+    root.present()?;
+    Ok(())
+}
+
+/// Draws axes, lines and their names.
+fn fill<'a, X>(
+    mut chart: ChartContext<'a, SVGBackend<'a>, Cartesian2d<X, RangedCoordf64>>,
+    (across, up): (&str, &str),
+    lines: &Lines,
+) -> Result<(), Box<dyn std::error::Error>>
+where
+    X: Ranged<ValueType = f64> + ValueFormatter<f64>,
+{
     chart
         .configure_mesh()
         .x_desc(across)
@@ -83,6 +120,5 @@ fn plot(
         .border_style(BLACK.mix(0.3))
         .label_font(("sans-serif", 13))
         .draw()?;
-    root.present()?;
     Ok(())
 }

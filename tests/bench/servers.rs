@@ -1,5 +1,6 @@
 //! The processes that are measured: a bare server on the same accept loop, and the real broker.
 
+use std::convert::Infallible;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -8,8 +9,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::response::IntoResponse;
-use runtools_broker::http::serve::{Listener, ServeLimits, Shutdown, Unobserved, serve};
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::{HeaderValue, header};
+use runtools_broker::http::serve::{
+    ClientCertificates, Listener, ServeLimits, Shutdown, Streaming, TlsCertificate, TlsFiles,
+    Unobserved, serve,
+};
 use tempfile::TempDir;
 
 use crate::load;
@@ -33,16 +40,16 @@ impl Server {
 
     /// A bare axum server on our accept loop that answers JSON of `size` bytes.
     pub(crate) fn hello(size: usize) -> Self {
-        Self::own(["--serve-hello", &size.to_string()])
+        Self::own(&["--serve-hello", &size.to_string()])
     }
 
     /// A bare axum server on our accept loop that calls `upstream` for each answer.
     pub(crate) fn relay(upstream: SocketAddr) -> Self {
-        Self::own(["--serve-relay", &upstream.to_string()])
+        Self::own(&["--serve-relay", &upstream.to_string()])
     }
 
     /// This program as a server.
-    fn own(words: [&str; 2]) -> Self {
+    pub(crate) fn own(words: &[&str]) -> Self {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(words)
             .stdout(Stdio::piped())
@@ -65,25 +72,68 @@ impl Drop for Server {
 
 /// What the process of [`Server::hello`] does.
 pub(crate) fn serve_hello(size: usize) {
+    serve_bare(hello(size));
+}
+
+fn hello(size: usize) -> Router {
     let text: &'static str = format!("{{\"data\":\"{}\"}}", "x".repeat(size.max(11) - 11)).leak();
-    let json = [(http::header::CONTENT_TYPE, "application/json")];
+    let json = [(header::CONTENT_TYPE, "application/json")];
     let hello = async move || (json, text).into_response();
-    serve_bare(Router::new().route("/hello", axum::routing::get(hello)));
+    Router::new().route("/hello", axum::routing::get(hello))
+}
+
+/// What the process of [`Secure`](crate::tunnels::Secure) does.
+pub(crate) fn serve_secure(folder: &Path, size: usize) {
+    let files = TlsFiles {
+        cert: folder.join("cert.pem"),
+        key: folder.join("key.pem"),
+    };
+    let router = hello(size).route("/events", axum::routing::get(events));
+    serve_over(router, Some(TlsCertificate::load(files).unwrap()));
+}
+
+/// Bytes of one event.
+pub(crate) const EVENT_BYTES: usize = 256;
+
+/// Five events a second, until the client goes.
+async fn events() -> Response {
+    let event = format!("data: {}\n\n", "e".repeat(EVENT_BYTES - 8));
+    let every = tokio::time::interval(Duration::from_millis(200));
+    let flow = futures_util::stream::unfold((every, event), |(mut every, event)| async move {
+        every.tick().await;
+        let next = Bytes::from(event.clone());
+        Some((Ok::<_, Infallible>(next), (every, event)))
+    });
+    let mut response = Body::from_stream(flow).into_response();
+    let kind = HeaderValue::from_static("text/event-stream");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response.extensions_mut().insert(Streaming);
+    response
 }
 
 /// Serves `router` and nothing else, and says where.
 pub(crate) fn serve_bare(router: Router) {
+    serve_over(router, None);
+}
+
+fn serve_over(router: Router, certificate: Option<Arc<TlsCertificate>>) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .unwrap();
     runtime.block_on(async {
-        let listener = Listener::tcp("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let anywhere = "127.0.0.1:0".parse().unwrap();
+        let listener = match certificate {
+            None => Listener::tcp(anywhere).await,
+            Some(it) => Listener::tls(anywhere, it, ClientCertificates::Unasked).await,
+        };
+        let listener = listener.unwrap();
         println!("{}", listener.addr().unwrap());
         std::io::stdout().flush().unwrap();
         let limits = ServeLimits {
-            connections_per_source: 1024,
-            in_flight: 1024,
+            connections: 4096,
+            connections_per_source: 4096,
+            in_flight: 4096,
             ..ServeLimits::default()
         };
         serve(
@@ -97,7 +147,7 @@ pub(crate) fn serve_bare(router: Router) {
     });
 }
 
-/// A broker: the built binary on a temporary folder, with no rate limit that a bench could reach.
+/// A broker: the built binary on a temporary folder, with no rate and no count that a bench could reach.
 #[derive(Debug)]
 pub(crate) struct Broker {
     pub(crate) server: Server,
@@ -110,7 +160,9 @@ fn settings(folder: &Path, more: &str) -> PathBuf {
     let [data, keys, socket] = ["data", "keys", "broker.sock"].map(|name| folder.join(name));
     let text = format!(
         "listen = [\"127.0.0.1:0\"]\nproxy.listen = \"127.0.0.1:0\"\ndata_dir = {data:?}\nkeys_dir = {keys:?}\nsocket = {socket:?}\n\
-         [limits]\nconnections_per_source = 512\n\
+         [limits]\nconnections = 4096\nconnections_per_source = 4096\nin_flight = 4096\nrunning_per_user = 4096\n\
+         proxy_connections = 4096\nproxy_connections_per_org = 4096\nproxy_connections_per_user = 4096\n\
+         proxy_connections_per_handle = 4096\nhandles = 1000000\nhandles_per_org = 1000000\nhandles_per_user = 1000000\n\
          [secrets]\nper_member = 1000000\n\
          [rate]\nper_principal_per_second = 1000000\nper_principal_burst = 1000000\n\
          per_source_per_second = 1000000\nper_source_burst = 1000000\n{more}",
@@ -227,4 +279,15 @@ pub(crate) fn ready(addr: SocketAddr, began: Instant) -> Duration {
         }
         std::thread::sleep(Duration::from_millis(2));
     }
+}
+
+/// A figure of a process's memory, by the name that the kernel gives it.
+pub(crate) fn resident_mib(pid: u32, field: &str) -> f64 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(field))
+        .unwrap();
+    let kib: f64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+    kib / 1024.0
 }

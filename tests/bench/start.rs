@@ -6,17 +6,7 @@ use crate::Effort;
 use crate::load;
 use crate::report::Report;
 use crate::requests::{report_rate, set_secret};
-use crate::servers::{Broker, launch, ready};
-
-fn resident_mib(pid: u32, field: &str) -> f64 {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix(field))
-        .unwrap();
-    let kib: f64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
-    kib / 1024.0
-}
+use crate::servers::{Broker, launch, ready, resident_mib};
 
 pub(crate) fn measure(effort: Effort, report: &mut Report) {
     const TITLE: &str = "Starting the real binary";

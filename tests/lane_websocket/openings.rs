@@ -132,6 +132,7 @@ fn dc_8_another_fields_placeholder_opens_nothing() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a journey is told in one piece")]
 fn ss_1_ss_2_ss_5_ss_6_an_opening_is_guarded_as_every_way_out_is() {
     let stage = Stage::new();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
