@@ -228,6 +228,10 @@ impl Cargo {
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<BodyError>,
     {
+        // As most requests are.
+        if body.is_end_stream() {
+            return Ok(Self::None);
+        }
         let broken = |_| BrokerError::Egress(EgressError::Upload);
         let mut body = body.map_err(Into::into).boxed_unsync();
         let mut begins = BytesMut::new();

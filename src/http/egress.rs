@@ -4,7 +4,7 @@
 //! caller's own credential and the handle stay here; the tool's credentials are put in on the way. Both
 //! bodies stream, and a caller who goes away takes the upstream's connection with them.
 
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
 use axum::body::Body;
@@ -85,7 +85,7 @@ pub(super) async fn relay(State(app): State<App>, request: Request) -> Result<Re
         Errand::socket(url, headers, handshake)
     } else {
         let size = (length, app.broker.limits().upload_bytes);
-        let gathered = Errand::gather(parts.method, url, headers, body, size);
+        let gathered = pin!(Errand::gather(parts.method, url, headers, body, size));
         caller.vault.while_open(gathered).await??
     };
     // What was held back came within the time of any request; what follows may take longer.

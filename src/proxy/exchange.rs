@@ -1,5 +1,6 @@
 //! One request of tool code's, by right of its handle: what tunnels and plain requests have in common.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use http::{Request, Response, StatusCode};
@@ -69,7 +70,7 @@ pub(super) async fn exchange(
         let limits = app.lanes().limits();
         let body = RequestBody::new(body, BODY_IDLE, Instant::now() + limits.stream);
         let size = (length, limits.upload_bytes);
-        let gathered = Errand::gather(parts.method, url, parts.headers, body, size);
+        let gathered = pin!(Errand::gather(parts.method, url, parts.headers, body, size));
         let gathered = timeout(GATHER, vault.while_open(gathered)).await;
         gathered.map_err(|_| too_slow(GATHER))???
     };

@@ -36,7 +36,9 @@ impl Inside {
         request: Request<Incoming>,
     ) -> Result<Response<Answer>, Infallible> {
         let open = self.tempo.begin();
-        let came = Box::pin(as_request(self.peer, self.relay(request))).await;
+        // On the heap by itself: it is large, and what is handed on by value is kept once more at each step.
+        let work = Box::pin(self.relay(request));
+        let came = as_request(self.peer, work).await;
         Ok(match came.flatten() {
             Ok(came) => {
                 let (response, becoming) = came.told(open);

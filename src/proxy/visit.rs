@@ -115,7 +115,9 @@ impl Visit {
         request: Request<Incoming>,
     ) -> Result<Response<Answer>, Infallible> {
         let open = self.tempo.begin();
-        let done = Box::pin(as_request(self.peer, self.handle(request))).await;
+        // On the heap by itself, as in tunnels.
+        let work = Box::pin(self.handle(request));
+        let done = as_request(self.peer, work).await;
         Ok(self.told(done.flatten(), open))
     }
 
