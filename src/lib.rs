@@ -5,8 +5,8 @@
 //! A module imports only what stands to its left:
 //!
 //! ```text
-//! secret name id clock wire failpoint │ crypto custody store audit egress policy │ vault directory oauth tools broker │ http pages proxy client config telemetry hardening daemon │ bin
-//!                words                │               machines                   │              journeys              │                      surface                      │
+//! secret name id clock wire failpoint waiting │ crypto custody store audit egress policy │ vault directory oauth tools broker │ http pages proxy client config telemetry hardening daemon │ bin
+//!                    words                    │               machines                   │              journeys              │                      surface                      │
 //! ```
 //!
 //! The life of a call, in five links:
@@ -38,6 +38,7 @@ pub mod failpoint;
 pub mod id;
 pub mod name;
 pub mod secret;
+pub mod waiting;
 pub mod wire;
 
 // machines

@@ -8,7 +8,7 @@ use super::line::{Late, MAX_LINE, time_text, write_event, write_outcome};
 use super::recovery::repaired;
 use super::segment::PREFIX;
 use super::shared::Asked;
-use super::writer::{Writer, answer};
+use super::writer::Writer;
 use super::{AuditError, Event, Gap, Head, export};
 use crate::clock::Timestamp;
 
@@ -86,13 +86,14 @@ impl Writer {
                 break;
             };
             // Who has given up by now has told the caller that nothing happened.
-            if asked.reply.is_closed() {
+            if asked.reply.is_unheard() {
                 continue;
             }
             let seq = draft.head.seq.saturating_add(1);
             let start = self.plaintext.len();
             if write_event(&mut self.plaintext, seq, time, &asked.event).is_none() {
-                answer(asked, Err(AuditError::TooLong { limit: MAX_LINE }));
+                let too_long = AuditError::TooLong { limit: MAX_LINE };
+                asked.reply.answer(Err(too_long));
                 continue;
             }
             draft.head = after(draft.head, &self.plaintext, start);

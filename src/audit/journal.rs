@@ -9,8 +9,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
-
 use super::disk::{self, System};
 use super::known::{self, Known};
 use super::line::{Intent, Late};
@@ -24,6 +22,7 @@ use super::{Action, AuditError, Event, Head, Outcome, VerifyReport};
 use crate::clock::Clock;
 use crate::crypto::{Key, PublicKey, Random, SigningKey};
 use crate::id::{OrgId, StoreId};
+use crate::waiting;
 
 /// The keys of a journal.
 #[derive(Debug)]
@@ -151,12 +150,13 @@ impl Journal {
     /// [`AuditError::Unavailable`] when it could not be made durable in time: nothing was counted,
     /// and what was to be recorded must not happen. [`AuditError::TooLong`] for too many targets.
     pub async fn record(&self, event: Event) -> Result<Recorded, AuditError> {
-        let (reply, answer) = oneshot::channel();
+        let (reply, waiting) = waiting::pair();
         self.0.shared.ask(Asked { event, reply })?;
+        let answer = waiting.answered();
         let answer = tokio::time::timeout(self.0.shared.options.patience, answer).await;
         match answer {
-            Ok(Ok(recorded)) => recorded,
-            Ok(Err(_)) | Err(_) => Err(AuditError::Unavailable),
+            Ok(Some(recorded)) => recorded,
+            Ok(None) | Err(_) => Err(AuditError::Unavailable),
         }
     }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use super::disk::Identity;
 use super::segment;
-use super::writer::{Writer, answer};
+use super::writer::Writer;
 use super::{Action, Actor, AuditError, Code, Event, Gap};
 
 /// How many bytes are copied at once when a segment is put back.
@@ -21,7 +21,7 @@ impl Writer {
         }
         for asked in self.work.intents.drain(..) {
             self.gap.refused = self.gap.refused.saturating_add(1);
-            answer(asked, Err(AuditError::Unavailable));
+            asked.reply.answer(Err(AuditError::Unavailable));
         }
         for reply in self.work.checkpoints.drain(..) {
             drop(reply.try_send(Err(AuditError::Unavailable)));

@@ -6,8 +6,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
-use tokio::sync::oneshot;
-
 use super::disk::Disk;
 use super::line::Late;
 use super::segment::Seal;
@@ -15,12 +13,13 @@ use super::{AuditError, Event, Head, JournalKeys, Known, Options, Recorded};
 use crate::clock::Clock;
 use crate::crypto::Random;
 use crate::id::StoreId;
+use crate::waiting::Reply;
 
 /// An intent, and who waits for it.
 #[derive(Debug)]
 pub(super) struct Asked {
     pub(super) event: Event,
-    pub(super) reply: oneshot::Sender<Result<Recorded, AuditError>>,
+    pub(super) reply: Reply<Result<Recorded, AuditError>>,
 }
 
 /// What waits for the writer.

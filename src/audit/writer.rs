@@ -17,8 +17,9 @@ use super::recovery::repaired;
 use super::room;
 use super::scan::Found;
 use super::segment::{Before, PREFIX, Segment};
-use super::shared::{Asked, Published, Shared, Work};
+use super::shared::{Published, Shared, Work};
 use super::{AuditError, Event, Gap, Head, Recorded};
+use crate::waiting;
 
 /// The writer's state.
 #[derive(Debug)]
@@ -227,10 +228,12 @@ impl Writer {
             segment: self.segment.first,
             length: self.length,
         });
-        for (asked, head) in draft.intents {
+        // A caller that has gone drops the proof, which records an unknown outcome.
+        let answers = draft.intents.into_iter().map(|(asked, head)| {
             let recorded = Recorded::new(Arc::clone(&self.shared), head, &asked.event);
-            answer(asked, Ok(recorded));
-        }
+            (asked.reply, Ok(recorded))
+        });
+        waiting::answer_all(answers.collect());
         if self.uncovered == 0 {
             for reply in self.work.checkpoints.drain(..) {
                 // Who no longer waits does not need to know.
@@ -252,15 +255,10 @@ impl Writer {
         self.own = draft.own;
         for (asked, _) in draft.intents {
             self.gap.refused = self.gap.refused.saturating_add(1);
-            answer(asked, Err(AuditError::Unavailable));
+            asked.reply.answer(Err(AuditError::Unavailable));
         }
         let mut outcomes = draft.outcomes;
         outcomes.append(&mut self.work.outcomes);
         self.work.outcomes = outcomes;
     }
-}
-
-/// Answers one caller. A caller that has gone drops the proof, which records an unknown outcome.
-pub(super) fn answer(asked: Asked, result: Result<Recorded, AuditError>) {
-    drop(asked.reply.send(result));
 }

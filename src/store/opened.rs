@@ -5,8 +5,6 @@ use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use tokio::sync::oneshot;
-
 use super::anchor::Anchor;
 use super::anchors::{AnchorFiles, Anchors};
 use super::error::Doing;
@@ -15,6 +13,7 @@ use super::writer::{Committer, Group, Health, Job, Order, Probe, Shared};
 use super::{Batch, Engine, EngineKind, JournalMark, StoreError, StoreKey, adopt_record, census};
 use crate::crypto::{Key, MacKey, Random, Record};
 use crate::id::StoreId;
+use crate::waiting;
 
 /// The two keys of the store itself.
 #[derive(Debug)]
@@ -199,13 +198,9 @@ impl Store {
     /// may not be there, and the store answers [`StoreError::Failed`] until it is opened again.
     pub async fn commit(&self, batch: Batch, mark: JournalMark) -> Result<u64, StoreError> {
         batch.check_size()?;
-        let (answer, outcome) = oneshot::channel();
-        self.send(Order::Commit(Job {
-            batch,
-            mark,
-            answer,
-        }))?;
-        outcome.await.unwrap_or_else(|_| {
+        let (reply, waiting) = waiting::pair();
+        self.send(Order::Commit(Job { batch, mark, reply }))?;
+        waiting.answered().await.unwrap_or_else(|| {
             // The writer thread is gone without a word.
             self.0.shared.end(Health::Failed);
             Err(StoreError::Failed)

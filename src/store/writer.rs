@@ -7,14 +7,13 @@ use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::oneshot;
-
 use super::anchors::Anchors;
 use super::copying::Changed;
 use super::state::State;
 use super::{Batch, Engine, Expect, JournalMark, StoreError, StoreKey, Write};
 use crate::crypto::{Digest, Key, MacKey, Random, Record, digests_match, sha256};
 use crate::id::StoreId;
+use crate::waiting::{self, Reply};
 
 /// How many commits share one sync at most.
 const GROUP: usize = 256;
@@ -38,7 +37,7 @@ pub(super) enum Order {
 pub(super) struct Job {
     pub(super) batch: Batch,
     pub(super) mark: JournalMark,
-    pub(super) answer: oneshot::Sender<Result<u64, StoreError>>,
+    pub(super) reply: Reply<Result<u64, StoreError>>,
 }
 
 /// What the writer and the readers both see.
@@ -168,21 +167,18 @@ impl Committer {
                 .clone()
                 .and_then(|()| group.join(job.batch, job.mark));
             match joined {
-                Ok(()) => accepted.push(job.answer),
-                Err(error) => refused.push((job.answer, error)),
+                Ok(()) => accepted.push(job.reply),
+                Err(error) => refused.push((job.reply, Err(error))),
             }
         }
         if !accepted.is_empty() {
             let (state, changes) = group.finish();
             let outcome = self.commit(state, &changes);
-            for answer in accepted {
-                reply(answer, outcome.clone());
-            }
+            let answers = accepted.into_iter().map(|reply| (reply, outcome.clone()));
+            waiting::answer_all(answers.collect());
         }
         // Only now can they read what stood in their way.
-        for (answer, error) in refused {
-            reply(answer, Err(error));
-        }
+        waiting::answer_all(refused);
     }
 
     /// Makes a group durable, and then tells the anchor and the readers.
@@ -247,11 +243,6 @@ fn gather(first: Job, queue: &Receiver<Order>) -> (Vec<Job>, Option<Order>) {
         std::thread::yield_now();
     }
     (jobs, None)
-}
-
-/// A caller that has gone does not miss the answer.
-fn reply(answer: oneshot::Sender<Result<u64, StoreError>>, outcome: Result<u64, StoreError>) {
-    answer.send(outcome).unwrap_or_default();
 }
 
 /// Commits that are about to become one batch.

@@ -3,14 +3,15 @@
 use super::source::{Source, line_of, words};
 
 /// A module may import what stands to its left.
-const LINE: [&str; 26] = [
+const LINE: [&str; 27] = [
     // words
     "secret",
     "name",
     "id",
     "clock",
     "wire",
-    "failpoint", //
+    "failpoint",
+    "waiting", //
     // machines
     "crypto",
     "custody",
