@@ -8,6 +8,7 @@ use std::thread::{self, JoinHandle};
 use super::anchor::Anchor;
 use super::anchors::{AnchorFiles, Anchors};
 use super::error::Doing;
+use super::recent::Read;
 use super::state::State;
 use super::writer::{Committer, Group, Health, Job, Order, Probe, Shared};
 use super::{Batch, Engine, EngineKind, JournalMark, StoreError, StoreKey, adopt_record, census};
@@ -151,6 +152,31 @@ impl Store {
     pub async fn get(&self, key: &StoreKey) -> Result<Option<Record>, StoreError> {
         self.0.shared.usable()?;
         super::read_raw(&*self.0.engine, key)
+    }
+
+    /// As [`Store::get`], for a record that is read again and again: kept until it is written.
+    ///
+    /// # Errors
+    /// As [`Store::get`].
+    pub async fn read(&self, key: &StoreKey) -> Result<Option<Arc<Read>>, StoreError> {
+        let recent = &self.0.shared.recent;
+        self.0.shared.usable()?;
+        let writes = match recent.get(key) {
+            Ok(found) => return Ok(found),
+            Err(writes) => writes,
+        };
+        let found = self
+            .get(key)
+            .await?
+            .map(|record| Arc::new(Read::new(record)));
+        recent.keep(writes, key.clone(), found.clone());
+        Ok(found)
+    }
+
+    /// Forgets what was read, so that the engine is asked for whatever is read next.
+    #[cfg(test)]
+    pub(crate) fn forget_read(&self) {
+        self.0.shared.recent.forget();
     }
 
     /// At most `limit` records in order of their keys, whose keys begin with `prefix` and, if given, come

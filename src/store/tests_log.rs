@@ -161,11 +161,16 @@ async fn memory_sled_and_redb_agree_over_a_random_log_with_reopening_and_kills()
             1 => siblings.check().await,
             2..6 => {
                 let key = some_key(&mut dice);
+                let expected = siblings.model.get(&key);
                 for store in &siblings.stores {
-                    assert_eq!(
-                        store.get(&key).await.unwrap().as_ref(),
-                        siblings.model.get(&key)
-                    );
+                    assert_eq!(store.get(&key).await.unwrap().as_ref(), expected);
+                    // Twice: as it is read, and as it is kept.
+                    for _ in 0..2 {
+                        let read = store.read(&key).await.unwrap();
+                        assert_eq!(read.as_deref().map(|read| &**read), expected);
+                        let digest = expected.map(|record| sha256(record.as_bytes()));
+                        assert_eq!(read.map(|read| *read.digest()), digest);
+                    }
                 }
             }
             6..8 => {

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::anchors::Anchors;
 use super::copying::Changed;
+use super::recent::Recent;
 use super::state::State;
 use super::{Batch, Engine, Expect, JournalMark, StoreError, StoreKey, Write};
 use crate::crypto::{Digest, Key, MacKey, Random, Record, digests_match, sha256};
@@ -49,6 +50,8 @@ pub(super) struct Shared {
     pub(super) probe: OnceLock<Arc<dyn Probe>>,
     /// For a copy that is being made while commits go on.
     pub(super) changed: Changed,
+    /// What readers read lately; the writer says what it has written.
+    pub(super) recent: Recent,
 }
 
 /// Hears of each durable group, for metrics. Called from the commit writer: must not block.
@@ -93,6 +96,7 @@ impl Shared {
             health: AtomicU8::new(Health::Sound.number()),
             probe: OnceLock::new(),
             changed: Changed::default(),
+            recent: Recent::default(),
         }
     }
 
@@ -205,6 +209,7 @@ impl Committer {
         match done {
             Ok(()) => {
                 self.shared.changed.note(changes.keys());
+                self.shared.recent.written(changes.keys());
                 self.shared.publish(state);
                 if let Some(probe) = self.shared.probe.get() {
                     probe.store_synced(started.elapsed());

@@ -13,13 +13,13 @@ use super::room::make_room;
 use super::{Catalog, ToolError, ToolSpec};
 use crate::audit::Recorded;
 use crate::clock::Timestamp;
-use crate::crypto::{Digest, Owner, Record, sha256};
+use crate::crypto::{Digest, Owner, sha256};
 use crate::id::UserId;
 use crate::name::ToolSlug;
 use crate::policy::{
     Action as _, Permit, Principal, PublishTool, RevealSecret, ToolRef, WriteTool,
 };
-use crate::store::{Batch, Class, Expect, StoreKey};
+use crate::store::{Batch, Class, Expect, Read, StoreKey};
 use crate::vault::{OrgKeys, Unsealed, VaultError};
 
 /// The most custom specs that are kept in memory.
@@ -167,8 +167,8 @@ impl Hub {
         let org = vault.org(principal.org())?;
         for owner in [principal.owner(), Owner::ORG_SHARED] {
             let place = place(&org, owner, slug);
-            if let Some(record) = vault.store().get(&place).await? {
-                let tool = self.parsed(vault, &org, owner, &place, &record)?;
+            if let Some(read) = vault.store().read(&place).await? {
+                let tool = self.parsed(vault, (&org, owner), &place, &read)?;
                 return Ok(tool.seen_by(principal));
             }
         }
@@ -178,21 +178,19 @@ impl Hub {
     fn parsed(
         &self,
         vault: &Unsealed,
-        org: &OrgKeys,
-        owner: Owner,
+        (org, owner): (&OrgKeys, Owner),
         place: &StoreKey,
-        record: &Record,
+        read: &Read,
     ) -> Result<Tool, HubError> {
-        let digest = sha256(record.as_bytes());
         {
             let parsed = self.parsed.read().unwrap_or_else(PoisonError::into_inner);
             if let Some((known, tool)) = parsed.get(place)
-                && *known == digest
+                && known == read.digest()
             {
                 return Ok(tool.clone());
             }
         }
-        let kept: ToolRecord = vault.open_state(org.kek(), org.id(), owner, place, record)?;
+        let kept: ToolRecord = vault.open_state(org.kek(), org.id(), owner, place, read)?;
         let custom = Custom {
             maker: kept.maker,
             shared: owner == Owner::ORG_SHARED,
@@ -208,7 +206,7 @@ impl Hub {
         if parsed.len() >= CACHED {
             parsed.clear();
         }
-        parsed.insert(place.clone(), (digest, tool.clone()));
+        parsed.insert(place.clone(), (*read.digest(), tool.clone()));
         Ok(tool)
     }
 
@@ -235,8 +233,8 @@ impl Hub {
                 let page = vault.store().scan(&prefix, after.as_ref(), 64).await?;
                 let Some((last, _)) = page.last() else { break };
                 after = Some(last.clone());
-                for (place, record) in &page {
-                    let tool = self.parsed(vault, &org, owner, place, record)?;
+                for (place, record) in page {
+                    let tool = self.parsed(vault, (&org, owner), &place, &Read::new(record))?;
                     let tool = tool.seen_by(principal);
                     if !tools.iter().any(|other| other.spec.slug == tool.spec.slug) {
                         tools.push(tool);
@@ -316,7 +314,7 @@ impl Hub {
         let sealed = vault.seal_state(org.kek(), org.id(), owner, &place, &record)?;
         batch.put(place.clone(), sealed.clone());
         vault.commit(batch, recorded).await?;
-        self.parsed(vault, &org, owner, &place, &sealed)
+        self.parsed(vault, (&org, owner), &place, &Read::new(sealed))
     }
 
     /// Shows a custom tool to every member, or to its maker only. Publishing is vouching, with a
@@ -360,7 +358,7 @@ impl Hub {
         batch.put(new.clone(), sealed.clone());
         vault.commit(batch, recorded).await?;
         vault.gave_room(&prefix(&org, from)).await;
-        self.parsed(vault, &org, to, &new, &sealed)
+        self.parsed(vault, (&org, to), &new, &Read::new(sealed))
     }
 
     /// Deletes a custom tool.

@@ -99,14 +99,11 @@ impl Vault {
         owner: Owner,
         place: &StoreKey,
     ) -> Result<Option<(StoredValue<M>, Digest)>, VaultError> {
-        let Some(record) = self.store.get(place).await? else {
+        let Some(read) = self.store.read(place).await? else {
             return Ok(None);
         };
         let key = self.owner_key(org, owner).await?.ok_or(VaultError::Form)?;
         let at = self.credential_place(org.id(), owner, place);
-        Ok(Some((
-            open_version(&key, &at, &record)?,
-            sha256(record.as_bytes()),
-        )))
+        Ok(Some((open_version(&key, &at, &read)?, *read.digest())))
     }
 }

@@ -1,9 +1,9 @@
 //! What was opened and need not be opened again while its record is, byte for byte, the same.
 //!
 //! It holds pointers and metadata, never a value and never a data key. Each entry stands beside the
-//! digest of the record that it came from: the record is read on every use, and one that differs in a
-//! byte is opened anew. So nothing here has to be told of a change, and a box that was moved or
-//! altered is refused as ever. It goes with the vault, at sealing.
+//! digest of the record that it came from: what the store says stands there is asked on every use, and
+//! a record that differs in a byte is opened anew. So nothing here has to be told of a change, and a box
+//! that was moved or altered is refused as ever. It goes with the vault, at sealing.
 
 use std::collections::HashMap;
 use std::fmt;

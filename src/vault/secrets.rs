@@ -2,11 +2,11 @@
 
 use crate::audit::Recorded;
 use crate::clock::Timestamp;
-use crate::crypto::{Key, Owner, Record, sha256};
+use crate::crypto::{Key, Owner, Record};
 use crate::name::SecretName;
 use crate::policy::{ListSecrets, Listing, Permit, ReadSecret, RevealSecret, SecretRef};
 use crate::secret::Secret;
-use crate::store::StoreKey;
+use crate::store::{Read, StoreKey};
 use crate::wire;
 
 use super::cursor;
@@ -158,11 +158,10 @@ impl Vault {
             return Ok(None);
         };
         let place = pointer_place(org, owner, name);
-        let Some(record) = self.store.get(&place).await? else {
+        let Some(read) = self.store.read(&place).await? else {
             return Ok(None);
         };
-        self.open_pointer(&key, org, owner, place, &record)
-            .map(Some)
+        self.open_pointer(&key, org, owner, place, &read).map(Some)
     }
 
     /// Opens a pointer, unless this very record was opened before.
@@ -172,14 +171,14 @@ impl Vault {
         org: &OrgKeys,
         owner: Owner,
         place: StoreKey,
-        record: &Record,
+        read: &Read,
     ) -> Result<ReadPointer, VaultError> {
-        let digest = sha256(record.as_bytes());
+        let digest = *read.digest();
         let remembered = (org.id(), owner, place);
         let pointer = if let Some(pointer) = self.memo.pointer(&remembered, &digest) {
             pointer
         } else {
-            let pointer: Pointer = self.open_state(key, org.id(), owner, &remembered.2, record)?;
+            let pointer: Pointer = self.open_state(key, org.id(), owner, &remembered.2, read)?;
             self.memo
                 .keep_pointer(remembered.clone(), digest, pointer.clone());
             pointer
@@ -243,17 +242,17 @@ impl Vault {
     ) -> Result<StoredValue<SecretInfo>, VaultError> {
         let key = self.owner_key(org, owner).await?.ok_or(VaultError::Form)?;
         let place = pointer.place(self.id, org, owner, version)?;
-        let record = self
+        let read = self
             .store
-            .get(&version_place(org, pointer.id, version))
+            .read(&version_place(org, pointer.id, version))
             .await?
             .ok_or(VaultError::Form)?;
-        let digest = sha256(record.as_bytes());
-        if let Some(described) = self.memo.described(&place, &digest) {
-            return recall_version(key, &place, &record, described);
+        if let Some(described) = self.memo.described(&place, read.digest()) {
+            return Ok(recall_version(key, &place, read, described));
         }
-        let stored = open_version(&key, &place, &record)?;
-        self.memo.keep_described(place, digest, stored.described());
+        let stored = open_version(&key, &place, &read)?;
+        self.memo
+            .keep_described(place, *read.digest(), stored.described());
         Ok(stored)
     }
 
@@ -296,7 +295,7 @@ impl Vault {
                         let next = Some(cursor::write(&org, turn, after.as_ref()));
                         return Ok(Page { secrets, next });
                     }
-                    let listed = self.listed(&org, *owner, &place, &record).await?;
+                    let listed = self.listed(&org, *owner, &place, record).await?;
                     let shown = listed.to_wire(self.retention_days);
                     if wanted(&shown) {
                         secrets.push(shown);
@@ -317,10 +316,11 @@ impl Vault {
         org: &OrgKeys,
         owner: Owner,
         place: &StoreKey,
-        record: &Record,
+        record: Record,
     ) -> Result<Found, VaultError> {
         let key = self.owner_key(org, owner).await?.ok_or(VaultError::Form)?;
-        let read = self.open_pointer(&key, org, owner, place.clone(), record)?;
+        let read = Read::new(record);
+        let read = self.open_pointer(&key, org, owner, place.clone(), &read)?;
         self.open_current(org, owner, read).await
     }
 

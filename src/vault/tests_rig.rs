@@ -142,10 +142,11 @@ impl Rig {
         self.engine.get(place.as_bytes()).unwrap().unwrap()
     }
 
-    /// Writes into the engine behind the store's back.
+    /// Writes into the engine behind the store's back, which has read nothing of late.
     pub(crate) fn put_raw(&self, place: &StoreKey, bytes: &[u8]) {
         let write = Write::Put(place.as_bytes(), bytes);
         self.engine.apply(&[write]).unwrap();
+        self.vault.store().forget_read();
     }
 }
 

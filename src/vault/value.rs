@@ -21,6 +21,7 @@ use crate::crypto::{
 };
 use crate::id::{ObjectId, OrgId, StoreId};
 use crate::secret::Secret;
+use crate::store::Read;
 
 use super::VaultError;
 
@@ -75,19 +76,25 @@ impl VersionPlace {
 #[derive(Debug)]
 pub struct StoredValue<M> {
     metadata: Arc<M>,
-    data_key: DataKey,
-    context: Context,
-    value: Sealed,
+    value: Value,
 }
 
-/// The key of a version: open when its metadata had to be opened, and otherwise not yet.
+/// The value, sealed.
 #[derive(Debug)]
-enum DataKey {
-    Open(Key),
-    Wrapped {
+enum Value {
+    /// With the open key of its version: the metadata had to be opened, or was sealed just now.
+    Unwrapped {
+        data_key: Key,
+        context: Context,
+        sealed: Sealed,
+    },
+    /// In the record that it stands in, of which nothing was opened.
+    Untouched {
         owner_key: Arc<Key>,
         place: VersionPlace,
-        wrapped: Sealed,
+        record: Arc<Read>,
+        /// Of the metadata's plaintext.
+        metadata: Digest,
     },
 }
 
@@ -138,9 +145,11 @@ pub(super) fn seal_version<M: Serialize>(
         .with_box(&sealed);
     let stored = StoredValue {
         metadata: Arc::new(metadata),
-        data_key: DataKey::Open(data_key),
-        context,
-        value: sealed,
+        value: Value::Unwrapped {
+            data_key,
+            context,
+            sealed,
+        },
     };
     Ok((record, stored))
 }
@@ -174,9 +183,11 @@ pub(super) fn open_version<M: DeserializeOwned>(
     });
     Ok(StoredValue {
         metadata: Arc::new(metadata?),
-        data_key: DataKey::Open(data_key),
-        context: place.context(parts.commitment, digest),
-        value: parts.value,
+        value: Value::Unwrapped {
+            data_key,
+            context: place.context(parts.commitment, digest),
+            sealed: parts.value,
+        },
     })
 }
 
@@ -185,20 +196,18 @@ pub(super) fn open_version<M: DeserializeOwned>(
 pub(super) fn recall_version<M>(
     owner_key: Arc<Key>,
     place: &VersionPlace,
-    record: &Record,
-    (metadata, digest): (Arc<M>, Digest),
-) -> Result<StoredValue<M>, VaultError> {
-    let parts = Parts::of(record)?;
-    Ok(StoredValue {
-        metadata,
-        context: place.context(parts.commitment, digest),
-        data_key: DataKey::Wrapped {
+    record: Arc<Read>,
+    (described, metadata): (Arc<M>, Digest),
+) -> StoredValue<M> {
+    StoredValue {
+        metadata: described,
+        value: Value::Untouched {
             owner_key,
             place: *place,
-            wrapped: parts.wrapped,
+            record,
+            metadata,
         },
-        value: parts.value,
-    })
+    }
 }
 
 impl<M> StoredValue<M> {
@@ -210,7 +219,11 @@ impl<M> StoredValue<M> {
 
     /// The metadata with the digest of its plaintext, for [`recall_version`].
     pub(super) fn described(&self) -> (Arc<M>, Digest) {
-        (Arc::clone(&self.metadata), self.context.metadata)
+        let digest = match &self.value {
+            Value::Unwrapped { context, .. } => context.metadata,
+            Value::Untouched { metadata, .. } => *metadata,
+        };
+        (Arc::clone(&self.metadata), digest)
     }
 
     /// Opens the value. That the use is on disk in the journal is proved by `recorded`.
@@ -218,23 +231,23 @@ impl<M> StoredValue<M> {
     /// # Errors
     /// When the record was altered.
     pub fn open(&self, _recorded: &Recorded) -> Result<Secret, VaultError> {
-        let unwrapped;
-        let data_key = match &self.data_key {
-            DataKey::Open(key) => key,
-            DataKey::Wrapped {
+        Ok(match &self.value {
+            Value::Unwrapped {
+                data_key,
+                context,
+                sealed,
+            } => crypto::open_padded(data_key, Purpose::Value, context, sealed)?,
+            Value::Untouched {
                 owner_key,
                 place,
-                wrapped,
+                record,
+                metadata,
             } => {
-                unwrapped = unwrap(owner_key, place, self.context.data_key, wrapped)?;
-                &unwrapped
+                let parts = Parts::of(record)?;
+                let data_key = unwrap(owner_key, place, parts.commitment, &parts.wrapped)?;
+                let context = place.context(parts.commitment, *metadata);
+                crypto::open_padded(&data_key, Purpose::Value, &context, &parts.value)?
             }
-        };
-        Ok(crypto::open_padded(
-            data_key,
-            Purpose::Value,
-            &self.context,
-            &self.value,
-        )?)
+        })
     }
 }
