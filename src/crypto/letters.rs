@@ -21,7 +21,8 @@ pub fn draw_letters(
 ) -> Result<(), CryptoError> {
     let end = text.len().saturating_add(count);
     while text.len() < end {
-        for byte in random.bytes::<32>()? {
+        // Nearly always enough at once for the longest of them: drawing is a system call.
+        for byte in random.bytes::<64>()? {
             // 248 = 4 · 62: what lies above would make some letters likelier.
             if text.len() < end
                 && byte < 248

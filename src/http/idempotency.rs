@@ -93,7 +93,8 @@ pub(super) async fn apply(app: &App, request: Request, next: Next) -> Response {
     if !changing || exempt || !request.headers().contains_key("idempotency-key") {
         return next.run(request).await;
     }
-    match once(app, request, next).await {
+    // Apart, so that the many requests without a key are no larger for it.
+    match Box::pin(once(app, request, next)).await {
         Ok(response) => response,
         Err(error) => error.into_response(),
     }

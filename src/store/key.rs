@@ -102,7 +102,10 @@ impl StoreKey {
     /// that leading parts have a fixed length.
     #[must_use]
     pub fn new(class: Class, parts: &[&[u8]]) -> Self {
-        let mut bytes = vec![class.byte()];
+        // Of exactly its size: growing and shrinking would move it, and many keys are made.
+        let length = parts.iter().map(|part| part.len()).sum::<usize>();
+        let mut bytes = Vec::with_capacity(length.saturating_add(1));
+        bytes.push(class.byte());
         for part in parts {
             bytes.extend_from_slice(part);
         }
