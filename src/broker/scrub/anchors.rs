@@ -17,6 +17,10 @@ pub(super) const ANCHOR: usize = MIN_VALUE_BYTES;
 /// candidates: two passes with 64 each are several times faster than one with 128.
 const PER_SEARCHER: usize = 64;
 
+/// With more anchors than this many searchers take, as a value of tens of kibibytes has, one pass of an
+/// automaton is faster than all of theirs.
+const MOST_SEARCHERS: usize = 12;
+
 /// Every pattern, found by its anchor.
 pub(super) struct Anchors {
     finder: Finder,
@@ -32,7 +36,7 @@ pub(super) struct Anchors {
 enum Finder {
     /// One for each [`PER_SEARCHER`] anchors, none when there is nothing to find.
     Packed(Vec<Searcher>),
-    /// For processors without the vector instructions.
+    /// For a great many, and for processors without the vector instructions.
     Automaton(Box<AhoCorasick>),
 }
 
@@ -156,7 +160,9 @@ impl Finder {
             let builder = packed::Config::new().builder();
             builder.clone().extend(some).build()
         };
-        if let Some(searchers) = anchors.chunks(PER_SEARCHER).map(packed).collect() {
+        if anchors.len() <= MOST_SEARCHERS * PER_SEARCHER
+            && let Some(searchers) = anchors.chunks(PER_SEARCHER).map(packed).collect()
+        {
             return Ok(Self::Packed(searchers));
         }
         let automaton = AhoCorasick::new(anchors).map_err(|_| ScrubError::TooMuch)?;

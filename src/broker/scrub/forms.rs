@@ -48,15 +48,14 @@ impl Form {
         form
     }
 
-    /// The same without its escapes, as it stands in a text from which they were taken off.
-    pub(super) fn plain(self) -> Self {
-        let Some(plain) = Plain::of(&self.bytes, true) else {
-            return self;
-        };
+    /// The same without its escapes, as it stands in a text from which they were taken off; `None` when
+    /// it has none.
+    pub(super) fn plain(&self) -> Option<Self> {
+        let plain = Plain::of(&self.bytes, true)?;
         let soft = |at| self.soft.get(plain.begins(at)).is_some_and(|soft| *soft);
         let soft = (0..plain.bytes.len()).map(soft).collect();
         let bytes = plain.bytes;
-        Self { bytes, soft }
+        Some(Self { bytes, soft })
     }
 }
 

@@ -39,6 +39,8 @@ mod tests_bodies;
 #[cfg(test)]
 mod tests_escapes;
 #[cfg(test)]
+mod tests_long;
+#[cfg(test)]
 pub(super) mod tests_oracle;
 #[cfg(test)]
 pub(super) mod tests_spellings;

@@ -7,7 +7,9 @@
 //! for in pieces of that size, so no more than that is ever held back, or compared at one place.
 //!
 //! Spellings with escapes are not listed, since a writer may escape any character or none: a text in
-//! which there are any is searched a second time without them ([`Plain`]).
+//! which there are any is searched a second time without them ([`Plain`]). Both searches know the same
+//! pieces: of a long value in which one character is escaped, all the others stand there as they are,
+//! perhaps in a chunk of their own without any escape.
 
 use std::fmt;
 use std::ops::Range;
@@ -28,11 +30,9 @@ use crate::secret::Secret;
 /// that word stands, and a random one of six letters about once in twenty gigabytes of letters.
 pub const MIN_VALUE_BYTES: usize = 6;
 
-/// Longer spellings are searched for in pieces of this many bytes.
-pub(super) const WINDOW: usize = 4096;
-
-/// The same without escapes: with them it is six times as long, and may be thirteen times.
-const PLAIN_WINDOW: usize = 512;
+/// Longer spellings are searched for in pieces of this many bytes. With escapes such a piece is six times as
+/// long, and may be thirteen times.
+pub(super) const WINDOW: usize = 512;
 
 /// A letter of an anchor that may be of either case doubles the number of anchors; beyond this
 /// many such letters only all-upper and all-lower are searched for.
@@ -256,7 +256,7 @@ impl Pieces {
         if Plain::of(value, true).is_some_and(|plain| plain.bytes.len() < MIN_VALUE_BYTES) {
             self.add_text(forms::with_escapes(value));
         }
-        self.add_all(|| forms::of_value(value));
+        self.add_all(forms::of_value(value));
         if let Some(bare) = plain::bare(value) {
             self.add_plain(&Form::of(&bare));
         }
@@ -266,35 +266,40 @@ impl Pieces {
 
     fn add_basic(&mut self, user: &[u8], value: &[u8]) -> Result<(), ScrubError> {
         let trimmed = long_enough(value)?;
-        self.add_all(|| forms::of_basic(user, value));
-        self.add_all(|| forms::of_basic(user, trimmed));
+        self.add_all(forms::of_basic(user, value));
+        self.add_all(forms::of_basic(user, trimmed));
         self.values += 1;
         Ok(())
     }
 
-    fn add_all(&mut self, forms: impl Fn() -> Vec<Form>) {
-        self.add_text(forms());
-        for form in forms().into_iter().map(Form::plain) {
-            self.add_plain(&form);
+    fn add_all(&mut self, forms: Vec<Form>) {
+        for form in &forms {
+            match form.plain() {
+                Some(plain) => self.add_plain(&plain),
+                None => add(&mut self.plain, form, self.values),
+            }
         }
+        self.add_text(forms);
     }
 
+    /// Adds a spelling without its escapes, for a text without them and for one that never had any there.
     fn add_plain(&mut self, form: &Form) {
         if form.bytes.len() >= MIN_VALUE_BYTES {
-            add(&mut self.plain, form, PLAIN_WINDOW, self.values);
+            add(&mut self.plain, form, self.values);
+            add(&mut self.text, form, self.values);
         }
     }
 
     fn add_text(&mut self, forms: Vec<Form>) {
         for form in forms {
-            add(&mut self.text, &form, WINDOW, self.values);
+            add(&mut self.text, &form, self.values);
         }
     }
 }
 
 /// Adds the pieces of one spelling.
-fn add(to: &mut Vec<Pattern>, form: &Form, window: usize, value: usize) {
-    for piece in pieces(&form.bytes, window) {
+fn add(to: &mut Vec<Pattern>, form: &Form, value: usize) {
+    for piece in pieces(&form.bytes) {
         let bytes = form.bytes.get(piece.clone()).unwrap_or_default();
         let soft = form.soft.get(piece).unwrap_or_default();
         to.push(Pattern {
@@ -332,16 +337,17 @@ fn long_enough(value: &[u8]) -> Result<&[u8], ScrubError> {
     Ok(value)
 }
 
-/// Cuts a long spelling into pieces of `window` bytes that cover it; the last ones overlap. A
+/// Cuts a long spelling into pieces of [`WINDOW`] bytes that cover it. Each begins with the last byte of
+/// the one before, so that backslashes between the two, which are no part of either, are masked too. A
 /// piece does not begin with a line end if that can be helped: it would hold back the line end
 /// that finishes a server-sent event. The last piece may be longer by as much.
-fn pieces(bytes: &[u8], window: usize) -> Vec<Range<usize>> {
+fn pieces(bytes: &[u8]) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let mut start = 0;
-    while bytes.len() - start > window + LINE_END_STEPS {
-        found.push(start..start + window);
+    while bytes.len() - start > WINDOW + LINE_END_STEPS {
+        found.push(start..start + WINDOW);
         let earliest = start + 1;
-        start = (start + window).min(bytes.len() - window);
+        start = (start + WINDOW - 1).min(bytes.len() - WINDOW);
         for _ in 0..LINE_END_STEPS {
             let line_end = matches!(bytes.get(start), Some(b'\n' | b'\r'));
             if line_end && start > earliest {

@@ -136,7 +136,7 @@ impl Plain {
     }
 
     /// The raw bytes that the plain ones `at` stand for; `None` when they are the same, so that a search
-    /// of the raw ones finds them too.
+    /// of the raw ones finds them too: it knows each piece that the search of the plain ones knows.
     pub(super) fn wrapped(&self, at: &Range<usize>) -> Option<Range<usize>> {
         let start = self.begins(at.start);
         let final_byte = at.end.checked_sub(1)?;

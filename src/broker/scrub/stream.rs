@@ -37,8 +37,8 @@ impl AsRef<[u8]> for Scrubbed {
 
 /// The state of one stream of upstream bytes.
 ///
-/// Holds back less than four kibibytes; of a text that wraps each letter into as many escapes and zeros
-/// as are taken off, ten times as much.
+/// Holds back little more than half a kibibyte; of a text that wraps each letter into as many escapes
+/// and zeros as are taken off, a hundred times as much.
 pub struct Scrubber {
     patterns: Patterns,
     hits: Hits,
