@@ -20,17 +20,6 @@ use super::BrokerError;
 /// placeholders before a byte goes out, what is longer as it goes.
 pub(crate) const HELD: usize = 1 << 20;
 
-/// Headers by which some servers take a request for one with another method or path than it has. A
-/// binding says which of these may carry a credential, so that none may be changed behind its back.
-const STEERING: [&str; 6] = [
-    "x-http-method",
-    "x-http-method-override",
-    "x-method-override",
-    "x-original-url",
-    "x-original-uri",
-    "x-rewrite-url",
-];
-
 /// How credentials come into a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Placing {
@@ -139,7 +128,10 @@ impl Crossing {
     /// # Errors
     /// [`BrokerError::Steering`].
     pub(super) fn check_headers(headers: &HeaderMap) -> Result<(), BrokerError> {
-        match STEERING.iter().find(|name| headers.contains_key(**name)) {
+        match tools::STEERING
+            .iter()
+            .find(|name| headers.contains_key(**name))
+        {
             Some(name) => Err(BrokerError::Steering(name)),
             None => Ok(()),
         }

@@ -51,7 +51,7 @@ pub use signer::{
     HmacSigner, JwtSigner, JwtUse, KeyForm, MacEncoding, MacHash, Piece, Pieces, Said, SigV4,
     Signer, TimeForm,
 };
-pub use slot::{BasicOther, BasicRole, PlaceName, Slot, SlotFormat};
+pub use slot::{BasicOther, BasicRole, PlaceName, STEERING, Slot, SlotFormat};
 pub use spec::{
     Action, CredentialMode, CredentialSpec, Field, OAuthSpec, ToolSpec, default_secret,
 };

@@ -163,6 +163,7 @@ fn ex_13_what_is_signed_is_of_fixed_form() {
             "headers of their own",
         ),
         (hmac(&json!({"header": "host"})), "steers"),
+        (hmac(&json!({"header": "x-original-uri"})), "steers"),
         (hmac(&json!({"hash": "md5"})), "sha256 or sha512"),
     ] {
         refused(&slot, why);

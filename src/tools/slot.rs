@@ -161,6 +161,18 @@ fn wrong(reason: &'static str) -> ToolError {
     ToolError::new("", Rule::Slot { reason })
 }
 
+/// Headers by which some servers take a request for one with another method or path than it has. A
+/// binding says which of these may carry a credential, so that none may be changed behind its back:
+/// neither a caller, nor a slot, nor a template sets them.
+pub const STEERING: [&str; 6] = [
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+    "x-original-url",
+    "x-original-uri",
+    "x-rewrite-url",
+];
+
 /// Headers that steer the connection, the message frame, the target or the method: neither a slot
 /// nor a template sets them.
 pub(super) fn is_steering(name: &HeaderName) -> bool {
@@ -185,12 +197,8 @@ pub(super) fn is_steering(name: &HeaderName) -> bool {
                 | "forwarded"
                 | "via"
                 | "accept-encoding"
-                | "x-http-method"
-                | "x-http-method-override"
-                | "x-method-override"
-                | "x-original-url"
-                | "x-rewrite-url"
         )
+        || STEERING.contains(&name)
 }
 
 /// Parses a header name and refuses the steering ones.
