@@ -73,14 +73,16 @@ pub(crate) struct Stream {
 }
 
 impl Crossing {
-    /// A request to `url`.
+    /// A request to `url`, without what its headers say of the caller's own connection: what is searched,
+    /// filled and signed is what is sent.
     pub(crate) fn new(
         method: Method,
         url: &Url,
-        headers: HeaderMap,
+        mut headers: HeaderMap,
         cargo: Cargo,
         placing: Placing,
     ) -> Self {
+        egress::strip_hop(&mut headers);
         Self {
             method,
             scheme: scheme_of(url),

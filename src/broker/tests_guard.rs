@@ -56,6 +56,25 @@ fn crossing(url: &str, headers: &[(&str, &str)], cargo: Cargo, placing: Placing)
     Crossing::new(Method::POST, &Url::parse(url).unwrap(), map, cargo, placing)
 }
 
+#[test]
+fn ht_4_what_is_for_the_callers_own_hop_is_gone_before_a_guard_or_a_signer_looks() {
+    let said = [
+        ("connection", "x-amz-meta-a, Content-Type ,close"),
+        ("connection", "authorization"),
+        ("x-amz-meta-a", "1"),
+        ("content-type", "text/plain"),
+        ("authorization", "mine"),
+        ("keep-alive", "1"),
+        ("te", "trailers"),
+        ("upgrade", "h2c"),
+        ("x-amz-meta-b", "2"),
+    ];
+    let crossing = crossing(URL, &said, Cargo::None, Placing::Swap);
+    let names: Vec<_> = crossing.headers.keys().map(HeaderName::as_str).collect();
+    assert_eq!(names, ["x-amz-meta-b"]);
+    assert_eq!(crossing.content_type(), "");
+}
+
 fn bearer() -> Binding {
     binding(&json!({"key": [
         {"header": "authorization", "format": "Bearer {key}"},

@@ -60,7 +60,7 @@ pub use error::{EgressError, Phase, TlsFault, UrlFault};
 pub use guard::{AddressKind, Guard, Private, Verdict};
 pub use incoming::{Incoming, UpstreamBody};
 pub use limits::Limits;
-pub use outgoing::{BodyError, Outgoing, check_method, credential_value};
+pub use outgoing::{BodyError, Outgoing, check_method, credential_value, strip_hop};
 pub use passage::{Passage, PassageStream};
 pub use peer::VerifiedPeer;
 pub use resolve::{ResolveError, Resolver, SystemResolver};

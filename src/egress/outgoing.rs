@@ -55,6 +55,16 @@ const DROPPED_BEGINNINGS: [&str; 6] = [
     "x-runtools-",
 ];
 
+/// Those of them that are for one hop only.
+const HOP: [&str; 6] = [
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "transfer-encoding",
+    "upgrade",
+];
+
 /// A request for a [`VerifiedPeer`](super::VerifiedPeer). Not shown whole: any part of it may carry
 /// a credential.
 ///
@@ -208,6 +218,17 @@ pub(super) fn clean(headers: &HeaderMap) -> Result<HeaderMap, EgressError> {
         }
     }
     Ok(clean)
+}
+
+/// Takes out what is for the caller's own hop and no further (RFC 9110, 7.6.1): `Connection`, what it
+/// lists, and the headers that always go with it. So nobody decides on, or signs, what is not sent.
+pub fn strip_hop(headers: &mut HeaderMap) {
+    for name in listed_in_connection(headers) {
+        headers.remove(name);
+    }
+    for name in HOP {
+        headers.remove(name);
+    }
 }
 
 fn listed_in_connection(headers: &HeaderMap) -> Vec<HeaderName> {

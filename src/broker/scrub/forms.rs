@@ -13,6 +13,13 @@ use zeroize::Zeroizing;
 use super::escapes::{self, Html, Json, Keep};
 use super::plain::Plain;
 
+/// What stands between the hex digits of bytes: in dumps, in S3's canonical requests, fingerprints, .NET's
+/// texts of bytes, and lists of numbers in source code.
+const BETWEEN_HEX: [&str; 6] = [" ", ":", "-", ", 0x", ",0x", " 0x"];
+
+/// What stands between bytes as decimal numbers: in JSON of buffers, Python's and Rust's lists, and Go's.
+const BETWEEN_NUMBERS: [&str; 3] = [",", ", ", " "];
+
 /// One spelling of a value, with the places where a hex digit may be of either case.
 #[derive(Default)]
 pub(super) struct Form {
@@ -61,7 +68,9 @@ impl Form {
 
 /// Every spelling of `value` but for those with escapes; some may be equal.
 pub(super) fn of_value(value: &[u8]) -> Vec<Form> {
-    let mut forms = vec![Form::of(value), hex(value)];
+    let mut forms = vec![Form::of(value), hex(value, "")];
+    forms.extend(BETWEEN_HEX.map(|between| hex(value, between)));
+    forms.extend(BETWEEN_NUMBERS.map(|between| numbers(value, between)));
     for keep in [
         Keep::Unreserved,
         Keep::Component,
@@ -135,10 +144,26 @@ fn base64_spellings(blob: &[u8], forms: &mut Vec<Form>) {
     forms.push(escapes::percent(blob, Keep::Unreserved));
 }
 
-fn hex(value: &[u8]) -> Form {
-    let mut form = Form::with_room(value.len() * 2);
-    for byte in value {
+/// The hex digits of each byte, with `between` between them.
+fn hex(value: &[u8], between: &str) -> Form {
+    let mut form = Form::with_room(value.len() * (2 + between.len()));
+    for (at, byte) in value.iter().enumerate() {
+        if at > 0 {
+            form.exact(between.as_bytes());
+        }
         form.soft(&escapes::hex_pair(*byte));
+    }
+    form
+}
+
+/// Each byte as a decimal number, with `between` between them.
+fn numbers(value: &[u8], between: &str) -> Form {
+    let mut form = Form::with_room(value.len() * (3 + between.len()));
+    for (at, byte) in value.iter().enumerate() {
+        if at > 0 {
+            form.exact(between.as_bytes());
+        }
+        form.exact(Zeroizing::new(byte.to_string()).as_bytes());
     }
     form
 }

@@ -70,6 +70,17 @@ pub(in crate::broker) fn leak(output: &[u8], value: &[u8]) -> Option<&'static st
     if hexes {
         return Some("hex");
     }
+    let spaced = |b: &u8| b.is_ascii_hexdigit() || b" :-".contains(b);
+    let digits = |b: &u8| b.is_ascii_digit() || b", ".contains(b);
+    let listed = runs(output, spaced)
+        .into_iter()
+        .any(|run| shows(&numbers_of(&run, 16)))
+        || runs(output, digits)
+            .into_iter()
+            .any(|run| shows(&numbers_of(&run, 10)));
+    if listed {
+        return Some("list");
+    }
     let alphabet = |b: &u8| b.is_ascii_alphanumeric() || b"+/-_".contains(b);
     let base64 = runs(output, alphabet)
         .into_iter()
@@ -82,6 +93,13 @@ fn runs(bytes: &[u8], of: impl Fn(&u8) -> bool) -> Vec<Vec<u8>> {
         .split(|b| !of(b))
         .filter(|run| !run.is_empty())
         .map(<[u8]>::to_vec)
+        .collect()
+}
+
+/// The bytes of a list of numbers; what is no byte is left out.
+fn numbers_of(run: &[u8], radix: u32) -> Vec<u8> {
+    run.split(|b| !char::from(*b).is_digit(radix))
+        .filter_map(|word| u8::from_str_radix(std::str::from_utf8(word).unwrap(), radix).ok())
         .collect()
 }
 
@@ -205,6 +223,8 @@ fn the_second_scanner_sees_what_it_should() {
         ("html", "a&#x73;3c&#114;3t/".to_owned()),
         ("html", "a&#x0073;3c&#0114;3t/".to_owned()),
         ("hex", "f733363723374".to_owned()),
+        ("list", "is 73:33:63:72:33:74.".to_owned()),
+        ("list", "[115, 51,99, 114,51]".to_owned()),
         (
             "base64",
             data_encoding::BASE64.encode(b"12s3cr3t/+\"<value>"),

@@ -37,6 +37,10 @@ fn every(value: &str, spell: impl Fn(u8) -> String) -> String {
     value.bytes().map(spell).collect()
 }
 
+fn listed(value: &str, between: &str, spell: impl Fn(u8) -> String) -> String {
+    value.bytes().map(spell).collect::<Vec<_>>().join(between)
+}
+
 fn units(value: &str, spell: impl Fn(u16) -> String) -> String {
     value.encode_utf16().map(spell).collect()
 }
@@ -89,6 +93,18 @@ fn quoted(value: &str) -> String {
     value.chars().map(quote).collect()
 }
 
+/// Bytes one by one.
+fn lists(value: &str) -> [(&'static str, String); 6] {
+    [
+        ("hex spaced", listed(value, " ", |b| format!("{b:02x}"))),
+        ("hex colons", listed(value, ":", |b| format!("{b:02X}"))),
+        ("hex dashes", listed(value, "-", |b| format!("{b:02X}"))),
+        ("numbers", listed(value, ",", |b| b.to_string())),
+        ("numbers spaced", listed(value, ", ", |b| b.to_string())),
+        ("numbers of go", listed(value, " ", |b| b.to_string())),
+    ]
+}
+
 /// Spellings written by other hands than those under test.
 pub(in crate::broker) fn spellings(value: &str) -> Vec<(&'static str, String)> {
     let json = in_json(value);
@@ -104,7 +120,7 @@ pub(in crate::broker) fn spellings(value: &str) -> Vec<(&'static str, String)> {
         '\'' => "&#39;".to_owned(),
         c => c.to_string(),
     };
-    vec![
+    let mut all = vec![
         ("raw", value.to_owned()),
         ("hex lower", hex.clone()),
         ("hex upper", HEXUPPER.encode(value.as_bytes())),
@@ -147,7 +163,9 @@ pub(in crate::broker) fn spellings(value: &str) -> Vec<(&'static str, String)> {
         ("json slash in json", in_json(&json.replace('/', "\\/"))),
         ("json dotnet in json", in_json(&dotnet(value))),
         ("json some units in json", in_json(&some_units(value))),
-    ]
+    ];
+    all.extend(lists(value));
+    all
 }
 
 /// The same, two levels deeper.
@@ -222,6 +240,37 @@ fn base64_is_found_at_every_alignment_and_with_padding() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn a_list_of_bytes_shows_no_more_than_how_many_there_are() {
+    for value in [AWKWARD, TOKEN].into_iter().chain(SHORT) {
+        let patterns = patterns(value);
+        for (begins, between) in [("{0x", ", 0x"), ("{0X", ",0x"), ("<0x", " 0x")] {
+            for list in [
+                listed(value, between, |b| format!("{b:02x}")),
+                listed(value, between, |b| format!("{b:02X}")),
+            ] {
+                let text = format!("{begins}{list};");
+                let (out, hits) = scrub_bytes(&patterns, Bytes::from(text));
+                let out = String::from_utf8(out.into_bytes().to_vec()).unwrap();
+                let left = out.trim_start_matches(begins).replace('*', "");
+                assert_eq!(left, ";", "{value} as {list}: {out}");
+                assert!(
+                    out.len() == begins.len() + list.len() + 1 && hits == 1,
+                    "{out}"
+                );
+            }
+        }
+        // As Node writes a buffer.
+        let json = serde_json::json!({"type": "Buffer", "data": value.as_bytes()}).to_string();
+        let (out, hits) = scrub_bytes(&patterns, Bytes::from(json.clone()));
+        let digits = json
+            .trim_start_matches("{\"data\":[")
+            .trim_end_matches("],\"type\":\"Buffer\"}");
+        let expected = json.replace(digits, &"*".repeat(digits.len()));
+        assert_eq!((out.into_bytes(), hits), (Bytes::from(expected), 1));
     }
 }
 
