@@ -109,6 +109,7 @@ fn ex_9_methods_that_make_an_upstream_show_a_request_are_refused_first() {
         "x-http-method",
         "x-method-override",
         "X-Original-URL",
+        "x-original-uri",
         "x-rewrite-url",
     ] {
         let wish = Wish::get(&set.url("/run")).header(name, "DELETE");

@@ -1,6 +1,7 @@
 //! Handles: resolving for tool code that runs elsewhere, and sending by right of one.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -84,7 +85,7 @@ pub struct ProxyPlace {
 }
 
 /// A handle, and what it may be used for. Never a value.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Resolved {
     /// By which the resolution is released and found in the journal. It gives no right.
@@ -108,6 +109,18 @@ pub struct Resolved {
     /// Where the handle works, for one of the egress proxy's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxy: Option<ProxyPlace>,
+}
+
+impl fmt::Debug for Resolved {
+    /// Without the handle and the placeholders: whoever has them may use the resolution.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Resolved")
+            .field("id", &self.id)
+            .field("tool", &self.tool)
+            .field("expires_at", &self.expires_at)
+            .field("uses_left", &self.uses_left)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What fills a field.
@@ -201,4 +214,24 @@ pub struct Exchange {
     pub result: serde_json::Value,
     /// How long it took, in milliseconds.
     pub duration_ms: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Resolved;
+
+    #[test]
+    fn debug_shows_neither_the_handle_nor_a_placeholder() {
+        let resolved: Resolved = serde_json::from_value(serde_json::json!({
+            "id": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b", "handle": "rth_canary-1", "tool": "crm",
+            "expiresAt": "2026-01-01T00:00:00Z", "usesLeft": 3, "fields": [],
+            "placeholders": {"key": "rtp_canary-2"}, "constraints": [],
+        }))
+        .unwrap();
+        let shown = format!("{resolved:?}");
+        assert!(
+            shown.contains("crm") && !shown.contains("canary"),
+            "{shown}"
+        );
+    }
 }
