@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::egress::{Egress, EgressError, Phase, check_method};
 use crate::name::ActionName;
 use crate::policy::{ExecuteTool, Permit, Principal};
-use crate::tools::Tool;
+use crate::tools::{Tool, aside};
 use crate::vault::{Unsealed, VaultError};
 use crate::wire::{self, Execution};
 
@@ -189,8 +189,14 @@ impl Broker {
             params,
             ask,
         } = call;
-        let action = tool.spec.action(action)?;
-        let rendered = action.render(&Value::Object(params))?;
+        let (name, params) = (action, Value::Object(params));
+        let action = tool.spec.action(name)?;
+        let rendered = if action.is_quick(&params) {
+            action.render(&params)
+        } else {
+            let (spec, name) = (Arc::clone(&tool.spec), name.clone());
+            aside(move || spec.action(&name)?.render(&params)).await
+        }?;
         *aim = Aim::of(&rendered.host, tool.spec.declares(&rendered.host));
         check_method(&rendered.method).map_err(BrokerError::Egress)?;
         let crossing = Crossing::rendered(rendered)?;

@@ -6,7 +6,7 @@ use http::{HeaderMap, header};
 
 use crate::audit::Action;
 use crate::policy::{PublishTool, ToolRef, WriteTool};
-use crate::tools::ToolSpec;
+use crate::tools::{ToolSpec, aside};
 use crate::wire;
 
 use super::body::{self, Input};
@@ -70,13 +70,14 @@ async fn spec_of(request: axum::extract::Request) -> Result<ToolSpec, ApiError> 
     let closing = parts.extensions.remove();
     let spec = if is_toml(&parts.headers) {
         let bytes = body::read(body, body::MAX_SPEC, closing).await?;
-        let text = std::str::from_utf8(&bytes)
-            .map_err(|_| ApiError::bad_request("The body is not UTF-8."))?;
-        ToolSpec::from_toml(text)
+        let read = move || std::str::from_utf8(&bytes).map(ToolSpec::from_toml);
+        let read = aside(read).await;
+        read.map_err(|_| ApiError::bad_request("The body is not UTF-8."))?
     } else {
         body::json_only(&parts.headers)?;
         let bytes = body::read(body, body::MAX_SPEC, closing).await?;
-        ToolSpec::from_custom_json(body::parse(&bytes)?)
+        let body = body::parse(&bytes)?;
+        aside(move || ToolSpec::from_custom_json(body)).await
     };
     Ok(spec.map_err(crate::tools::HubError::from)?)
 }

@@ -1,19 +1,19 @@
 //! The tools that a caller sees: the shipped ones, those of their organisation, their own.
 //!
 //! A custom tool is kept like a secret: private to the member who made it, or shared. Shipped slugs
-//! cannot be taken. Specs are sealed; the parsed form is kept in memory beside the digest of the
-//! record that it came from, so a changed record is always read again.
+//! cannot be taken. Specs are sealed; the parsed form is kept in memory.
 
-use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
+use super::parsed::Parsed;
 use super::room::make_room;
-use super::{Catalog, ToolError, ToolSpec};
+use super::{Catalog, ToolError, ToolSpec, aside};
 use crate::audit::Recorded;
 use crate::clock::Timestamp;
-use crate::crypto::{Digest, Owner, sha256};
+use crate::crypto::{Owner, sha256};
 use crate::id::UserId;
 use crate::name::ToolSlug;
 use crate::policy::{
@@ -21,9 +21,6 @@ use crate::policy::{
 };
 use crate::store::{Batch, Class, Expect, Read, StoreKey};
 use crate::vault::{OrgKeys, Unsealed, VaultError};
-
-/// The most custom specs that are kept in memory.
-const CACHED: usize = 1_000;
 
 /// A failure of the tool hub.
 #[derive(Debug, thiserror::Error)]
@@ -89,7 +86,7 @@ impl Tool {
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct ToolRecord {
+struct ToolRecord<S> {
     maker: UserId,
     vouched: bool,
     #[serde(default)]
@@ -98,16 +95,17 @@ struct ToolRecord {
     revealer: Option<UserId>,
     created: Timestamp,
     updated: Timestamp,
-    spec: ToolSpec,
+    spec: S,
 }
 
-type Parsed = HashMap<StoreKey, (Digest, Tool)>;
+/// A record whose spec was not read: that takes time, and is done beside everybody else's work.
+type Stored = ToolRecord<Value>;
 
 /// The tools.
 #[derive(Debug)]
 pub struct Hub {
     catalog: Catalog,
-    parsed: RwLock<Parsed>,
+    parsed: Parsed,
 }
 
 pub(super) fn prefix(org: &OrgKeys, owner: Owner) -> StoreKey {
@@ -136,16 +134,13 @@ impl Hub {
     pub fn new() -> Result<Self, ToolError> {
         Ok(Self {
             catalog: Catalog::embedded()?,
-            parsed: RwLock::default(),
+            parsed: Parsed::default(),
         })
     }
 
     /// Forgets every custom spec, at sealing.
     pub fn forget(&self) {
-        self.parsed
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
+        self.parsed.forget();
     }
 
     /// The tool of this slug that the caller sees: a shipped one, their own, or a shared one.
@@ -168,29 +163,23 @@ impl Hub {
         for owner in [principal.owner(), Owner::ORG_SHARED] {
             let place = place(&org, owner, slug);
             if let Some(read) = vault.store().read(&place).await? {
-                let tool = self.parsed(vault, (&org, owner), &place, &read)?;
+                let tool = self.parsed(vault, (&org, owner), (&place, &read)).await?;
                 return Ok(tool.seen_by(principal));
             }
         }
         Err(HubError::NotFound)
     }
 
-    fn parsed(
+    async fn parsed(
         &self,
         vault: &Unsealed,
         (org, owner): (&OrgKeys, Owner),
-        place: &StoreKey,
-        read: &Read,
+        (place, read): (&StoreKey, &Read),
     ) -> Result<Tool, HubError> {
-        {
-            let parsed = self.parsed.read().unwrap_or_else(PoisonError::into_inner);
-            if let Some((known, tool)) = parsed.get(place)
-                && known == read.digest()
-            {
-                return Ok(tool.clone());
-            }
+        if let Some(tool) = self.parsed.get(place, read.digest()) {
+            return Ok(tool);
         }
-        let kept: ToolRecord = vault.open_state(org.kek(), org.id(), owner, place, read)?;
+        let kept: Stored = vault.open_state(org.kek(), org.id(), owner, place, read)?;
         let custom = Custom {
             maker: kept.maker,
             shared: owner == Owner::ORG_SHARED,
@@ -198,15 +187,15 @@ impl Hub {
             term: kept.term,
             revealer: kept.revealer,
         };
+        let spec = aside(move || ToolSpec::from_json(kept.spec)).await;
+        let spec = spec.map_err(|_| VaultError::Form)?;
+        let size = spec.size();
         let tool = Tool {
-            spec: Arc::new(kept.spec),
+            spec: Arc::new(spec),
             custom: Some(custom),
         };
-        let mut parsed = self.parsed.write().unwrap_or_else(PoisonError::into_inner);
-        if parsed.len() >= CACHED {
-            parsed.clear();
-        }
-        parsed.insert(place.clone(), (*read.digest(), tool.clone()));
+        self.parsed
+            .keep(place, *read.digest(), (tool.clone(), size));
         Ok(tool)
     }
 
@@ -234,7 +223,8 @@ impl Hub {
                 let Some((last, _)) = page.last() else { break };
                 after = Some(last.clone());
                 for (place, record) in page {
-                    let tool = self.parsed(vault, (&org, owner), &place, &Read::new(record))?;
+                    let read = Read::new(record);
+                    let tool = self.parsed(vault, (&org, owner), (&place, &read)).await?;
                     let tool = tool.seen_by(principal);
                     if !tools.iter().any(|other| other.spec.slug == tool.spec.slug) {
                         tools.push(tool);
@@ -289,8 +279,7 @@ impl Hub {
         // Kept to the end: what is granted counts until it is stored.
         let (maker, created, _room) = match vault.store().get(&place).await? {
             Some(old) => {
-                let kept: ToolRecord =
-                    vault.open_state(org.kek(), org.id(), owner, &place, &old)?;
+                let kept: Stored = vault.open_state(org.kek(), org.id(), owner, &place, &old)?;
                 batch.expect(place.clone(), Expect::Exactly(sha256(old.as_bytes())));
                 (kept.maker, kept.created, None)
             }
@@ -314,7 +303,8 @@ impl Hub {
         let sealed = vault.seal_state(org.kek(), org.id(), owner, &place, &record)?;
         batch.put(place.clone(), sealed.clone());
         vault.commit(batch, recorded).await?;
-        self.parsed(vault, (&org, owner), &place, &Read::new(sealed))
+        let read = Read::new(sealed);
+        self.parsed(vault, (&org, owner), (&place, &read)).await
     }
 
     /// Shows a custom tool to every member, or to its maker only. Publishing is vouching, with a
@@ -345,7 +335,7 @@ impl Hub {
         };
         let (old, new) = (place(&org, from, slug), place(&org, to, slug));
         let record = vault.store().get(&old).await?.ok_or(HubError::NotFound)?;
-        let mut kept: ToolRecord = vault.open_state(org.kek(), org.id(), from, &old, &record)?;
+        let mut kept: Stored = vault.open_state(org.kek(), org.id(), from, &old, &record)?;
         // Taken back by another admin, it is a member's own tool again, whom nobody vouches for.
         kept.vouched = principal.vouches() && (shared || kept.maker == principal.user());
         (kept.term, kept.updated) = (principal.term(), vault.now());
@@ -358,7 +348,8 @@ impl Hub {
         batch.put(new.clone(), sealed.clone());
         vault.commit(batch, recorded).await?;
         vault.gave_room(&prefix(&org, from)).await;
-        self.parsed(vault, (&org, to), &new, &Read::new(sealed))
+        let read = Read::new(sealed);
+        self.parsed(vault, (&org, to), (&new, &read)).await
     }
 
     /// Deletes a custom tool.

@@ -18,6 +18,7 @@
 //! All of that is pure: no storage, no network, no credential. [`Hub`] keeps what members make of it:
 //! custom tools, installs, and the credentials stored for them.
 
+mod aside;
 mod binding;
 mod binding_read;
 mod catalog;
@@ -25,9 +26,12 @@ mod error;
 mod hub;
 mod installs;
 mod parameters;
+mod parsed;
 mod path;
 mod reader;
 mod room;
+mod schema_walk;
+mod schemas;
 mod signer;
 mod signer_read;
 mod slot;
@@ -40,6 +44,7 @@ mod template_text;
 mod template_url;
 mod vouching;
 
+pub use aside::aside;
 pub use binding::{Binding, Destination, HostSource, Scheme, narrow};
 pub use catalog::Catalog;
 pub use error::{Rule, ToolError};

@@ -5,21 +5,22 @@ use std::fmt;
 use std::sync::Arc;
 
 use jsonschema::error::ValidationErrorKind;
-use jsonschema::{Draft, PatternOptions, ValidationError, Validator};
+use jsonschema::{ValidationError, Validator};
 use serde_json::{Map, Value, json};
 
 use super::error::{Rule, ToolError, nameable, step};
+use super::schema_walk::{Walk, bad_schema};
+use super::schemas::{Schemas, options};
 
-/// The deepest schema, references followed.
-const MAX_SCHEMA_DEPTH: usize = 48;
-/// The largest schema, in JSON values, references followed.
-const MAX_SCHEMA_NODES: usize = 5_000;
 /// The deepest parameters of a call.
 const MAX_DEPTH: usize = 32;
 /// The largest parameters of a call, in JSON values.
 const MAX_NODES: usize = 10_000;
-/// The largest compiled regular expression, in bytes.
+/// The largest compiled regular expression, in bytes: what each may have was asked before.
 const MAX_PATTERN: usize = 256 * 1024;
+/// The most steps, values of the parameters by values of the schema, that validation may take where others
+/// wait for it.
+const QUICK: usize = 100_000;
 
 /// The schema of an action's parameters and its validator. Cloning shares both.
 ///
@@ -30,6 +31,12 @@ const MAX_PATTERN: usize = 256 * 1024;
 pub struct Parameters {
     schema: Arc<Value>,
     validator: Arc<Validator>,
+    /// JSON values in the schema, references followed.
+    nodes: usize,
+    /// Whether it has regular expressions.
+    has_patterns: bool,
+    /// Its size in memory, roughly.
+    size: usize,
 }
 
 impl fmt::Debug for Parameters {
@@ -50,7 +57,12 @@ impl Parameters {
     /// # Errors
     /// [`Rule::Schema`] when it is no object schema of draft 2020-12, is too large or too deep, or
     /// refers to anything but its own `$defs`.
-    pub fn compile(mut schema: Value) -> Result<Self, ToolError> {
+    pub fn compile(schema: Value) -> Result<Self, ToolError> {
+        Schemas::new().compile(schema)
+    }
+
+    /// The schema of an object, which says that it is one.
+    pub(super) fn of_object(mut schema: Value) -> Result<Value, ToolError> {
         let Some(map) = schema.as_object_mut() else {
             return Err(bad_schema("the schema of the parameters is an object"));
         };
@@ -58,18 +70,15 @@ impl Parameters {
         if map.entry("type").or_insert_with(|| "object".into()) != "object" {
             return Err(bad_schema("the schema of the parameters is of type object"));
         }
-        let mut budget = MAX_SCHEMA_NODES;
-        walk(&schema, &schema, MAX_SCHEMA_DEPTH, &mut budget)?;
-        let built = jsonschema::options()
-            .with_draft(Draft::Draft202012)
-            .offline()
-            .should_validate_formats(true)
-            .with_pattern_options(
-                PatternOptions::regex()
-                    .size_limit(MAX_PATTERN)
-                    .dfa_size_limit(MAX_PATTERN),
-            )
-            .build(&schema);
+        Ok(schema)
+    }
+
+    /// Compiles the schema of an object as one of several.
+    pub(super) fn within(schemas: &mut Schemas, schema: Value) -> Result<Self, ToolError> {
+        let walked = Walk::through(&schema)?;
+        let (nodes, has_patterns) = (walked.nodes(), !walked.patterns.is_empty());
+        let size = schemas.take(nodes, &walked.patterns)?;
+        let built = options(MAX_PATTERN).build(&schema);
         // The crate's own text would quote the schema, and a custom tool's schema is input.
         let validator = built.map_err(|error| {
             let reason = "not a valid JSON Schema of draft 2020-12 at this place";
@@ -78,6 +87,9 @@ impl Parameters {
         Ok(Self {
             schema: Arc::new(schema),
             validator: Arc::new(validator),
+            nodes,
+            has_patterns,
+            size,
         })
     }
 
@@ -85,8 +97,20 @@ impl Parameters {
     ///
     /// # Errors
     /// None in practice; the schema is fixed.
-    pub(super) fn none() -> Result<Self, ToolError> {
-        Self::compile(json!({ "type": "object", "additionalProperties": false }))
+    pub(super) fn none(schemas: &mut Schemas) -> Result<Self, ToolError> {
+        schemas.compile(json!({ "type": "object", "additionalProperties": false }))
+    }
+
+    /// Its size in memory, roughly, in bytes.
+    pub(super) const fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Whether checking `params` takes so few steps that nobody waits for it. Regular expressions take as
+    /// many as a text has letters, times their own size.
+    pub(super) fn is_quick(&self, params: &Value) -> bool {
+        let most = QUICK / self.nodes.max(1);
+        !self.has_patterns && fits(params, MAX_DEPTH, &mut most.min(MAX_NODES))
     }
 
     /// Checks the parameters of a call.
@@ -126,70 +150,6 @@ impl Parameters {
             .filter_map(Value::as_str)
             .collect()
     }
-}
-
-fn bad_schema(reason: &'static str) -> ToolError {
-    ToolError::new("", Rule::Schema { reason })
-}
-
-/// Counts every place validation can get to, following references as it would: what is too deep or
-/// too large then is a cycle, a bomb, or too large.
-fn walk(root: &Value, node: &Value, depth: usize, budget: &mut usize) -> Result<(), ToolError> {
-    let (Some(depth), Some(left)) = (depth.checked_sub(1), budget.checked_sub(1)) else {
-        return Err(bad_schema(
-            "the schema is too large, too deep, or refers to itself",
-        ));
-    };
-    *budget = left;
-    match node {
-        Value::Array(items) => items
-            .iter()
-            .try_for_each(|item| walk(root, item, depth, budget)),
-        Value::Object(map) => {
-            check_keywords(map)?;
-            if let Some(Value::String(reference)) = map.get("$ref") {
-                walk(root, local(root, reference)?, depth, budget)?;
-            }
-            // Definitions count where they are referred to.
-            map.iter()
-                .filter(|(key, _)| *key != "$defs")
-                .try_for_each(|(_, value)| walk(root, value, depth, budget))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn check_keywords(map: &Map<String, Value>) -> Result<(), ToolError> {
-    const BASE: &str = "https://json-schema.org/draft/2020-12/schema";
-    let moves_base = [
-        "$id",
-        "$anchor",
-        "$dynamicAnchor",
-        "$dynamicRef",
-        "$recursiveRef",
-    ];
-    if moves_base
-        .iter()
-        .any(|key| map.get(*key).is_some_and(Value::is_string))
-    {
-        return Err(bad_schema(
-            "the schema has no $id, anchors or dynamic references",
-        ));
-    }
-    match map.get("$schema") {
-        Some(Value::String(draft)) if draft.trim_end_matches('#') != BASE => {
-            Err(bad_schema("the schema is of draft 2020-12"))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn local<'s>(root: &'s Value, reference: &str) -> Result<&'s Value, ToolError> {
-    let name = reference.strip_prefix("#/$defs/");
-    let plain = |name: &&str| !name.contains(['/', '~', '%']);
-    name.filter(plain)
-        .and_then(|name| root.get("$defs")?.get(name))
-        .ok_or_else(|| bad_schema("$ref goes to a member of the schema's own $defs, #/$defs/name"))
 }
 
 /// Whether a value stays within the limits of depth and count.

@@ -110,6 +110,13 @@ impl fmt::Display for CredentialMode {
 }
 
 impl Action {
+    /// Whether [`render`](Self::render) takes so little that nobody waits for it: how long a check takes,
+    /// the author of a schema decides.
+    #[must_use]
+    pub fn is_quick(&self, params: &Value) -> bool {
+        self.http.is_none() || self.parameters.is_quick(params)
+    }
+
     /// Checks the parameters and renders the request.
     ///
     /// # Errors
@@ -304,6 +311,12 @@ impl ToolSpec {
             let mut sent = slot.others().into_iter().chain(sent);
             sent.any(|field| keys.contains(&field))
         })
+    }
+
+    /// Its size in memory, roughly, in bytes.
+    pub(super) fn size(&self) -> usize {
+        let schemas = self.actions.values().map(|action| action.parameters.size());
+        schemas.sum::<usize>() + 4 * self.to_json().to_string().len()
     }
 
     /// Checks what spans several parts: fields against slots, templates against bindings.

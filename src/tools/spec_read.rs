@@ -8,6 +8,7 @@ use super::binding::Binding;
 use super::error::{Rule, ToolError};
 use super::parameters::Parameters;
 use super::reader::{Item, Object, Spelling, name};
+use super::schemas::Schemas;
 use super::spec::{Action, CredentialSpec, Field, OAuthSpec, ToolSpec, default_secret};
 use super::template::HttpTemplate;
 use crate::name::{ActionName, FieldName, ProviderId, SecretName, ToolSlug, VariableName};
@@ -19,6 +20,10 @@ const MAX_ACTIONS: usize = 200;
 const MAX_FIELDS: usize = 32;
 /// The most bindings of a tool.
 const MAX_BINDINGS: usize = 16;
+/// The most strings of a document, as of any body.
+const MAX_STRINGS: usize = 4_000;
+/// The deepest document.
+const MAX_DEPTH: usize = 32;
 /// The most environment variables of a field.
 const MAX_VARIABLES: usize = 8;
 /// The longest description, in bytes.
@@ -38,6 +43,10 @@ impl ToolSpec {
             let line = before.map_or(0, |before| before.matches('\n').count() + 1);
             ToolError::new("", Rule::Syntax { line })
         })?;
+        if !within_bounds(&value, MAX_DEPTH, &mut { MAX_STRINGS }) {
+            let (limit, unit) = (MAX_STRINGS, "strings, 32 levels deep");
+            return Err(ToolError::new("", Rule::TooLarge { limit, unit }));
+        }
         native(Item::root(value, Spelling::Snake))
     }
 
@@ -67,6 +76,32 @@ fn check_size(bytes: usize) -> Result<(), ToolError> {
         return Err(ToolError::new("", Rule::TooLarge { limit, unit }));
     }
     Ok(())
+}
+
+/// Whether a document has no more strings and levels than are read of a body of JSON, keys counted.
+fn within_bounds(value: &Value, depth: usize, strings: &mut usize) -> bool {
+    match value {
+        Value::String(_) => counted(strings),
+        Value::Array(items) => {
+            depth > 0
+                && items
+                    .iter()
+                    .all(|item| within_bounds(item, depth - 1, strings))
+        }
+        Value::Object(map) => {
+            depth > 0
+                && map
+                    .values()
+                    .all(|item| counted(strings) && within_bounds(item, depth - 1, strings))
+        }
+        _ => true,
+    }
+}
+
+fn counted(left: &mut usize) -> bool {
+    let fewer = left.checked_sub(1);
+    *left = fewer.unwrap_or_default();
+    fewer.is_some()
 }
 
 /// The labels every form has.
@@ -131,8 +166,10 @@ fn native(item: Item) -> Result<ToolSpec, ToolError> {
     let oauth = oauth.map(|item| read_oauth(item, &fields)).transpose()?;
     let bindings = object.optional("bindings");
     let bindings = bindings.map_or(Ok(Vec::new()), read_bindings)?;
-    let no_params = Parameters::none()?;
-    let actions = read_actions(object.optional("actions"), &bindings, &no_params)?;
+    let mut schemas = Schemas::new();
+    let no_params = Parameters::none(&mut schemas)?;
+    let shared = (&no_params, &mut schemas);
+    let actions = read_actions(object.optional("actions"), &bindings, shared)?;
     object.done()?;
     let spec = assemble(labels, CredentialSpec { fields, oauth }, bindings, actions);
     spec.check()?;
@@ -156,11 +193,13 @@ fn custom(item: Item) -> Result<ToolSpec, ToolError> {
             return Err(slots.fail(Rule::Slot { reason }));
         }
     }
+    let mut schemas = Schemas::new();
     let shared = match object.optional("parameters_json") {
-        None => Parameters::none()?,
-        Some(item) => compile(item)?,
+        None => Parameters::none(&mut schemas)?,
+        Some(item) => compile(item, &mut schemas)?,
     };
-    let actions = read_actions(object.optional("actions_json"), &bindings, &shared)?;
+    let shared = (&shared, &mut schemas);
+    let actions = read_actions(object.optional("actions_json"), &bindings, shared)?;
     object.done()?;
     let spec = assemble(labels, credentials, bindings, actions);
     spec.check().map_err(|error| in_custom_body(&error))?;
@@ -317,14 +356,15 @@ fn read_bindings(item: Item) -> Result<Vec<Binding>, ToolError> {
     items.map(Binding::read).collect()
 }
 
-fn compile(item: Item) -> Result<Parameters, ToolError> {
-    Parameters::compile(item.value).map_err(|error| error.under(&item.pointer))
+fn compile(item: Item, schemas: &mut Schemas) -> Result<Parameters, ToolError> {
+    let compiled = schemas.compile(item.value);
+    compiled.map_err(|error| error.under(&item.pointer))
 }
 
 fn read_actions(
     item: Option<Item>,
     bindings: &[Binding],
-    shared: &Parameters,
+    (shared, schemas): (&Parameters, &mut Schemas),
 ) -> Result<BTreeMap<ActionName, Action>, ToolError> {
     let mut actions = BTreeMap::new();
     let entries = item.map_or(Ok(Vec::new()), |item| item.entries(MAX_ACTIONS))?;
@@ -334,7 +374,7 @@ fn read_actions(
         let description = object.text("description", MAX_TEXT)?.unwrap_or_default();
         let parameters = match object.optional("parameters") {
             None => shared.clone(),
-            Some(item) => compile(item)?,
+            Some(item) => compile(item, schemas)?,
         };
         let http = object.optional("http");
         let http = http

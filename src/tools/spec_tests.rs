@@ -296,6 +296,37 @@ fn a_field_has_variables_as_its_file_says_or_one_of_the_name_of_its_secret() {
 }
 
 #[test]
+fn a_toml_file_has_no_more_strings_and_levels_than_a_body_of_json() {
+    let refused = |text: String| ToolSpec::from_toml(&text).unwrap_err().to_string();
+    let begins = "slug = \"x\"\nname = \"X\"\n";
+    let many = format!("{begins}list = [{}]", "\"\",".repeat(4_000));
+    assert!(refused(many).contains("at most 4000 strings"));
+    let many: String = (0..4_000).map(|n| format!("k{n} = 1\n")).collect();
+    assert!(refused(format!("{begins}{many}")).contains("at most 4000 strings"));
+    let deep = format!("{begins}deep = {}{}", "[".repeat(40), "]".repeat(40));
+    assert!(refused(deep).contains("at most 4000 strings"));
+    let few = format!("{begins}list = [{}]", "\"\",".repeat(3_000));
+    assert!(refused(few).contains("unknown key"));
+}
+
+#[test]
+fn the_schema_of_many_actions_counts_once_however_the_spec_is_written() {
+    let rules: Vec<_> = (0..20)
+        .map(|n| json!({ "pattern": format!("^a{n}$") }))
+        .collect();
+    let schema = json!({ "type": "object", "properties": { "a": { "allOf": rules } } });
+    let actions: serde_json::Map<_, _> = (0..50)
+        .map(|n| (format!("act_{n}"), json!({ "description": "Acts." })))
+        .collect();
+    let body = json!({
+        "slug": "x", "name": "X", "parametersJson": schema, "actionsJson": actions,
+    });
+    let spec = ToolSpec::from_custom_json(body).unwrap();
+    assert_eq!(ToolSpec::from_json(spec.to_json()).unwrap(), spec);
+    assert!(spec.size() > 20 * 4_096);
+}
+
+#[test]
 fn the_manuals_example_loads_and_renders() {
     let manual = include_str!("../manual/tools.md");
     let example = manual

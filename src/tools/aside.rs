@@ -1,0 +1,19 @@
+//! Work that may take a while, beside the threads on which everybody waits.
+
+use std::future::pending;
+use std::panic::resume_unwind;
+
+use tokio::task::spawn_blocking;
+
+/// Does `work` on a thread of its own. What a member's schema makes of compiling or validating it must not
+/// keep others waiting.
+pub async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => resume_unwind(panic),
+            // The runtime is going: nobody is there to go on.
+            Err(_) => pending().await,
+        },
+    }
+}
