@@ -176,8 +176,8 @@ impl Broker {
         };
         let org = way.principal.org();
         let egress = self.egress.for_org(org);
-        let target = egress.admit(url, &private).await.map_err(unsent)?;
         let connected = async {
+            let target = egress.admit(url, &private).await?;
             let peer = egress.connect(target).await?;
             let goes = (&egress, &private);
             let pass = Pass::ready(&self.tokens, goes, (org, binding), filled, self.clock.now());

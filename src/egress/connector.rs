@@ -7,7 +7,6 @@ use std::sync::Arc;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::CertificateDer;
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
 
@@ -17,12 +16,11 @@ use super::peer::VerifiedPeer;
 use super::pool::{Pool, PoolKey, Unused};
 use super::room::{Room, Seat};
 use super::tls;
+use super::turns::Turns;
 use super::{EgressError, Guard, Limits, Phase, Private, Resolver, Scheme, Url};
 use crate::id::OrgId;
 use crate::name::Host;
 
-/// Names that are looked up at the same time; the system's resolver takes a thread for each.
-const LOOKUPS: usize = 32;
 /// Addresses of one host that are tried. All are checked, however many there are.
 const TRIED: usize = 6;
 
@@ -49,7 +47,7 @@ pub struct Egress {
 struct Engine {
     guard: Guard,
     resolver: Arc<dyn Resolver>,
-    lookups: Semaphore,
+    lookups: Turns,
     tls: TlsConnector,
     pool: Arc<Pool>,
     room: Room,
@@ -92,7 +90,7 @@ impl Egress {
         let engine = Engine {
             guard: Guard::new(options.own),
             resolver: options.resolver,
-            lookups: Semaphore::new(LOOKUPS),
+            lookups: Turns::new(limits.resolve),
             tls: tls::connector(options.extra_roots)?,
             pool: Arc::new(Pool::new(limits.pool_idle, limits.pool_per_origin)),
             room: Room::new(&limits),
@@ -125,7 +123,8 @@ impl Egress {
     /// [`EgressError::Cleartext`], [`Metadata`](EgressError::Metadata),
     /// [`Circular`](EgressError::Circular) or [`Refused`](EgressError::Refused) when one may not;
     /// [`NameNotFound`](EgressError::NameNotFound) or [`Timeout`](EgressError::Timeout) when there
-    /// is none to be had.
+    /// is none to be had; [`Share`](EgressError::Share) or [`Busy`](EgressError::Busy) when its turn to be
+    /// looked up does not come in time.
     pub async fn admit(&self, url: Url, private: &Private) -> Result<Target, EgressError> {
         if url.scheme() == Scheme::Http && *private == Private::Nowhere {
             return Err(EgressError::Cleartext);
@@ -142,7 +141,7 @@ impl Egress {
             .map(|link| Unused::new(link, key.clone(), Arc::clone(pool)));
         let addresses = match waiting {
             Some(_) => Vec::new(),
-            None => self.engine.checked_addresses(&url, private).await?,
+            None => self.checked_addresses(&url, private).await?,
         };
         let private = private.clone();
         let route = Route {
@@ -177,7 +176,7 @@ impl Egress {
         private: &Private,
     ) -> Result<Vec<SocketAddr>, EgressError> {
         Guard::check_name(url.host())?;
-        self.engine.checked_addresses(url, private).await
+        self.checked_addresses(url, private).await
     }
 
     /// A connection to one of the checked addresses, without TLS of our own.
@@ -190,6 +189,15 @@ impl Egress {
         Ok(PassageStream { tcp, _seat: seat })
     }
 
+    async fn checked_addresses(
+        &self,
+        url: &Url,
+        private: &Private,
+    ) -> Result<Vec<SocketAddr>, EgressError> {
+        let asked = self.engine.checked_addresses(self.org, (url, private));
+        asked.await
+    }
+
     pub(super) fn limits(&self) -> &Limits {
         &self.engine.limits
     }
@@ -198,7 +206,7 @@ impl Egress {
     pub(super) async fn dial(&self, route: &Route) -> Result<Unused, EgressError> {
         let engine = &*self.engine;
         let link = if route.addresses.is_empty() {
-            let addresses = engine.checked_addresses(&route.url, &route.private).await?;
+            let addresses = self.checked_addresses(&route.url, &route.private).await?;
             engine.dial(route, &addresses).await?
         } else {
             engine.dial(route, &route.addresses).await?
@@ -215,22 +223,19 @@ impl Engine {
     /// All addresses of the URL's host, each of them acceptable; asks the resolver once.
     async fn checked_addresses(
         &self,
-        url: &Url,
-        private: &Private,
+        org: Option<OrgId>,
+        (url, private): (&Url, &Private),
     ) -> Result<Vec<SocketAddr>, EgressError> {
         let mut addresses = match url.host() {
             Host::Address(address) => vec![*address],
             Host::Name(name) => {
-                let asked = async {
-                    let turn = self.lookups.acquire().await;
-                    let found = self.resolver.resolve(name, url.port()).await;
-                    drop(turn);
-                    found.map_err(|_| EgressError::NameNotFound)
-                };
+                let _turn = self.lookups.take(org).await?;
+                let asked = self.resolver.resolve(name, url.port());
                 let phase = Phase::Resolve;
                 timeout(self.limits.resolve, asked)
                     .await
-                    .map_err(|_| EgressError::Timeout { phase })??
+                    .map_err(|_| EgressError::Timeout { phase })?
+                    .map_err(|_| EgressError::NameNotFound)?
             }
         };
         addresses.sort_by_key(std::net::IpAddr::is_ipv6);

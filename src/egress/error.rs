@@ -64,11 +64,11 @@ pub enum EgressError {
     /// The head of the answer, or a body read whole, is over its limit.
     #[error("the upstream's answer is larger than allowed")]
     TooLarge,
-    /// All connections are in use.
-    #[error("all outbound connections are in use")]
+    /// All connections, or all turns to look up a name, are in use.
+    #[error("all outbound connections or name look-ups are in use")]
     Busy,
-    /// The organisation has as many connections open as one may.
-    #[error("the organisation has as many outbound connections open as one may")]
+    /// The organisation has as many connections open, or names looked up, as one may at a time.
+    #[error("the organisation has as many outbound connections or name look-ups as one may")]
     Share,
     /// One of the operator's extra roots is no certificate.
     #[error("an extra root is not a certificate that can be trusted")]

@@ -5,7 +5,7 @@ use std::time::Duration;
 /// The bounds of outbound exchanges. [`Default`] gives the values in the field notes.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// For a name's addresses: 5 s.
+    /// For a name's addresses, and as long at most for the turn to ask for them: 5 s.
     pub resolve: Duration,
     /// For a TCP connection, over all addresses of a host: 10 s.
     pub connect: Duration,

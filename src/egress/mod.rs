@@ -52,6 +52,7 @@ mod tests_pool;
 #[cfg(test)]
 mod tests_url;
 mod tls;
+mod turns;
 mod url;
 
 pub use connector::{Egress, EgressOptions, Target};
