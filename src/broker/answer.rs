@@ -54,6 +54,7 @@ impl NoAnswer {
         match self {
             Self::Egress(error) => error.code(),
             Self::Scrub(ScrubError::Unscannable) => "unscannable",
+            Self::Scrub(ScrubError::Crowded) => "decoding_busy",
             Self::Scrub(ScrubError::Bomb) => "upstream_too_large",
             Self::Scrub(_) => "upstream_protocol",
             Self::Token(NoToken::Refused { .. }) => "token_refused",
@@ -68,6 +69,9 @@ impl NoAnswer {
             Self::Egress(error) => error.hint(),
             Self::Scrub(ScrubError::Unscannable) => {
                 "have the upstream answer without a content encoding, or with gzip, br, deflate or zstd"
+            }
+            Self::Scrub(ScrubError::Crowded) => {
+                "have the upstream answer without a content encoding, as it was asked to; the request may have taken effect"
             }
             Self::Token(_) => {
                 "check the key and its other fields, and what it may do at the provider"
@@ -99,7 +103,7 @@ pub(super) async fn read(incoming: Incoming, patterns: &Patterns) -> Result<Answ
         decoded: u64::try_from(MAX_ANSWER).unwrap_or(u64::MAX),
         ..Limits::default()
     };
-    let mut body = scrub_body(incoming.body, patterns, &encoding, limits, &hits);
+    let mut body = scrub_body(incoming.body, patterns, &encoding, limits, &hits)?;
     let mut whole = BytesMut::with_capacity(usize::try_from(announced).unwrap_or_default());
     while let Some(frame) = body.frame().await {
         let Ok(piece) = frame?.into_data() else {

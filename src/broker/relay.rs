@@ -164,7 +164,7 @@ impl Relayed {
     /// Searches the head of `incoming` at once, and its body as it is read.
     ///
     /// # Errors
-    /// When the body has an encoding that cannot be undone.
+    /// When the body has an encoding that cannot be undone, or not at this moment.
     pub(super) fn new(
         incoming: Incoming,
         patterns: &Patterns,
@@ -174,17 +174,20 @@ impl Relayed {
     ) -> Result<Self, NoAnswer> {
         let hits = patterns.hits();
         ledger.answered(incoming.status, &hits);
-        let encoding = match Encoding::of(&incoming.headers) {
-            Ok(encoding) => encoding,
+        let begun = Encoding::of(&incoming.headers).and_then(|encoding| {
+            let (body, limits) = (incoming.body, Limits::default());
+            let body = scrub_body(body, patterns, &encoding, limits, &hits)?;
+            Ok((BodyIs::under(&encoding), body))
+        });
+        let (is, body) = match begun {
+            Ok(begun) => begun,
             Err(error) => {
                 let error = NoAnswer::from(error);
                 ledger.close(Outcome::failed(error.code()));
                 return Err(error);
             }
         };
-        let is = BodyIs::under(&encoding);
         let headers = scrub_headers(incoming.headers, patterns, is, &hits).into_map();
-        let body = scrub_body(incoming.body, patterns, &encoding, Limits::default(), &hits);
         Ok(Self {
             status: incoming.status,
             headers: clean(headers),

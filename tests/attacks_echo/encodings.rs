@@ -35,7 +35,6 @@ fn ex_3_compressed_echoes_are_decoded_and_masked() {
         ("gzip", gzip(plain.as_bytes())),
         ("x-gzip", gzip(plain.as_bytes())),
         ("deflate", zlib(plain.as_bytes())),
-        ("gzip, deflate", zlib(&gzip(plain.as_bytes()))),
         ("br", fixture("small.br")),
         ("zstd", fixture("small.zst")),
         ("identity", plain.clone().into_bytes()),
@@ -57,18 +56,6 @@ fn ex_3_compressed_echoes_are_decoded_and_masked() {
         );
         stage.finish();
     }
-    // Two encodings on top of one another, with a larger text.
-    let upstream = Upstream::plain(move |_| {
-        Response::builder()
-            .header("content-encoding", "gzip, br")
-            .body(Bytes::from(fixture("text.gz.br")))
-            .unwrap()
-    });
-    let stage = compressed(upstream.port());
-    let done = execution(&run(&stage));
-    let shown = done["result"]["text"].as_str().unwrap();
-    assert!(shown.starts_with(&mask) && shown.ends_with(&mask) && shown.len() > 100_000);
-    stage.finish();
 }
 
 /// A broker whose secret has the value that the fixtures hold.
@@ -83,9 +70,10 @@ fn compressed(port: u16) -> Stage {
 
 #[test]
 fn ex_3_unknown_lying_and_truncated_encodings_are_never_passed_on() {
-    let bodies: [(&str, &[u8]); 5] = [
+    let bodies: [(&str, &[u8]); 6] = [
         ("compress", b"\x1f\x9d\x90say canary/7f3+Zq=9"),
         ("gzip, made-up", b"canary/7f3+Zq=9"),
+        ("gzip, br", b"canary/7f3+Zq=9"),
         ("gzip", b"canary/7f3+Zq=9 is no gzip"),
         ("br", b"\xff\xff\xffcanary/7f3+Zq=9"),
         ("gzip", &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 0x4b]),

@@ -28,26 +28,28 @@ pub struct ScrubbedBody<B> {
 }
 
 /// Decodes and searches `body` as it streams, within `limits`, counting into `hits`.
-#[must_use]
+///
+/// # Errors
+/// [`ScrubError::Crowded`] when there is no memory to decode one more.
 pub fn scrub_body<B>(
     body: B,
     patterns: &Patterns,
     encoding: &Encoding,
     limits: Limits,
     hits: &Hits,
-) -> ScrubbedBody<B>
+) -> Result<ScrubbedBody<B>, ScrubError>
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    ScrubbedBody {
+    Ok(ScrubbedBody {
         upstream: body,
         patterns: patterns.clone(),
-        decoder: Decoder::new(encoding, limits),
+        decoder: Decoder::new(encoding, limits)?,
         scrubber: Some(Scrubber::counting(patterns, hits.clone())),
         hits: hits.clone(),
         after: None,
         is: BodyIs::under(encoding),
-    }
+    })
 }
 
 impl<B: Body<Data = Bytes> + Unpin> ScrubbedBody<B> {

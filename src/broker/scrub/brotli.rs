@@ -1,10 +1,24 @@
-//! Brotli, with windows of the size RFC 7932 allows (16 MiB).
+//! Brotli, with windows of at most 4 MiB: what its writers use unless they are told otherwise. RFC 7932
+//! allows sixteen, and any upstream could have us set them aside.
 
 use brotli_decompressor::{BrotliDecompressStream, BrotliResult, BrotliState, StandardAlloc};
 use bytes::{Buf, Bytes};
 
 use super::ScrubError;
 use super::decoder::{Stage, Step};
+
+/// The largest window, as an exponent of two.
+const MAX_WINDOW: u8 = 22;
+
+/// The window that a stream asks for in its first byte (RFC 7932, 9.1), as an exponent of two.
+const fn window(first: u8) -> u8 {
+    match (first & 1, first >> 1 & 7, first >> 4 & 7) {
+        (0, ..) => 16,
+        (_, 0, 0) => 17,
+        (_, 0, small) => 8 + small,
+        (_, large, _) => 17 + large,
+    }
+}
 
 /// A Brotli stream being decoded.
 pub(super) struct Brotli {
@@ -37,6 +51,13 @@ impl Stage for Brotli {
             } else {
                 Err(ScrubError::Malformed)
             };
+        }
+        if !self.begun
+            && input
+                .first()
+                .is_some_and(|first| window(*first) > MAX_WINDOW)
+        {
+            return Err(ScrubError::Unscannable);
         }
         self.begun |= !input.is_empty();
         let (mut available, mut taken) = (input.len(), 0);

@@ -1,4 +1,4 @@
-//! Undoing encodings piece by piece, within limits.
+//! Undoing an encoding piece by piece, within limits.
 //!
 //! Input is pushed, output is pulled in pieces of at most [`PIECE`], so that a body that grows a
 //! thousandfold costs no more memory than one that does not grow.
@@ -6,6 +6,7 @@
 use std::fmt;
 
 use bytes::{Bytes, BytesMut};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::ScrubError;
 use super::brotli::Brotli;
@@ -56,44 +57,78 @@ pub(super) trait Stage: Send {
     fn may_end(&self) -> bool;
 }
 
-/// The encodings of one body being undone, outermost first.
+/// Memory for decoders, in pieces of [`PIECE`] bytes. A window is as large as the upstream says, so without a
+/// bound in common a hundred answers could take a gigabyte.
+pub(super) struct Memory(Semaphore);
+
+/// 256 MiB for the whole process.
+static MEMORY: Memory = Memory::of(4_096);
+
+impl Memory {
+    pub(super) const fn of(pieces: usize) -> Self {
+        Self(Semaphore::const_new(pieces))
+    }
+
+    fn take(&'static self, coding: Coding) -> Result<SemaphorePermit<'static>, ScrubError> {
+        let pieces = match coding {
+            Coding::Gzip | Coding::Deflate => 2,
+            // A window of 4 MiB, and tables.
+            Coding::Brotli => 96,
+            // A window of 8 MiB in a buffer that doubles as it grows, and a block.
+            Coding::Zstd => 272,
+        };
+        let taken = self.0.try_acquire_many(pieces);
+        taken.map_err(|_| ScrubError::Crowded)
+    }
+}
+
+/// The encoding of one body being undone.
 pub struct Decoder {
-    stages: Vec<Running>,
+    /// None for a body that is as it is.
+    stage: Option<Box<dyn Stage>>,
     limits: Limits,
     /// Bytes pushed so far.
     taken: u64,
+    /// Bytes pulled so far.
+    yielded: u64,
     /// The last pushed chunk, as far as it has not been used.
     input: Bytes,
     room: BytesMut,
-}
-
-struct Running {
-    stage: Box<dyn Stage>,
-    input: Bytes,
-    yielded: u64,
+    _memory: Option<SemaphorePermit<'static>>,
 }
 
 impl Decoder {
     /// A decoder for a body with this encoding.
-    #[must_use]
-    pub fn new(encoding: &Encoding, limits: Limits) -> Self {
-        let stages = encoding.codings().iter().rev().map(|coding| Running {
-            stage: match coding {
-                Coding::Gzip => Box::new(Gzip::new()),
-                Coding::Deflate => Box::new(Deflate::default()),
-                Coding::Brotli => Box::new(Brotli::new()),
-                Coding::Zstd => Box::new(Zstd::new()),
-            },
-            input: Bytes::new(),
-            yielded: 0,
-        });
-        Self {
-            stages: stages.collect(),
+    ///
+    /// # Errors
+    /// [`ScrubError::Crowded`] when there is no memory for one more.
+    pub fn new(encoding: &Encoding, limits: Limits) -> Result<Self, ScrubError> {
+        Self::within(&MEMORY, encoding, limits)
+    }
+
+    pub(super) fn within(
+        memory: &'static Memory,
+        encoding: &Encoding,
+        limits: Limits,
+    ) -> Result<Self, ScrubError> {
+        let coding = encoding.coding();
+        let memory = coding.map(|coding| memory.take(coding)).transpose()?;
+        Ok(Self {
+            stage: coding.map(|coding| -> Box<dyn Stage> {
+                match coding {
+                    Coding::Gzip => Box::new(Gzip::new()),
+                    Coding::Deflate => Box::new(Deflate::default()),
+                    Coding::Brotli => Box::new(Brotli::new()),
+                    Coding::Zstd => Box::new(Zstd::new()),
+                }
+            }),
             limits,
             taken: 0,
+            yielded: 0,
             input: Bytes::new(),
             room: BytesMut::new(),
-        }
+            _memory: memory,
+        })
     }
 
     /// Gives the next chunk. Everything of the one before must have been pulled.
@@ -106,17 +141,25 @@ impl Decoder {
     /// The next decoded piece of what was pushed; none when more must be pushed.
     ///
     /// # Errors
-    /// [`ScrubError::Malformed`] when the data does not decode; [`ScrubError::Bomb`] when it grows
-    /// beyond the limits.
+    /// [`ScrubError::Malformed`] when the data does not decode, [`ScrubError::Unscannable`] when it needs
+    /// too large a window; [`ScrubError::Bomb`] when it grows beyond the limits.
     pub fn pull(&mut self) -> Result<Option<Bytes>, ScrubError> {
         let allowed = self.allowed();
-        let Self {
-            stages,
-            input,
-            room,
-            ..
-        } = self;
-        Self::pull_from(stages, input, room, allowed)
+        let Some(stage) = &mut self.stage else {
+            let chunk = std::mem::take(&mut self.input);
+            return Ok((!chunk.is_empty()).then_some(chunk));
+        };
+        self.room.resize(PIECE, 0);
+        match stage.step(&mut self.input, &mut self.room)? {
+            Step::Wrote(written) => {
+                self.yielded += u64::try_from(written).unwrap_or(u64::MAX);
+                if self.yielded > allowed {
+                    return Err(ScrubError::Bomb);
+                }
+                Ok(Some(self.room.split_to(written).freeze()))
+            }
+            Step::Starved => Ok(None),
+        }
     }
 
     /// Ends the body, after everything was pulled.
@@ -124,7 +167,8 @@ impl Decoder {
     /// # Errors
     /// [`ScrubError::Truncated`] when the encoded data is not at its end.
     pub fn finish(&self) -> Result<(), ScrubError> {
-        if self.taken == 0 || self.stages.iter().all(|running| running.stage.may_end()) {
+        let may_end = self.stage.as_ref().is_none_or(|stage| stage.may_end());
+        if self.taken == 0 || may_end {
             return Ok(());
         }
         Err(ScrubError::Truncated)
@@ -138,35 +182,6 @@ impl Decoder {
     fn allowed(&self) -> u64 {
         let by_ratio = self.taken.saturating_mul(self.limits.ratio);
         by_ratio.max(self.limits.free).min(self.limits.decoded)
-    }
-
-    /// Pulls from the last of `stages`, or from `source` when there is none.
-    fn pull_from(
-        stages: &mut [Running],
-        source: &mut Bytes,
-        room: &mut BytesMut,
-        allowed: u64,
-    ) -> Result<Option<Bytes>, ScrubError> {
-        let Some((running, before)) = stages.split_last_mut() else {
-            let chunk = std::mem::take(source);
-            return Ok((!chunk.is_empty()).then_some(chunk));
-        };
-        loop {
-            room.resize(PIECE, 0);
-            match running.stage.step(&mut running.input, room)? {
-                Step::Wrote(written) => {
-                    running.yielded += u64::try_from(written).unwrap_or(u64::MAX);
-                    if running.yielded > allowed {
-                        return Err(ScrubError::Bomb);
-                    }
-                    return Ok(Some(room.split_to(written).freeze()));
-                }
-                Step::Starved => match Self::pull_from(before, source, room, allowed)? {
-                    Some(piece) => running.input = piece,
-                    None => return Ok(None),
-                },
-            }
-        }
     }
 }
 

@@ -1,12 +1,12 @@
-//! Which encodings a body has, read from its head.
+//! Which encoding a body has, read from its head.
+//!
+//! None was asked for. An upstream that encodes nevertheless does so once: more encodings on top of each
+//! other have no use, and each takes memory to undo.
 
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, HeaderName, TRANSFER_ENCODING};
 
 use super::ScrubError;
-
-/// More encodings on top of each other than this are refused.
-const MAX_CODINGS: usize = 3;
 
 /// One encoding that can be undone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,9 +17,9 @@ pub(super) enum Coding {
     Zstd,
 }
 
-/// The encodings of a body, in the order in which they were applied.
+/// The encoding of a body, if it has one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Encoding(Vec<Coding>);
+pub struct Encoding(Option<Coding>);
 
 impl Encoding {
     /// A body that is as it is.
@@ -32,38 +32,38 @@ impl Encoding {
     ///
     /// # Errors
     /// [`ScrubError::Unscannable`] when there is an encoding that is not gzip, deflate, br, zstd or
-    /// identity, more than three of them, or a transfer encoding other than `chunked`.
+    /// identity, more than one, or a transfer encoding other than `chunked`.
     pub fn of(headers: &HeaderMap) -> Result<Self, ScrubError> {
         for transfer in tokens(headers, &TRANSFER_ENCODING) {
             if !matches!(transfer?.as_str(), "chunked" | "identity") {
                 return Err(ScrubError::Unscannable);
             }
         }
-        let mut codings = Vec::new();
+        let mut found = None;
         for name in tokens(headers, &CONTENT_ENCODING) {
-            match name?.as_str() {
-                "identity" => {}
-                "gzip" | "x-gzip" => codings.push(Coding::Gzip),
-                "deflate" => codings.push(Coding::Deflate),
-                "br" => codings.push(Coding::Brotli),
-                "zstd" => codings.push(Coding::Zstd),
+            let coding = match name?.as_str() {
+                "identity" => continue,
+                "gzip" | "x-gzip" => Coding::Gzip,
+                "deflate" => Coding::Deflate,
+                "br" => Coding::Brotli,
+                "zstd" => Coding::Zstd,
                 _ => return Err(ScrubError::Unscannable),
+            };
+            if found.replace(coding).is_some() {
+                return Err(ScrubError::Unscannable);
             }
         }
-        if codings.len() > MAX_CODINGS {
-            return Err(ScrubError::Unscannable);
-        }
-        Ok(Self(codings))
+        Ok(Self(found))
     }
 
     /// Whether the body is as it is.
     #[must_use]
     pub fn is_identity(&self) -> bool {
-        self.0.is_empty()
+        self.0.is_none()
     }
 
-    pub(super) fn codings(&self) -> &[Coding] {
-        &self.0
+    pub(super) const fn coding(&self) -> Option<Coding> {
+        self.0
     }
 }
 
@@ -101,11 +101,11 @@ mod tests {
     #[test]
     fn known_encodings_are_read_from_every_line_in_any_case() {
         let two = of(&[
+            ("content-encoding", "identity"),
             ("content-encoding", "GZip , identity"),
-            ("content-encoding", "br"),
         ]);
-        assert_eq!(two, of(&[("content-encoding", "x-gzip,br")]));
-        assert_eq!(two.unwrap().codings().len(), 2);
+        assert_eq!(two, of(&[("content-encoding", "x-gzip")]));
+        assert!(!two.unwrap().is_identity());
         assert!(of(&[]).unwrap().is_identity());
         assert!(
             of(&[
@@ -123,7 +123,8 @@ mod tests {
             "compress",
             "gzip, aes128gcm",
             "gzip;q=1",
-            "br,br,br,br",
+            "br,br",
+            "gzip, br",
             "dcb",
             "\"gzip\"",
         ] {
@@ -135,6 +136,10 @@ mod tests {
         }
         assert_eq!(
             of(&[("transfer-encoding", "gzip, chunked")]),
+            Err(ScrubError::Unscannable)
+        );
+        assert_eq!(
+            of(&[("content-encoding", "gzip"), ("content-encoding", "gzip")]),
             Err(ScrubError::Unscannable)
         );
         let mut headers = HeaderMap::new();

@@ -12,9 +12,12 @@ pub enum ScrubError {
     /// The searcher for the lent values could not be built.
     #[error("too many or too long values to search for at once")]
     TooMuch,
-    /// The body has an encoding that is not known, or too many of them.
+    /// The body has an encoding that is not known, or more than one.
     #[error("the upstream's content encoding cannot be decoded, so its body cannot be searched")]
     Unscannable,
+    /// As many bodies are being decoded as there is memory for.
+    #[error("too many encoded answers are being decoded at this moment")]
+    Crowded,
     /// The body is not what its encoding says.
     #[error("the upstream's body does not decode")]
     Malformed,

@@ -14,7 +14,7 @@ use http_body::Frame;
 use http_body_util::{BodyExt as _, StreamBody};
 use proptest::prelude::*;
 
-use super::decoder::PIECE;
+use super::decoder::{Memory, PIECE};
 use super::tests_oracle::leak;
 use super::tests_spellings::patterns;
 use super::{Decoder, Encoding, Limits, ScrubError, Scrubber, scrub_body};
@@ -83,14 +83,15 @@ fn run(names: &str, body: &[u8], size: usize) -> Result<(Vec<u8>, u64), ScrubErr
         &encoding(names),
         Limits::default(),
         &hits,
-    );
+    )
+    .unwrap();
     let all = scrubbed.collect().now_or_never().unwrap()?;
     Ok((all.to_bytes().to_vec(), hits.total()))
 }
 
 /// Pulls a whole body; how many bytes it gave before it ended, and how it ended.
 fn pull(names: &str, limits: Limits, body: &[u8], size: usize) -> (u64, Result<(), ScrubError>) {
-    let mut decoder = Decoder::new(&encoding(names), limits);
+    let mut decoder = Decoder::new(&encoding(names), limits).unwrap();
     let mut given = 0;
     for chunk in body.chunks(size) {
         decoder.push(Bytes::copy_from_slice(chunk));
@@ -113,7 +114,7 @@ fn every_encoding_is_decoded_and_searched() {
     let text = text();
     let two = text.split_at(text.len() / 3);
     let members = [gzip(two.0), gzip(two.1)].concat();
-    let cases: [(&str, Vec<u8>); 10] = [
+    let cases: [(&str, Vec<u8>); 7] = [
         ("identity", text.clone()),
         ("gzip", gzip(&text)),
         ("x-gzip", members),
@@ -121,9 +122,6 @@ fn every_encoding_is_decoded_and_searched() {
         ("deflate", deflate(&text)),
         ("br", fixture!("text.br").to_vec()),
         ("zstd", fixture!("text.zst").to_vec()),
-        ("gzip, br", fixture!("text.gz.br").to_vec()),
-        ("zstd, gzip", gzip(fixture!("text.zst"))),
-        ("br, deflate, gzip", gzip(&zlib(fixture!("text.br")))),
     ];
     for (names, body) in cases {
         for size in [1, 7, 4096, usize::MAX] {
@@ -140,7 +138,7 @@ fn every_encoding_is_decoded_and_searched() {
 
 #[test]
 fn an_empty_body_is_fine_in_any_encoding() {
-    for names in ["identity", "gzip", "deflate", "br", "zstd", "gzip, br"] {
+    for names in ["identity", "gzip", "deflate", "br", "zstd"] {
         assert_eq!(run(names, b"", 1), Ok((Vec::new(), 0)), "{names}");
     }
 }
@@ -148,14 +146,12 @@ fn an_empty_body_is_fine_in_any_encoding() {
 #[test]
 fn a_body_that_ends_early_is_an_error_wherever_it_ends() {
     let text = format!("say {CANARY} twice: {CANARY}");
-    let zstd = fixture!("small.zst").to_vec();
     for (names, body) in [
         ("gzip", gzip(text.as_bytes())),
         ("deflate", zlib(text.as_bytes())),
         ("deflate", deflate(text.as_bytes())),
         ("br", fixture!("small.br").to_vec()),
-        ("zstd", zstd.clone()),
-        ("zstd, gzip", gzip(&zstd)),
+        ("zstd", fixture!("small.zst").to_vec()),
     ] {
         assert_eq!(
             run(names, &body, 5).unwrap().0,
@@ -204,11 +200,9 @@ fn bombs_are_refused_early_and_piece_by_piece() {
     let (br, zst) = (fixture!("zeros-64m.br"), fixture!("zeros-64m.zst"));
     for (names, body) in [
         ("gzip", gzip(&zeros)),
-        ("gzip, gzip", gzip(&gzip(&zeros))),
         ("deflate", zlib(&zeros)),
         ("br", br.to_vec()),
         ("zstd", zst.to_vec()),
-        ("br, gzip", gzip(br)),
     ] {
         for size in [1000, usize::MAX] {
             let limits = Limits::default();
@@ -221,6 +215,36 @@ fn bombs_are_refused_early_and_piece_by_piece() {
             );
         }
     }
+}
+
+#[test]
+fn a_brotli_window_of_more_than_four_mebibytes_is_refused_before_it_is_set_aside() {
+    // Empty streams with windows of 2^16, 2^22, 2^23 and 2^24 bytes.
+    for (body, expected) in [
+        ([0x06], Ok((Vec::new(), 0))),
+        ([0x3b], Ok((Vec::new(), 0))),
+        ([0x3d], Err(ScrubError::Unscannable)),
+        ([0x3f], Err(ScrubError::Unscannable)),
+    ] {
+        assert_eq!(run("br", &body, 1), expected, "{body:x?}");
+    }
+}
+
+#[test]
+fn decoders_have_a_bound_in_common_and_give_back_what_they_took() {
+    static MEMORY: Memory = Memory::of(300);
+    let new = |names| Decoder::within(&MEMORY, &encoding(names), Limits::default());
+    let large = new("zstd").unwrap();
+    let full = Some(ScrubError::Crowded);
+    assert_eq!(new("zstd").err(), full);
+    assert_eq!(new("br").err(), full);
+    let small: Vec<_> = (0..14).map(|_| new("gzip").unwrap()).collect();
+    assert_eq!(new("deflate").err(), full);
+    assert!(new("identity").is_ok());
+    drop((large, small));
+    assert!((0..3).all(|_| new("br").is_ok()));
+    let three: Vec<_> = (0..3).map(|_| new("br").unwrap()).collect();
+    assert_eq!((new("br").err(), three.len()), (full, 3));
 }
 
 #[test]
@@ -253,7 +277,8 @@ fn trailers_come_last_and_are_searched() {
     ];
     let upstream = StreamBody::new(stream::iter(frames));
     let whole = Limits::default();
-    let body = scrub_body(upstream, &patterns, &Encoding::identity(), whole, &hits);
+    let plain = Encoding::identity();
+    let body = scrub_body(upstream, &patterns, &plain, whole, &hits).unwrap();
     let all = body.collect().now_or_never().unwrap().unwrap();
     let trailers = all.trailers().unwrap();
     assert_eq!(trailers["x-echo"], "*".repeat(CANARY.len()));
@@ -273,7 +298,8 @@ fn an_upstream_that_breaks_off_gives_nothing_more() {
     let upstream = StreamBody::new(stream::iter(frames));
     let hits = patterns.hits();
     let plain = Encoding::identity();
-    let mut body = scrub_body(upstream, &patterns, &plain, Limits::default(), &hits);
+    let whole = Limits::default();
+    let mut body = scrub_body(upstream, &patterns, &plain, whole, &hits).unwrap();
     let mut next = || body.frame().now_or_never().unwrap();
     assert_eq!(next().unwrap().unwrap().into_data().unwrap(), "some");
     assert_eq!(next().unwrap().unwrap_err(), ScrubError::Upstream);
@@ -285,7 +311,8 @@ fn a_body_that_is_empty_from_the_start_has_ended() {
     let patterns = patterns(CANARY);
     let empty = http_body_util::Empty::<Bytes>::new();
     let whole = Limits::default();
-    let body = scrub_body(empty, &patterns, &encoding("gzip"), whole, &patterns.hits());
+    let hits = patterns.hits();
+    let body = scrub_body(empty, &patterns, &encoding("gzip"), whole, &hits).unwrap();
     assert!(http_body::Body::is_end_stream(&body));
 }
 
@@ -320,7 +347,7 @@ proptest! {
 #[test]
 fn a_flushed_event_comes_out_at_once_though_compressed() {
     let patterns = patterns(CANARY);
-    let mut decoder = Decoder::new(&encoding("gzip"), Limits::default());
+    let mut decoder = Decoder::new(&encoding("gzip"), Limits::default()).unwrap();
     let mut scrubber = Scrubber::new(&patterns);
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     for event in [
