@@ -128,6 +128,13 @@ impl Outgoing {
         }
     }
 
+    /// Whether every server reads all of it. A body has no meaning on these methods (RFC 9110, 9.3), and one
+    /// that leaves it in the connection takes it for the beginning of the next request.
+    pub(super) fn leaves_connection_clean(&self) -> bool {
+        let bodiless = [Method::GET, Method::HEAD, Method::DELETE, Method::OPTIONS];
+        self.body.is_end_stream() || !bodiless.contains(&self.method)
+    }
+
     /// Makes the request as it goes out to `authority`.
     pub(super) fn prepare(self, authority: &str) -> Result<Request<Upload>, EgressError> {
         check_method(&self.method)?;

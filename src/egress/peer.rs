@@ -54,7 +54,8 @@ impl VerifiedPeer {
     /// Sends `request` and waits for the head of the answer.
     ///
     /// A waiting connection that turns out dead before a byte was sent is replaced once, with
-    /// addresses that are checked again; a request that may have left is never sent twice.
+    /// addresses that are checked again; a request that may have left is never sent twice. After a body
+    /// that not every server reads the connection is not used again.
     ///
     /// # Errors
     /// [`EgressError::Method`], [`HeaderValue`](EgressError::HeaderValue) or
@@ -65,6 +66,7 @@ impl VerifiedPeer {
     /// cannot be replaced.
     pub async fn send(self, request: Outgoing) -> Result<Incoming, EgressError> {
         let socket = request.socket.clone();
+        let keeps = request.leaves_connection_clean();
         let request = request.prepare(&self.route.url.authority())?;
         let limits = *self.egress.limits();
         let (mut link, mut home) = self.unused.take().ok_or(EgressError::Connect)?;
@@ -82,7 +84,12 @@ impl VerifiedPeer {
             Some(key) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
                 Incoming::switched(response, link, &key, limits.head).await
             }
-            _ => Ok(Incoming::new(response, link, Some(home), limits.body_idle)),
+            _ => Ok(Incoming::new(
+                response,
+                link,
+                keeps.then_some(home),
+                limits.body_idle,
+            )),
         }
     }
 }

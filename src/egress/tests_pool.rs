@@ -3,12 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, Method};
 use http_body_util::BodyExt;
 
 use super::tests_origin::{
     Origin, Step, Told, answer, egress, fetch, get, loopback, plain, send, settle, text,
 };
-use super::{Egress, EgressError, Limits, Private};
+use super::{Egress, EgressError, Limits, Outgoing, Private};
 use crate::id::OrgId;
 
 #[tokio::test]
@@ -27,6 +30,41 @@ async fn a_connection_whose_body_was_read_is_used_again_without_asking_dns() {
         (origin.accepts(), origin.requests().len(), resolver.asked()),
         (1, 5, 1)
     );
+}
+
+#[tokio::test]
+async fn a_connection_is_not_used_again_after_a_body_that_not_every_server_reads() {
+    let origin = Origin::start(None, |_| answer("")).await;
+    let egress = plain(Limits::default());
+    let mut opened = 0;
+    for (method, body, kept) in [
+        (Method::GET, "", true),
+        (Method::DELETE, "", true),
+        (Method::POST, "GET /x HTTP/1.1\r\n\r\n", true),
+        (Method::GET, "GET /x HTTP/1.1\r\n\r\n", false),
+        (Method::HEAD, "{}", false),
+        (Method::DELETE, "{}", false),
+        (Method::OPTIONS, "{}", false),
+        (Method::PUT, "{}", true),
+    ] {
+        let path = PathAndQuery::from_static("/");
+        let request = Outgoing::full(method.clone(), path, HeaderMap::new(), Bytes::from(body));
+        let url = origin.url("http", "api.test");
+        let target = egress.admit(url, &loopback()).await.unwrap();
+        let peer = egress.connect(target).await.unwrap();
+        text(peer.send(request).await.unwrap()).await.unwrap();
+        settle().await;
+        text(
+            fetch(&egress, origin.url("http", "api.test"))
+                .await
+                .unwrap(),
+        )
+        .await
+        .unwrap();
+        settle().await;
+        opened += usize::from(!kept) + usize::from(opened == 0);
+        assert_eq!(origin.accepts(), opened, "{method} {body}");
+    }
 }
 
 #[tokio::test]
