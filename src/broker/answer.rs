@@ -53,7 +53,7 @@ impl NoAnswer {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Egress(error) => error.code(),
-            Self::Scrub(ScrubError::Unscannable) => "unscannable",
+            Self::Scrub(ScrubError::Unscannable | ScrubError::Charset) => "unscannable",
             Self::Scrub(ScrubError::Crowded) => "decoding_busy",
             Self::Scrub(ScrubError::Bomb) => "upstream_too_large",
             Self::Scrub(_) => "upstream_protocol",
@@ -70,6 +70,7 @@ impl NoAnswer {
             Self::Scrub(ScrubError::Unscannable) => {
                 "have the upstream answer without a content encoding, or with gzip, br, deflate or zstd"
             }
+            Self::Scrub(ScrubError::Charset) => "have the upstream answer in UTF-8",
             Self::Scrub(ScrubError::Crowded) => {
                 "have the upstream answer without a content encoding, as it was asked to; the request may have taken effect"
             }

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
-    ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST, HeaderMap,
-    HeaderName, HeaderValue, IF_RANGE, RANGE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA,
+    ACCEPT, ACCEPT_CHARSET, ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED,
+    HOST, HeaderMap, HeaderName, HeaderValue, IF_RANGE, RANGE, TE, TRAILER, TRANSFER_ENCODING,
+    UPGRADE, VIA,
 };
 use http::uri::PathAndQuery;
 use http::{Method, Request, Uri};
@@ -26,9 +27,10 @@ use super::url::check_path_and_query;
 /// What ended a request's body early. Its text goes nowhere.
 pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Never forwarded: they speak of the caller's connection, or of a part of the answer that could
-/// not be searched whole. A caller's cookies are no part of a request that carries a credential.
-const DROPPED: [HeaderName; 14] = [
+/// Never forwarded: they speak of the caller's connection, or of an answer in parts, encodings or
+/// charsets in which it could not be searched whole. A caller's cookies are no part of a request that carries a credential.
+const DROPPED: [HeaderName; 15] = [
+    ACCEPT_CHARSET,
     ACCEPT_ENCODING,
     CONNECTION,
     CONTENT_LENGTH,
@@ -220,11 +222,33 @@ pub(super) fn clean(headers: &HeaderMap) -> Result<HeaderMap, EgressError> {
                 {
                     return Err(EgressError::HeaderValue);
                 }
-                clean.append(name, value.clone());
+                let sent = if *name == ACCEPT {
+                    without_charset(value)
+                } else {
+                    value.clone()
+                };
+                clean.append(name, sent);
             }
         }
     }
     Ok(clean)
+}
+
+/// What is accepted, in whatever charset.
+fn without_charset(accepted: &HeaderValue) -> HeaderValue {
+    let is_charset = |part: &&[u8]| {
+        let name = part.split(|b| *b == b'=').next().unwrap_or_default();
+        name.trim_ascii().eq_ignore_ascii_case(b"charset")
+    };
+    let parts = accepted.as_bytes().split(|b| *b == b',').map(|range| {
+        let parts = range.split(|b| *b == b';');
+        parts
+            .filter(|part| !is_charset(part))
+            .collect::<Vec<_>>()
+            .join(&b';')
+    });
+    let text = parts.collect::<Vec<_>>().join(&b',');
+    HeaderValue::from_bytes(&text).unwrap_or_else(|_| HeaderValue::from_static("*/*"))
 }
 
 /// Takes out what is for the caller's own hop and no further (RFC 9110, 7.6.1): `Connection`, what it

@@ -1,10 +1,10 @@
 //! What is left of a request on the wire.
 
 use http::Method;
-use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use http::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue};
 use http::uri::PathAndQuery;
 
-use super::outgoing::clean;
+use super::outgoing::{clean, strip_hop};
 use super::{EgressError, Outgoing, check_method, credential_value};
 
 fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
@@ -120,6 +120,40 @@ fn ht_4_headers_of_the_callers_own_hop_do_not_travel() {
     assert_eq!(clean(&placed).unwrap(), placed, "a slot may be a cookie");
     let placed = HeaderMap::from_iter([(http::header::HOST, credential_value(b"h").unwrap())]);
     assert!(clean(&placed).unwrap().is_empty(), "no slot is the host");
+}
+
+#[test]
+fn no_charset_is_asked_for_in_which_an_answer_could_not_be_searched() {
+    let given = headers(&[
+        ("accept-charset", "ibm037"),
+        (
+            "accept",
+            "text/html;charset=ibm037;q=0.9, text/*; Charset = \"utf-7\" , */*;q=0.1",
+        ),
+        ("accept", "application/json; charset=utf-7"),
+    ]);
+    let mut left = headers(&[("accept", "text/html;q=0.9, text/*, */*;q=0.1")]);
+    left.append(ACCEPT, HeaderValue::from_static("application/json"));
+    assert_eq!(clean(&given).unwrap(), left);
+}
+
+#[test]
+fn what_is_for_one_hop_only_is_taken_out_with_all_that_it_lists() {
+    let mut given = headers(&[
+        ("connection", "x-hop, content-type,close"),
+        ("connection", "X-Other"),
+        ("x-hop", "1"),
+        ("x-other", "1"),
+        ("content-type", "text/plain"),
+        ("proxy-connection", "close"),
+        ("keep-alive", "1"),
+        ("te", "trailers"),
+        ("transfer-encoding", "chunked"),
+        ("upgrade", "h2c"),
+        ("x-end", "1"),
+    ]);
+    strip_hop(&mut given);
+    assert_eq!(given, headers(&[("x-end", "1")]));
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //! other have no use, and each takes memory to undo.
 
 use http::HeaderMap;
-use http::header::{CONTENT_ENCODING, HeaderName, TRANSFER_ENCODING};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, TRANSFER_ENCODING};
 
 use super::ScrubError;
 
@@ -32,12 +32,16 @@ impl Encoding {
     ///
     /// # Errors
     /// [`ScrubError::Unscannable`] when there is an encoding that is not gzip, deflate, br, zstd or
-    /// identity, more than one, or a transfer encoding other than `chunked`.
+    /// identity, more than one, or a transfer encoding other than `chunked`; [`ScrubError::Charset`] when
+    /// the body is a text in which ASCII does not look like ASCII, UTF-16 or UTF-32.
     pub fn of(headers: &HeaderMap) -> Result<Self, ScrubError> {
         for transfer in tokens(headers, &TRANSFER_ENCODING) {
             if !matches!(transfer?.as_str(), "chunked" | "identity") {
                 return Err(ScrubError::Unscannable);
             }
+        }
+        if !charsets(headers).all(|charset| is_searchable(&charset)) {
+            return Err(ScrubError::Charset);
         }
         let mut found = None;
         for name in tokens(headers, &CONTENT_ENCODING) {
@@ -65,6 +69,62 @@ impl Encoding {
     pub(super) const fn coding(&self) -> Option<Coding> {
         self.0
     }
+}
+
+/// The charsets that a body is said to have, in lower case; what is no text has none that matches.
+fn charsets(headers: &HeaderMap) -> impl Iterator<Item = String> + use<'_> {
+    let said = headers.get_all(CONTENT_TYPE).into_iter();
+    said.flat_map(|line| line.as_bytes().split(|byte| *byte == b';').skip(1))
+        .filter_map(|parameter| {
+            let equals = parameter.iter().position(|byte| *byte == b'=')?;
+            let (name, value) = parameter.split_at_checked(equals)?;
+            let value = String::from_utf8_lossy(value).to_ascii_lowercase();
+            let value =
+                value.trim_matches(|c: char| c.is_whitespace() || matches!(c, '=' | '"' | '\''));
+            let is_charset = name.trim_ascii().eq_ignore_ascii_case(b"charset");
+            (is_charset && !value.is_empty()).then(|| value.to_owned())
+        })
+}
+
+/// Whether an ASCII value has its own bytes in this charset, or those with zeros between them. Not in
+/// EBCDIC, UTF-7, and those that shift between alphabets.
+fn is_searchable(charset: &str) -> bool {
+    const WHOLE: [&str; 14] = [
+        "ascii",
+        "us-ascii",
+        "ansi_x3.4-1968",
+        "binary",
+        "cp866",
+        "ibm866",
+        "macintosh",
+        "shift_jis",
+        "shift-jis",
+        "sjis",
+        "tis-620",
+        "ucs-2",
+        "x-sjis",
+        "ks_c_5601-1987",
+    ];
+    const BEGINNINGS: [&str; 17] = [
+        "big5",
+        "cp125",
+        "euc-",
+        "gb",
+        "iso-8859-",
+        "iso8859",
+        "iso_8859",
+        "koi8-",
+        "latin",
+        "utf-16",
+        "utf-32",
+        "utf-8",
+        "utf16",
+        "utf32",
+        "utf8",
+        "windows-",
+        "x-mac-",
+    ];
+    WHOLE.contains(&charset) || BEGINNINGS.iter().any(|begin| charset.starts_with(begin))
 }
 
 /// The tokens of every line of a list header, in lower case.
@@ -146,5 +206,35 @@ mod tests {
         let binary = http::HeaderValue::from_bytes(b"gz\xff").unwrap();
         headers.insert("content-encoding", binary);
         assert_eq!(Encoding::of(&headers), Err(ScrubError::Unscannable));
+    }
+
+    #[test]
+    fn a_text_in_a_charset_in_which_ascii_is_not_ascii_is_withheld() {
+        let typed = |charset: &'static str| of(&[("content-type", charset)]);
+        for charset in [
+            "text/html",
+            "text/html; charset=utf-8",
+            "text/html; charset=\"UTF-8\"; boundary=x",
+            "application/json;charset=UTF-16LE",
+            "text/plain; CHARSET = ISO-8859-15",
+            "text/plain; charset=windows-1252",
+            "text/plain; charset=Shift_JIS",
+            "text/plain; charset=",
+            "multipart/mixed; boundary=utf-7",
+        ] {
+            assert!(typed(charset).is_ok(), "{charset}");
+        }
+        for charset in [
+            "text/html; charset=ibm037",
+            "application/json; charset=cp1047",
+            "text/html; charset=\"utf-7\"",
+            "text/html; boundary=x; charset=UTF-7",
+            "text/html; charset=hz-gb-2312",
+            "text/html; charset=iso-2022-kr",
+            "text/html; charset=nobody-knows",
+            "text/html; charset=utf-8; charset=ibm500",
+        ] {
+            assert_eq!(typed(charset), Err(ScrubError::Charset), "{charset}");
+        }
     }
 }

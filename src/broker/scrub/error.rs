@@ -15,6 +15,9 @@ pub enum ScrubError {
     /// The body has an encoding that is not known, or more than one.
     #[error("the upstream's content encoding cannot be decoded, so its body cannot be searched")]
     Unscannable,
+    /// The body is a text in a charset in which a value looks like no value.
+    #[error("the upstream's charset is not one in which its body can be searched")]
+    Charset,
     /// As many bodies are being decoded as there is memory for.
     #[error("too many encoded answers are being decoded at this moment")]
     Crowded,
