@@ -15,7 +15,8 @@ use crate::tools::Hub;
 use crate::vault::{Lifecycle, VaultError};
 
 use super::idempotency::InFlight;
-use super::limits::{Lockout, RateRules, Rates};
+use super::limits::{RateRules, Rates};
+use super::lockout::Lockout;
 use super::meter::Meter;
 use super::misses::Misses;
 use super::running::Running;

@@ -15,6 +15,7 @@ use tower::{Layer, Service};
 
 use crate::id::RequestId;
 
+use super::limits::Door;
 use super::serve::Peer;
 use super::{ApiError, App, egress, idempotency, path, request};
 
@@ -175,7 +176,7 @@ async fn observe(app: App, templates: &Templates, request: Request, next: Next) 
 #[expect(clippy::result_large_err, reason = "a refusal is an answer")]
 fn guard(app: &App, request: &Request) -> Result<(), Response> {
     let peer = request.extensions().get::<Peer>().copied();
-    if let Err(error) = app.rates.source(peer) {
+    if let Err(error) = app.rates.source(peer, Door::Api) {
         app.meter.rate_limited("source");
         return Err(error.into_response());
     }

@@ -1,21 +1,26 @@
-//! Rates and lockouts.
+//! Rates.
 
-use std::collections::HashMap;
+use std::net::IpAddr;
 use std::num::NonZeroU32;
-use std::sync::{Mutex, PoisonError};
 
 use governor::clock::{Clock as _, DefaultClock};
 use governor::middleware::{StateInformationMiddleware, StateSnapshot};
 use governor::{DefaultKeyedRateLimiter, NotUntil, Quota, RateLimiter};
 use http::StatusCode;
 
-use crate::clock::Timestamp;
 use crate::id::{ServiceId, UserId};
 use crate::policy::Principal;
 
 use super::serve::{Peer, Source};
 use super::standing::Standing;
 use super::{ApiError, request};
+
+/// Where a request comes in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Door {
+    Api,
+    Proxy,
+}
 
 /// Requests per time.
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +61,8 @@ pub(super) struct Rates {
     /// A service has the rate of a user, whomever it acts for.
     services: Limiter<ServiceId>,
     sources: Limiter<Source>,
+    /// The same at the egress proxy: who floods one door keeps nobody from the other.
+    knocks: Limiter<Source>,
     failures: Limiter<Option<Source>>,
     guesses: Limiter<Option<Source>>,
     clock: DefaultClock,
@@ -66,8 +73,21 @@ fn quota(rate: Rate) -> Quota {
     Quota::per_second(at_least_one(rate.per_second)).allow_burst(at_least_one(rate.burst))
 }
 
-fn source(peer: Option<Peer>) -> Option<Source> {
+pub(super) fn source(peer: Option<Peer>) -> Option<Source> {
     peer.map(|peer| peer.source())
+}
+
+/// The network that a peer comes from, when it comes from one.
+fn network(peer: Option<Peer>) -> Option<IpAddr> {
+    match source(peer) {
+        Some(Source::Network(network)) => Some(network),
+        Some(Source::User(_)) | None => None,
+    }
+}
+
+/// The loopback of IPv6 is counted by its network, which is all zeros.
+const fn is_loopback(network: IpAddr) -> bool {
+    network.is_loopback() || network.is_unspecified()
 }
 
 fn too_many(wait: std::time::Duration) -> ApiError {
@@ -86,6 +106,7 @@ impl Rates {
             principals: RateLimiter::keyed(quota(rules.principal)).with_middleware(),
             services: RateLimiter::keyed(quota(rules.principal)).with_middleware(),
             sources: RateLimiter::keyed(quota(rules.source)).with_middleware(),
+            knocks: RateLimiter::keyed(quota(rules.source)).with_middleware(),
             failures: RateLimiter::keyed(quota(FAILURES)).with_middleware(),
             guesses: RateLimiter::keyed(Quota::per_minute(NonZeroU32::MIN)).with_middleware(),
             clock: DefaultClock::default(),
@@ -101,10 +122,31 @@ impl Rates {
         self.noted(self.principals.check_key(&principal.user()))
     }
 
-    pub(super) fn source(&self, peer: Option<Peer>) -> Result<(), ApiError> {
-        match source(peer) {
-            Some(network @ Source::Network(_)) => self.noted(self.sources.check_key(&network)),
-            Some(Source::User(_)) | None => Ok(()),
+    /// Counts a request before it is known who sends it. On loopback it says nothing where it comes from:
+    /// there only strangers count, so that no process of the machine can use up what all of them have.
+    pub(super) fn source(&self, peer: Option<Peer>, door: Door) -> Result<(), ApiError> {
+        match network(peer) {
+            Some(network) if !is_loopback(network) => {
+                self.noted(self.door(door).check_key(&Source::Network(network)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Counts a request of one who was not recognised, where it has not been counted yet.
+    pub(super) fn stranger(&self, peer: Option<Peer>, door: Door) -> Result<(), ApiError> {
+        match network(peer) {
+            Some(network) if is_loopback(network) => {
+                self.noted(self.door(door).check_key(&Source::Network(network)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    const fn door(&self, door: Door) -> &Limiter<Source> {
+        match door {
+            Door::Api => &self.sources,
+            Door::Proxy => &self.knocks,
         }
     }
 
@@ -140,125 +182,17 @@ impl Rates {
         self.principals.retain_recent();
         self.services.retain_recent();
         self.sources.retain_recent();
+        self.knocks.retain_recent();
         self.failures.retain_recent();
         self.guesses.retain_recent();
     }
 }
 
-/// How many characters of a key are no secret.
-const PREFIX: usize = 12;
-
-/// One credential from one source. Keys that begin alike count as one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Tried {
-    source: Option<Source>,
-    /// Filled up with zeros, which no header holds.
-    begins: [u8; PREFIX],
-}
-
-impl Tried {
-    pub(super) fn new(text: &[u8], peer: Option<Peer>) -> Self {
-        let mut begins = [0; PREFIX];
-        begins
-            .iter_mut()
-            .zip(text)
-            .for_each(|(to, from)| *to = *from);
-        let source = source(peer);
-        Self { source, begins }
-    }
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Failures {
-    count: u32,
-    last: Timestamp,
-}
-
-/// Locks a credential out, at one source, after too many failures in a row.
-#[derive(Debug)]
-pub(super) struct Lockout {
-    failures: Mutex<HashMap<Tried, Failures>>,
-    limit: u32,
-    millis: i64,
-}
-
-/// The most credentials whose failures are remembered; at it those go that are not locked, the oldest
-/// first, and then the oldest locks, a tenth at a time.
-const REMEMBERED: usize = 20_000;
-
-fn make_room(failures: &mut HashMap<Tried, Failures>, limit: u32) {
-    let mut order: Vec<(bool, Timestamp, Tried)> = failures
-        .iter()
-        .map(|(tried, seen)| (seen.count >= limit, seen.last, *tried))
-        .collect();
-    order.sort_by_key(|(locked, last, _)| (*locked, *last));
-    for (_, _, tried) in order.iter().take(REMEMBERED / 10) {
-        failures.remove(tried);
-    }
-}
-
-impl Lockout {
-    pub(super) fn new(rules: &RateRules) -> Self {
-        Self {
-            failures: Mutex::default(),
-            limit: rules.lockout_failures.max(1),
-            millis: rules.lockout_millis,
-        }
-    }
-
-    /// Refuses a credential that is locked, whether or not it is right.
-    pub(super) fn check(&self, tried: &Tried, now: Timestamp) -> Result<(), ApiError> {
-        let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        if failures.is_empty() {
-            return Ok(());
-        }
-        let locked = failures.get(tried).filter(|seen| seen.count >= self.limit);
-        let Some(seen) = locked else { return Ok(()) };
-        let left = self.millis - now.millis_since(seen.last);
-        if left <= 0 {
-            return Ok(());
-        }
-        Err(ApiError::new(
-            StatusCode::TOO_MANY_REQUESTS,
-            "locked_out",
-            "This credential failed too often from here and is locked for a while.",
-            "Wait as long as Retry-After says, or use another key.",
-        )
-        .retry_after(u64::try_from(left / 1000).unwrap_or(0).saturating_add(1)))
-    }
-
-    /// Counts a failure; true when it is the one that locks.
-    pub(super) fn failed(&self, tried: &Tried, now: Timestamp) -> bool {
-        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        if failures.len() >= REMEMBERED {
-            make_room(&mut failures, self.limit);
-        }
-        let none = Failures {
-            count: 0,
-            last: now,
-        };
-        let seen = failures.entry(*tried).or_insert(none);
-        if now.millis_since(seen.last) >= self.millis {
-            *seen = none;
-        }
-        seen.count = seen.count.saturating_add(1);
-        seen.last = now;
-        seen.count == self.limit
-    }
-
-    /// Forgets the failures of a credential that was right.
-    pub(super) fn succeeded(&self, tried: &Tried) {
-        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        if !failures.is_empty() {
-            failures.remove(tried);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{FAILURES, Lockout, REMEMBERED, Rate, RateRules, Rates, Tried};
+    use super::{Door, FAILURES, Rate, RateRules, Rates};
     use crate::clock::Timestamp;
+    use crate::http::lockout::{Lockout, Tried};
     use crate::http::serve::Peer;
 
     const RATE: Rate = Rate {
@@ -316,9 +250,13 @@ mod tests {
             ),
         ] {
             let [one, same, other] = [one, same, other].map(|addr| Some(at(addr)));
-            rates.source(one).unwrap();
-            assert_eq!(rates.source(same).unwrap_err().code(), "rate_limited");
-            rates.source(other).unwrap();
+            for door in [Door::Api, Door::Proxy] {
+                rates.source(one, door).unwrap();
+                let refused = rates.source(same, door).unwrap_err();
+                assert_eq!(refused.code(), "rate_limited");
+                rates.source(other, door).unwrap();
+                rates.stranger(one, door).unwrap();
+            }
             for n in 0..5 {
                 let from = if n % 2 == 0 { one } else { same };
                 lockout.failed(&Tried::new(b"rt_live_lock", from), now);
@@ -331,40 +269,24 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_other_credentials_lifts_no_lock() {
-        let lockout = Lockout::new(&RULES);
-        let here = Some(at("192.0.2.1:9"));
-        let now = Timestamp::from_millis(1_000_000);
-        let locked = Tried::new(b"rt_live_lock", here);
-        for _ in 0..5 {
-            lockout.failed(&locked, now);
-        }
-        for n in 0..REMEMBERED * 2 {
-            let other = Tried::new(format!("rt{n:010}").as_bytes(), here);
-            lockout.failed(&other, now.plus_millis(1));
-        }
-        assert!(lockout.check(&locked, now).is_err());
-        assert!(lockout.failures.lock().unwrap().len() <= REMEMBERED);
-    }
-
-    #[test]
-    fn five_failures_lock_a_credential_at_its_source_and_nowhere_else() {
-        let lockout = Lockout::new(&RULES);
-        let (here, there) = (Some(at("192.0.2.1:9")), Some(at("192.0.2.2:9")));
-        let now = Timestamp::from_millis(1_000_000);
-        let wrong = Tried::new(b"rt_live_abcdWRONG", here);
-        let right = Tried::new(b"rt_live_abcdRIGHT", here);
-        let locked: Vec<bool> = (0..6).map(|_| lockout.failed(&wrong, now)).collect();
-        assert_eq!(locked, [false, false, false, false, true, false]);
-        assert!(lockout.check(&right, now).is_err());
-        for free in [
-            Tried::new(b"rt_live_abcdRIGHT", there),
-            Tried::new(b"rt_live_zzzzRIGHT", here),
+    fn on_loopback_only_strangers_are_counted_and_by_the_door_that_they_come_to() {
+        for here in [
+            "127.0.0.1:9",
+            "127.8.0.1:9",
+            "[::1]:9",
+            "[::ffff:127.0.0.1]:9",
         ] {
-            assert!(lockout.check(&free, now).is_ok(), "{free:?}");
+            let (rates, here) = (Rates::new(&RULES), Some(at(here)));
+            for _ in 0..10 {
+                rates.source(here, Door::Api).unwrap();
+                rates.source(here, Door::Proxy).unwrap();
+            }
+            rates.stranger(here, Door::Proxy).unwrap();
+            let refused = rates.stranger(here, Door::Proxy).unwrap_err();
+            assert_eq!(refused.code(), "rate_limited");
+            rates.stranger(here, Door::Api).unwrap();
+            assert!(rates.stranger(here, Door::Api).is_err());
+            rates.source(here, Door::Api).unwrap();
         }
-        assert!(lockout.check(&right, now.plus_millis(900_000)).is_ok());
-        lockout.succeeded(&right);
-        assert!(lockout.check(&right, now).is_ok());
     }
 }

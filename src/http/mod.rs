@@ -25,6 +25,7 @@ mod error_storage;
 mod idempotency;
 mod layers;
 mod limits;
+mod lockout;
 mod meter;
 mod misses;
 mod oauth_asking;

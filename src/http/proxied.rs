@@ -14,6 +14,7 @@ use crate::wire;
 
 use super::caller::stamp;
 use super::error::{capital, go_with};
+use super::limits::Door;
 use super::serve::Peer;
 use super::{ApiError, App, request};
 
@@ -55,7 +56,17 @@ impl App {
     /// 429 `rate_limited`.
     pub(crate) fn knocked(&self, peer: Peer) -> Result<(), ApiError> {
         self.rates
-            .source(Some(peer))
+            .source(Some(peer), Door::Proxy)
+            .inspect_err(|_| self.meter.rate_limited("source"))
+    }
+
+    /// Counts a request that shows no handle, where it was not counted before.
+    ///
+    /// # Errors
+    /// 429 `rate_limited`.
+    pub(crate) fn strange(&self, peer: Peer) -> Result<(), ApiError> {
+        self.rates
+            .stranger(Some(peer), Door::Proxy)
             .inspect_err(|_| self.meter.rate_limited("source"))
     }
 

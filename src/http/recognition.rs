@@ -8,7 +8,8 @@ use crate::directory::{Recognised, Refused, Rejected, Shown, Subject, Token};
 use crate::vault::Unsealed;
 
 use super::caller::stamp;
-use super::limits::Tried;
+use super::limits::Door;
+use super::lockout::Tried;
 use super::serve::{ClientCertificate, Peer};
 use super::{ApiError, App, subject};
 
@@ -38,6 +39,21 @@ impl Came {
         vault: &Unsealed,
     ) -> Result<Self, ApiError> {
         let peer = parts.extensions.get::<Peer>().copied();
+        let came = Self::looked_at(parts, app, (vault, peer)).await;
+        if came.is_err()
+            && let Err(limited) = app.rates.stranger(peer, Door::Api)
+        {
+            app.meter.rate_limited("source");
+            return Err(limited);
+        }
+        came
+    }
+
+    async fn looked_at(
+        parts: &Parts,
+        app: &App,
+        (vault, peer): (&Unsealed, Option<Peer>),
+    ) -> Result<Self, ApiError> {
         let subject = subject::named(&parts.headers)?;
         let text = credential(&parts.headers)?;
         let print = parts.extensions.get::<ClientCertificate>();

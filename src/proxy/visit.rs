@@ -170,10 +170,14 @@ impl Visit {
         vault: &Unsealed,
         request: &Request<Incoming>,
     ) -> Result<Holder, ApiError> {
-        let text = handle_of(request.headers()).ok_or_else(no_handle)?;
+        let Some(text) = handle_of(request.headers()) else {
+            self.app.strange(self.peer)?;
+            return Err(no_handle());
+        };
         match self.app.lanes().holder(vault, &text).await {
             Ok(holder) => Ok(holder),
             Err(NotHeld::Unknown(holding)) => {
+                self.app.strange(self.peer)?;
                 self.app.no_handle(vault, self.peer, &holding).await?;
                 Err(no_handle())
             }
