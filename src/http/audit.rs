@@ -148,8 +148,9 @@ pub(super) async fn verify(caller: Caller) -> Result<Response, ApiError> {
 /// key alone. It spans every organisation of the installation, so only its operator may.
 #[utoipa::path(get, path = "/v1/audit/export", tag = "audit",
     responses((status = 200, description = "JSON lines", body = String)))]
-pub(super) async fn export(caller: Caller, State(_app): State<App>) -> Result<Response, ApiError> {
+pub(super) async fn export(caller: Caller, State(app): State<App>) -> Result<Response, ApiError> {
     caller.may::<ReadWholeAudit>(()).await?;
+    let turn = app.running.enter(&caller.principal)?;
     let event = caller.event(Action::AuditExport);
     caller.vault.journal().note(event).await?;
     let (sender, receiver) = tokio::sync::mpsc::channel::<std::io::Result<Bytes>>(16);
@@ -173,8 +174,9 @@ pub(super) async fn export(caller: Caller, State(_app): State<App>) -> Result<Re
             }
         }
     });
-    let stream = futures_util::stream::unfold(receiver, async |mut receiver| {
-        receiver.recv().await.map(|piece| (piece, receiver))
+    let stream = futures_util::stream::unfold((receiver, turn), async |(mut receiver, turn)| {
+        let piece = receiver.recv().await;
+        piece.map(|piece| (piece, (receiver, turn)))
     });
     let kind = HeaderValue::from_static("application/jsonl; charset=utf-8");
     let mut response = ([(header::CONTENT_TYPE, kind)], Body::from_stream(stream)).into_response();

@@ -183,7 +183,7 @@ pub(super) async fn execute(
     let mut body: wire::ExecuteRequest = body::parse(&bytes)?;
     caller.scoped::<UseHandle>().await?;
     let permit = caller.may::<UseHandle>(()).await?;
-    let _turn = app.running.enter(caller.principal.user())?;
+    let _turn = app.running.enter(&caller.principal)?;
     let patience = patience(&body)?;
     let content = body.body.take();
     let errand = errand(&body, content).await?;

@@ -75,7 +75,7 @@ pub(super) async fn relay(State(app): State<App>, request: Request) -> Result<Re
     let call = call_id(call)?;
     let has_body = !body.is_end_stream();
     let handshake = Handshake::read(&parts.method, parts.version, &parts.headers, has_body)?;
-    let turn = app.running.enter(caller.principal.user())?;
+    let turn = app.running.enter(&caller.principal)?;
     let length = body.size_hint().exact().filter(|length| *length > 0);
     let mut headers = std::mem::take(&mut parts.headers);
     // They are between the caller and the broker; other headers of ours are dropped on the way out.

@@ -85,7 +85,7 @@ impl App {
     /// # Errors
     /// 429 `too_many_running`.
     pub(crate) fn began(&self, holder: &Holder) -> Result<Box<dyn Any + Send>, ApiError> {
-        let turn = self.running.enter(holder.principal().user())?;
+        let turn = self.running.enter(holder.principal())?;
         Ok(Box::new(turn))
     }
 

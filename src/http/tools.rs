@@ -349,7 +349,7 @@ pub(super) async fn execute(
     let tool = caller.tool(&slug).await?;
     let permit = caller.may::<ExecuteTool>(tool.as_ref()).await?;
     let tool = tool.seen_by(permit.principal());
-    let _turn = app.running.enter(caller.principal.user())?;
+    let _turn = app.running.enter(&caller.principal)?;
     let action = ActionName::parse(&body.action)
         .map_err(|error| ApiError::bad_request(capital(&error.to_string())))?;
     let settings = caller.policy_for(&tool).await?;

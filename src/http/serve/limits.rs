@@ -36,7 +36,8 @@ pub struct ServeLimits {
     pub connections_per_source: usize,
     /// Open Unix socket connections of one user id. Over: closed at once.
     pub connections_per_user: usize,
-    /// Requests between their header and the end of their response. Over: 503 with `Retry-After`.
+    /// Requests between their header and the end of their response, or its beginning where it streams or
+    /// switches protocols. Over: 503 with `Retry-After`.
     pub in_flight: usize,
     /// How long running requests may go on after shutdown was asked for. Over: cut.
     pub drain: Duration,

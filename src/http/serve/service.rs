@@ -35,7 +35,8 @@ impl RequestDeadline {
     }
 }
 
-/// Put into the extensions of a response, lifts the limit on how long it may take to be sent.
+/// Put into the extensions of a response, lifts the limit on how long it may take to be sent. It is no longer
+/// one of the requests in flight then: who streams counts what streams.
 #[derive(Clone, Copy, Debug)]
 pub struct Streaming;
 
@@ -124,9 +125,11 @@ where
         Some(response) => {
             if response.extensions().get::<Streaming>().is_some() {
                 ending.pulse.lift();
+                ending.in_flight = None;
             }
             if let Some(switch) = response.extensions().get::<Switch>() {
-                next.set(upgrade, switch, &mut ending.in_flight);
+                next.set(upgrade, switch);
+                ending.in_flight = None;
             }
             response.map(|body| ResponseBody::service(body, ending))
         }

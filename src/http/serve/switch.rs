@@ -1,7 +1,8 @@
 //! A connection that speaks another protocol after its request was answered with 101.
 //!
 //! What it speaks then is a future that the route made. It runs in the connection's own task, so that the
-//! connection keeps its seat, is waited for when the program ends, and is cut with all others.
+//! connection keeps its seat, is waited for when the program ends, and is cut with all others. It is no longer
+//! one of the requests in flight: the route counts it.
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -10,7 +11,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
 use super::pulse::Pulse;
@@ -48,8 +48,6 @@ impl fmt::Debug for Switch {
 struct Waiting {
     io: OnUpgrade,
     run: Run,
-    /// The right to run, which a switched connection keeps.
-    _in_flight: Option<OwnedSemaphorePermit>,
 }
 
 /// Where a connection finds what it is to become, once it has written its 101.
@@ -58,34 +56,20 @@ pub(super) struct Next(Arc<Mutex<Option<Waiting>>>);
 
 impl Next {
     /// Notes that the connection of `io` becomes what `switch` makes of it.
-    pub(super) fn set(
-        &self,
-        io: Option<OnUpgrade>,
-        switch: &Switch,
-        in_flight: &mut Option<OwnedSemaphorePermit>,
-    ) {
+    pub(super) fn set(&self, io: Option<OnUpgrade>, switch: &Switch) {
         let run = switch
             .0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
-        let waiting = io.zip(run).map(|(io, run)| Waiting {
-            io,
-            run,
-            _in_flight: in_flight.take(),
-        });
+        let waiting = io.zip(run).map(|(io, run)| Waiting { io, run });
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = waiting;
     }
 
     /// Runs what the connection has become, to its end.
     pub(super) async fn run(&self, pulse: &Pulse) {
         let waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(Waiting {
-            io,
-            run,
-            _in_flight,
-        }) = waiting
-        else {
+        let Some(Waiting { io, run }) = waiting else {
             return;
         };
         let Ok(io) = io.await else {

@@ -235,3 +235,23 @@ async fn more_requests_than_may_run_are_told_to_come_back() {
     assert!(all(&mut running).await.ends_with("done"));
     assert!(server.ask(GOOD).await.ends_with("hello"));
 }
+
+#[tokio::test]
+async fn an_answer_that_streams_keeps_nobody_from_running() {
+    let limits = ServeLimits {
+        in_flight: 1,
+        ..short()
+    };
+    let server = Server::plain(limits).await;
+    let mut streaming = server.connect().await;
+    streaming
+        .write_all(b"GET /stream HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        .await
+        .unwrap();
+    let mut begins = [0; 12];
+    streaming.read_exact(&mut begins).await.unwrap();
+    assert_eq!(&begins, b"HTTP/1.1 200");
+    assert!(server.ask(GOOD).await.ends_with("hello"));
+    let rest = all(&mut streaming).await;
+    assert_eq!(rest.matches("piece").count(), 10, "{rest}");
+}
