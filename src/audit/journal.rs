@@ -201,6 +201,13 @@ impl Journal {
         self.0.shared.healthy.load(Ordering::Acquire)
     }
 
+    /// Whether the writer comes round within `patience`: one that hangs in the disk does not. Being unable
+    /// to write is no reason not to answer.
+    pub async fn answers(&self, patience: Duration) -> bool {
+        let answer = tokio::time::timeout(patience, self.0.shared.call()).await;
+        matches!(answer, Ok(Ok(())))
+    }
+
     /// Tells `probe` of each durable group from now on; the first one to ask stays.
     pub fn watch(&self, probe: Arc<dyn Probe>) {
         drop(self.0.shared.probe.set(probe));

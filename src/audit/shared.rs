@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
+use tokio::sync::oneshot;
+
 use super::disk::Disk;
 use super::line::Late;
 use super::segment::Seal;
@@ -28,11 +30,22 @@ pub(super) struct Work {
     pub(super) intents: VecDeque<Asked>,
     pub(super) outcomes: VecDeque<Late>,
     pub(super) checkpoints: Vec<mpsc::SyncSender<Result<Head, AuditError>>>,
+    /// Who wants to know whether the writer still comes round.
+    pub(super) calls: Vec<oneshot::Sender<()>>,
 }
 
 impl Work {
+    /// Whether there is nothing to write.
     pub(super) fn is_empty(&self) -> bool {
         self.intents.is_empty() && self.outcomes.is_empty() && self.checkpoints.is_empty()
+    }
+
+    /// Answers who only wants to know that the writer came round.
+    pub(super) fn answer_calls(&mut self) {
+        for call in self.calls.drain(..) {
+            // Who no longer waits does not need to know.
+            call.send(()).unwrap_or_default();
+        }
     }
 
     fn is_outcomes_only(&self) -> bool {
@@ -43,6 +56,7 @@ impl Work {
         self.intents.append(&mut other.intents);
         self.outcomes.append(&mut other.outcomes);
         self.checkpoints.append(&mut other.checkpoints);
+        self.calls.append(&mut other.calls);
     }
 }
 
@@ -211,6 +225,15 @@ impl Shared {
         Ok(answer)
     }
 
+    /// Calls the writer: it answers when it has written what it has in hand.
+    pub(super) fn call(&self) -> oneshot::Receiver<()> {
+        let (call, answer) = oneshot::channel();
+        let mut queue = lock(&self.queue);
+        queue.work.calls.push(call);
+        self.notify(queue);
+        answer
+    }
+
     /// Tells the writer to finish what is queued and end.
     pub(super) fn close(&self) {
         let mut queue = lock(&self.queue);
@@ -230,7 +253,7 @@ impl Shared {
     /// Whether the journal is closing.
     pub(super) fn gather(&self, work: &mut Work, patience: Option<Duration>) -> bool {
         let mut queue = lock(&self.queue);
-        if queue.work.is_empty() && !queue.closing {
+        if queue.work.is_empty() && queue.work.calls.is_empty() && !queue.closing {
             queue.idle = true;
             queue = match patience {
                 Some(patience) => {

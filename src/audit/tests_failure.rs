@@ -246,3 +246,25 @@ fn assert_torn(rig: &Rig, bytes: &[u8], before: Head, kept: usize) {
     let verdict = journal.verify(Some(before)).unwrap().verdict;
     assert_eq!(verdict, Verdict::Intact, "{torn} bytes were left");
 }
+
+#[tokio::test]
+async fn a_writer_that_hangs_in_the_disk_does_not_answer_and_one_that_cannot_write_does() {
+    let rig = Rig::new();
+    let journal = rig.open();
+    let patience = std::time::Duration::from_millis(100);
+    assert!(journal.answers(std::time::Duration::from_secs(30)).await);
+    let syncs = rig.disk.syncs.load(Ordering::SeqCst);
+    assert!(journal.answers(std::time::Duration::from_secs(30)).await);
+    assert_eq!(
+        rig.disk.syncs.load(Ordering::SeqCst),
+        syncs,
+        "asking writes nothing"
+    );
+    rig.disk.stuck.store(true, Ordering::SeqCst);
+    assert_refused(&journal).await;
+    assert!(!journal.answers(patience).await);
+    rig.disk.no_sync.store(true, Ordering::SeqCst);
+    rig.disk.stuck.store(false, Ordering::SeqCst);
+    until("the refusal", || !journal.healthy()).await;
+    assert!(journal.answers(std::time::Duration::from_secs(30)).await);
+}

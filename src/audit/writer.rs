@@ -100,6 +100,7 @@ impl Writer {
                 }
             }
             self.refuse_the_rest();
+            self.work.answer_calls();
             if closing {
                 self.trim_at_the_end();
                 self.shared.healthy.store(false, Ordering::Release);

@@ -24,7 +24,7 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// No change yet. Committing it as it is only moves the generation and the journal mark.
+    /// No change yet. Committing it as it is changes nothing: it is answered when the writer comes round.
     #[must_use]
     pub fn new() -> Self {
         Self::default()

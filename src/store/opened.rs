@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use super::anchor::Anchor;
 use super::anchors::{AnchorFiles, Anchors};
@@ -269,6 +270,13 @@ impl Store {
     #[must_use]
     pub fn healthy(&self) -> bool {
         self.0.shared.health() == Health::Sound
+    }
+
+    /// Whether the writer comes round within `patience`: one that hangs in the disk does not. A store that
+    /// failed is no reason not to answer.
+    pub async fn answers(&self, patience: Duration) -> bool {
+        let nothing = self.commit(Batch::new(), self.journal_mark());
+        tokio::time::timeout(patience, nothing).await.is_ok()
     }
 
     /// Tells `probe` of each durable group from now on; the first one to ask stays.

@@ -166,6 +166,8 @@ impl Committer {
         let mut group = Group::new(&*self.engine, &self.mac, self.shared.state());
         let (mut accepted, mut refused) = (vec![], vec![]);
         let usable = self.shared.usable();
+        let (calls, jobs): (Vec<_>, Vec<_>) =
+            jobs.into_iter().partition(|job| job.batch.is_empty());
         for job in jobs {
             let joined = usable
                 .clone()
@@ -179,6 +181,12 @@ impl Committer {
             let (state, changes) = group.finish();
             let outcome = self.commit(state, &changes);
             let answers = accepted.into_iter().map(|reply| (reply, outcome.clone()));
+            waiting::answer_all(answers.collect());
+        }
+        // Who changes nothing only wants to know that the writer came round.
+        if !calls.is_empty() {
+            let round = usable.map(|()| self.shared.state().generation);
+            let answers = calls.into_iter().map(|call| (call.reply, round.clone()));
             waiting::answer_all(answers.collect());
         }
         // Only now can they read what stood in their way.
