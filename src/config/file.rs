@@ -250,6 +250,10 @@ fn form(text: &str, error: &toml::de::Error) -> ConfigError {
             key: key.to_owned(),
             wanted: "\"sled\" or \"redb\"",
         },
+        Some(key @ "hardening") => ConfigError::Kind {
+            key: key.to_owned(),
+            wanted: "\"best-effort\" or \"require\"",
+        },
         Some(key @ "log.format") => ConfigError::Kind {
             key: key.to_owned(),
             wanted: "\"auto\", \"json\" or \"text\"",

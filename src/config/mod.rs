@@ -13,6 +13,7 @@
 mod env;
 mod error;
 mod file;
+mod hardening;
 mod layers;
 mod limits;
 mod log;
@@ -23,6 +24,7 @@ mod store;
 
 pub use env::Env;
 pub use error::ConfigError;
+pub use hardening::HardeningMode;
 pub use layers::{Flags, default_socket};
 pub use limits::LimitSettings;
 pub use log::{LogFormat, LogLevel, LogSettings};

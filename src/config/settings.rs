@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::hardening::HardeningMode;
 use super::limits::LimitSettings;
 use super::log::LogSettings;
 use super::proxy::ProxySettings;
@@ -30,6 +31,8 @@ pub struct Config {
     pub socket: Option<PathBuf>,
     /// The permission bits of the Unix socket, in octal, "0600" or "0660".
     pub socket_mode: String,
+    /// Whether to serve without what the kernel cannot deny.
+    pub hardening: HardeningMode,
     /// Host names, besides localhost and the listen addresses, that requests may be made for.
     pub public_hosts: Vec<String>,
     /// The certificate for TCP.
@@ -195,6 +198,13 @@ pub(super) const RANGES: &[(&str, u64, u64)] = &[
 ];
 
 impl Config {
+    /// The Unix socket of the API.
+    #[must_use]
+    pub fn api_socket(&self) -> PathBuf {
+        let fallback = || self.data_dir.join("broker.sock");
+        self.socket.clone().unwrap_or_else(fallback)
+    }
+
     /// The certificate's files, if TCP is encrypted.
     #[must_use]
     pub fn tls_files(&self) -> Option<TlsFiles> {
@@ -252,6 +262,7 @@ impl Default for Config {
             listen: vec![SocketAddr::from(([127, 0, 0, 1], 8420))],
             socket: None,
             socket_mode: "0600".to_owned(),
+            hardening: HardeningMode::default(),
             public_hosts: Vec::new(),
             tls: TlsSettings::default(),
             limits: LimitSettings::default(),

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::egress::EgressError;
+use crate::hardening::Confinement;
 use crate::http::serve::{ListenError, TlsError};
 use crate::store::StoreError;
 use crate::tools::ToolError;
@@ -60,6 +61,9 @@ pub enum DaemonError {
     /// A provider file breaks a rule.
     #[error(transparent)]
     Provider(#[from] crate::oauth::provider::ProviderError),
+    /// The kernel does not confine the process, and the settings require it.
+    #[error("hardening is required, and {0} is not in force: the kernel does not do it")]
+    Unconfined(Confinement),
     /// The store does not open.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -90,6 +94,12 @@ pub enum DaemonError {
 }
 
 impl DaemonError {
+    /// Whether the machine cannot do what the settings ask for: starting again would not help.
+    #[must_use]
+    pub const fn is_configuration(&self) -> bool {
+        matches!(self, Self::Unconfined(_))
+    }
+
     /// What to do next.
     #[must_use]
     pub fn hint(&self) -> String {
@@ -109,6 +119,7 @@ impl DaemonError {
             Self::TooManyProviders { .. } => "Take files that are not needed out of oauth.providers_dir.".to_owned(),
             Self::Providers(_) => "Check oauth.providers_dir: a folder of readable .toml files.".to_owned(),
             Self::Provider(_) => "Correct the provider file; src/manual/providers.md describes the format.".to_owned(),
+            Self::Unconfined(_) => "Run it on Linux 5.13 or newer with Landlock and seccomp, in a container that allows them; or accept less: hardening = \"best-effort\".".to_owned(),
             Self::Store(error) => error.hint().to_owned(),
             Self::Vault(error) => vault_hint(error),
             Self::Listen(error) => listen_hint(error),

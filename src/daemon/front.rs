@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::DaemonError;
-use super::folders::private;
 use crate::broker::Broker;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -35,9 +34,6 @@ impl Front {
         let tcp = tcp.map_err(DaemonError::ListenProxy)?;
         let address = tcp.addr().unwrap_or(config.proxy.listen);
         let socket = config.proxy_socket();
-        if let Some(parent) = socket.parent().filter(|parent| !parent.exists()) {
-            private(parent)?;
-        }
         let unix = Listener::unix(&socket, config.socket_mode());
         let unix = unix.map_err(DaemonError::ListenProxy)?;
         let gate = Gate::new(address, socket.clone(), clock);

@@ -1,8 +1,8 @@
 //! The daemon, put together: from settings to a broker that serves, and to its orderly end.
 //!
 //! ```text
-//! harden ─▶ settings ─▶ directories ─▶ engine ─▶ ring ─▶ unseal? ─▶ first organisation? ─▶ listen ─▶ serve
-//!                                                                                   signal ─▶ drain ─▶ last record ─▶ seal
+//! harden ─▶ settings ─▶ directories ─▶ confine ─▶ engine ─▶ ring ─▶ unseal? ─▶ first organisation? ─▶ listen ─▶ deny calls ─▶ serve
+//!                                                                                                                signal ─▶ drain ─▶ last record ─▶ seal
 //! ```
 
 mod connected;
@@ -12,10 +12,13 @@ mod folders;
 mod front;
 mod offline;
 mod parts;
+mod prepare;
 mod setback;
 mod start;
+mod supervisor;
 
 pub use error::DaemonError;
 pub use offline::Offline;
+pub use prepare::Prepared;
 pub use setback::{Examined, Refused};
 pub use start::{Daemon, Welcome};

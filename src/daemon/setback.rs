@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::DaemonError;
 use super::parts::places;
-use super::start::data_and_keys;
+use super::prepare::data_and_keys;
 use crate::audit::Options;
 use crate::clock::SystemClock;
 use crate::config::Config;

@@ -9,10 +9,11 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 
 use super::DaemonError;
-use super::connected::{check, connect};
-use super::folders::{private, refuse_file};
+use super::connected::connect;
 use super::front::Front;
 use super::parts::{judge, places, rate_rules};
+use super::prepare::{Prepared, data_and_keys, insist};
+use super::supervisor;
 use crate::audit::{Action, Actor, Event, Options, Outcome};
 use crate::broker::Broker;
 use crate::clock::{Clock, SystemClock};
@@ -21,14 +22,14 @@ use crate::crypto::{Random, SystemRandom};
 use crate::custody::Unattended;
 use crate::directory::Directory;
 use crate::egress::{self, Egress, EgressOptions, SystemResolver};
-use crate::hardening::Report;
-use crate::http::serve::{Drained, Listener, Shutdown, TlsCertificate, refuse_plain, serve};
+use crate::hardening::{self, Confined, Report};
+use crate::http::serve::{Drained, Listener, Shutdown, TlsCertificate, serve};
 use crate::http::{App, AppParts, Pages, router};
 use crate::pages::{self, PagesState};
 use crate::store::DiskEngine;
 use crate::telemetry::Metrics;
 use crate::tools::Hub;
-use crate::vault::{Lifecycle, Places, Probes, Unsealed, VaultError};
+use crate::vault::{Lifecycle, Probes, Unsealed, VaultError};
 
 /// What a person is told once the broker listens.
 #[derive(Clone, Debug, Default)]
@@ -59,19 +60,18 @@ pub struct Daemon {
     shutdown: Shutdown,
     config: Config,
     welcome: Welcome,
+    confined: Confined,
 }
 
-impl Daemon {
-    /// Opens everything that `config` names. Nothing is served yet.
+impl Prepared {
+    /// Opens everything that the settings name. Nothing is served yet.
     ///
     /// # Errors
     /// [`DaemonError`] says what is wrong and what to do.
-    pub async fn start(config: Config, report: &Report) -> Result<Self, DaemonError> {
+    pub async fn start(self, report: &Report) -> Result<Daemon, DaemonError> {
+        let Self { config, confined } = self;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let random: Arc<dyn Random> = Arc::new(SystemRandom);
-        refuse_cleartext(&config)?;
-        // Before anything is made: a start that fails leaves nothing behind.
-        check(&config)?;
         let metrics = Arc::new(Metrics::new());
         metrics.set_hardening(report.labels());
         let lifecycle = open_vault(&config, &metrics, Arc::clone(&clock), random)?;
@@ -112,7 +112,7 @@ impl Daemon {
             proxy: front.as_ref().map(|it| (it.address, it.socket.clone())),
             ..welcome
         };
-        Ok(Self {
+        Ok(Daemon {
             app,
             lifecycle,
             listeners,
@@ -122,7 +122,20 @@ impl Daemon {
             shutdown,
             config,
             welcome,
+            confined,
         })
+    }
+}
+
+impl Daemon {
+    /// Denies the process every system call that serving needs not. All its threads run by now.
+    ///
+    /// # Errors
+    /// [`DaemonError::Unconfined`] where the settings require it and the kernel does not do it.
+    pub fn deny_calls(&mut self) -> Result<(), DaemonError> {
+        hardening::deny_calls(&mut self.confined);
+        self.metrics.set_hardening(self.confined.labels());
+        insist(&self.confined, self.config.hardening)
     }
 
     /// What to tell the person who started it.
@@ -163,8 +176,11 @@ impl Daemon {
         let shutdown = self.shutdown.clone();
         let api = serve(self.listeners, service, limits, shutdown.clone(), metrics);
         let proxy = Front::serve(self.front, self.app.clone(), shutdown, &self.config);
+        let told = supervisor::keep_told(Arc::clone(&self.lifecycle), self.shutdown.clone());
+        let told = tokio::spawn(told);
         let (mut drained, cut) = tokio::join!(api, proxy);
         drained.cut += cut;
+        drop(told.await);
         housekeeping.abort();
         keeping.abort();
         // An answer that nobody takes may cost its grant. The second signal does not wait.
@@ -223,16 +239,6 @@ async fn unseal(
     Ok(welcome)
 }
 
-/// Cleartext stays on this machine.
-fn refuse_cleartext(config: &Config) -> Result<(), DaemonError> {
-    if config.tls_files().is_none() {
-        for addr in &config.listen {
-            refuse_plain(*addr)?;
-        }
-    }
-    Ok(())
-}
-
 /// The hosts that requests may be made for: those of the settings, and the one that browsers ask for.
 fn hosts(config: &Config, public: String) -> Vec<String> {
     let mut hosts = config.allowed_hosts();
@@ -240,16 +246,6 @@ fn hosts(config: &Config, public: String) -> Vec<String> {
         hosts.push(public);
     }
     hosts
-}
-
-/// The two directories are there, and nobody else's.
-pub(super) fn data_and_keys(config: &Config, places: &Places) -> Result<(), DaemonError> {
-    // Said before anything is missed in it: a file is no empty folder.
-    refuse_file(&config.data_dir)?;
-    refuse_file(&config.keys_dir)?;
-    places.refuse_gone()?;
-    private(&config.data_dir)?;
-    private(&config.keys_dir)
 }
 
 /// Everything on disk, locked and checked; the vault is still sealed.
@@ -321,13 +317,7 @@ async fn listen(config: &Config) -> Result<Listening, DaemonError> {
         });
     }
     let addresses = listeners.iter().filter_map(Listener::addr).collect();
-    let socket = config
-        .socket
-        .clone()
-        .unwrap_or_else(|| config.data_dir.join("broker.sock"));
-    if let Some(parent) = socket.parent().filter(|parent| !parent.exists()) {
-        private(parent)?;
-    }
+    let socket = config.api_socket();
     listeners.push(Listener::unix(&socket, config.socket_mode())?);
     Ok((listeners, certificate, addresses, socket))
 }

@@ -17,8 +17,19 @@
 //! fail. Closing a descriptor we do not own has no safe call, so inherited files are reported, not
 //! closed; nothing after this executes a program that could use them. The environment cannot be
 //! emptied safely either: no secret of the daemon ever comes from there.
+//!
+//! A serving process gives up more, in two steps: [`confine`] before its first other thread, files and
+//! ports (`files.rs`), and [`deny_calls`] when all run, system calls (`calls.rs`). Not every kernel can;
+//! the setting `hardening` says whether the broker serves without.
 
+mod calls;
+mod confinement;
+mod files;
 mod panics;
+
+pub use calls::deny_calls;
+pub use confinement::{Confined, Confinement};
+pub use files::{Reach, confine};
 
 use std::fs;
 
@@ -198,12 +209,17 @@ fn is_not_dumpable() -> bool {
 
 /// The flag belongs to a thread, so each one is asked.
 fn every_task_has_no_new_privs() -> bool {
+    every_task_says("NoNewPrivs:\t1")
+}
+
+/// Whether `wanted` is a line of the status of every thread.
+fn every_task_says(wanted: &str) -> bool {
     let Ok(tasks) = fs::read_dir("/proc/self/task") else {
         return false;
     };
     tasks.flatten().all(|task| {
         match fs::read_to_string(task.path().join("status")) {
-            Ok(status) => status.lines().any(|line| line == "NoNewPrivs:\t1"),
+            Ok(status) => status.lines().any(|line| line == wanted),
             // A thread that has just ended.
             Err(_) => true,
         }
@@ -222,3 +238,5 @@ fn inherited_files() -> Option<usize> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_confinement;

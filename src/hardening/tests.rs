@@ -8,7 +8,7 @@ use super::{Control, harden};
 /// Set for the child only. The tests named `child_…` do nothing without it.
 const CHILD: &str = "RUNTOOLS_TEST_HARDENING_CHILD";
 
-fn is_child() -> bool {
+pub(super) fn is_child() -> bool {
     #[expect(
         clippy::disallowed_methods,
         reason = "a marker between a test and its child"
@@ -16,18 +16,20 @@ fn is_child() -> bool {
     std::env::var_os(CHILD).is_some()
 }
 
-fn child(test: &str) -> Output {
-    Command::new(std::env::current_exe().unwrap())
+/// Runs one test of this module, by its path in it, in a child that `with` may say more to.
+pub(super) fn child(test: &str, with: impl FnOnce(&mut Command)) -> Output {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
         .args(["--exact", "--nocapture", "--test-threads=1"])
-        .arg(format!("hardening::tests::{test}"))
-        .env(CHILD, "1")
-        .output()
-        .unwrap()
+        .arg(format!("hardening::{test}"))
+        .env(CHILD, "1");
+    with(&mut command);
+    command.output().unwrap()
 }
 
 #[test]
 fn a_hardened_process_is_what_the_kernel_says_it_is() {
-    let output = child("child_is_hardened");
+    let output = child("tests::child_is_hardened", |_| {});
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{text}");
     assert!(text.contains("1 passed"), "{text}");
@@ -64,7 +66,7 @@ fn child_is_hardened() {
 
 #[test]
 fn a_panic_prints_its_place_and_not_its_message() {
-    let output = child("child_panics");
+    let output = child("tests::child_panics", |_| {});
     assert!(!output.status.success());
     let text = [output.stdout, output.stderr].concat();
     let text = String::from_utf8_lossy(&text);

@@ -53,7 +53,7 @@ const CLI: [&str; 10] = [
 ];
 
 /// Dependencies and powers, and the one place where each is used.
-pub(super) const DOORS: [(&str, &[&str]); 38] = [
+pub(super) const DOORS: [(&str, &[&str]); 42] = [
     ("aes_gcm::", &["src/crypto/"]),
     ("hkdf::", &["src/crypto/"]),
     ("hmac::", &["src/crypto/"]),
@@ -98,6 +98,10 @@ pub(super) const DOORS: [(&str, &[&str]); 38] = [
         &["src/client/browser.rs", "src/client/program.rs"],
     ),
     ("qrcode::", &["src/client/qr.rs"]),
+    ("landlock::", &["src/hardening/"]),
+    ("seccompiler::", &["src/hardening/"]),
+    ("libc::", &["src/hardening/"]),
+    ("sd_notify::", &["src/daemon/supervisor.rs"]),
 ];
 
 /// Who may write to a terminal. The hook for panics does, and logs look whether there is one.

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use runtools_broker::config::{Config, Env, Flags, default_socket};
-use runtools_broker::daemon::{Daemon, Welcome};
+use runtools_broker::daemon::{Daemon, DaemonError, Prepared, Welcome};
 use runtools_broker::failpoint;
 use runtools_broker::hardening::Report;
 use runtools_broker::telemetry::logs;
@@ -90,6 +90,10 @@ pub(crate) fn run(arguments: &ServeArgs, socket: Option<PathBuf>, report: &Repor
     if let Err(error) = failpoint::arm() {
         return failed(&error, "src/failpoint.rs lists them.");
     }
+    let prepared = match prepare(config) {
+        Ok(prepared) => prepared,
+        Err(error) => return not_started(&error),
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build();
@@ -98,9 +102,9 @@ pub(crate) fn run(arguments: &ServeArgs, socket: Option<PathBuf>, report: &Repor
         Err(error) => return failed(&error, "The system gave no threads."),
     };
     runtime.block_on(async {
-        let daemon = match Daemon::start(config, report).await {
+        let daemon = match start(prepared, report).await {
             Ok(daemon) => daemon,
-            Err(error) => return failed(&error, &error.hint()),
+            Err(error) => return not_started(&error),
         };
         // Before anybody is told that it listens: who is told may end it at once, and in order.
         let signals = match Signals::caught() {
@@ -113,6 +117,30 @@ pub(crate) fn run(arguments: &ServeArgs, socket: Option<PathBuf>, report: &Repor
         signals.abort();
         ExitCode::SUCCESS
     })
+}
+
+/// Before there is a second thread, which would keep what the first one gives up.
+fn prepare(config: Config) -> Result<Prepared, DaemonError> {
+    let mut prepared = Prepared::new(config)?;
+    prepared.confine()?;
+    Ok(prepared)
+}
+
+async fn start(prepared: Prepared, report: &Report) -> Result<Daemon, DaemonError> {
+    let mut daemon = prepared.start(report).await?;
+    daemon.deny_calls()?;
+    Ok(daemon)
+}
+
+/// `EX_CONFIG` of sysexits.h: a service manager need not try again.
+const CONFIGURATION: u8 = 78;
+
+fn not_started(error: &DaemonError) -> ExitCode {
+    let code = failed(error, &error.hint());
+    if error.is_configuration() {
+        return ExitCode::from(CONFIGURATION);
+    }
+    code
 }
 
 /// Words go to stderr: stdout stays free for whoever pipes it.

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use super::finding::Finding;
+use super::surroundings::Running;
 use crate::config::Config;
 use crate::hardening::{Control, Report};
 
@@ -122,13 +123,38 @@ pub(super) fn hardening(report: &Report) -> Vec<Finding> {
         .collect()
 }
 
+/// What the running broker has given up: only it can tell.
+pub(super) fn confinement(broker: &Running) -> Finding {
+    const NAME: &str = "confinement";
+    match broker {
+        Running::Up {
+            unconfined: Some(lacking),
+            ..
+        } if lacking.is_empty() => Finding::ok(NAME, "its own files, ports and system calls only"),
+        Running::Up {
+            unconfined: Some(lacking),
+            ..
+        } => Finding::warn(
+            NAME,
+            format!("the broker runs without: {}", lacking.join(", ")),
+            "Linux 6.12 or newer does all of it; a container must allow Landlock and seccomp.",
+        ),
+        Running::Up { .. } | Running::Silent => {
+            Finding::unexamined(NAME, "the broker does not tell")
+        }
+        Running::Down => Finding::ok(NAME, "a broker confines itself when it starts"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
 
     use super::super::Level;
-    use super::super::tests_rig::{config, report};
-    use super::{core_files, hardening, open_files, swap, user};
+    use super::super::Running;
+    use super::super::surroundings::unconfined;
+    use super::super::tests_rig::{config, report, up};
+    use super::{confinement, core_files, hardening, open_files, swap, user};
     use crate::hardening::Control;
 
     const HEAD: &str = "Filename\tType\tSize\tUsed\tPriority\n";
@@ -163,6 +189,30 @@ mod tests {
         config.proxy.enabled = false;
         assert_eq!(open_files(&config, Some(258)).level, Level::Ok);
         assert_eq!(open_files(&config, None).level, Level::Ok);
+    }
+
+    #[test]
+    fn a_broker_tells_what_it_has_not_given_up() {
+        let line =
+            |what, value| format!("runtools_hardening_enforced{{control=\"{what}\"}} {value}\n");
+        let mut page: String = ["landlock_files", "landlock_ports", "seccomp"]
+            .map(|what| line(what, 1))
+            .concat();
+        assert_eq!(unconfined(&page), None, "one is not told");
+        page += &line("landlock_signals", 0);
+        assert_eq!(unconfined(&page), Some(vec!["landlock_signals"]));
+        let mut broker = up(&[], &[]);
+        assert_eq!(confinement(&broker).level, Level::Ok);
+        if let Running::Up {
+            unconfined: told, ..
+        } = &mut broker
+        {
+            *told = unconfined(&page);
+        }
+        let found = confinement(&broker);
+        assert_eq!(found.level, Level::Warn);
+        assert!(found.text.ends_with("landlock_signals"), "{}", found.text);
+        assert_eq!(confinement(&Running::Down).level, Level::Ok);
     }
 
     #[test]

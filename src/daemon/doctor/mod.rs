@@ -102,6 +102,7 @@ fn machine(config: &Config, around: &Surroundings) -> Finding {
         machine::core_files(&around.root, &around.hardening),
         machine::user(&around.hardening),
         Finding::group("hardening", machine::hardening(&around.hardening)),
+        machine::confinement(&around.broker),
     ];
     Finding::group("machine", parts)
 }

@@ -97,6 +97,7 @@ mod tests {
                 sealed,
                 reasons,
                 answers,
+                unconfined,
                 ..
             } => Running::Up {
                 version,
@@ -104,6 +105,7 @@ mod tests {
                 reasons,
                 answers,
                 proxy: front,
+                unconfined,
             },
             other => other,
         }

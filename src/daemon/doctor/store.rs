@@ -220,6 +220,7 @@ mod tests {
             reasons: vec![],
             answers: vec![],
             proxy: None,
+            unconfined: None,
         };
         let up = Surroundings { broker, ..around() };
         assert_eq!(worst(&config, &up), Level::Ok);

@@ -12,7 +12,7 @@ use rustix::process::{Resource, getrlimit};
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::config::Config;
 use crate::egress::{EgressError, Endpoint};
-use crate::hardening::Report;
+use crate::hardening::{Confinement, Report};
 use crate::wire::{Failure, ListeningProxy, Readiness, Status};
 
 /// How long the broker has to answer.
@@ -59,6 +59,8 @@ pub enum Running {
         answers: Vec<SocketAddr>,
         /// Its egress proxy, if it has one.
         proxy: Option<ProxyUp>,
+        /// What it should have given up and has not: labels of [`Confinement`]. `None` when it does not tell.
+        unconfined: Option<Vec<&'static str>>,
     },
 }
 
@@ -136,13 +138,28 @@ async fn ask(config: &Config) -> Running {
         Some(front) => Some(ask_front(front).await),
         None => None,
     };
+    let metrics = read(&socket, "/metrics").await.unwrap_or_default();
     Running::Up {
+        unconfined: unconfined(&String::from_utf8_lossy(&metrics)),
         version: status.version,
         sealed: status.sealed,
         reasons: ready.reasons,
         answers,
         proxy,
     }
+}
+
+/// Which confinements a page of metrics says are not in force.
+pub(super) fn unconfined(page: &str) -> Option<Vec<&'static str>> {
+    let mut lacking = Vec::new();
+    for what in Confinement::ALL {
+        let series = format!("runtools_hardening_enforced{{control=\"{what}\"}} ");
+        let told = page.lines().find_map(|line| line.strip_prefix(&series))?;
+        if told != "1" {
+            lacking.push(what.label());
+        }
+    }
+    Some(lacking)
 }
 
 /// What the proxy says to what is no request to a proxy: that it is one.

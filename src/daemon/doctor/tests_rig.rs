@@ -49,6 +49,7 @@ pub(super) fn up(reasons: &[&str], answers: &[SocketAddr]) -> Running {
         reasons: reasons.iter().map(|&it| it.to_owned()).collect(),
         answers: answers.to_vec(),
         proxy: None,
+        unconfined: Some(Vec::new()),
     }
 }
 

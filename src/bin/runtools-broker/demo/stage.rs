@@ -10,7 +10,7 @@ use std::time::Duration;
 use http::Method;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use runtools_broker::config::{Config, ProxySettings};
-use runtools_broker::daemon::Daemon;
+use runtools_broker::daemon::{DaemonError, Prepared};
 use runtools_broker::egress::{Endpoint, Payload};
 use runtools_broker::hardening::Report;
 use runtools_broker::http::serve::{Drained, Shutdown};
@@ -78,8 +78,9 @@ impl Stage {
             socket: Some(socket.clone()),
             ..Config::default()
         };
-        let daemon = Daemon::start(config, report).await;
-        let daemon = daemon.map_err(|error| format!("{error}. {}", error.hint()))?;
+        let told = |error: DaemonError| format!("{error}. {}", error.hint());
+        let prepared = Prepared::new(config).map_err(told)?;
+        let daemon = prepared.start(report).await.map_err(told)?;
         Ok(Self {
             endpoint: Endpoint::unix(socket),
             shutdown: daemon.shutdown(),

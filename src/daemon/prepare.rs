@@ -1,0 +1,137 @@
+//! What is settled before there is a second thread: the settings are looked at, the folders made, and
+//! everything else on the machine given up.
+
+use std::path::{Path, PathBuf};
+
+use super::DaemonError;
+use super::connected::check;
+use super::folders::{private, refuse_file};
+use super::parts::places;
+use crate::config::{Config, HardeningMode};
+use crate::hardening::{Confined, Reach, confine};
+use crate::http::serve::refuse_plain;
+use crate::vault::Places;
+
+/// Settings that were looked at, and the folders they name.
+#[derive(Debug)]
+pub struct Prepared {
+    pub(super) config: Config,
+    pub(super) confined: Confined,
+}
+
+impl Prepared {
+    /// Looks at the settings and makes the folders. A start that fails here leaves nothing behind.
+    ///
+    /// # Errors
+    /// [`DaemonError`] says what is wrong and what to do.
+    pub fn new(config: Config) -> Result<Self, DaemonError> {
+        refuse_cleartext(&config)?;
+        check(&config)?;
+        data_and_keys(&config, &places(&config))?;
+        for socket in sockets(&config) {
+            if let Some(parent) = socket.parent().filter(|parent| !parent.exists()) {
+                private(parent)?;
+            }
+        }
+        Ok(Self {
+            config,
+            confined: Confined::default(),
+        })
+    }
+
+    /// Gives up every file and port that the broker needs not. The process must have one thread.
+    ///
+    /// # Errors
+    /// [`DaemonError::Unconfined`] where the settings require it and the kernel does not do it.
+    pub fn confine(&mut self) -> Result<(), DaemonError> {
+        self.confined = confine(&reach(&self.config));
+        insist(&self.confined, self.config.hardening)
+    }
+}
+
+/// Says what the kernel did not do, and stops where it has to be done.
+pub(super) fn insist(confined: &Confined, mode: HardeningMode) -> Result<(), DaemonError> {
+    for missing in confined.missing() {
+        if mode == HardeningMode::Require && missing.is_required() {
+            return Err(DaemonError::Unconfined(missing));
+        }
+        tracing::warn!(
+            control = missing.label(),
+            "not in force: the kernel does not do it"
+        );
+    }
+    Ok(())
+}
+
+/// The two directories are there, and nobody else's.
+pub(super) fn data_and_keys(config: &Config, places: &Places) -> Result<(), DaemonError> {
+    // Said before anything is missed in it: a file is no empty folder.
+    refuse_file(&config.data_dir)?;
+    refuse_file(&config.keys_dir)?;
+    places.refuse_gone()?;
+    private(&config.data_dir)?;
+    private(&config.keys_dir)
+}
+
+/// Cleartext stays on this machine.
+fn refuse_cleartext(config: &Config) -> Result<(), DaemonError> {
+    if config.tls_files().is_none() {
+        for addr in &config.listen {
+            refuse_plain(*addr)?;
+        }
+    }
+    Ok(())
+}
+
+fn sockets(config: &Config) -> Vec<PathBuf> {
+    let mut sockets = vec![config.api_socket()];
+    if config.proxy.enabled {
+        sockets.push(config.proxy_socket());
+    }
+    sockets
+}
+
+/// What the broker needs of the machine.
+fn reach(config: &Config) -> Reach {
+    let parent = |file: &Path| file.parent().map(Path::to_owned);
+    // A folder that is not named is the one it runs in.
+    let named = |folder: PathBuf| {
+        if folder.as_os_str().is_empty() {
+            PathBuf::from(".")
+        } else {
+            folder
+        }
+    };
+    let own = [config.data_dir.clone(), config.keys_dir.clone()];
+    let sockets = sockets(config);
+    let own = own
+        .into_iter()
+        .chain(sockets.iter().filter_map(|it| parent(it)))
+        .chain(
+            config
+                .store
+                .external_anchor
+                .iter()
+                .filter_map(|it| parent(it)),
+        );
+    let tls = config
+        .tls_files()
+        .into_iter()
+        .flat_map(|it| [it.cert, it.key]);
+    let files = tls.chain(config.egress.extra_roots.iter().cloned());
+    let read = files.filter_map(|file| parent(&file));
+    let read = read.chain(config.oauth.providers_dir.clone());
+    let mut ports: Vec<u16> = config
+        .listen
+        .iter()
+        .map(std::net::SocketAddr::port)
+        .collect();
+    if config.proxy.enabled {
+        ports.push(config.proxy.listen.port());
+    }
+    Reach {
+        own: own.map(named).collect(),
+        read: read.map(named).collect(),
+        ports,
+    }
+}
