@@ -16,6 +16,8 @@ pub const DEFAULT_ORIGIN: &str = "http://127.0.0.1:8420";
 
 /// The socket of a broker that was started by hand, below its working directory.
 const BY_HAND: &str = "data/broker.sock";
+/// Where the service of the Debian package listens.
+const INSTALLED: &str = "/run/runtools/broker.sock";
 
 /// Where the broker is.
 #[derive(Debug)]
@@ -101,7 +103,8 @@ pub fn same_origin(one: &str, other: &str) -> bool {
 }
 
 /// The socket where a broker listens that was not told otherwise: the one of the user's session,
-/// else the one below the working directory. When there is none, the first is named.
+/// else the one below the working directory, else the one of the installed service. When there is none,
+/// the first is named.
 ///
 /// # Errors
 /// [`ClientError::ForeignSocket`] when what is there is another user's: whoever may write to the
@@ -120,6 +123,11 @@ pub fn default_socket(env: &ClientEnv) -> Result<PathBuf, ClientError> {
                 Err(ClientError::ForeignSocket { path: path.clone() })
             };
         }
+    }
+    // Only root makes a folder in /run, so nobody can stand in for the service.
+    let installed = PathBuf::from(INSTALLED);
+    if is_socket(&installed) {
+        return Ok(installed);
     }
     Ok(session.unwrap_or(by_hand))
 }
