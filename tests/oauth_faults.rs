@@ -7,6 +7,7 @@ mod oauth_faults {
     mod answers;
     mod connecting;
     mod floods;
+    mod journal;
     mod places;
     mod refreshing;
     mod sealing;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::spec::IdentitySource;
+use super::spec::{IdentitySource, RefreshMode};
 use super::{Bound, Catalog, Provider};
 
 fn folder() -> std::path::PathBuf {
@@ -58,6 +58,17 @@ fn every_file_has_its_recorded_answers_and_no_answer_is_without_its_file() {
         for part in parts {
             assert!(!fixture[part].is_null(), "{}: {part}", provider.id());
         }
+        // Of those that are refreshed, a refresh and a failed one as well.
+        let refreshed = provider.spec().refresh.mode != RefreshMode::None;
+        assert_eq!(
+            !fixture["refresh"].is_null(),
+            refreshed,
+            "{}",
+            provider.id()
+        );
+        let mut errors = fixture["errors"].as_array().into_iter().flatten();
+        let failed = errors.any(|error| error["during"] == "refresh");
+        assert!(failed || !refreshed, "{}: no failed refresh", provider.id());
     });
     let answers = std::fs::read_dir(folder()).unwrap().count();
     assert_eq!(answers, Catalog::shipped().unwrap().iter().count());
