@@ -8,6 +8,9 @@ use std::path::PathBuf;
 /// The folder of a user's sockets, by the rules of XDG.
 pub(super) const RUNTIME_DIR: &str = "XDG_RUNTIME_DIR";
 
+/// Where systemd puts the credentials of a service.
+pub(super) const CREDENTIALS_DIRECTORY: &str = "CREDENTIALS_DIRECTORY";
+
 /// The variables this program reads, copied once. Values are not shown.
 #[derive(Clone, Default)]
 pub struct Env(BTreeMap<OsString, OsString>);
@@ -20,7 +23,8 @@ impl Env {
         reason = "this is the one place that reads them"
     )]
     pub fn of_process() -> Self {
-        let wanted = |name: &OsStr| is_brokers(name) || name == RUNTIME_DIR;
+        let wanted =
+            |name: &OsStr| is_brokers(name) || name == RUNTIME_DIR || name == CREDENTIALS_DIRECTORY;
         Self(
             std::env::vars_os()
                 .filter(|(name, _)| wanted(name))

@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use super::env::{Env, RUNTIME_DIR};
+use super::env::{CREDENTIALS_DIRECTORY, Env, RUNTIME_DIR};
 use super::error::ConfigError;
 use super::file::{anchor, parse, validate};
 use super::log::{LogFormat, LogLevel};
@@ -59,6 +59,8 @@ impl Config {
         set(&mut config.keys_dir, &flags.keys_dir, KEYS_DIR);
         let fallback = default_socket(env, &config.data_dir);
         set(config.socket.get_or_insert(fallback), &flags.socket, SOCKET);
+        let credentials = env.path(CREDENTIALS_DIRECTORY);
+        config.credentials_dir = credentials.filter(|path| path.is_absolute());
         if !flags.listen.is_empty() {
             config.listen.clone_from(&flags.listen);
         }

@@ -13,6 +13,7 @@ use super::proxy::ProxySettings;
 use super::secrets::SecretSettings;
 use super::store::StoreSettings;
 
+use crate::custody::Custodians;
 use crate::egress;
 use crate::http::serve::{ClientCertificates, TlsFiles};
 use crate::oauth::Caps;
@@ -57,6 +58,9 @@ pub struct Config {
     pub secrets: SecretSettings,
     /// Connected accounts.
     pub oauth: OauthSettings,
+    /// Where systemd put the service's credentials. systemd says it; no file does.
+    #[serde(skip)]
+    pub credentials_dir: Option<PathBuf>,
 }
 
 /// Connected accounts.
@@ -247,6 +251,12 @@ impl Config {
         hosts
     }
 
+    /// Who may open the key ring without a person.
+    #[must_use]
+    pub fn custodians(&self) -> Custodians {
+        Custodians::of(&self.keys_dir).with_credentials(self.credentials_dir.clone())
+    }
+
     /// The socket's permission bits; for its owner alone where the text is no such number.
     #[must_use]
     pub fn socket_mode(&self) -> u32 {
@@ -275,6 +285,7 @@ impl Default for Config {
             rate: RateSettings::default(),
             secrets: SecretSettings::default(),
             oauth: OauthSettings::default(),
+            credentials_dir: None,
         }
     }
 }

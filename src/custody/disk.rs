@@ -10,8 +10,9 @@ use rustix::io::Errno;
 
 use super::{CustodyError, FileFault};
 
-/// The bits of a mode that a file of 0600, and a directory of 0700, has not.
+/// The bits of a mode that a file of 0600, one of 0440, and a directory of 0700, has not.
 const WIDER_THAN_0600: u32 = 0o7177;
+const WIDER_THAN_0440: u32 = 0o7337;
 const WIDER_THAN_0700: u32 = 0o7077;
 
 /// Opens a directory that only this process's user may enter.
@@ -61,17 +62,47 @@ pub(super) fn private_file(path: &Path) -> Result<File, CustodyError> {
 }
 
 fn private_file_of(path: &Path, user: u32) -> Result<File, CustodyError> {
-    // Looked at after it is open, so that what was checked is what is read. Without blocking: a
-    // pipe that nobody writes must not hang the start.
-    let file = open_as_it_is(path, OFlags::NONBLOCK)?;
-    let metadata = file.metadata().map_err(|error| io_fault(path, &error))?;
+    let (file, metadata) = regular_file(path)?;
     let faults = [
-        (!metadata.is_file()).then_some(FileFault::NotRegular),
         foreign(&metadata, user),
         wider(&metadata, WIDER_THAN_0600).map(FileFault::FileMode),
     ];
     refuse_first(path, faults)?;
     Ok(file)
+}
+
+/// Opens a credential that systemd laid out for this process. It belongs to the process's user, or to
+/// root with a list of who else may read it: of that list, all that the mode shows is the bit by which
+/// a group may read.
+///
+/// # Errors
+/// [`CustodyError::File`] for anything else.
+pub(super) fn credential_file(path: &Path) -> Result<File, CustodyError> {
+    let (file, metadata) = regular_file(path)?;
+    let roots = metadata.uid() == 0 && my_user() != 0;
+    let refused = if roots {
+        WIDER_THAN_0440
+    } else {
+        WIDER_THAN_0600
+    };
+    let faults = [
+        (!roots).then(|| foreign(&metadata, my_user())).flatten(),
+        wider(&metadata, refused).map(FileFault::FileMode),
+    ];
+    refuse_first(path, faults)?;
+    Ok(file)
+}
+
+fn regular_file(path: &Path) -> Result<(File, fs::Metadata), CustodyError> {
+    // Looked at after it is open, so that what was checked is what is read. Without blocking: a
+    // pipe that nobody writes must not hang the start.
+    let file = open_as_it_is(path, OFlags::NONBLOCK)?;
+    let metadata = file.metadata().map_err(|error| io_fault(path, &error))?;
+    refuse_first(
+        path,
+        [(!metadata.is_file()).then_some(FileFault::NotRegular)],
+    )?;
+    Ok((file, metadata))
 }
 
 /// All bytes of a private file, at most `limit` of them.
@@ -184,7 +215,10 @@ fn wider(metadata: &fs::Metadata, refused: u32) -> Option<u32> {
     (mode & refused != 0).then_some(mode)
 }
 
-fn refuse_first(path: &Path, faults: [Option<FileFault>; 3]) -> Result<(), CustodyError> {
+fn refuse_first<const N: usize>(
+    path: &Path,
+    faults: [Option<FileFault>; N],
+) -> Result<(), CustodyError> {
     match faults.into_iter().flatten().next() {
         Some(fault) => Err(CustodyError::file(path, fault)),
         None => Ok(()),

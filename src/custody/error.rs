@@ -1,11 +1,12 @@
 //! What can go wrong between a key's holder and the root key.
 
-use std::fmt;
-use std::io;
 use std::path::{Path, PathBuf};
 
+use super::custodian::{CustodianName, MAX_NAME_BYTES};
+use super::fault::FileFault;
+use super::means::SlotKind;
 use super::passphrase::{MAX_PASSPHRASE_BYTES, MIN_PASSPHRASE_CHARS};
-use super::slot::{MAX_LABEL_BYTES, MAX_SLOTS, SlotKind};
+use super::slot::{MAX_LABEL_BYTES, MAX_SLOTS};
 use crate::crypto::CryptoError;
 use crate::id::ObjectId;
 
@@ -65,6 +66,18 @@ pub enum CustodyError {
     /// The key file opens no slot.
     #[error("the key file does not open the ring")]
     WrongKeyFile,
+    /// What is to be the name of a custodian is none.
+    #[error("a name has 1 to {MAX_NAME_BYTES} of the letters a to z, digits and hyphens")]
+    Name,
+    /// systemd gave this process no credential of this name.
+    #[error("systemd gave this process no credential called {0}")]
+    CredentialMissing(CustodianName),
+    /// The credential opens no slot of its name.
+    #[error("the systemd credential {0} does not open the ring")]
+    WrongCredential(CustodianName),
+    /// The credential opens a slot already.
+    #[error("the systemd credential {0} opens another slot already")]
+    CredentialInUse(CustodianName),
     /// A file stands where a new slot's key file is to be made.
     #[error("there is a file at {} already", .0.display())]
     KeyFileExists(PathBuf),
@@ -84,38 +97,6 @@ pub enum CustodyError {
     Crypto(#[from] CryptoError),
 }
 
-/// What is the matter with a file or a directory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum FileFault {
-    /// It is not there.
-    #[error("not found")]
-    Missing,
-    /// It is a symbolic link, which whoever can write beside it could point elsewhere.
-    #[error("is a symbolic link")]
-    Symlink,
-    /// It is a device, a pipe, a directory.
-    #[error("is not a regular file")]
-    NotRegular,
-    /// It is no directory.
-    #[error("is not a directory")]
-    NotDirectory,
-    /// A file that others may read, or anyone may run: its mode is wider than 0600.
-    #[error("has mode {0:04o}, which is wider than 0600")]
-    FileMode(u32),
-    /// A directory that others may enter: its mode is wider than 0700.
-    #[error("has mode {0:04o}, which is wider than 0700")]
-    DirectoryMode(u32),
-    /// It belongs to another user than the one the process runs as.
-    #[error("belongs to another user")]
-    Owner,
-    /// It has not the length that it must have.
-    #[error("has a wrong length")]
-    Length,
-    /// The operating system refused.
-    #[error("cannot be used: {0}")]
-    Io(io::ErrorKind),
-}
-
 impl CustodyError {
     pub(super) fn file(path: &Path, fault: FileFault) -> Self {
         Self::File {
@@ -124,12 +105,15 @@ impl CustodyError {
         }
     }
 
-    /// Whether a key file is gone, cut short, or not the one of this ring; not whether others may
-    /// read it.
-    pub(super) const fn is_lost_key_file(&self) -> bool {
+    /// Whether what opens a slot is gone, cut short, or not the one of this ring; not whether others
+    /// may read it.
+    #[must_use]
+    pub const fn is_loss(&self) -> bool {
         matches!(
             self,
             Self::WrongKeyFile
+                | Self::WrongCredential(_)
+                | Self::CredentialMissing(_)
                 | Self::File {
                     fault: FileFault::Missing | FileFault::Length,
                     ..
@@ -156,6 +140,10 @@ impl CustodyError {
             Self::PassphraseLength => "passphrase_length",
             Self::WrongPassphrase => "wrong_passphrase",
             Self::WrongKeyFile => "wrong_key_file",
+            Self::Name => "name_invalid",
+            Self::CredentialMissing(_) => "credential_missing",
+            Self::WrongCredential(_) => "wrong_credential",
+            Self::CredentialInUse(_) => "credential_in_use",
             Self::KeyFileExists(_) => "key_file_exists",
             Self::Memory => "out_of_memory",
             Self::File { fault, .. } => fault.code(),
@@ -193,6 +181,20 @@ impl CustodyError {
             Self::WrongKeyFile => {
                 "put the key file of this ring in its place, or use another slot".into()
             }
+            Self::Name => "choose a name such as runtools-root-key".into(),
+            Self::CredentialMissing(name) => format!(
+                "make it with `systemd-creds encrypt`, name it in the broker's unit \
+                 (LoadCredentialEncrypted={name}), and restart the service; or use another slot"
+            ),
+            Self::WrongCredential(_) => {
+                "give the unit the credential that the slot was made with, or use another slot"
+                    .into()
+            }
+            Self::CredentialInUse(_) => {
+                "two slots of one credential are one way in, and look like two: name another \
+                 credential"
+                    .into()
+            }
             Self::KeyFileExists(_) => {
                 "each slot has a key file of its own, which is made with it: name a path where \
                  there is none, or move away what stands there, if no slot is its own (a stop amid \
@@ -203,77 +205,5 @@ impl CustodyError {
             Self::File { path, fault } => fault.hint(path),
             Self::Crypto(_) => "see the log of the operating system".into(),
         }
-    }
-}
-
-impl FileFault {
-    const fn code(self) -> &'static str {
-        match self {
-            Self::Missing => "key_path_missing",
-            Self::Symlink | Self::NotRegular | Self::NotDirectory => "key_path_kind",
-            Self::FileMode(_) | Self::DirectoryMode(_) => "key_path_mode",
-            Self::Owner => "key_path_owner",
-            Self::Length => "key_file_length",
-            Self::Io(_) => "key_path_io",
-        }
-    }
-
-    fn hint(self, path: &Path) -> String {
-        let path = Quoted(path);
-        match self {
-            Self::Missing => "check the path, and that its volume is mounted".into(),
-            Self::Symlink => "name the file itself, not a link to it".into(),
-            Self::NotRegular => "name a regular file".into(),
-            Self::NotDirectory => "name a directory".into(),
-            Self::FileMode(_) => format!("run: chmod 600 {path}"),
-            Self::DirectoryMode(_) => format!("run: chmod 700 {path}"),
-            Self::Owner => format!("run as root: chown \"$(id -u BROKER_USER)\" {path}"),
-            Self::Length => "a key file has exactly 32 bytes; put it back from its backup".into(),
-            Self::Io(_) => "check the path, its file system and its permissions".into(),
-        }
-    }
-}
-
-/// A path as a shell takes it: bare when plain, else in single quotes.
-struct Quoted<'a>(&'a Path);
-
-impl fmt::Display for Quoted<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = self.0.to_string_lossy();
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._".contains(&byte);
-        if !text.is_empty() && text.bytes().all(plain) {
-            f.write_str(&text)
-        } else {
-            write!(f, "-- '{}'", text.replace('\'', r"'\''"))
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use super::{CustodyError, FileFault};
-
-    #[test]
-    fn a_wide_mode_is_told_in_octal_with_the_command_that_narrows_it() {
-        let refusal =
-            CustodyError::file(Path::new("/srv/keys/root.key"), FileFault::FileMode(0o640));
-        assert_eq!(
-            refusal.to_string(),
-            "/srv/keys/root.key: has mode 0640, which is wider than 0600"
-        );
-        assert_eq!(refusal.hint(), "run: chmod 600 /srv/keys/root.key");
-        let refusal = CustodyError::file(Path::new("keys"), FileFault::DirectoryMode(0o755));
-        assert_eq!(refusal.hint(), "run: chmod 700 keys");
-    }
-
-    #[test]
-    fn a_path_in_a_command_cannot_become_another_command() {
-        let path = Path::new("a'; rm -rf $HOME #");
-        let refusal = CustodyError::file(path, FileFault::FileMode(0o666));
-        assert_eq!(refusal.hint(), r"run: chmod 600 -- 'a'\''; rm -rf $HOME #'");
-        let refusal = CustodyError::file(Path::new("-R"), FileFault::FileMode(0o666));
-        assert_eq!(refusal.hint(), "run: chmod 600 -- '-R'");
     }
 }

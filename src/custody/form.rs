@@ -1,8 +1,8 @@
 //! The bytes of a ring file; the layout stands in the module's own page.
 
 use super::CustodyError;
-use super::passphrase::Stretch;
-use super::slot::{Identity, MAX_SLOTS, Means, Slot, is_label, name_in};
+use super::means::Means;
+use super::slot::{Identity, MAX_SLOTS, Slot, is_label, name_in};
 use crate::clock::Timestamp;
 use crate::crypto::{Digest, KeyRef, OVERHEAD, Sealed};
 use crate::id::{ObjectId, StoreId};
@@ -43,9 +43,7 @@ pub(super) fn encode(identity: &Identity, slots: &[Slot]) -> Result<Vec<u8>, Cus
 
 fn encode_slot(slot: &Slot, out: &mut Vec<u8>) -> Result<(), CustodyError> {
     let mut params = Vec::new();
-    if let Means::Passphrase(stretch) = &slot.means {
-        stretch.encode(&mut params);
-    }
+    slot.means.encode(&mut params);
     let label = u8::try_from(slot.label.len()).map_err(|_| CustodyError::Label)?;
     let length = u16::try_from(params.len()).map_err(|_| CustodyError::RingForm)?;
     out.extend_from_slice(slot.id.bytes());
@@ -120,11 +118,7 @@ impl<'a> Rest<'a> {
         let label = str::from_utf8(self.run(usize::from(label))?).ok()?;
         let params = u16::from_be_bytes(*self.chunk()?);
         let params = self.run(usize::from(params))?;
-        let means = match kind {
-            1 if params.is_empty() => Means::KeyFile,
-            2 => Means::Passphrase(Stretch::parse(params)?),
-            _ => return None,
-        };
+        let means = Means::parse(kind, params)?;
         let sealed = Sealed::parse(self.run(SEALED)?).ok()?;
         let sound = is_label(label) && sealed.key() == Some(name_in(id));
         sound.then(|| Slot {
@@ -157,7 +151,9 @@ mod tests {
 
     #[test]
     fn the_largest_ring_is_within_the_bound_on_reading() {
-        let slot = 16 + 1 + 8 + 1 + 64 + 2 + 28 + SEALED;
+        // Of the parameters, a custodian's name is the longest.
+        let params = 64;
+        let slot = 16 + 1 + 8 + 1 + 64 + 2 + params + SEALED;
         let most = 42 + 16 * slot + 32;
         assert!(u64::try_from(most).unwrap() <= MAX_BYTES);
     }

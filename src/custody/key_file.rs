@@ -2,6 +2,7 @@
 //!
 //! The bytes are a slot's key as they are; each box derives its own key from them.
 
+use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
@@ -20,7 +21,14 @@ const LENGTH: usize = 32;
 /// [`CustodyError::File`] when the file is missing, is a link, is not regular, may be read by
 /// others, belongs to another user, or has not exactly 32 bytes.
 pub(super) fn read(path: &Path, name: KeyRef) -> Result<Key, CustodyError> {
-    let mut file = disk::private_file(path)?;
+    take(disk::private_file(path)?, path, name)
+}
+
+/// Reads the 32 bytes of an open file, whose path is `path`, as the key called `name`.
+///
+/// # Errors
+/// [`CustodyError::File`] when it has another length, or cannot be read.
+pub(super) fn take(mut file: File, path: &Path, name: KeyRef) -> Result<Key, CustodyError> {
     let length = file
         .metadata()
         .map_err(|error| disk::io_fault(path, &error))?

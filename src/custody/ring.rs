@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::form::{self, Parsed};
 use super::slot::{Identity, MAX_SLOTS, Slot};
-use super::{CustodyError, FileFault, NewSlot, Provider, SlotInfo, SlotKind, disk};
+use super::{Custodians, CustodyError, FileFault, NewSlot, Provider, SlotInfo, SlotKind, disk};
 use crate::crypto::{Digest, Key, KeyRef, MacKey, Random, digests_match};
 use crate::id::{ObjectId, StoreId};
 
@@ -18,7 +18,7 @@ pub const KEY_FILE: &str = "root.key";
 const HEADER_LABEL: &[u8] = b"root.ring header";
 
 /// A ring file that was read: the root key, sealed once per slot.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Ring {
     dir: PathBuf,
     /// The whole file as it stands on disk.
@@ -31,10 +31,10 @@ pub struct Ring {
 /// What a start that nobody attends came to.
 #[derive(Debug)]
 pub enum Unattended<T> {
-    /// A key file opened the ring.
+    /// The key file or a custodian opened the ring.
     Opened(T),
-    /// A person must unseal. With the reason when a key file should have done it, and is lost.
-    Waits(Option<CustodyError>),
+    /// A person must unseal. With the reason of each who should have done it, and is lost.
+    Waits(Vec<CustodyError>),
 }
 
 impl<T> Unattended<T> {
@@ -133,26 +133,43 @@ impl Ring {
     /// The root key, by the first slot that `provider` opens.
     ///
     /// # Errors
-    /// [`CustodyError::WrongPassphrase`] or [`CustodyError::WrongKeyFile`] when it opens none,
+    /// [`CustodyError::WrongPassphrase`], [`CustodyError::WrongKeyFile`] and their like when it opens none,
     /// [`CustodyError::RingAltered`] when a slot opens and the ring's MAC is wrong.
     pub fn open(&self, provider: Provider<'_>) -> Result<Key, CustodyError> {
         self.open_one_of(self.slots.iter(), provider)
     }
 
-    /// The root key by the key file at `path`, for a start that nobody attends. Where a passphrase
-    /// can open the ring, the broker starts sealed when there is no key-file slot, and when the key
-    /// file is lost: a start that failed would shut out the one who knows the passphrase.
+    /// The root key for a start that nobody attends: by the key file, else by the first custodian whose
+    /// slot opens. Where a person can open the ring, the broker starts sealed when nobody else has a
+    /// slot, and when those who have are lost: a start that failed would shut out that person.
     ///
     /// # Errors
-    /// As [`open`](Self::open). [`CustodyError::File`] when others may read or own the key file, or
-    /// it is no file: that is a danger and no loss, and is told whatever else opens the ring.
-    pub fn open_unattended(&self, path: &Path) -> Result<Unattended<Key>, CustodyError> {
-        match self.open(Provider::KeyFile(path)) {
-            Err(CustodyError::NoSlotOfKind(_)) => Ok(Unattended::Waits(None)),
-            Err(error) if error.is_lost_key_file() && self.has(SlotKind::Passphrase) => {
-                Ok(Unattended::Waits(Some(error)))
+    /// As [`open`](Self::open). [`CustodyError::File`] when others may read or own a key, or it is no
+    /// file: that is a danger and no loss, and is told whatever else opens the ring.
+    pub fn open_unattended(&self, who: &Custodians) -> Result<Unattended<Key>, CustodyError> {
+        let mut lost = Vec::new();
+        match self.open(Provider::KeyFile(who.key_file())) {
+            Err(CustodyError::NoSlotOfKind(_)) => {}
+            Err(error) if error.is_loss() => lost.push(error),
+            outcome => return outcome.map(Unattended::Opened),
+        }
+        for slot in &self.slots {
+            let Some(custodian) = who.for_means(&slot.means) else {
+                continue;
+            };
+            let provider = Provider::Custodian(&custodian);
+            match self.open_one_of(std::iter::once(slot), provider) {
+                Err(error) if error.is_loss() => lost.push(error),
+                outcome => return outcome.map(Unattended::Opened),
             }
-            outcome => outcome.map(Unattended::Opened),
+        }
+        let person = self.slots.iter().any(|slot| slot.kind().takes_a_person());
+        if person {
+            return Ok(Unattended::Waits(lost));
+        }
+        match lost.into_iter().next() {
+            Some(first) => Err(first),
+            None => Ok(Unattended::Waits(Vec::new())),
         }
     }
 
@@ -175,7 +192,7 @@ impl Ring {
     /// there: two slots of one file would be one way in, and look like two.
     ///
     /// # Errors
-    /// [`CustodyError::KeyFileExists`], [`CustodyError::TooManySlots`], what the provider refuses; as
+    /// [`CustodyError::KeyFileExists`], [`CustodyError::CredentialInUse`], [`CustodyError::TooManySlots`], what the provider refuses; as
     /// [`remove_slot`](Self::remove_slot).
     pub fn add_slot(
         &mut self,
@@ -189,7 +206,7 @@ impl Ring {
             return Err(CustodyError::TooManySlots);
         }
         let held = self.lock_unchanged()?;
-        new.refuse_known_file()?;
+        new.refuse_double(&self.slots)?;
         let slot = Slot::make(new, self.identity.store, root, random)?;
         let id = slot.id;
         let mut slots = self.slots.clone();
@@ -230,15 +247,12 @@ impl Ring {
         provider: Provider<'_>,
     ) -> Result<Key, CustodyError> {
         let mut refusal = CustodyError::NoSlotOfKind(provider.kind());
-        for slot in slots.filter(|slot| slot.kind() == provider.kind()) {
+        for slot in slots.filter(|slot| slot.is_for(&provider)) {
             if let Some(root) = slot.open(provider, &self.identity)? {
                 self.check_mac(&root)?;
                 return Ok(root);
             }
-            refusal = match provider.kind() {
-                SlotKind::KeyFile => CustodyError::WrongKeyFile,
-                SlotKind::Passphrase => CustodyError::WrongPassphrase,
-            };
+            refusal = provider.refusal();
         }
         Err(refusal)
     }

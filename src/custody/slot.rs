@@ -1,13 +1,11 @@
 //! One slot: who opens it, and the root key sealed for them.
 
-use std::fmt;
-use std::path::Path;
-
 use zeroize::Zeroizing;
 
-use super::CustodyError;
-use super::key_file;
-use super::passphrase::{self, Cost, Stretch};
+use super::custodian::CustodianName;
+use super::means::{Means, Provider, SlotKind};
+use super::passphrase::{self, Cost};
+use super::{Custodian, CustodyError};
 use crate::clock::Timestamp;
 use crate::crypto::{Context, CryptoError, Key, KeyRef, Purpose, Random, Sealed, open, seal};
 use crate::id::{ObjectId, StoreId};
@@ -17,55 +15,6 @@ use crate::secret::Secret;
 pub(super) const MAX_SLOTS: usize = 16;
 /// The longest label, in bytes.
 pub(super) const MAX_LABEL_BYTES: usize = 64;
-
-/// Who opens a slot, or is to open a new one.
-#[derive(Clone, Copy, Debug)]
-pub enum Provider<'a> {
-    /// Whoever has the file at this path: 32 random bytes, mode 0600. For a new slot it is made
-    /// when there is none.
-    KeyFile(&'a Path),
-    /// Whoever knows these words: for a new slot at least 12 characters, at most 1024 bytes.
-    Passphrase(&'a Secret),
-}
-
-impl Provider<'_> {
-    /// What kind of slot this provider opens.
-    #[must_use]
-    pub const fn kind(&self) -> SlotKind {
-        match self {
-            Self::KeyFile(_) => SlotKind::KeyFile,
-            Self::Passphrase(_) => SlotKind::Passphrase,
-        }
-    }
-}
-
-/// What opens a slot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SlotKind {
-    /// A file of 32 random bytes.
-    KeyFile,
-    /// A passphrase, stretched with Argon2id.
-    Passphrase,
-}
-
-impl SlotKind {
-    /// The kind as it stands in the ring file.
-    pub(super) const fn byte(self) -> u8 {
-        match self {
-            Self::KeyFile => 1,
-            Self::Passphrase => 2,
-        }
-    }
-}
-
-impl fmt::Display for SlotKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::KeyFile => "key-file",
-            Self::Passphrase => "passphrase",
-        })
-    }
-}
 
 /// What may be shown of a slot.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,6 +27,8 @@ pub struct SlotInfo {
     pub label: String,
     /// When it was added.
     pub created: Timestamp,
+    /// What its custodian is called, if it has one.
+    pub name: Option<CustodianName>,
 }
 
 /// A slot to be added.
@@ -119,24 +70,40 @@ impl<'a> NewSlot<'a> {
             return Err(CustodyError::Label);
         }
         match self.provider {
-            Provider::KeyFile(_) => Ok(()),
+            Provider::KeyFile(_) | Provider::Custodian(_) => Ok(()),
             Provider::Passphrase(words) => passphrase::check(words),
         }
     }
 }
 
 impl NewSlot<'_> {
-    /// Refuses the path of a key file that is there already, whatever it is.
+    /// Refuses what would be the same way in as one of `slots`, and look like another: the path of
+    /// a key file that is there already, whatever it is, and a credential that opens one of them.
     ///
     /// # Errors
-    /// [`CustodyError::KeyFileExists`].
-    pub(super) fn refuse_known_file(&self) -> Result<(), CustodyError> {
+    /// [`CustodyError::KeyFileExists`], [`CustodyError::CredentialInUse`].
+    pub(super) fn refuse_double(&self, slots: &[Slot]) -> Result<(), CustodyError> {
         match self.provider {
             Provider::KeyFile(path) if path.symlink_metadata().is_ok() => {
                 Err(CustodyError::KeyFileExists(path.to_owned()))
             }
-            Provider::KeyFile(_) | Provider::Passphrase(_) => Ok(()),
+            Provider::Custodian(Custodian::Credential(credential))
+                if slots.iter().any(|slot| slot.is_for(&self.provider)) =>
+            {
+                Err(CustodyError::CredentialInUse(credential.name().clone()))
+            }
+            _ => Ok(()),
         }
+    }
+
+    /// Whom it is for.
+    pub(super) const fn provider(&self) -> Provider<'_> {
+        self.provider
+    }
+
+    /// What trying a passphrase is to cost.
+    pub(super) const fn cost(&self) -> Cost {
+        self.cost
     }
 }
 
@@ -150,13 +117,6 @@ pub(super) fn is_label(text: &str) -> bool {
 pub(super) struct Identity {
     pub(super) store: StoreId,
     pub(super) root: KeyRef,
-}
-
-/// How a slot's own key is come by.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Means {
-    KeyFile,
-    Passphrase(Stretch),
 }
 
 /// One slot of a ring.
@@ -181,17 +141,7 @@ impl Slot {
         random: &dyn Random,
     ) -> Result<Self, CustodyError> {
         let id = ObjectId::from_random(random.bytes()?);
-        let (means, key) = match new.provider {
-            Provider::KeyFile(path) => {
-                let key = key_file::read_or_make(path, name_in(id), random)?;
-                (Means::KeyFile, key)
-            }
-            Provider::Passphrase(words) => {
-                let stretch = Stretch::draw(new.cost, random)?;
-                let key = stretch.key(words, name_in(id))?;
-                (Means::Passphrase(stretch), key)
-            }
-        };
+        let (means, key) = Means::make(new, name_in(id), random)?;
         let context = Context::system(store, id, u64::from(root.name().version));
         let sealed = root.expose(|root| seal(&key, Purpose::OrgKey, &context, root, random))?;
         Ok(Self {
@@ -205,10 +155,12 @@ impl Slot {
 
     /// What opens this slot.
     pub(super) const fn kind(&self) -> SlotKind {
-        match self.means {
-            Means::KeyFile => SlotKind::KeyFile,
-            Means::Passphrase(_) => SlotKind::Passphrase,
-        }
+        self.means.kind()
+    }
+
+    /// Whether `provider` is one that this slot may be opened by.
+    pub(super) fn is_for(&self, provider: &Provider<'_>) -> bool {
+        self.means.is_for(provider)
     }
 
     /// What may be shown of this slot.
@@ -218,6 +170,7 @@ impl Slot {
             kind: self.kind(),
             label: self.label.clone(),
             created: self.created,
+            name: self.means.custodian().cloned(),
         }
     }
 
@@ -230,12 +183,8 @@ impl Slot {
         provider: Provider<'_>,
         ring: &Identity,
     ) -> Result<Option<Key>, CustodyError> {
-        let key = match (&self.means, provider) {
-            (Means::KeyFile, Provider::KeyFile(path)) => key_file::read(path, name_in(self.id))?,
-            (Means::Passphrase(stretch), Provider::Passphrase(words)) => {
-                stretch.key(words, name_in(self.id))?
-            }
-            _ => return Ok(None),
+        let Some(key) = self.means.key(provider, name_in(self.id))? else {
+            return Ok(None);
         };
         let context = Context::system(ring.store, self.id, u64::from(ring.root.version));
         match open(&key, Purpose::OrgKey, &context, &self.sealed) {

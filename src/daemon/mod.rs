@@ -16,6 +16,7 @@ mod prepare;
 mod setback;
 mod start;
 mod supervisor;
+mod unsealing;
 
 pub use error::DaemonError;
 pub use offline::Offline;

@@ -121,6 +121,7 @@ fn reach(config: &Config) -> Reach {
     let files = tls.chain(config.egress.extra_roots.iter().cloned());
     let read = files.filter_map(|file| parent(&file));
     let read = read.chain(config.oauth.providers_dir.clone());
+    let read = read.chain(config.credentials_dir.clone());
     let mut ports: Vec<u16> = config
         .listen
         .iter()

@@ -9,7 +9,7 @@ use crate::audit::Options;
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::crypto::{Key, SystemRandom};
-use crate::custody::{Provider, Ring};
+use crate::custody::{Custodians, Provider, Ring};
 use crate::secret::Secret;
 use crate::store::{DiskEngine, OlderStore, StoreError, engine_at};
 use crate::vault::{Places, Setback, VaultError, examine_setback};
@@ -20,6 +20,7 @@ pub struct Refused {
     places: Places,
     engine: Arc<DiskEngine>,
     ring: Ring,
+    custodians: Custodians,
     options: Options,
 }
 
@@ -45,6 +46,7 @@ impl Refused {
         let engine = DiskEngine::open(&places.store(), engine, cache)?;
         Ok(Self {
             ring: Ring::load(&places.keys).map_err(VaultError::from)?,
+            custodians: config.custodians(),
             engine: Arc::new(engine),
             options: Options {
                 segment_bytes: config.audit.segment_mb << 20,
@@ -54,12 +56,12 @@ impl Refused {
         })
     }
 
-    /// The root key, if the key file opens the ring: otherwise it takes a passphrase.
+    /// The root key, if the key file or a custodian opens the ring: otherwise it takes a passphrase.
     ///
     /// # Errors
     /// What custody reports.
     pub fn key_file(&self) -> Result<Option<Key>, DaemonError> {
-        let opened = self.ring.open_unattended(&self.places.key_file());
+        let opened = self.ring.open_unattended(&self.custodians);
         Ok(opened.map_err(VaultError::from)?.opened())
     }
 

@@ -14,12 +14,12 @@ use super::front::Front;
 use super::parts::{judge, places, rate_rules};
 use super::prepare::{Prepared, data_and_keys, insist};
 use super::supervisor;
-use crate::audit::{Action, Actor, Event, Options, Outcome};
+use super::unsealing::unseal;
+use crate::audit::{Action, Actor, Event, Options};
 use crate::broker::Broker;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::crypto::{Random, SystemRandom};
-use crate::custody::Unattended;
 use crate::directory::Directory;
 use crate::egress::{self, Egress, EgressOptions, SystemResolver};
 use crate::hardening::{self, Confined, Report};
@@ -29,7 +29,7 @@ use crate::pages::{self, PagesState};
 use crate::store::DiskEngine;
 use crate::telemetry::Metrics;
 use crate::tools::Hub;
-use crate::vault::{Lifecycle, Probes, Unsealed, VaultError};
+use crate::vault::{Lifecycle, Probes};
 
 /// What a person is told once the broker listens.
 #[derive(Clone, Debug, Default)]
@@ -38,8 +38,8 @@ pub struct Welcome {
     pub first_start: bool,
     /// Whether the vault is sealed.
     pub sealed: bool,
-    /// Why it is, when a key file should have unsealed it.
-    pub lost_key_file: Option<String>,
+    /// Why it is, for each who should have unsealed it and did not; and what to do.
+    pub lost: Vec<String>,
     /// Where it listens.
     pub addresses: Vec<SocketAddr>,
     /// Its Unix socket.
@@ -218,27 +218,6 @@ impl Daemon {
     }
 }
 
-/// Unseals where a slot does that by itself, and begins: what there is to tell of it.
-async fn unseal(
-    lifecycle: &Arc<Lifecycle>,
-    directory: &Directory,
-    uid: u32,
-) -> Result<Welcome, DaemonError> {
-    let mut welcome = Welcome::default();
-    match lifecycle.unseal_unattended().await? {
-        Unattended::Opened(vault) => welcome.first_start = begin(&vault, directory, uid).await?,
-        Unattended::Waits(lost) => {
-            welcome.sealed = true;
-            if let Some(lost) = &lost {
-                let code = lost.code();
-                tracing::warn!(code, error = %lost, "the key file is lost, so the vault starts sealed");
-            }
-            welcome.lost_key_file = lost.map(|lost| lost.to_string());
-        }
-    }
-    Ok(welcome)
-}
-
 /// The hosts that requests may be made for: those of the settings, and the one that browsers ask for.
 fn hosts(config: &Config, public: String) -> Vec<String> {
     let mut hosts = config.allowed_hosts();
@@ -273,30 +252,8 @@ pub(super) fn open_vault(
         audit: Some(Arc::<Metrics>::clone(metrics)),
     };
     let lifecycle = Lifecycle::open(places, engine, clock, random, retention, audit, probes)?;
-    Ok(Arc::new(lifecycle.with_quotas(config.secrets.quotas())))
-}
-
-/// Records the start and, the first time, makes the first organisation. Answers whether it did.
-async fn begin(vault: &Unsealed, directory: &Directory, uid: u32) -> Result<bool, DaemonError> {
-    let generation = vault.store().generation();
-    let event = Event::new(Action::ServerStart, Actor::System).store_generation(generation);
-    vault
-        .journal()
-        .note(event)
-        .await
-        .map_err(VaultError::from)?;
-    if !vault.org_ids().is_empty() {
-        return Ok(false);
-    }
-    let event = Event::new(Action::VaultInit, Actor::Operator { uid }).store_generation(generation);
-    let recorded = vault
-        .journal()
-        .record(event)
-        .await
-        .map_err(VaultError::from)?;
-    let made = directory.ensure_first(vault, uid, &recorded).await?;
-    recorded.outcome(Outcome::success());
-    Ok(made)
+    let lifecycle = lifecycle.with_quotas(config.secrets.quotas());
+    Ok(Arc::new(lifecycle.with_custodians(config.custodians())))
 }
 
 type Listening = (

@@ -94,7 +94,10 @@ impl From<AuditError> for ApiError {
 impl From<CustodyError> for ApiError {
     fn from(error: CustodyError) -> Self {
         let status = match &error {
-            CustodyError::WrongPassphrase | CustodyError::WrongKeyFile => StatusCode::FORBIDDEN,
+            CustodyError::WrongPassphrase
+            | CustodyError::WrongKeyFile
+            | CustodyError::WrongCredential(_) => StatusCode::FORBIDDEN,
+            CustodyError::Name => StatusCode::BAD_REQUEST,
             CustodyError::NoSlotOfKind(_)
             | CustodyError::NoSlot(_)
             | CustodyError::LastSlot
@@ -103,6 +106,8 @@ impl From<CustodyError> for ApiError {
             | CustodyError::PassphraseLength
             | CustodyError::RingExists(_)
             | CustodyError::KeyFileExists(_)
+            | CustodyError::CredentialMissing(_)
+            | CustodyError::CredentialInUse(_)
             | CustodyError::RingChanged
             | CustodyError::Busy => StatusCode::CONFLICT,
             CustodyError::File { fault, .. } => match fault {

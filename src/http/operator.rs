@@ -6,6 +6,7 @@ use axum::response::Response;
 use std::time::Duration;
 
 use crate::audit::{Action, Actor, Event, Target, TargetKind};
+use crate::custody::{CREDENTIAL, CustodianName, SlotInfo, SlotKind};
 use crate::id::ObjectId;
 use crate::policy::{Denied, OperateVault};
 use crate::secret::Secret;
@@ -92,35 +93,84 @@ pub(super) async fn slots(
     peer: Option<Extension<Peer>>,
 ) -> Result<Response, ApiError> {
     operator(&app, peer)?;
-    let slots = app.lifecycle.slots().into_iter().map(|slot| wire::KeySlot {
+    let slots = app.lifecycle.slots().into_iter().map(shown);
+    Ok(reply::list(slots.collect(), None))
+}
+
+fn shown(slot: SlotInfo) -> wire::KeySlot {
+    wire::KeySlot {
         id: slot.id,
         kind: slot.kind.to_string(),
         label: slot.label,
         created_at: slot.created,
-    });
-    Ok(reply::list(slots.collect(), None))
+        name: slot.name.map(|name| name.to_string()),
+    }
 }
 
-fn opener(
-    app: &App,
-    kind: &str,
+/// Who is to open a slot, as a request says it.
+struct Asked {
+    kind: SlotKind,
     passphrase: Option<Secret>,
     path: Option<String>,
-) -> Result<Opener, ApiError> {
-    match (kind, passphrase, path) {
-        ("passphrase", Some(words), None) => Ok(Opener::Passphrase(words)),
-        ("key-file", None, path) => {
-            let path = path.map_or_else(|| app.lifecycle.places().key_file(), Into::into);
-            if path.is_absolute() || path == app.lifecycle.places().key_file() {
+    name: Option<CustodianName>,
+}
+
+/// Whoever a request means; what belongs to another kind of slot is refused.
+fn opener(app: &App, asked: Asked) -> Result<Opener, ApiError> {
+    let refuse = |why: &'static str| Err(ApiError::bad_request(why));
+    match asked {
+        Asked {
+            kind: SlotKind::Passphrase,
+            passphrase: Some(words),
+            path: None,
+            name: None,
+        } => Ok(Opener::Passphrase(words)),
+        Asked {
+            kind: SlotKind::Passphrase,
+            ..
+        } => refuse("A passphrase slot takes a passphrase, and nothing else."),
+        Asked {
+            kind: SlotKind::KeyFile,
+            passphrase: None,
+            path,
+            name: None,
+        } => {
+            let usual = app.lifecycle.custodians().key_file();
+            let path = path.map_or_else(|| usual.to_owned(), Into::into);
+            if path.is_absolute() || path == usual {
                 Ok(Opener::KeyFile(path))
             } else {
-                Err(ApiError::bad_request("A key file's path is absolute."))
+                refuse("A key file's path is absolute.")
             }
         }
-        _ => Err(ApiError::bad_request(
-            "A slot is of kind passphrase with a passphrase, or key-file with an optional path.",
-        )),
+        Asked {
+            kind: SlotKind::KeyFile,
+            ..
+        } => refuse("A key-file slot takes a path, which may be left out, and nothing else."),
+        Asked {
+            kind,
+            passphrase: None,
+            path: None,
+            name: Some(name),
+        } => match app.lifecycle.custodians().find(kind, name) {
+            Some(custodian) => Ok(Opener::Custodian(custodian)),
+            None => Err(ApiError::internal()),
+        },
+        Asked { .. } => refuse("Such a slot takes the name of its custodian, and nothing else."),
     }
+}
+
+fn kind(text: &str) -> Result<SlotKind, ApiError> {
+    let unknown =
+        || ApiError::bad_request("A slot is of kind key-file, passphrase or systemd-credential.");
+    SlotKind::parse(text).ok_or_else(unknown)
+}
+
+/// The name of a new slot's custodian, as said or as usual.
+fn custodian_name(kind: SlotKind, said: Option<&str>) -> Result<Option<CustodianName>, ApiError> {
+    let usual = (kind == SlotKind::Credential).then_some(CREDENTIAL);
+    let name = said.or(usual).map(CustodianName::parse);
+    Ok(name.transpose()?)
 }
 
 /// Adds a slot.
@@ -132,9 +182,16 @@ pub(super) async fn add_slot(
     Input(body): Input<wire::AddKeySlot>,
 ) -> Result<Response, ApiError> {
     caller.may::<OperateVault>(()).await?;
-    let opener = opener(&app, &body.kind, body.passphrase, body.path)?;
+    let kind = kind(&body.kind)?;
+    let asked = Asked {
+        kind,
+        passphrase: body.passphrase,
+        path: body.path,
+        name: custodian_name(kind, body.name.as_deref())?,
+    };
+    let opener = opener(&app, asked)?;
     let label = if body.label.is_empty() {
-        body.kind.clone()
+        body.kind
     } else {
         body.label
     };
@@ -153,13 +210,7 @@ pub(super) async fn add_slot(
         .await?;
     let slot = app.lifecycle.slots().into_iter().find(|slot| slot.id == id);
     let slot = slot.ok_or_else(ApiError::internal)?;
-    let (kind, label, created_at) = (slot.kind.to_string(), slot.label, slot.created);
-    Ok(reply::created(wire::KeySlot {
-        id,
-        kind,
-        label,
-        created_at,
-    }))
+    Ok(reply::created(shown(slot)))
 }
 
 fn slot_id(text: &str) -> Result<ObjectId, ApiError> {
@@ -178,12 +229,19 @@ pub(super) async fn test_slot(
 ) -> Result<Response, ApiError> {
     let uid = operator(&app, peer)?;
     let id = slot_id(&id)?;
-    let kind = if body.passphrase.is_some() {
-        "passphrase"
-    } else {
-        "key-file"
+    let slot = app.lifecycle.slots().into_iter().find(|slot| slot.id == id);
+    let (kind, name) = match slot {
+        _ if body.passphrase.is_some() => (SlotKind::Passphrase, None),
+        Some(slot) if slot.name.is_some() => (slot.kind, slot.name),
+        _ => (SlotKind::KeyFile, None),
     };
-    let opener = opener(&app, kind, body.passphrase, body.path)?;
+    let asked = Asked {
+        kind,
+        passphrase: body.passphrase,
+        path: body.path,
+        name,
+    };
+    let opener = opener(&app, asked)?;
     let _turn = app.unsealing.lock().await;
     app.unseal_failures.pause().await;
     let lifecycle = app.lifecycle.clone();

@@ -8,23 +8,21 @@
 //!
 //! The engine stays open while the vault is sealed: it holds sealed records only, and the lock.
 
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::audit::{AuditError, Head, Journal, JournalKeys, Known, Options};
 use crate::clock::Clock;
 use crate::crypto::{Key, MacKey, Random, SigningKey};
-use crate::custody::{CustodyError, NewSlot, Provider, Ring, SlotInfo, Unattended};
-use crate::id::{ObjectId, StoreId};
-use crate::secret::Secret;
+use crate::custody::{Custodians, CustodyError, NewSlot, Provider, Ring, Unattended};
+use crate::id::StoreId;
 use crate::store::{Batch, Engine, Store, StoreKeys};
 
 use super::keyring::Keyring;
 use super::memo::Memo;
 use super::system::SystemKeys;
 use super::tally::{Quotas, Tally};
-use super::{Gate, Places, Unsealed, Vault, VaultError};
+use super::{Gate, Opener, Places, Unsealed, Vault, VaultError};
 
 /// Opens, seals and unseals one vault.
 #[derive(Debug)]
@@ -33,8 +31,9 @@ pub struct Lifecycle {
     gate: Gate,
     engine: Arc<dyn Engine>,
     ring: Mutex<Ring>,
-    clock: Arc<dyn Clock>,
-    random: Arc<dyn Random>,
+    custodians: Custodians,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) random: Arc<dyn Random>,
     retention_days: i64,
     quotas: Quotas,
     audit: Options,
@@ -48,24 +47,6 @@ pub struct Probes {
     pub store: Option<Arc<dyn crate::store::Probe>>,
     /// Of the journal.
     pub audit: Option<Arc<dyn crate::audit::Probe>>,
-}
-
-/// Who opens a slot. As [`Provider`], but owned, so that it can go to another thread.
-#[derive(Debug)]
-pub enum Opener {
-    /// The key file at this path.
-    KeyFile(PathBuf),
-    /// These words.
-    Passphrase(Secret),
-}
-
-impl Opener {
-    fn provider(&self) -> Provider<'_> {
-        match self {
-            Self::KeyFile(path) => Provider::KeyFile(path),
-            Self::Passphrase(words) => Provider::Passphrase(words),
-        }
-    }
 }
 
 impl Lifecycle {
@@ -101,6 +82,7 @@ impl Lifecycle {
         };
         let ring = Mutex::new(ring);
         Ok(Self {
+            custodians: Custodians::of(&places.keys),
             places,
             gate: Gate::default(),
             engine,
@@ -120,6 +102,18 @@ impl Lifecycle {
         Self { quotas, ..self }
     }
 
+    /// The same with others who may open it at a start that nobody attends.
+    #[must_use]
+    pub fn with_custodians(self, custodians: Custodians) -> Self {
+        Self { custodians, ..self }
+    }
+
+    /// Who may open it without a person.
+    #[must_use]
+    pub const fn custodians(&self) -> &Custodians {
+        &self.custodians
+    }
+
     /// The door.
     #[must_use]
     pub const fn gate(&self) -> &Gate {
@@ -132,13 +126,16 @@ impl Lifecycle {
         &self.places
     }
 
-    /// Unseals by the key file, for a start that nobody attends. Where only a passphrase would do, the
-    /// vault stays sealed.
+    /// Unseals by the key file or a custodian, for a start that nobody attends. Where only a person would
+    /// do, the vault stays sealed.
     ///
     /// # Errors
     /// As [`Lifecycle::unseal`].
     pub async fn unseal_unattended(self: &Arc<Self>) -> Result<Unattended<Unsealed>, VaultError> {
-        match self.with_ring(|ring| ring.open_unattended(&self.places.key_file()))? {
+        let this = Arc::clone(self);
+        let asking = move || this.ring().open_unattended(&this.custodians);
+        let asked = tokio::task::spawn_blocking(asking).await;
+        match asked.map_err(|_| VaultError::Form)?? {
             Unattended::Opened(root) => self.unseal_with(root).await.map(Unattended::Opened),
             Unattended::Waits(why) => Ok(Unattended::Waits(why)),
         }
@@ -152,9 +149,7 @@ impl Lifecycle {
     pub async fn unseal(self: &Arc<Self>, opener: Opener) -> Result<Unsealed, VaultError> {
         let this = Arc::clone(self);
         // Argon2 takes a good part of a second of processor time.
-        let trying = tokio::task::spawn_blocking(move || {
-            this.with_ring(|ring| ring.open(opener.provider()))
-        });
+        let trying = tokio::task::spawn_blocking(move || this.ring().open(opener.provider()));
         let root = trying.await.map_err(|_| VaultError::Form)??;
         if let Ok(open) = self.gate.unsealed() {
             return Ok(open);
@@ -171,7 +166,7 @@ impl Lifecycle {
     }
 
     fn open_vault(&self, root: Key) -> Result<Vault, VaultError> {
-        let id = self.with_ring(Ring::store);
+        let id = self.changing_ring().store();
         let opened = SystemKeys::open(&*self.engine, id, &root)?;
         let (keys, first) = match opened {
             Some(keys) => (keys, None),
@@ -298,46 +293,14 @@ impl Lifecycle {
         }
     }
 
-    /// What may be shown of the ring's slots.
-    #[must_use]
-    pub fn slots(&self) -> Vec<SlotInfo> {
-        self.with_ring(Ring::slots)
+    /// The ring as it is now. To open a slot can take seconds, in which the ring is not locked.
+    pub(super) fn ring(&self) -> Ring {
+        self.changing_ring().clone()
     }
 
-    /// Adds a slot, durably.
-    ///
-    /// # Errors
-    /// [`VaultError::Sealed`], and what custody reports.
-    pub fn add_slot(
-        &self,
-        vault: &Unsealed,
-        opener: &Opener,
-        label: &str,
-    ) -> Result<ObjectId, VaultError> {
-        let slot = NewSlot::new(opener.provider(), label, self.clock.now());
-        let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(ring.add_slot(vault.root_key(), &slot, &*self.random)?)
-    }
-
-    /// Whether `opener` opens slot `id`.
-    ///
-    /// # Errors
-    /// What custody reports.
-    pub fn test_slot(&self, opener: &Opener, id: ObjectId) -> Result<(), VaultError> {
-        Ok(self.with_ring(|ring| ring.test_slot(opener.provider(), id))?)
-    }
-
-    /// Removes a slot, durably; never the last one.
-    ///
-    /// # Errors
-    /// What custody reports.
-    pub fn remove_slot(&self, vault: &Unsealed, id: ObjectId) -> Result<(), VaultError> {
-        let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(ring.remove_slot(vault.root_key(), id)?)
-    }
-
-    fn with_ring<R>(&self, use_it: impl FnOnce(&Ring) -> R) -> R {
-        use_it(&self.ring.lock().unwrap_or_else(PoisonError::into_inner))
+    /// The ring, for one change of it.
+    pub(super) fn changing_ring(&self) -> MutexGuard<'_, Ring> {
+        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

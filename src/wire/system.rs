@@ -116,20 +116,23 @@ pub struct KeySlot {
     /// Its id.
     #[schema(value_type = String, format = "uuid")]
     pub id: ObjectId,
-    /// `key-file` or `passphrase`.
+    /// `key-file`, `passphrase` or `systemd-credential`.
     pub kind: String,
     /// What the operator calls it.
     pub label: String,
     /// When it was made.
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
+    /// What the one is called who holds its key, if that one has a name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
 }
 
 /// Adds a slot to the key ring.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AddKeySlot {
-    /// `key-file` or `passphrase`.
+    /// `key-file`, `passphrase` or `systemd-credential`.
     pub kind: String,
     /// What to call it.
     #[serde(default)]
@@ -141,6 +144,9 @@ pub struct AddKeySlot {
     /// Where the key file is to be made, for a key-file slot. Default: `root.key` in the keys directory.
     #[serde(default)]
     pub path: Option<String>,
+    /// What the credential is called, for a systemd-credential slot. Default: `runtools-root-key`.
+    #[serde(default)]
+    pub name: Option<String>,
 }
 
 /// Tests a slot.

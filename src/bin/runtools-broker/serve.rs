@@ -148,11 +148,8 @@ fn welcome(welcome: &Welcome) {
     let mut places: Vec<_> = welcome.addresses.iter().map(ToString::to_string).collect();
     places.push(welcome.socket.display().to_string());
     let mut text = format!("runtools-broker listens on {}\n", places.join(" and "));
-    if let Some(lost) = &welcome.lost_key_file {
-        text.extend([format!(
-            "The key file does not unseal the vault: {lost}.\n\
-             Put it back and start again; or unseal with a passphrase, and then remove its slot.\n"
-        )]);
+    for lost in &welcome.lost {
+        text.extend([lost.as_str(), "\n"]);
     }
     if let Some((address, socket)) = &welcome.proxy {
         let socket = socket.display();

@@ -20,7 +20,7 @@ use crate::serve::shell;
 /// The ways to unseal.
 #[derive(Debug, Subcommand)]
 pub(crate) enum SlotCommand {
-    /// Add a way to unseal: a passphrase, or a key file
+    /// Add a way to unseal: a passphrase, a key file, a systemd credential
     Add(AddArgs),
     /// Prove that a slot opens
     Test(TestArgs),
@@ -48,6 +48,9 @@ pub(crate) struct AddArgs {
     /// Where the key file is made; it must not be there yet
     #[arg(long, value_name = "FILE")]
     path: Option<PathBuf>,
+    /// What the credential is called; without it: runtools-root-key
+    #[arg(long)]
+    name: Option<String>,
 }
 
 /// What is tested.
@@ -67,6 +70,18 @@ pub(crate) enum SlotKind {
     KeyFile,
     /// A passphrase
     Passphrase,
+    /// What systemd decrypts for the service
+    SystemdCredential,
+}
+
+impl SlotKind {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::KeyFile => "key-file",
+            Self::Passphrase => "passphrase",
+            Self::SystemdCredential => "systemd-credential",
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -77,6 +92,8 @@ struct AddBody<'a> {
     passphrase: Option<Lent<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     path: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -117,23 +134,26 @@ async fn list(client: &Client, session: &Session) -> Result<(), ClientError> {
 
 async fn add(args: AddArgs, client: &Client, session: &Session) -> Result<(), ClientError> {
     let is_passphrase = args.kind == SlotKind::Passphrase;
-    if is_passphrase && args.path.is_some() {
+    if args.kind != SlotKind::KeyFile && args.path.is_some() {
         return Err(ClientError::usage(
-            "a passphrase has no file",
+            "only a key file has a path",
             "leave --path out",
+        ));
+    }
+    if args.kind != SlotKind::SystemdCredential && args.name.is_some() {
+        return Err(ClientError::usage(
+            "only a custodian has a name, such as a systemd credential",
+            "leave --name out; --label is what you call the slot",
         ));
     }
     let secret = is_passphrase.then(|| new_passphrase(session)).transpose()?;
     let path = absolute(args.path.as_deref())?;
     let body = body::secret(&AddBody {
-        kind: if is_passphrase {
-            "passphrase"
-        } else {
-            "key-file"
-        },
+        kind: args.kind.word(),
         label: args.label,
         passphrase: secret.as_ref().map(Lent),
         path: path.clone(),
+        name: args.name,
     })?;
     drop(secret);
     let slot: KeySlot = client.call(Method::POST, &slots(), Some(body)).await?;

@@ -3,7 +3,7 @@
 use super::contents::Opener;
 use super::finding::Finding;
 use crate::config::Config;
-use crate::custody::{CustodyError, KEY_FILE, Provider, Ring, SlotInfo, SlotKind, Unattended};
+use crate::custody::{CustodyError, KEY_FILE, Provider, Ring, SlotInfo, SlotKind};
 
 /// The ring and what opens it. `fresh` when nothing was ever stored, so that no ring is no loss.
 pub(super) fn ring(config: &Config, fresh: bool) -> Vec<Finding> {
@@ -18,6 +18,7 @@ pub(super) fn ring(config: &Config, fresh: bool) -> Vec<Finding> {
     let text = format!("it can be read; it has {}", slots_in_words(&ring));
     let mut found = vec![Finding::ok("ring", text), slots(&ring, config)];
     found.push(key_file(&ring, config));
+    found.extend(credentials(&ring, config));
     found
 }
 
@@ -43,8 +44,8 @@ fn slots(ring: &Ring, config: &Config) -> Finding {
         let text = format!("{which}: when what opens it is lost, so is everything");
         return Finding::warn("slots", text, format!("Add {more}: {ADD}"));
     }
-    if !ring.has(SlotKind::Passphrase) {
-        let text = "none is a passphrase: whoever restores a backup needs a file besides";
+    if !ring.slots().iter().any(|slot| slot.kind.takes_a_person()) {
+        let text = "none is opened by a person: whoever restores a backup needs a file besides";
         return Finding::warn("slots", text, format!("Add one: {ADD}"));
     }
     let kinds = ring.slots();
@@ -67,27 +68,63 @@ fn doubles(ring: &Ring, config: &Config) -> usize {
 /// What a start that nobody attends would open the store with.
 pub(super) fn opener(config: &Config) -> Option<Opener> {
     let ring = Ring::load(&config.keys_dir).ok()?;
-    let opened = ring.open_unattended(&config.keys_dir.join(KEY_FILE));
+    let opened = ring.open_unattended(&config.custodians());
     Some((ring.store(), opened.ok()?.opened()?))
 }
 
-/// Whether a start that nobody attends would find its key.
+/// Whether a start that nobody attends would find its key file.
 fn key_file(ring: &Ring, config: &Config) -> Finding {
     if !ring.has(SlotKind::KeyFile) {
-        return Finding::ok("key_file", "none: the broker starts sealed");
+        let itself = ring.slots().iter().any(|slot| !slot.kind.takes_a_person());
+        let text = if itself {
+            "none: the broker starts by another slot"
+        } else {
+            "none: the broker starts sealed"
+        };
+        return Finding::ok("key_file", text);
     }
-    match ring.open_unattended(&config.keys_dir.join(KEY_FILE)) {
-        Ok(Unattended::Opened(_)) => {
-            Finding::ok("key_file", "it opens the ring, and the ring is unaltered")
-        }
-        Ok(Unattended::Waits(lost)) => {
-            let lost = lost.map_or_else(String::new, |lost| format!("{lost}; "));
-            let text = format!("{lost}a start is sealed until a passphrase is given");
+    match ring.open(Provider::KeyFile(&config.keys_dir.join(KEY_FILE))) {
+        Ok(_) => Finding::ok("key_file", "it opens the ring, and the ring is unaltered"),
+        Err(lost) if lost.is_loss() && others(ring).next().is_some() => {
+            let then = if others(ring).all(|slot| slot.kind.takes_a_person()) {
+                "is sealed until a person unseals it"
+            } else {
+                "needs another slot"
+            };
+            let text = format!("{lost}; a start {then}");
             let fix = "Put the key file back from its backup. If it is lost, unseal, remove its slot, move a wrong root.key away, and add another: runtools-broker key slot";
             Finding::warn("key_file", text, fix)
         }
         Err(error) => Finding::fail("key_file", &error, error.hint()),
     }
+}
+
+/// The slots that no key file opens.
+fn others(ring: &Ring) -> impl Iterator<Item = SlotInfo> {
+    let slots = ring.slots().into_iter();
+    slots.filter(|slot| slot.kind != SlotKind::KeyFile)
+}
+
+/// Whether the credentials of the slots that need one are there, which only the service can see.
+fn credentials(ring: &Ring, config: &Config) -> Vec<Finding> {
+    const CHECK: &str = "credential";
+    let slots = ring.slots().into_iter();
+    let found = slots.filter(|slot| slot.kind == SlotKind::Credential);
+    let found = found.filter_map(|slot| {
+        let name = slot.name?;
+        if config.credentials_dir.is_none() {
+            let text = format!("not examined: systemd gives {name} to the service only");
+            return Some(Finding::unexamined(CHECK, text));
+        }
+        let custodian = config.custodians().find(slot.kind, name.clone())?;
+        Some(
+            match ring.test_slot(Provider::Custodian(&custodian), slot.id) {
+                Ok(()) => Finding::ok(CHECK, format!("{name} opens the ring")),
+                Err(error) => Finding::fail(CHECK, &error, error.hint()),
+            },
+        )
+    });
+    found.collect()
 }
 
 #[cfg(test)]
@@ -178,7 +215,7 @@ mod tests {
         ring.add_slot(&root, &slot(&own), &SystemRandom).unwrap();
         let found = super::slots(&ring, &config);
         assert!(
-            found.text.starts_with("none is a passphrase"),
+            found.text.starts_with("none is opened by a person"),
             "{}",
             found.text
         );

@@ -1,0 +1,158 @@
+//! Who opens slots without a person being there.
+//!
+//! A slot says which custodian it needs by name only. Where that one is, and how it is asked, stands
+//! in the broker's settings and not in the ring: whoever can write the ring could otherwise have the
+//! broker read any file, and run any program, before the ring's MAC can be checked.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use super::credential::Credential;
+use super::means::{Means, SlotKind};
+use super::{CustodyError, KEY_FILE};
+
+/// The longest name, in bytes.
+pub(super) const MAX_NAME_BYTES: usize = 64;
+
+/// What a custodian is called: letters a to z, digits, hyphens, so that no name is a path.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CustodianName(String);
+
+impl CustodianName {
+    /// Checks a name.
+    ///
+    /// # Errors
+    /// [`CustodyError::Name`].
+    pub fn parse(text: &str) -> Result<Self, CustodyError> {
+        let letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        let good = (1..=MAX_NAME_BYTES).contains(&text.len()) && text.bytes().all(letter);
+        good.then(|| Self(text.to_owned()))
+            .ok_or(CustodyError::Name)
+    }
+
+    /// The name as a text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for CustodianName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Who holds the key of a slot, and gives it without a person being asked.
+#[derive(Clone, Debug)]
+pub enum Custodian {
+    /// systemd, which decrypted it for the service.
+    Credential(Credential),
+}
+
+impl Custodian {
+    /// What kind of slot it opens.
+    #[must_use]
+    pub const fn kind(&self) -> SlotKind {
+        match self {
+            Self::Credential(_) => SlotKind::Credential,
+        }
+    }
+
+    /// What it is called.
+    #[must_use]
+    pub const fn name(&self) -> &CustodianName {
+        match self {
+            Self::Credential(credential) => credential.name(),
+        }
+    }
+
+    /// What is said when what it gives opens none of its slots.
+    pub(super) fn refusal(&self) -> CustodyError {
+        match self {
+            Self::Credential(credential) => {
+                CustodyError::WrongCredential(credential.name().clone())
+            }
+        }
+    }
+}
+
+/// Where everybody is who may be asked at a start that nobody attends.
+#[derive(Clone, Debug)]
+pub struct Custodians {
+    key_file: PathBuf,
+    credentials: Option<PathBuf>,
+}
+
+impl Custodians {
+    /// The key file of a keys directory, and nobody else.
+    #[must_use]
+    pub fn of(keys: &Path) -> Self {
+        Self {
+            key_file: keys.join(KEY_FILE),
+            credentials: None,
+        }
+    }
+
+    /// With the directory in which systemd puts the service's credentials.
+    #[must_use]
+    pub fn with_credentials(self, credentials: Option<PathBuf>) -> Self {
+        Self {
+            credentials,
+            ..self
+        }
+    }
+
+    /// The key file that a start reads.
+    #[must_use]
+    pub fn key_file(&self) -> &Path {
+        &self.key_file
+    }
+
+    /// The custodian of this kind and name, if such a kind has custodians.
+    #[must_use]
+    pub fn find(&self, kind: SlotKind, name: CustodianName) -> Option<Custodian> {
+        match kind {
+            SlotKind::KeyFile | SlotKind::Passphrase => None,
+            SlotKind::Credential => {
+                let credential = Credential::new(self.credentials.as_deref(), name);
+                Some(Custodian::Credential(credential))
+            }
+        }
+    }
+
+    /// The custodian that a slot needs, if it needs one.
+    pub(super) fn for_means(&self, means: &Means) -> Option<Custodian> {
+        self.find(means.kind(), means.custodian()?.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::CustodianName;
+
+    #[test]
+    fn a_name_is_never_a_path_an_option_of_a_shell_or_a_text_that_steers() {
+        for good in ["a", "runtools-root-key", "7", &"x".repeat(64)] {
+            assert_eq!(CustodianName::parse(good).unwrap().as_str(), good);
+        }
+        for bad in [
+            "",
+            "..",
+            "a/b",
+            "/etc/passwd",
+            "a.b",
+            "A",
+            "a_b",
+            "a b",
+            "a\n",
+            "ä",
+            "$(x)",
+            "a\0",
+            &"x".repeat(65),
+        ] {
+            let refused = CustodianName::parse(bad).unwrap_err();
+            assert_eq!(refused.code(), "name_invalid", "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! Who opens a slot, and how the slot's own key is come by.
+
+use std::fmt;
+use std::path::Path;
+
+use super::custodian::CustodianName;
+use super::passphrase::Stretch;
+use super::{Custodian, CustodyError, NewSlot, key_file};
+use crate::crypto::{Key, KeyRef, Random};
+use crate::secret::Secret;
+
+/// Who opens a slot, or is to open a new one.
+#[derive(Clone, Copy, Debug)]
+pub enum Provider<'a> {
+    /// Whoever has the file at this path: 32 random bytes, mode 0600. For a new slot it is made
+    /// when there is none.
+    KeyFile(&'a Path),
+    /// Whoever knows these words: for a new slot at least 12 characters, at most 1024 bytes.
+    Passphrase(&'a Secret),
+    /// Whoever holds a key for the broker, without a person being asked.
+    Custodian(&'a Custodian),
+}
+
+impl Provider<'_> {
+    /// What kind of slot this provider opens.
+    #[must_use]
+    pub const fn kind(&self) -> SlotKind {
+        match self {
+            Self::KeyFile(_) => SlotKind::KeyFile,
+            Self::Passphrase(_) => SlotKind::Passphrase,
+            Self::Custodian(custodian) => custodian.kind(),
+        }
+    }
+
+    /// What is said when it opens none of its slots.
+    pub(super) fn refusal(&self) -> CustodyError {
+        match self {
+            Self::KeyFile(_) => CustodyError::WrongKeyFile,
+            Self::Passphrase(_) => CustodyError::WrongPassphrase,
+            Self::Custodian(custodian) => custodian.refusal(),
+        }
+    }
+}
+
+/// What opens a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SlotKind {
+    /// A file of 32 random bytes.
+    KeyFile,
+    /// A passphrase, stretched with Argon2id.
+    Passphrase,
+    /// 32 random bytes that systemd decrypts for the service.
+    Credential,
+}
+
+impl SlotKind {
+    /// Every kind there is.
+    pub const ALL: [Self; 3] = [Self::KeyFile, Self::Passphrase, Self::Credential];
+
+    /// The kind that a text names.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.word() == text)
+    }
+
+    /// Whether it takes a person to open such a slot.
+    #[must_use]
+    pub const fn takes_a_person(self) -> bool {
+        match self {
+            Self::Passphrase => true,
+            Self::KeyFile | Self::Credential => false,
+        }
+    }
+
+    /// The kind as it stands in the ring file.
+    pub(super) const fn byte(self) -> u8 {
+        match self {
+            Self::KeyFile => 1,
+            Self::Passphrase => 2,
+            Self::Credential => 3,
+        }
+    }
+
+    const fn word(self) -> &'static str {
+        match self {
+            Self::KeyFile => "key-file",
+            Self::Passphrase => "passphrase",
+            Self::Credential => "systemd-credential",
+        }
+    }
+}
+
+impl fmt::Display for SlotKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+/// How a slot's own key is come by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Means {
+    KeyFile,
+    Passphrase(Stretch),
+    Credential(CustodianName),
+}
+
+impl Means {
+    /// The means and the key of a new slot, whose key is to be called `name`.
+    ///
+    /// # Errors
+    /// What the provider refuses.
+    pub(super) fn make(
+        new: &NewSlot<'_>,
+        name: KeyRef,
+        random: &dyn Random,
+    ) -> Result<(Self, Key), CustodyError> {
+        match new.provider() {
+            Provider::KeyFile(path) => {
+                let key = key_file::read_or_make(path, name, random)?;
+                Ok((Self::KeyFile, key))
+            }
+            Provider::Passphrase(words) => {
+                let stretch = Stretch::draw(new.cost(), random)?;
+                let key = stretch.key(words, name)?;
+                Ok((Self::Passphrase(stretch), key))
+            }
+            Provider::Custodian(Custodian::Credential(credential)) => {
+                let key = credential.read(name)?;
+                Ok((Self::Credential(credential.name().clone()), key))
+            }
+        }
+    }
+
+    /// The slot's key called `name`, by `provider`; nothing when it is not for this slot.
+    ///
+    /// # Errors
+    /// When the provider cannot be asked, or what it yields is no key.
+    pub(super) fn key(
+        &self,
+        provider: Provider<'_>,
+        name: KeyRef,
+    ) -> Result<Option<Key>, CustodyError> {
+        let key = match (self, provider) {
+            (Self::KeyFile, Provider::KeyFile(path)) => key_file::read(path, name),
+            (Self::Passphrase(stretch), Provider::Passphrase(words)) => stretch.key(words, name),
+            (Self::Credential(of), Provider::Custodian(Custodian::Credential(credential)))
+                if of == credential.name() =>
+            {
+                credential.read(name)
+            }
+            _ => return Ok(None),
+        };
+        key.map(Some)
+    }
+
+    /// What opens such a slot.
+    pub(super) const fn kind(&self) -> SlotKind {
+        match self {
+            Self::KeyFile => SlotKind::KeyFile,
+            Self::Passphrase(_) => SlotKind::Passphrase,
+            Self::Credential(_) => SlotKind::Credential,
+        }
+    }
+
+    /// Who holds the slot's key, if it is somebody with a name.
+    pub(super) const fn custodian(&self) -> Option<&CustodianName> {
+        match self {
+            Self::KeyFile | Self::Passphrase(_) => None,
+            Self::Credential(name) => Some(name),
+        }
+    }
+
+    /// Whether `provider` is one that the slot may be opened by.
+    pub(super) fn is_for(&self, provider: &Provider<'_>) -> bool {
+        let named = match provider {
+            Provider::KeyFile(_) | Provider::Passphrase(_) => None,
+            Provider::Custodian(custodian) => Some(custodian.name()),
+        };
+        self.kind() == provider.kind() && self.custodian() == named
+    }
+
+    /// The means of kind `kind` that these parameters describe, when they do, whole and within
+    /// their bounds.
+    pub(super) fn parse(kind: u8, params: &[u8]) -> Option<Self> {
+        match kind {
+            1 if params.is_empty() => Some(Self::KeyFile),
+            2 => Stretch::parse(params).map(Self::Passphrase),
+            3 => {
+                let name = str::from_utf8(params).ok()?;
+                CustodianName::parse(name).ok().map(Self::Credential)
+            }
+            _ => None,
+        }
+    }
+
+    /// The parameters.
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::KeyFile => {}
+            Self::Passphrase(stretch) => stretch.encode(out),
+            Self::Credential(name) => out.extend_from_slice(name.as_str().as_bytes()),
+        }
+    }
+}

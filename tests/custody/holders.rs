@@ -1,0 +1,221 @@
+//! Whoever opens a slot, one of each kind, and the ways in which each can fail.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use runtools_broker::crypto::{Random, SystemRandom};
+use runtools_broker::custody::{
+    CREDENTIAL, Custodian, CustodianName, Custodians, Provider, SlotKind,
+};
+use runtools_broker::secret::Secret;
+use tempfile::TempDir;
+
+/// What can go wrong with a holder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// It is not there.
+    Away,
+    /// What it yields is cut short.
+    Short,
+    /// What it yields goes on and on.
+    Long,
+    /// It yields another key of the right form.
+    Swapped,
+    /// It never answers.
+    Hang,
+    /// It ends amid its answer.
+    Crash,
+    /// It says itself that it has another key than the slot was made with.
+    OtherKeyId,
+}
+
+pub(crate) const FAULTS: [Fault; 7] = [
+    Fault::Away,
+    Fault::Short,
+    Fault::Long,
+    Fault::Swapped,
+    Fault::Hang,
+    Fault::Crash,
+    Fault::OtherKeyId,
+];
+
+/// What a fault must lead to.
+pub(crate) enum Verdict {
+    /// The slot does not open, and says one of these.
+    Refused(&'static [&'static str]),
+    /// This kind cannot fail so, for this reason.
+    DoesNotApply(&'static str),
+}
+
+use Verdict::{DoesNotApply, Refused};
+
+/// Whoever opens a slot.
+pub(crate) trait Holder {
+    fn kind(&self) -> SlotKind;
+    fn provider(&self) -> Provider<'_>;
+    /// Has it fail so, until it is mended.
+    fn inflict(&mut self, fault: Fault) -> Verdict;
+    fn mend(&mut self);
+    /// Texts that no refusal may repeat.
+    fn never_told(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+/// One of each kind.
+pub(crate) fn every_kind() -> Vec<Box<dyn Holder>> {
+    vec![key_file(), passphrase(), credential()]
+}
+
+/// Who has a key file, which is not there yet.
+pub(crate) fn key_file() -> Box<dyn Holder> {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("own.key");
+    Box::new(InFile {
+        _place: place,
+        path,
+        kept: Vec::new(),
+        custodian: None,
+    })
+}
+
+/// The service to which systemd gave a credential.
+pub(crate) fn credential() -> Box<dyn Holder> {
+    let place = tempfile::tempdir().unwrap();
+    let name = CustodianName::parse(CREDENTIAL).unwrap();
+    let path = place.path().join(CREDENTIAL);
+    let random: &dyn Random = &SystemRandom;
+    let drawn: [u8; 32] = random.bytes().unwrap();
+    private(&path, &drawn);
+    let who = Custodians::of(place.path()).with_credentials(Some(place.path().to_owned()));
+    Box::new(InFile {
+        custodian: who.find(SlotKind::Credential, name),
+        _place: place,
+        path,
+        kept: Vec::new(),
+    })
+}
+
+/// 32 bytes in a file: the broker's own, or a credential of its service.
+struct InFile {
+    _place: TempDir,
+    path: PathBuf,
+    kept: Vec<u8>,
+    custodian: Option<Custodian>,
+}
+
+impl Holder for InFile {
+    fn kind(&self) -> SlotKind {
+        self.provider().kind()
+    }
+
+    fn provider(&self) -> Provider<'_> {
+        match &self.custodian {
+            Some(custodian) => Provider::Custodian(custodian),
+            None => Provider::KeyFile(&self.path),
+        }
+    }
+
+    fn inflict(&mut self, fault: Fault) -> Verdict {
+        let kept = fs::read(&self.path).unwrap();
+        let put = |bytes: &[u8]| fs::write(&self.path, bytes).unwrap();
+        let verdict = match fault {
+            Fault::Away => {
+                fs::remove_file(&self.path).unwrap();
+                Refused(&["key_path_missing", "credential_missing"])
+            }
+            Fault::Short => {
+                put(&kept[..31]);
+                Refused(&["key_file_length"])
+            }
+            Fault::Long => {
+                put(&kept.repeat(1 << 15));
+                Refused(&["key_file_length"])
+            }
+            Fault::Swapped => {
+                put(&[9; 32]);
+                Refused(&["wrong_key_file", "wrong_credential"])
+            }
+            Fault::Hang => {
+                fs::remove_file(&self.path).unwrap();
+                pipe(&self.path);
+                Refused(&["key_path_kind"])
+            }
+            Fault::Crash => return DoesNotApply("a file has no moment in which it could end"),
+            Fault::OtherKeyId => return DoesNotApply("a file has no id: another one is swapped"),
+        };
+        self.kept = kept;
+        verdict
+    }
+
+    fn mend(&mut self) {
+        drop(fs::remove_file(&self.path));
+        private(&self.path, &self.kept);
+    }
+}
+
+/// Who knows a passphrase, which nobody else knows.
+pub(crate) fn passphrase() -> Box<dyn Holder> {
+    static PEOPLE: AtomicU32 = AtomicU32::new(1);
+    let person = PEOPLE.fetch_add(1, Ordering::Relaxed);
+    let right = format!("correct horse battery staple lantern {person}");
+    let said = Secret::copy_of(right.as_bytes());
+    Box::new(Words { right, said })
+}
+
+/// The words as they are, and as they are said.
+struct Words {
+    right: String,
+    said: Secret,
+}
+
+impl Holder for Words {
+    fn kind(&self) -> SlotKind {
+        SlotKind::Passphrase
+    }
+
+    fn provider(&self) -> Provider<'_> {
+        Provider::Passphrase(&self.said)
+    }
+
+    fn inflict(&mut self, fault: Fault) -> Verdict {
+        let right = &self.right;
+        let said = match fault {
+            Fault::Away => return DoesNotApply("without the person nothing is tried"),
+            Fault::Short => right[..right.len() - 1].to_owned(),
+            Fault::Long => right.repeat(2000),
+            Fault::Swapped => right.replace("horse", "mouse"),
+            Fault::Hang => return DoesNotApply("until the words are there nothing is tried"),
+            Fault::Crash => return DoesNotApply("words are whole, or they are other words"),
+            Fault::OtherKeyId => return DoesNotApply("words have no id"),
+        };
+        self.said = Secret::take(said.into_bytes());
+        Refused(&["wrong_passphrase"])
+    }
+
+    fn mend(&mut self) {
+        self.said = Secret::copy_of(self.right.as_bytes());
+    }
+
+    fn never_told(&self) -> Vec<String> {
+        vec![self.right.clone(), "battery".into()]
+    }
+}
+
+/// A file that only its owner may read.
+pub(crate) fn private(path: &std::path::Path, bytes: &[u8]) {
+    fs::write(path, bytes).unwrap();
+    fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
+}
+
+/// A pipe that nobody writes into.
+fn pipe(path: &std::path::Path) {
+    let made = Command::new("mkfifo")
+        .args(["-m", "600"])
+        .arg(path)
+        .status();
+    assert!(made.unwrap().success());
+}
