@@ -1,4 +1,5 @@
 //! A ring that moves from its key file to something else, under a broker that serves: add, test, remove.
+#![expect(clippy::too_many_lines, reason = "a journey is told in one piece")]
 
 mod harness;
 
@@ -6,6 +7,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use harness::memory::occurrences;
 use harness::{Broker, Setup, eventually};
 use serde_json::{Value, json};
 
@@ -41,10 +43,16 @@ fn opens(broker: &Broker) {
 }
 
 /// Adds a slot of `kind` by the words of `add`, tests it, and takes the key file and its slot away, while
-/// somebody reads without a pause and is never refused.
-fn move_to(broker: &Broker, kind: &str, add: &[&str]) {
+/// somebody reads without a pause and is never refused. `test` says what to type for the test. Answers what
+/// was said of the new slot.
+fn move_to(
+    broker: &Broker,
+    kind: &str,
+    add: &[&str],
+    test: Option<&dyn Fn(&Value) -> String>,
+) -> Value {
     let done = AtomicBool::new(false);
-    std::thread::scope(|scope| {
+    let added = std::thread::scope(|scope| {
         let reader = scope.spawn(|| {
             let operator = broker.operator();
             let mut reads = 0;
@@ -53,25 +61,30 @@ fn move_to(broker: &Broker, kind: &str, add: &[&str]) {
                 reads += 1;
             }
         });
-        let words = ["key", "slot", "add", kind];
-        broker.runs(&[&words[..], add].concat(), None).expect(0);
-        let added = slot_of_kind(broker, kind);
-        broker
-            .runs(&["key", "slot", "test", &added], None)
-            .expect(0);
+        let words = ["key", "slot", "add", kind, "--json"];
+        let added = broker.runs(&[&words[..], add].concat(), None).expect(0);
+        let added = added["data"].clone();
+        let id = added["id"].as_str().unwrap();
+        let input = test.map(|test| test(&added));
+        let test = || {
+            let tested = broker.runs(&["key", "slot", "test", id], input.as_deref());
+            tested.expect(0);
+            assert!(tested.stderr.contains("opens"), "{}", tested.stderr);
+        };
+        test();
         let old = slot_of_kind(broker, "key-file");
         let remove = ["key", "slot", "remove", &old, "--yes"];
         broker.runs(&remove, None).expect(0);
         fs::remove_file(broker.keys().join("root.key")).unwrap();
-        broker
-            .runs(&["key", "slot", "test", &added], None)
-            .expect(0);
+        test();
         done.store(true, Ordering::Relaxed);
         reader.join().unwrap();
+        added
     });
     opens(broker);
     let all = slots(broker);
     assert_eq!((all.len(), &all[0]["kind"]), (1, &json!(kind)));
+    added
 }
 
 /// The words that start a broker as a service to which systemd gives the credentials of `dir`.
@@ -102,7 +115,7 @@ fn from_a_key_file_to_a_systemd_credential() {
         assert!(missing.stderr.contains(words), "{}", missing.stderr);
     }
     put_credential(&credential, &[0x5A; 32]);
-    move_to(&broker, "systemd-credential", &[]);
+    move_to(&broker, "systemd-credential", &[], None);
     assert_eq!(slots(&broker)[0]["name"], "runtools-root-key");
     let again = broker.runs(&add, None);
     assert!(again.stderr.contains("one way in"), "{}", again.stderr);
@@ -134,4 +147,117 @@ fn from_a_key_file_to_a_systemd_credential() {
     assert_eq!(sealed, "sealed");
     broker.runs(&["unseal"], Some(WORDS)).expect(0);
     opens(&broker);
+}
+
+/// The shares of an answer.
+fn dealt(added: &Value) -> Vec<String> {
+    let all = added["dealt"].as_array().unwrap().iter();
+    all.map(|share| share.as_str().unwrap().to_owned())
+        .collect()
+}
+
+const THREE_OF_FIVE: [&str; 4] = ["--shares", "5", "--threshold", "3"];
+
+#[test]
+fn from_a_key_file_to_the_shares_of_five_people_of_whom_three_come_one_after_the_other() {
+    let mut broker = broker(Setup::default());
+    let three = |added: &Value| dealt(added)[2..].join("\n");
+    let added = move_to(&broker, "shares", &THREE_OF_FIVE, Some(&three));
+    let shares = dealt(&added);
+    assert_eq!(
+        (&added["shares"], &added["threshold"]),
+        (&json!(5), &json!(3))
+    );
+    broker.restart();
+    assert_eq!(broker.operator().get("/v1/secrets").refused(503), "sealed");
+
+    let gives = |share: &str| broker.runs(&["unseal"], Some(share));
+    let refused = |share: &str, words: &str| {
+        let ran = gives(share);
+        assert_ne!(ran.exit, 0, "{}", ran.stderr);
+        let said = ran.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(said.contains(words), "{said}");
+        assert!(!said.contains(&share[9..]), "{said}");
+    };
+    let first = gives(&shares[4]);
+    first.expect(0);
+    assert!(
+        first.stderr.contains("1 of 3 shares are there; 2 to go"),
+        "{}",
+        first.stderr
+    );
+    refused(&shares[4].to_uppercase(), "share 5 was given already");
+    let other = if &shares[0][20..21] == "7" { "6" } else { "7" };
+    let mut slip = shares[0].clone();
+    slip.replace_range(20..21, other);
+    refused(&slip, "has a wrong letter");
+    refused("rtshare1-short", "is no share");
+    let foreign = Broker::start();
+    let words = [&["key", "slot", "add", "--json"][..], &THREE_OF_FIVE].concat();
+    let theirs = dealt(&foreign.runs(&words, None).expect(0)["data"]);
+    refused(&theirs[0], "of no set that opens this ring");
+    assert!(
+        gives(&shares[1]).stderr.contains("2 of 3 shares"),
+        "the others are kept"
+    );
+
+    // Begun anew, two are not enough.
+    broker.runs(&["unseal", "--forget"], None).expect(0);
+    gives(&shares[0]).expect(0);
+    assert!(
+        gives(&shares[1]).stderr.contains("2 of 3 shares"),
+        "as before"
+    );
+    assert_eq!(broker.operator().get("/v1/secrets").refused(503), "sealed");
+    let last = gives(&shares[2]);
+    last.expect(0);
+    assert!(
+        last.stderr.contains("the vault is unsealed"),
+        "{}",
+        last.stderr
+    );
+    opens(&broker);
+    for share in &shares {
+        assert!(!broker.log_text().contains(share));
+        assert_eq!(
+            occurrences(broker.pid(), share.as_bytes()),
+            0,
+            "a share is in memory"
+        );
+    }
+}
+
+#[test]
+fn shares_given_for_a_test_are_forgotten_when_the_vault_is_sealed_and_sets_do_not_mix() {
+    let broker = broker(Setup::default());
+    let add = || {
+        let words = [&["key", "slot", "add", "--json"][..], &THREE_OF_FIVE].concat();
+        broker.runs(&words, None).expect(0)["data"].clone()
+    };
+    let (one, other) = (add(), add());
+    let test = |slot: &Value, shares: &[String]| {
+        let id = slot["id"].as_str().unwrap();
+        broker.runs(&["key", "slot", "test", id], Some(&shares.join("\n")))
+    };
+    let (ours, theirs) = (dealt(&one), dealt(&other));
+    assert!(
+        test(&one, &ours[..2]).stderr.contains("2 of 3 shares"),
+        "as many as were given"
+    );
+    let foreign = test(&one, &theirs[..1]);
+    assert!(foreign.stderr.contains("of no set"), "{}", foreign.stderr);
+    let mixed = test(&other, &theirs[..1]);
+    assert!(
+        mixed.stderr.contains("another set than those given before"),
+        "{}",
+        mixed.stderr
+    );
+    broker.runs(&["seal", "--yes"], None).expect(0);
+    broker
+        .runs(&["unseal"], Some(&theirs[1..4].join("\n")))
+        .expect(0);
+    let again = test(&one, &ours[2..4]);
+    assert!(again.stderr.contains("2 of 3 shares"), "{}", again.stderr);
+    let third = test(&one, &ours[..1]);
+    assert!(third.stderr.contains(" opens"), "{}", third.stderr);
 }

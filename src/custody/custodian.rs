@@ -113,7 +113,7 @@ impl Custodians {
     #[must_use]
     pub fn find(&self, kind: SlotKind, name: CustodianName) -> Option<Custodian> {
         match kind {
-            SlotKind::KeyFile | SlotKind::Passphrase => None,
+            SlotKind::KeyFile | SlotKind::Passphrase | SlotKind::Shares => None,
             SlotKind::Credential => {
                 let credential = Credential::new(self.credentials.as_deref(), name);
                 Some(Custodian::Credential(credential))

@@ -6,6 +6,7 @@ use super::custodian::{CustodianName, MAX_NAME_BYTES};
 use super::fault::FileFault;
 use super::means::SlotKind;
 use super::passphrase::{MAX_PASSPHRASE_BYTES, MIN_PASSPHRASE_CHARS};
+use super::shares::MAX_SHARES;
 use super::slot::{MAX_LABEL_BYTES, MAX_SLOTS};
 use crate::crypto::CryptoError;
 use crate::id::ObjectId;
@@ -78,6 +79,27 @@ pub enum CustodyError {
     /// The credential opens a slot already.
     #[error("the systemd credential {0} opens another slot already")]
     CredentialInUse(CustodianName),
+    /// A key cannot be dealt so.
+    #[error("a key is dealt to 2 to {MAX_SHARES} people, and it takes 2 of them or more")]
+    ShareCount,
+    /// The text has not the form of a share.
+    #[error("this is no share: one begins with rtshare1 and has 88 letters after it")]
+    ShareForm,
+    /// The text is a share but for a slip of the pen.
+    #[error("this share has a wrong letter in it, or letters in a wrong order")]
+    ShareMistyped,
+    /// No slot of the ring is opened by shares of this set.
+    #[error("this share is of no set that opens this ring")]
+    ShareForeign,
+    /// Shares of another set were given before.
+    #[error("this share is of another set than those given before it")]
+    ShareMixed,
+    /// This share was given before.
+    #[error("share {0} was given already")]
+    ShareTwice(u8),
+    /// There are enough shares, and together they open nothing.
+    #[error("the shares do not open the ring")]
+    WrongShares,
     /// A file stands where a new slot's key file is to be made.
     #[error("there is a file at {} already", .0.display())]
     KeyFileExists(PathBuf),
@@ -140,6 +162,13 @@ impl CustodyError {
             Self::PassphraseLength => "passphrase_length",
             Self::WrongPassphrase => "wrong_passphrase",
             Self::WrongKeyFile => "wrong_key_file",
+            Self::ShareCount => "share_count",
+            Self::ShareForm => "share_form",
+            Self::ShareMistyped => "share_mistyped",
+            Self::ShareForeign => "share_foreign",
+            Self::ShareMixed => "share_mixed",
+            Self::ShareTwice(_) => "share_twice",
+            Self::WrongShares => "wrong_shares",
             Self::Name => "name_invalid",
             Self::CredentialMissing(_) => "credential_missing",
             Self::WrongCredential(_) => "wrong_credential",
@@ -148,62 +177,6 @@ impl CustodyError {
             Self::Memory => "out_of_memory",
             Self::File { fault, .. } => fault.code(),
             Self::Crypto(_) => "sealing_failed",
-        }
-    }
-
-    /// What to do next, in one sentence.
-    #[must_use]
-    pub fn hint(&self) -> String {
-        match self {
-            Self::RingExists(_) => {
-                "use the ring that is there, or name another keys directory".into()
-            }
-            Self::RingMissing(_) => {
-                "for a new installation initialise one; for an old one put root.ring back from \
-                 its backup, since data sealed under it opens with no other"
-                    .into()
-            }
-            Self::RingForm | Self::RingAltered => {
-                "put root.ring back from its backup, and find out who wrote to the keys directory"
-                    .into()
-            }
-            Self::RingVersion(_) => "run the release that wrote it, or a newer one".into(),
-            Self::RingChanged | Self::Busy => "try again".into(),
-            Self::NotRoot => "open this ring, and use the key that it yields".into(),
-            Self::NoSlotOfKind(_) | Self::NoSlot(_) => {
-                "list the ring's slots, and choose one of them".into()
-            }
-            Self::LastSlot => "add another slot and test it first".into(),
-            Self::TooManySlots => "remove a slot that is no longer needed first".into(),
-            Self::Label => "choose a short, plain label".into(),
-            Self::PassphraseLength => "choose one of six or more random words".into(),
-            Self::WrongPassphrase => "check the passphrase, or use another slot".into(),
-            Self::WrongKeyFile => {
-                "put the key file of this ring in its place, or use another slot".into()
-            }
-            Self::Name => "choose a name such as runtools-root-key".into(),
-            Self::CredentialMissing(name) => format!(
-                "make it with `systemd-creds encrypt`, name it in the broker's unit \
-                 (LoadCredentialEncrypted={name}), and restart the service; or use another slot"
-            ),
-            Self::WrongCredential(_) => {
-                "give the unit the credential that the slot was made with, or use another slot"
-                    .into()
-            }
-            Self::CredentialInUse(_) => {
-                "two slots of one credential are one way in, and look like two: name another \
-                 credential"
-                    .into()
-            }
-            Self::KeyFileExists(_) => {
-                "each slot has a key file of its own, which is made with it: name a path where \
-                 there is none, or move away what stands there, if no slot is its own (a stop amid \
-                 an earlier `key slot add` leaves such a file). A start reads root.key only"
-                    .into()
-            }
-            Self::Memory => "free some memory, or use another slot".into(),
-            Self::File { path, fault } => fault.hint(path),
-            Self::Crypto(_) => "see the log of the operating system".into(),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::custodian::CustodianName;
 use super::passphrase::Stretch;
+use super::shares::{Share, Split};
 use super::{Custodian, CustodyError, NewSlot, key_file};
 use crate::crypto::{Key, KeyRef, Random};
 use crate::secret::Secret;
@@ -17,6 +18,8 @@ pub enum Provider<'a> {
     KeyFile(&'a Path),
     /// Whoever knows these words: for a new slot at least 12 characters, at most 1024 bytes.
     Passphrase(&'a Secret),
+    /// These people together: for a new slot the whole set of shares that was dealt.
+    Shares(&'a [Share]),
     /// Whoever holds a key for the broker, without a person being asked.
     Custodian(&'a Custodian),
 }
@@ -28,6 +31,7 @@ impl Provider<'_> {
         match self {
             Self::KeyFile(_) => SlotKind::KeyFile,
             Self::Passphrase(_) => SlotKind::Passphrase,
+            Self::Shares(_) => SlotKind::Shares,
             Self::Custodian(custodian) => custodian.kind(),
         }
     }
@@ -37,6 +41,7 @@ impl Provider<'_> {
         match self {
             Self::KeyFile(_) => CustodyError::WrongKeyFile,
             Self::Passphrase(_) => CustodyError::WrongPassphrase,
+            Self::Shares(_) => CustodyError::WrongShares,
             Self::Custodian(custodian) => custodian.refusal(),
         }
     }
@@ -51,11 +56,18 @@ pub enum SlotKind {
     Passphrase,
     /// 32 random bytes that systemd decrypts for the service.
     Credential,
+    /// Shares of several people, of whom some must come together.
+    Shares,
 }
 
 impl SlotKind {
     /// Every kind there is.
-    pub const ALL: [Self; 3] = [Self::KeyFile, Self::Passphrase, Self::Credential];
+    pub const ALL: [Self; 4] = [
+        Self::KeyFile,
+        Self::Passphrase,
+        Self::Credential,
+        Self::Shares,
+    ];
 
     /// The kind that a text names.
     #[must_use]
@@ -67,7 +79,7 @@ impl SlotKind {
     #[must_use]
     pub const fn takes_a_person(self) -> bool {
         match self {
-            Self::Passphrase => true,
+            Self::Passphrase | Self::Shares => true,
             Self::KeyFile | Self::Credential => false,
         }
     }
@@ -78,6 +90,7 @@ impl SlotKind {
             Self::KeyFile => 1,
             Self::Passphrase => 2,
             Self::Credential => 3,
+            Self::Shares => 4,
         }
     }
 
@@ -86,6 +99,7 @@ impl SlotKind {
             Self::KeyFile => "key-file",
             Self::Passphrase => "passphrase",
             Self::Credential => "systemd-credential",
+            Self::Shares => "shares",
         }
     }
 }
@@ -102,6 +116,7 @@ pub(super) enum Means {
     KeyFile,
     Passphrase(Stretch),
     Credential(CustodianName),
+    Shares(Split),
 }
 
 impl Means {
@@ -124,6 +139,11 @@ impl Means {
                 let key = stretch.key(words, name)?;
                 Ok((Self::Passphrase(stretch), key))
             }
+            Provider::Shares(shares) => {
+                let split = Split::of(shares).ok_or(CustodyError::ShareCount)?;
+                let key = split.key(shares, name)?.ok_or(CustodyError::WrongShares)?;
+                Ok((Self::Shares(split), key))
+            }
             Provider::Custodian(Custodian::Credential(credential)) => {
                 let key = credential.read(name)?;
                 Ok((Self::Credential(credential.name().clone()), key))
@@ -143,6 +163,7 @@ impl Means {
         let key = match (self, provider) {
             (Self::KeyFile, Provider::KeyFile(path)) => key_file::read(path, name),
             (Self::Passphrase(stretch), Provider::Passphrase(words)) => stretch.key(words, name),
+            (Self::Shares(split), Provider::Shares(shares)) => return split.key(shares, name),
             (Self::Credential(of), Provider::Custodian(Custodian::Credential(credential)))
                 if of == credential.name() =>
             {
@@ -159,21 +180,30 @@ impl Means {
             Self::KeyFile => SlotKind::KeyFile,
             Self::Passphrase(_) => SlotKind::Passphrase,
             Self::Credential(_) => SlotKind::Credential,
+            Self::Shares(_) => SlotKind::Shares,
         }
     }
 
     /// Who holds the slot's key, if it is somebody with a name.
     pub(super) const fn custodian(&self) -> Option<&CustodianName> {
         match self {
-            Self::KeyFile | Self::Passphrase(_) => None,
+            Self::KeyFile | Self::Passphrase(_) | Self::Shares(_) => None,
             Self::Credential(name) => Some(name),
+        }
+    }
+
+    /// How the slot's key was dealt, if it was.
+    pub(super) const fn split(&self) -> Option<Split> {
+        match self {
+            Self::Shares(split) => Some(*split),
+            Self::KeyFile | Self::Passphrase(_) | Self::Credential(_) => None,
         }
     }
 
     /// Whether `provider` is one that the slot may be opened by.
     pub(super) fn is_for(&self, provider: &Provider<'_>) -> bool {
         let named = match provider {
-            Provider::KeyFile(_) | Provider::Passphrase(_) => None,
+            Provider::KeyFile(_) | Provider::Passphrase(_) | Provider::Shares(_) => None,
             Provider::Custodian(custodian) => Some(custodian.name()),
         };
         self.kind() == provider.kind() && self.custodian() == named
@@ -189,6 +219,7 @@ impl Means {
                 let name = str::from_utf8(params).ok()?;
                 CustodianName::parse(name).ok().map(Self::Credential)
             }
+            4 => Split::parse(params).map(Self::Shares),
             _ => None,
         }
     }
@@ -198,6 +229,7 @@ impl Means {
         match self {
             Self::KeyFile => {}
             Self::Passphrase(stretch) => stretch.encode(out),
+            Self::Shares(split) => split.encode(out),
             Self::Credential(name) => out.extend_from_slice(name.as_str().as_bytes()),
         }
     }

@@ -5,6 +5,7 @@ use zeroize::Zeroizing;
 use super::custodian::CustodianName;
 use super::means::{Means, Provider, SlotKind};
 use super::passphrase::{self, Cost};
+use super::shares::Split;
 use super::{Custodian, CustodyError};
 use crate::clock::Timestamp;
 use crate::crypto::{Context, CryptoError, Key, KeyRef, Purpose, Random, Sealed, open, seal};
@@ -29,6 +30,8 @@ pub struct SlotInfo {
     pub created: Timestamp,
     /// What its custodian is called, if it has one.
     pub name: Option<CustodianName>,
+    /// How its key was dealt, if it was.
+    pub split: Option<Split>,
 }
 
 /// A slot to be added.
@@ -70,7 +73,7 @@ impl<'a> NewSlot<'a> {
             return Err(CustodyError::Label);
         }
         match self.provider {
-            Provider::KeyFile(_) | Provider::Custodian(_) => Ok(()),
+            Provider::KeyFile(_) | Provider::Shares(_) | Provider::Custodian(_) => Ok(()),
             Provider::Passphrase(words) => passphrase::check(words),
         }
     }
@@ -171,6 +174,7 @@ impl Slot {
             label: self.label.clone(),
             created: self.created,
             name: self.means.custodian().cloned(),
+            split: self.means.split(),
         }
     }
 

@@ -47,7 +47,9 @@ impl Bench {
         match kind {
             SlotKind::KeyFile => Provider::KeyFile(&self.key_file),
             SlotKind::Passphrase => Provider::Passphrase(&self.words),
-            SlotKind::Credential => panic!("{kind} is tried in tests/custody.rs"),
+            SlotKind::Credential | SlotKind::Shares => {
+                panic!("{kind} is tried in tests/custody.rs")
+            }
         }
     }
 

@@ -256,6 +256,7 @@ impl App {
     /// # Errors
     /// When the store or the journal fails.
     pub async fn housekeeping(&self) -> Result<(), super::ApiError> {
+        self.lifecycle.forget_stale_shares();
         self.rates.sweep();
         self.misses.sweep();
         self.broker.tidy();

@@ -96,8 +96,12 @@ impl From<CustodyError> for ApiError {
         let status = match &error {
             CustodyError::WrongPassphrase
             | CustodyError::WrongKeyFile
+            | CustodyError::WrongShares
             | CustodyError::WrongCredential(_) => StatusCode::FORBIDDEN,
-            CustodyError::Name => StatusCode::BAD_REQUEST,
+            CustodyError::Name
+            | CustodyError::ShareCount
+            | CustodyError::ShareForm
+            | CustodyError::ShareMistyped => StatusCode::BAD_REQUEST,
             CustodyError::NoSlotOfKind(_)
             | CustodyError::NoSlot(_)
             | CustodyError::LastSlot
@@ -106,6 +110,9 @@ impl From<CustodyError> for ApiError {
             | CustodyError::PassphraseLength
             | CustodyError::RingExists(_)
             | CustodyError::KeyFileExists(_)
+            | CustodyError::ShareForeign
+            | CustodyError::ShareMixed
+            | CustodyError::ShareTwice(_)
             | CustodyError::CredentialMissing(_)
             | CustodyError::CredentialInUse(_)
             | CustodyError::RingChanged

@@ -23,6 +23,7 @@ mod error;
 mod error_broker;
 mod error_storage;
 mod idempotency;
+mod key_slots;
 mod layers;
 mod limits;
 mod lockout;

@@ -9,7 +9,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{
-    ApiError, App, api_keys, audit, broker, custom_tools, egress, layers, oauth_clients,
+    ApiError, App, api_keys, audit, broker, custom_tools, egress, key_slots, layers, oauth_clients,
     oauth_connections, oauth_device, oauth_flows, oauth_providers, openapi, operator,
     organizations, secret_versions, secrets, services, store, system, tools,
 };
@@ -60,9 +60,9 @@ fn table() -> OpenApiRouter<App> {
         .routes(routes!(audit::export))
         .routes(routes!(operator::unseal))
         .routes(routes!(operator::seal))
-        .routes(routes!(operator::slots, operator::add_slot))
-        .routes(routes!(operator::test_slot))
-        .routes(routes!(operator::remove_slot))
+        .routes(routes!(key_slots::slots, key_slots::add_slot))
+        .routes(routes!(key_slots::test_slot))
+        .routes(routes!(key_slots::remove_slot))
         .routes(routes!(store::info))
         .routes(routes!(store::compact, store::stop))
 }

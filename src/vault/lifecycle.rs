@@ -20,6 +20,7 @@ use crate::store::{Batch, Engine, Store, StoreKeys};
 
 use super::keyring::Keyring;
 use super::memo::Memo;
+use super::slots::Gatherings;
 use super::system::SystemKeys;
 use super::tally::{Quotas, Tally};
 use super::{Gate, Opener, Places, Unsealed, Vault, VaultError};
@@ -32,6 +33,7 @@ pub struct Lifecycle {
     engine: Arc<dyn Engine>,
     ring: Mutex<Ring>,
     custodians: Custodians,
+    pub(super) gatherings: Gatherings,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) random: Arc<dyn Random>,
     retention_days: i64,
@@ -83,6 +85,7 @@ impl Lifecycle {
         let ring = Mutex::new(ring);
         Ok(Self {
             custodians: Custodians::of(&places.keys),
+            gatherings: Gatherings::default(),
             places,
             gate: Gate::default(),
             engine,
@@ -269,6 +272,7 @@ impl Lifecycle {
     /// store are closed and the keys are wiped. Answers whether everybody had left: if not, the keys are
     /// wiped when the last one does.
     pub async fn seal(&self, patience: Duration) -> bool {
+        self.forget_shares();
         let Some(mut vault) = self.gate.close() else {
             return true;
         };

@@ -53,7 +53,7 @@ pub use places::Places;
 pub use pointer::Etag;
 pub use removal::Deleted;
 pub use secrets::{Found, Page};
-pub use slots::Opener;
+pub use slots::{Opener, Purpose};
 pub use tally::Quotas;
 pub(crate) use tally::Room;
 pub use value::StoredValue;

@@ -1,8 +1,11 @@
 //! The ways to open a vault, and changing them while it serves.
 
 use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::custody::{Custodian, NewSlot, Provider, SlotInfo};
+use crate::custody::{
+    Custodian, CustodyError, Gathered, Gathering, NewSlot, Provider, Share, SlotInfo,
+};
 use crate::id::ObjectId;
 use crate::secret::Secret;
 
@@ -15,6 +18,8 @@ pub enum Opener {
     KeyFile(PathBuf),
     /// These words.
     Passphrase(Secret),
+    /// These people together.
+    Shares(Vec<Share>),
     /// Whoever holds a key for the broker.
     Custodian(Custodian),
 }
@@ -24,12 +29,96 @@ impl Opener {
         match self {
             Self::KeyFile(path) => Provider::KeyFile(path),
             Self::Passphrase(words) => Provider::Passphrase(words),
+            Self::Shares(shares) => Provider::Shares(shares),
             Self::Custodian(custodian) => Provider::Custodian(custodian),
         }
     }
 }
 
+/// What people come together for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To unseal.
+    Unseal,
+    /// To show that this slot opens.
+    Test(ObjectId),
+}
+
+/// The shares that are there, for each purpose.
+#[derive(Debug, Default)]
+pub(super) struct Gatherings {
+    unseal: Mutex<Gathering>,
+    test: Mutex<Gathering>,
+}
+
+impl Gatherings {
+    fn of(&self, purpose: Purpose) -> MutexGuard<'_, Gathering> {
+        let gathering = match purpose {
+            Purpose::Unseal => &self.unseal,
+            Purpose::Test(_) => &self.test,
+        };
+        gathering.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn both(&self) -> [&Mutex<Gathering>; 2] {
+        [&self.unseal, &self.test]
+    }
+}
+
 impl Lifecycle {
+    /// Takes one more share from one more person. When there are enough they are given back, to be used
+    /// at once, and kept no longer.
+    ///
+    /// # Errors
+    /// [`CustodyError::ShareForeign`] for one that opens no slot of the ring, or not the one that is to be
+    /// tested; what [`Gathering::take`] refuses.
+    pub fn gather(&self, share: &Secret, purpose: Purpose) -> Result<Gathered, VaultError> {
+        let share = Share::parse(share)?;
+        let is_meant = |slot: &SlotInfo| match purpose {
+            Purpose::Unseal => true,
+            Purpose::Test(id) => slot.id == id,
+        };
+        let slots = self.slots();
+        let mut splits = slots.iter().filter(|slot| is_meant(slot));
+        if !splits.any(|slot| slot.split.is_some_and(|split| split.has(&share))) {
+            return Err(CustodyError::ShareForeign.into());
+        }
+        Ok(self.gatherings.of(purpose).take(share, &*self.clock)?)
+    }
+
+    /// How many shares are there to unseal with by now, for each slot that takes shares.
+    #[must_use]
+    pub fn given(&self) -> u8 {
+        let gathering = self.gatherings.of(Purpose::Unseal);
+        gathering.progress().map_or(0, |progress| progress.given)
+    }
+
+    /// Forgets the shares that people have given so far.
+    pub fn forget_shares(&self) {
+        for gathering in self.gatherings.both() {
+            gathering
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .forget();
+        }
+    }
+
+    /// Forgets shares that have waited for others too long.
+    pub fn forget_stale_shares(&self) {
+        for gathering in self.gatherings.both() {
+            let mut gathering = gathering.lock().unwrap_or_else(PoisonError::into_inner);
+            gathering.forget_stale(&*self.clock);
+        }
+    }
+
+    /// Draws a key and deals it, for a slot to be added.
+    ///
+    /// # Errors
+    /// [`CustodyError::ShareCount`].
+    pub fn deal(&self, count: u8, threshold: u8) -> Result<Vec<Share>, VaultError> {
+        Ok(Share::deal(count, threshold, &*self.random)?)
+    }
+
     /// What may be shown of the ring's slots.
     #[must_use]
     pub fn slots(&self) -> Vec<SlotInfo> {

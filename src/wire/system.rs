@@ -91,13 +91,36 @@ pub struct Me {
     pub delegations: Vec<super::Delegation>,
 }
 
-/// Unseals the vault.
+/// Unseals the vault: one of these.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Unseal {
     /// The passphrase of a slot.
-    #[schema(value_type = String, format = Password)]
-    pub passphrase: Secret,
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = Password)]
+    pub passphrase: Option<Secret>,
+    /// One person's share; others give theirs in requests of their own.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = Password)]
+    pub share: Option<Secret>,
+    /// Whether the shares that were given so far are to be forgotten.
+    #[serde(default)]
+    pub forget: bool,
+}
+
+/// How far unsealing, or a test of a slot, has come.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+pub struct Gathered {
+    /// Always true: what was given was taken.
+    pub success: bool,
+    /// Whether it is done. Without it more shares are needed.
+    pub done: bool,
+    /// How many shares were given so far, where there are not enough.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub given: Option<u8>,
+    /// How many it takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub needed: Option<u8>,
 }
 
 /// The vault was sealed.
@@ -116,7 +139,7 @@ pub struct KeySlot {
     /// Its id.
     #[schema(value_type = String, format = "uuid")]
     pub id: ObjectId,
-    /// `key-file`, `passphrase` or `systemd-credential`.
+    /// `key-file`, `passphrase`, `systemd-credential` or `shares`.
     pub kind: String,
     /// What the operator calls it.
     pub label: String,
@@ -126,13 +149,39 @@ pub struct KeySlot {
     /// What the one is called who holds its key, if that one has a name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// How many shares open it, if it is opened by shares.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<u8>,
+    /// How many shares there are of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shares: Option<u8>,
+}
+
+/// A slot that was added.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AddedKeySlot {
+    /// The slot.
+    #[serde(flatten)]
+    pub slot: KeySlot,
+    /// Its shares, one for each person. They are shown this once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dealt: Vec<String>,
+}
+
+/// Not the shares: together they are the slot's key.
+impl std::fmt::Debug for AddedKeySlot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut shown = f.debug_struct("AddedKeySlot");
+        shown.field("slot", &self.slot).finish_non_exhaustive()
+    }
 }
 
 /// Adds a slot to the key ring.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AddKeySlot {
-    /// `key-file`, `passphrase` or `systemd-credential`.
+    /// `key-file`, `passphrase`, `systemd-credential` or `shares`.
     pub kind: String,
     /// What to call it.
     #[serde(default)]
@@ -147,6 +196,12 @@ pub struct AddKeySlot {
     /// What the credential is called, for a systemd-credential slot. Default: `runtools-root-key`.
     #[serde(default)]
     pub name: Option<String>,
+    /// How many shares are dealt, 2 to 32, for a slot of shares.
+    #[serde(default)]
+    pub shares: Option<u8>,
+    /// How many of them open it, 2 or more.
+    #[serde(default)]
+    pub threshold: Option<u8>,
 }
 
 /// Tests a slot.
@@ -157,6 +212,10 @@ pub struct TestKeySlot {
     #[serde(default)]
     #[schema(value_type = Option<String>, format = Password)]
     pub passphrase: Option<Secret>,
+    /// One person's share; others give theirs in requests of their own.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = Password)]
+    pub share: Option<Secret>,
     /// The key file's path, when it is not the default.
     #[serde(default)]
     pub path: Option<String>,

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use runtools_broker::crypto::{Random, SystemRandom};
+use runtools_broker::crypto::{Random, SystemRandom, sha256_parts};
 use runtools_broker::custody::{
-    CREDENTIAL, Custodian, CustodianName, Custodians, Provider, SlotKind,
+    CREDENTIAL, Custodian, CustodianName, Custodians, Provider, Share, SlotKind,
 };
 use runtools_broker::secret::Secret;
 use tempfile::TempDir;
@@ -67,7 +67,7 @@ pub(crate) trait Holder {
 
 /// One of each kind.
 pub(crate) fn every_kind() -> Vec<Box<dyn Holder>> {
-    vec![key_file(), passphrase(), credential()]
+    vec![key_file(), passphrase(), credential(), people()]
 }
 
 /// Who has a key file, which is not there yet.
@@ -202,6 +202,76 @@ impl Holder for Words {
 
     fn never_told(&self) -> Vec<String> {
         vec![self.right.clone(), "battery".into()]
+    }
+}
+
+/// Five people, of whom three must come together.
+fn people() -> Box<dyn Holder> {
+    let all = Share::deal(5, 3, &SystemRandom).unwrap();
+    Box::new(People { all, some: None })
+}
+
+/// Everybody's shares, and those of who came when it is not everybody.
+struct People {
+    all: Vec<Share>,
+    some: Option<Vec<Share>>,
+}
+
+impl People {
+    fn copy(&self, at: usize) -> Share {
+        Share::parse(&self.all[at].text()).unwrap()
+    }
+
+    /// A share whose letters are right and whose values are not: the first person's, as the third's.
+    fn forged(&self) -> Share {
+        let bytes = |share: &Share| {
+            let text = share.text();
+            let letters = text.expose(|text| {
+                let letters = text[9..].iter().filter(|letter| **letter != b'-');
+                letters.map(u8::to_ascii_uppercase).collect::<Vec<_>>()
+            });
+            data_encoding::BASE32_NOPAD.decode(&letters).unwrap()
+        };
+        let (first, third) = (bytes(&self.all[0]), bytes(&self.all[2]));
+        let mut forged = [&third[..19], &first[19..51]].concat();
+        let check = sha256_parts(&[b"runtools share", &forged]);
+        forged.extend_from_slice(&check[..4]);
+        let text = format!("rtshare1-{}", data_encoding::BASE32_NOPAD.encode(&forged));
+        Share::parse(&Secret::take(text.into_bytes())).unwrap()
+    }
+}
+
+impl Holder for People {
+    fn kind(&self) -> SlotKind {
+        SlotKind::Shares
+    }
+
+    fn provider(&self) -> Provider<'_> {
+        Provider::Shares(self.some.as_deref().unwrap_or(&self.all))
+    }
+
+    fn inflict(&mut self, fault: Fault) -> Verdict {
+        let some = match fault {
+            Fault::Away => Vec::new(),
+            Fault::Short => vec![self.copy(0), self.copy(1)],
+            Fault::Long => vec![self.copy(0), self.copy(0), self.copy(1), self.copy(2)],
+            Fault::Swapped => vec![self.copy(0), self.copy(1), self.forged()],
+            Fault::OtherKeyId => Share::deal(5, 3, &SystemRandom).unwrap(),
+            Fault::Hang => return DoesNotApply("until there are enough nothing is tried"),
+            Fault::Crash => return DoesNotApply("a share that is cut is no share: it is not read"),
+        };
+        self.some = Some(some);
+        Refused(&["wrong_shares"])
+    }
+
+    fn mend(&mut self) {
+        self.some = None;
+    }
+
+    fn never_told(&self) -> Vec<String> {
+        let texts = self.all.iter().map(Share::text);
+        let group = |text: Secret| text.expose(|text| String::from_utf8(text[45..53].to_vec()));
+        texts.map(|text| group(text).unwrap()).collect()
     }
 }
 

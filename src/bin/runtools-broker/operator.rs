@@ -4,19 +4,30 @@ use clap::Args;
 use http::Method;
 use runtools_broker::client::body::{self, Lent};
 use runtools_broker::client::{
-    ClientError, Exit, Outcome, Route, Session, read_stdin, stdin_is_piped,
+    Client, ClientError, Exit, Outcome, Route, Session, read_stdin, stdin_is_piped,
 };
+use runtools_broker::custody::Share;
 use runtools_broker::secret::Secret;
-use runtools_broker::wire::{Status, VaultSealed};
+use runtools_broker::wire::{Gathered, KeySlot, Status, VaultSealed};
 use serde::Serialize;
 use serde_json::Value;
 
 /// How to give a passphrase without being asked.
 pub(crate) const INSTEAD: &str = "pipe the passphrase in";
 
-/// Unseals the vault with a passphrase, which is asked for or piped in.
+/// How to give a share without being asked.
+const SHARE_INSTEAD: &str = "pipe the share in";
+
+/// Unseals the vault with a passphrase or with shares, which are asked for or piped in.
 #[derive(Args, Debug)]
-pub(crate) struct UnsealArgs {}
+pub(crate) struct UnsealArgs {
+    /// Give shares, where a passphrase would do as well
+    #[arg(long)]
+    shares: bool,
+    /// Forget the shares that were given so far
+    #[arg(long, conflicts_with = "shares")]
+    forget: bool,
+}
 
 /// Seals the vault.
 #[derive(Args, Debug)]
@@ -28,25 +39,125 @@ pub(crate) struct SealArgs {
 
 #[derive(Serialize)]
 struct UnsealBody<'a> {
-    passphrase: Lent<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    passphrase: Option<Lent<'a>>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    forget: bool,
+}
+
+/// One person's share.
+#[derive(Serialize)]
+struct ShareBody<'a> {
+    share: Lent<'a>,
 }
 
 /// Unseals. A vault that is open already is fine.
-pub(crate) async fn unseal(_: UnsealArgs, session: &Session) -> Outcome {
+pub(crate) async fn unseal(args: UnsealArgs, session: &Session) -> Outcome {
     let client = session.local()?;
     let status: Status = client.get_bare(&Route::new("/v1/status")).await?;
     if !status.sealed {
         session.out.done(&status, "the vault is unsealed already")?;
         return Ok(Exit::Ok);
     }
-    let passphrase = passphrase("passphrase", session)?;
+    let route = Route::new("/v1/operator/unseal");
+    if args.forget {
+        let body = body::plain(&UnsealBody {
+            passphrase: None,
+            forget: true,
+        })?;
+        let done: Value = client.call(Method::POST, &route, Some(body)).await?;
+        session.out.done(&done, "no share is kept")?;
+        return Ok(Exit::Ok);
+    }
+    let piped = stdin_is_piped().then(read_stdin).transpose()?;
+    let shares = match &piped {
+        Some(text) => args.shares || Share::is_like(text),
+        None => args.shares || takes_shares_only(&client).await?,
+    };
+    if shares {
+        let done = gather(&route, piped, &client, session).await?;
+        return told(done, "the vault is unsealed", session);
+    }
+    let passphrase = match piped {
+        Some(words) => words,
+        None => session.prompts.hidden("passphrase", INSTEAD)?,
+    };
     let body = body::secret(&UnsealBody {
-        passphrase: Lent(&passphrase),
+        passphrase: Some(Lent(&passphrase)),
+        forget: false,
     })?;
     drop(passphrase);
-    let route = Route::new("/v1/operator/unseal");
     let done: Value = client.call(Method::POST, &route, Some(body)).await?;
     session.out.done(&done, "the vault is unsealed")?;
+    Ok(Exit::Ok)
+}
+
+/// Whether of all slots that a person opens there are such of shares only.
+async fn takes_shares_only(client: &Client) -> Result<bool, ClientError> {
+    let slots: Vec<KeySlot> = client.list(&Route::new("/v1/operator/slots")).await?;
+    let has = |kind| slots.iter().any(|slot| slot.kind == kind);
+    Ok(has("shares") && !has("passphrase"))
+}
+
+/// Gives shares to `route`, one after the other, until there are enough or this person has no more: those
+/// that were piped in, a line each, else those that are asked for.
+pub(crate) async fn gather(
+    route: &Route,
+    piped: Option<Secret>,
+    client: &Client,
+    session: &Session,
+) -> Result<Gathered, ClientError> {
+    let mut lines = piped.as_ref().map(|text| Share::lines(text).into_iter());
+    drop(piped);
+    let mut last = None;
+    loop {
+        let share = match &mut lines {
+            Some(lines) => lines.next(),
+            None => match session.prompts.hidden("share", SHARE_INSTEAD) {
+                // Nothing was typed: the next person goes on elsewhere.
+                Err(ClientError::Cancelled) => None,
+                asked => Some(asked?),
+            },
+        };
+        let Some(share) = share else {
+            return last.ok_or(ClientError::Cancelled);
+        };
+        let body = body::secret(&ShareBody {
+            share: Lent(&share),
+        })?;
+        drop(share);
+        let sent = client.call(Method::POST, route, Some(body)).await;
+        let gathered: Gathered = match sent {
+            // Whoever types can type again; what was given before stays.
+            Err(refused @ ClientError::Refused { .. }) if lines.is_none() => {
+                session.out.error(&refused);
+                continue;
+            }
+            sent => sent?,
+        };
+        match (gathered.given, gathered.needed) {
+            (Some(given), Some(needed)) if !gathered.done => {
+                let left = needed.saturating_sub(given);
+                session.out.note(format!(
+                    "{given} of {needed} shares are there; {left} to go"
+                ));
+            }
+            _ => return Ok(gathered),
+        }
+        last = Some(gathered);
+    }
+}
+
+/// Says what giving shares came to.
+pub(crate) fn told(gathered: Gathered, words: &str, session: &Session) -> Outcome {
+    if gathered.done {
+        session.out.done(&gathered, words)?;
+        return Ok(Exit::Ok);
+    }
+    session.out.done(&gathered, "more shares are needed")?;
+    session.out.hint(
+        "others give theirs with the same command, within a quarter of an hour of the last one",
+    );
     Ok(Exit::Ok)
 }
 

@@ -5,22 +5,22 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand, ValueEnum};
 use http::Method;
 use runtools_broker::client::body::{self, Lent};
-use runtools_broker::client::text::minute;
+use runtools_broker::client::text::{Visible, minute};
 use runtools_broker::client::{
     Client, ClientError, Exit, Outcome, Route, Session, Table, read_stdin, stdin_is_piped,
 };
 use runtools_broker::secret::Secret;
-use runtools_broker::wire::KeySlot;
+use runtools_broker::wire::{AddedKeySlot, KeySlot};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::operator::{INSTEAD, passphrase};
+use crate::operator::{INSTEAD, gather, passphrase, told};
 use crate::serve::shell;
 
 /// The ways to unseal.
 #[derive(Debug, Subcommand)]
 pub(crate) enum SlotCommand {
-    /// Add a way to unseal: a passphrase, a key file, a systemd credential
+    /// Add a way to unseal: a passphrase, shares, a key file, a systemd credential
     Add(AddArgs),
     /// Prove that a slot opens
     Test(TestArgs),
@@ -41,7 +41,8 @@ pub(crate) enum SlotCommand {
 #[derive(Args, Debug)]
 pub(crate) struct AddArgs {
     /// What opens it
-    kind: SlotKind,
+    #[arg(required_unless_present = "shares")]
+    kind: Option<SlotKind>,
     /// What to call it
     #[arg(long, default_value = "", hide_default_value = true)]
     label: String,
@@ -51,6 +52,12 @@ pub(crate) struct AddArgs {
     /// What the credential is called; without it: runtools-root-key
     #[arg(long)]
     name: Option<String>,
+    /// How many shares there are to be, each for another person
+    #[arg(long, value_name = "COUNT", requires = "threshold")]
+    shares: Option<u8>,
+    /// How many of them open it
+    #[arg(long, value_name = "COUNT", requires = "shares")]
+    threshold: Option<u8>,
 }
 
 /// What is tested.
@@ -72,6 +79,8 @@ pub(crate) enum SlotKind {
     Passphrase,
     /// What systemd decrypts for the service
     SystemdCredential,
+    /// Shares of several people, of whom some must come together
+    Shares,
 }
 
 impl SlotKind {
@@ -80,6 +89,7 @@ impl SlotKind {
             Self::KeyFile => "key-file",
             Self::Passphrase => "passphrase",
             Self::SystemdCredential => "systemd-credential",
+            Self::Shares => "shares",
         }
     }
 }
@@ -94,6 +104,10 @@ struct AddBody<'a> {
     path: Option<PathBuf>,
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shares: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    threshold: Option<u8>,
 }
 
 #[derive(Serialize)]
@@ -109,7 +123,7 @@ pub(crate) async fn run(command: SlotCommand, session: &Session) -> Outcome {
     let client = session.local()?;
     match command {
         SlotCommand::Add(args) => add(args, &client, session).await?,
-        SlotCommand::Test(args) => test(args, &client, session).await?,
+        SlotCommand::Test(args) => return test(args, &client, session).await,
         SlotCommand::Remove { slot, yes } => remove(&slot, yes, &client, session).await?,
         SlotCommand::List => list(&client, session).await?,
     }
@@ -133,14 +147,21 @@ async fn list(client: &Client, session: &Session) -> Result<(), ClientError> {
 }
 
 async fn add(args: AddArgs, client: &Client, session: &Session) -> Result<(), ClientError> {
-    let is_passphrase = args.kind == SlotKind::Passphrase;
-    if args.kind != SlotKind::KeyFile && args.path.is_some() {
+    let kind = args.kind.unwrap_or(SlotKind::Shares);
+    let is_passphrase = kind == SlotKind::Passphrase;
+    if (kind == SlotKind::Shares) != args.shares.is_some() {
+        return Err(ClientError::usage(
+            "shares are dealt with two numbers, and nothing else is",
+            "say `key slot add --shares 5 --threshold 3`",
+        ));
+    }
+    if kind != SlotKind::KeyFile && args.path.is_some() {
         return Err(ClientError::usage(
             "only a key file has a path",
             "leave --path out",
         ));
     }
-    if args.kind != SlotKind::SystemdCredential && args.name.is_some() {
+    if kind != SlotKind::SystemdCredential && args.name.is_some() {
         return Err(ClientError::usage(
             "only a custodian has a name, such as a systemd credential",
             "leave --name out; --label is what you call the slot",
@@ -149,17 +170,24 @@ async fn add(args: AddArgs, client: &Client, session: &Session) -> Result<(), Cl
     let secret = is_passphrase.then(|| new_passphrase(session)).transpose()?;
     let path = absolute(args.path.as_deref())?;
     let body = body::secret(&AddBody {
-        kind: args.kind.word(),
+        kind: kind.word(),
         label: args.label,
         passphrase: secret.as_ref().map(Lent),
         path: path.clone(),
         name: args.name,
+        shares: args.shares,
+        threshold: args.threshold,
     })?;
     drop(secret);
-    let slot: KeySlot = client.call(Method::POST, &slots(), Some(body)).await?;
-    session
-        .out
-        .done(&slot, format!("added slot {} ({})", slot.id, slot.kind))?;
+    let added: AddedKeySlot = client.call(Method::POST, &slots(), Some(body)).await?;
+    let slot = &added.slot;
+    if added.dealt.is_empty() {
+        session
+            .out
+            .done(&added, format!("added slot {} ({})", slot.id, slot.kind))?;
+    } else {
+        shown_once(&added, session)?;
+    }
     let at = path.map_or_else(String::new, |path| format!(" --path {}", shell(&path)));
     session.out.hint(format!(
         "prove that it opens: `runtools-broker key slot test {}{at}`",
@@ -171,6 +199,24 @@ async fn add(args: AddArgs, client: &Client, session: &Session) -> Result<(), Cl
              with this one, put it there",
         );
     }
+    Ok(())
+}
+
+/// The shares, a line each.
+fn shown_once(added: &AddedKeySlot, session: &Session) -> Result<(), ClientError> {
+    let lines = || {
+        added
+            .dealt
+            .iter()
+            .map(|share| format!("{}\n", Visible(share)))
+    };
+    session.out.show(added, || lines().collect())?;
+    let (id, dealt) = (added.slot.id, added.dealt.len());
+    let needed = added.slot.threshold.unwrap_or_default();
+    session.out.note(format!("added slot {id} (shares)"));
+    session.out.hint(format!(
+        "the {dealt} shares are shown this once: give each to another person; any {needed} of them unseal"
+    ));
     Ok(())
 }
 
@@ -188,8 +234,14 @@ fn absolute(path: Option<&Path>) -> Result<Option<PathBuf>, ClientError> {
     made.map_err(|error| ClientError::file(path.unwrap_or(Path::new("")), &error))
 }
 
-async fn test(args: TestArgs, client: &Client, session: &Session) -> Result<(), ClientError> {
+async fn test(args: TestArgs, client: &Client, session: &Session) -> Outcome {
     let slot = meant(&client.list(&slots()).await?, &args.slot)?;
+    let route = slots().then(slot.id.to_string()).then("test");
+    if slot.kind == "shares" {
+        let piped = stdin_is_piped().then(read_stdin).transpose()?;
+        let gathered = gather(&route, piped, client, session).await?;
+        return told(gathered, &format!("slot {} opens", slot.id), session);
+    }
     let secret = (slot.kind == "passphrase").then(|| passphrase("passphrase of the slot", session));
     let secret = secret.transpose()?;
     let path = absolute(args.path.as_deref())?;
@@ -198,9 +250,9 @@ async fn test(args: TestArgs, client: &Client, session: &Session) -> Result<(), 
         path,
     })?;
     drop(secret);
-    let route = slots().then(slot.id.to_string()).then("test");
     let done: Value = client.call(Method::POST, &route, Some(body)).await?;
-    session.out.done(&done, format!("slot {} opens", slot.id))
+    session.out.done(&done, format!("slot {} opens", slot.id))?;
+    Ok(Exit::Ok)
 }
 
 /// The slot that a text means.
