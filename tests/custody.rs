@@ -8,6 +8,10 @@
 mod bench;
 #[path = "custody/holders.rs"]
 mod holders;
+#[path = "custody/plugins.rs"]
+mod plugins;
+#[path = "custody/sample.rs"]
+mod sample;
 
 use bench::{Bench, code, slots_of};
 use holders::{FAULTS, Holder, Verdict, every_kind, key_file, passphrase};

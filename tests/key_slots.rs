@@ -2,6 +2,8 @@
 #![expect(clippy::too_many_lines, reason = "a journey is told in one piece")]
 
 mod harness;
+#[path = "custody/sample.rs"]
+mod sample;
 
 use std::fs;
 use std::path::Path;
@@ -9,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use harness::memory::occurrences;
 use harness::{Broker, Setup, eventually};
+use sample::{sample, spoil, spoilt};
 use serde_json::{Value, json};
 
 const WORDS: &str = "correct horse battery staple lantern";
@@ -260,4 +263,73 @@ fn shares_given_for_a_test_are_forgotten_when_the_vault_is_sealed_and_sets_do_no
     assert!(again.stderr.contains("2 of 3 shares"), "{}", again.stderr);
     let third = test(&one, &ours[..1]);
     assert!(third.stderr.contains(" opens"), "{}", third.stderr);
+}
+
+/// A broker with the sample program in its settings, spoilt by what `spoil` says, and started with a file
+/// open that is no business of anybody's.
+fn with_program(dir: &Path) -> Setup {
+    let (program, words) = spoilt(dir, sample(dir));
+    Setup {
+        config: format!("[custody.exec.sample]\nprogram = {program:?}\narguments = {words:?}\n"),
+        wrapper: ["sh", "-c", "exec 7</etc/passwd; exec \"$0\" \"$@\""]
+            .map(str::to_owned)
+            .to_vec(),
+        ..Setup::default()
+    }
+}
+
+#[test]
+fn from_a_key_file_to_a_program_that_holds_the_key() {
+    let place = tempfile::tempdir().unwrap();
+    let mut broker = broker(with_program(place.path()));
+    let unknown = broker.runs(&["key", "slot", "add", "exec", "--name", "other"], None);
+    assert!(
+        unknown.stderr.contains("is not in the settings"),
+        "{}",
+        unknown.stderr
+    );
+    move_to(&broker, "exec", &["--name", "sample"], None);
+    assert_eq!(slots(&broker)[0]["name"], "sample");
+    spoil(place.path(), "look");
+    broker.restart();
+    opens(&broker);
+    let seen = |name: &str| fs::read_to_string(place.path().join(name)).unwrap();
+    assert_eq!(seen("environment"), "", "it has an environment");
+    let files = seen("files");
+    assert!(files.contains("pipe:"), "{files}");
+    assert!(
+        !files.contains("passwd") && !files.contains("/store/"),
+        "{files}"
+    );
+}
+
+#[test]
+fn a_program_that_is_away_is_asked_again_until_it_is_back_and_never_after() {
+    let place = tempfile::tempdir().unwrap();
+    let mut broker = broker(with_program(place.path()));
+    move_to(&broker, "exec", &["--name", "sample"], None);
+    spoil(place.path(), "rude");
+    broker.restart();
+    let told = "the exec custodian sample refused: it may not use the key";
+    eventually(|| broker.log_text().contains(told).then_some(()));
+    assert_eq!(broker.operator().get("/v1/secrets").refused(503), "sealed");
+    let said = "It is asked for again and again.";
+    eventually(|| broker.log_text().contains(said).then_some(()));
+    spoil(place.path(), "well");
+    eventually(|| (broker.operator().get("/readyz").status == 200).then_some(()));
+    opens(&broker);
+    let log = broker.log_text();
+    assert!(!log.contains("hunter2"), "what it said is in the log");
+    let audit = broker
+        .operator()
+        .get("/v1/audit?action=vault.unseal")
+        .expect(200);
+    assert_eq!(audit["data"][0]["actor"]["kind"], "system", "{audit}");
+
+    // What a person seals stays sealed.
+    broker.runs(&["seal", "--yes"], None).expect(0);
+    std::thread::sleep(std::time::Duration::from_secs(4));
+    assert_eq!(broker.operator().get("/v1/secrets").refused(503), "sealed");
+    broker.runs(&["unseal"], None).expect(0);
+    opens(&broker);
 }

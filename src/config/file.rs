@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::custody;
 use super::error::ConfigError;
 use super::settings::{Config, RANGES};
 
@@ -59,6 +60,7 @@ pub(super) fn validate(config: &Config) -> Result<(), ConfigError> {
     if !config.proxy.listen.ip().to_canonical().is_loopback() {
         return Err(ConfigError::ProxyOnNetwork(config.proxy.listen));
     }
+    config.custody.validate()?;
     let mut listed = config.proxy.pass_through.iter();
     if listed.any(|text| crate::proxy::Listed::parse(text).is_none()) {
         return Err(ConfigError::Kind {
@@ -128,6 +130,8 @@ fn check(prefix: &str, given: &Value, known: &Value) -> Result<(), ConfigError> 
         let key = format!("{prefix}{name}");
         match known.get(name) {
             None => return Err(unknown(key)),
+            // Sections with names of the operator's own; what is in them is known to their type.
+            Some(Value::Object(section)) if section.is_empty() && value.is_object() => {}
             Some(section @ Value::Object(_)) if value.is_object() => {
                 check(&format!("{key}."), value, section)?;
             }
@@ -222,9 +226,14 @@ fn form(text: &str, error: &toml::de::Error) -> ConfigError {
     let key = written.split('=').next().unwrap_or_default().trim();
     let before = text.lines().take(line.saturating_sub(1));
     let section = before.filter_map(|line| line.trim().strip_prefix('[')?.strip_suffix(']'));
-    let full = section
-        .last()
-        .map_or_else(|| key.to_owned(), |section| format!("{section}.{key}"));
+    let section = section.last();
+    if section.is_some_and(|section| section.starts_with("custody.exec")) {
+        return ConfigError::Kind {
+            key: "custody.exec".to_owned(),
+            wanted: custody::EXEC,
+        };
+    }
+    let full = section.map_or_else(|| key.to_owned(), |section| format!("{section}.{key}"));
     let known = keys(&defaults());
     let named = known.iter().find(|known| **known == full);
     let last = |full: &&String| full.rsplit('.').next() == Some(key);

@@ -10,6 +10,7 @@
 //! The daemon's environment is read in this module; the command lines' in
 //! [`ClientEnv`](crate::client::ClientEnv).
 
+mod custody;
 mod env;
 mod error;
 mod file;
@@ -22,6 +23,7 @@ mod secrets;
 mod settings;
 mod store;
 
+pub use custody::{CustodySettings, ExecSettings};
 pub use env::Env;
 pub use error::ConfigError;
 pub use hardening::HardeningMode;

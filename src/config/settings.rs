@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::custody::CustodySettings;
 use super::hardening::HardeningMode;
 use super::limits::LimitSettings;
 use super::log::LogSettings;
@@ -58,6 +59,8 @@ pub struct Config {
     pub secrets: SecretSettings,
     /// Connected accounts.
     pub oauth: OauthSettings,
+    /// Who holds keys for the broker.
+    pub custody: CustodySettings,
     /// Where systemd put the service's credentials. systemd says it; no file does.
     #[serde(skip)]
     pub credentials_dir: Option<PathBuf>,
@@ -251,12 +254,6 @@ impl Config {
         hosts
     }
 
-    /// Who may open the key ring without a person.
-    #[must_use]
-    pub fn custodians(&self) -> Custodians {
-        Custodians::of(&self.keys_dir).with_credentials(self.credentials_dir.clone())
-    }
-
     /// The socket's permission bits; for its owner alone where the text is no such number.
     #[must_use]
     pub fn socket_mode(&self) -> u32 {
@@ -285,6 +282,7 @@ impl Default for Config {
             rate: RateSettings::default(),
             secrets: SecretSettings::default(),
             oauth: OauthSettings::default(),
+            custody: CustodySettings::default(),
             credentials_dir: None,
         }
     }

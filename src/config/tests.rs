@@ -150,6 +150,34 @@ fn a_mistake_is_answered_with_the_key_and_what_it_takes_but_never_with_the_value
 }
 
 #[test]
+fn who_holds_keys_has_a_name_and_a_program_that_is_named_in_full() {
+    let good =
+        "[custody.exec.my-kms]\nprogram = \"/usr/lib/kms\"\narguments = [\"--region\", \"x\"]\n";
+    let config = parse(good).unwrap();
+    validate(&config).unwrap();
+    let program = &config.custody.exec["my-kms"];
+    assert_eq!(program.program, Path::new("/usr/lib/kms"));
+    assert_eq!(program.arguments, ["--region", "x"]);
+    for (written, instead) in [
+        ("my-kms", "my_kms"),
+        ("my-kms", "\"../kms\""),
+        ("/usr/lib/kms", "kms"),
+        ("program", "programme"),
+        ("[\"--region\", \"x\"]", "\"--region x\""),
+    ] {
+        let bad = good.replace(written, instead);
+        let refused = parse(&bad)
+            .and_then(|config| validate(&config))
+            .unwrap_err();
+        let said = refused.to_string();
+        assert!(
+            said.starts_with("`custody.exec` wants a section"),
+            "{bad}: {said}"
+        );
+    }
+}
+
+#[test]
 fn flags_win_over_variables_over_the_file_over_defaults() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("broker.toml");

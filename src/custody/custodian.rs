@@ -7,9 +7,11 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use super::child::Program;
 use super::credential::Credential;
 use super::means::{Means, SlotKind};
-use super::{CustodyError, KEY_FILE};
+use super::plugin::Plugin;
+use super::{CustodianFault, CustodyError, KEY_FILE};
 
 /// The longest name, in bytes.
 pub(super) const MAX_NAME_BYTES: usize = 64;
@@ -48,6 +50,8 @@ impl fmt::Display for CustodianName {
 pub enum Custodian {
     /// systemd, which decrypted it for the service.
     Credential(Credential),
+    /// A program that has it opened.
+    Plugin(Plugin),
 }
 
 impl Custodian {
@@ -56,6 +60,7 @@ impl Custodian {
     pub const fn kind(&self) -> SlotKind {
         match self {
             Self::Credential(_) => SlotKind::Credential,
+            Self::Plugin(plugin) => plugin.kind(),
         }
     }
 
@@ -64,6 +69,7 @@ impl Custodian {
     pub const fn name(&self) -> &CustodianName {
         match self {
             Self::Credential(credential) => credential.name(),
+            Self::Plugin(plugin) => plugin.name(),
         }
     }
 
@@ -73,6 +79,7 @@ impl Custodian {
             Self::Credential(credential) => {
                 CustodyError::WrongCredential(credential.name().clone())
             }
+            Self::Plugin(plugin) => CustodyError::WrongAnswer(plugin.name().clone()),
         }
     }
 }
@@ -82,6 +89,7 @@ impl Custodian {
 pub struct Custodians {
     key_file: PathBuf,
     credentials: Option<PathBuf>,
+    plugins: Vec<Plugin>,
 }
 
 impl Custodians {
@@ -91,6 +99,7 @@ impl Custodians {
         Self {
             key_file: keys.join(KEY_FILE),
             credentials: None,
+            plugins: Vec::new(),
         }
     }
 
@@ -103,27 +112,45 @@ impl Custodians {
         }
     }
 
+    /// With a program that opens slots of this kind.
+    #[must_use]
+    pub fn with_program(mut self, kind: SlotKind, name: CustodianName, program: Program) -> Self {
+        let plugin = Plugin::new(kind, name, program);
+        self.plugins.push(plugin);
+        self
+    }
+
     /// The key file that a start reads.
     #[must_use]
     pub fn key_file(&self) -> &Path {
         &self.key_file
     }
 
-    /// The custodian of this kind and name, if such a kind has custodians.
-    #[must_use]
-    pub fn find(&self, kind: SlotKind, name: CustodianName) -> Option<Custodian> {
+    /// The custodian of this kind and name.
+    ///
+    /// # Errors
+    /// [`CustodyError::Custodian`] when the settings have none; [`CustodyError::Name`] for a kind without.
+    pub fn find(&self, kind: SlotKind, name: CustodianName) -> Result<Custodian, CustodyError> {
         match kind {
-            SlotKind::KeyFile | SlotKind::Passphrase | SlotKind::Shares => None,
+            SlotKind::KeyFile | SlotKind::Passphrase | SlotKind::Shares => Err(CustodyError::Name),
             SlotKind::Credential => {
                 let credential = Credential::new(self.credentials.as_deref(), name);
-                Some(Custodian::Credential(credential))
+                Ok(Custodian::Credential(credential))
+            }
+            SlotKind::Exec => {
+                let mut plugins = self.plugins.iter();
+                let found = plugins.find(|it| it.kind() == kind && *it.name() == name);
+                let fault = CustodianFault::Unknown;
+                let unknown = || CustodyError::Custodian { kind, name, fault };
+                found.cloned().map(Custodian::Plugin).ok_or_else(unknown)
             }
         }
     }
 
     /// The custodian that a slot needs, if it needs one.
-    pub(super) fn for_means(&self, means: &Means) -> Option<Custodian> {
-        self.find(means.kind(), means.custodian()?.clone())
+    pub(super) fn for_means(&self, means: &Means) -> Option<Result<Custodian, CustodyError>> {
+        let name = means.custodian()?.clone();
+        Some(self.find(means.kind(), name))
     }
 }
 

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::custodian::{CustodianName, MAX_NAME_BYTES};
+use super::custodian_fault::CustodianFault;
 use super::fault::FileFault;
 use super::means::SlotKind;
 use super::passphrase::{MAX_PASSPHRASE_BYTES, MIN_PASSPHRASE_CHARS};
@@ -76,6 +77,19 @@ pub enum CustodyError {
     /// The credential opens no slot of its name.
     #[error("the systemd credential {0} does not open the ring")]
     WrongCredential(CustodianName),
+    /// A program that holds a key gave none.
+    #[error("the {kind} custodian {name} {fault}")]
+    Custodian {
+        /// What kind of slot it opens.
+        kind: SlotKind,
+        /// What it is called.
+        name: CustodianName,
+        /// Why.
+        fault: CustodianFault,
+    },
+    /// What such a program gave opens no slot of its name.
+    #[error("what the custodian {0} gave does not open the ring")]
+    WrongAnswer(CustodianName),
     /// The credential opens a slot already.
     #[error("the systemd credential {0} opens another slot already")]
     CredentialInUse(CustodianName),
@@ -143,6 +157,12 @@ impl CustodyError {
         )
     }
 
+    /// Whether the one who holds a key may give it later.
+    #[must_use]
+    pub const fn may_pass(&self) -> bool {
+        matches!(self, Self::Custodian { .. } | Self::WrongAnswer(_))
+    }
+
     /// The stable word for this refusal, for programs.
     #[must_use]
     pub const fn code(&self) -> &'static str {
@@ -173,6 +193,8 @@ impl CustodyError {
             Self::CredentialMissing(_) => "credential_missing",
             Self::WrongCredential(_) => "wrong_credential",
             Self::CredentialInUse(_) => "credential_in_use",
+            Self::Custodian { fault, .. } => fault.code(),
+            Self::WrongAnswer(_) => "wrong_answer",
             Self::KeyFileExists(_) => "key_file_exists",
             Self::Memory => "out_of_memory",
             Self::File { fault, .. } => fault.code(),

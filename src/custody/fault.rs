@@ -25,6 +25,9 @@ pub enum FileFault {
     /// A directory that others may enter: its mode is wider than 0700.
     #[error("has mode {0:04o}, which is wider than 0700")]
     DirectoryMode(u32),
+    /// A program, or a folder that it is in, that others may change.
+    #[error("has mode {0:04o}, so that others can change it")]
+    Writable(u32),
     /// It belongs to another user than the one the process runs as.
     #[error("belongs to another user")]
     Owner,
@@ -41,7 +44,7 @@ impl FileFault {
         match self {
             Self::Missing => "key_path_missing",
             Self::Symlink | Self::NotRegular | Self::NotDirectory => "key_path_kind",
-            Self::FileMode(_) | Self::DirectoryMode(_) => "key_path_mode",
+            Self::FileMode(_) | Self::DirectoryMode(_) | Self::Writable(_) => "key_path_mode",
             Self::Owner => "key_path_owner",
             Self::Length => "key_file_length",
             Self::Io(_) => "key_path_io",
@@ -57,6 +60,7 @@ impl FileFault {
             Self::NotDirectory => "name a directory".into(),
             Self::FileMode(_) => format!("run: chmod 600 {path}"),
             Self::DirectoryMode(_) => format!("run: chmod 700 {path}"),
+            Self::Writable(_) => format!("run: chmod go-w {path}"),
             Self::Owner => format!("run as root: chown \"$(id -u BROKER_USER)\" {path}"),
             Self::Length => "a key file has exactly 32 bytes; put it back from its backup".into(),
             Self::Io(_) => "check the path, its file system and its permissions".into(),

@@ -14,7 +14,7 @@ const SEALED: usize = OVERHEAD + 32;
 /// The MAC at the end.
 const MAC: usize = 32;
 /// More than sixteen of the longest slots take.
-pub(super) const MAX_BYTES: u64 = 8 * 1024;
+pub(super) const MAX_BYTES: u64 = 80 * 1024;
 
 /// A ring file, taken apart.
 pub(super) struct Parsed {
@@ -151,8 +151,8 @@ mod tests {
 
     #[test]
     fn the_largest_ring_is_within_the_bound_on_reading() {
-        // Of the parameters, a custodian's name is the longest.
-        let params = 64;
+        // Of the parameters, those of a program are the longest.
+        let params = 1 + 64 + 2 + 256 + 4096;
         let slot = 16 + 1 + 8 + 1 + 64 + 2 + params + SEALED;
         let most = 42 + 16 * slot + 32;
         assert!(u64::try_from(most).unwrap() <= MAX_BYTES);

@@ -12,6 +12,7 @@ impl CustodyError {
                  (LoadCredentialEncrypted={name}), and restart the service; or use another slot"
             ),
             Self::File { path, fault } => fault.hint(path),
+            Self::Custodian { fault, .. } => fault.hint(),
             _ => self
                 .ring_hint()
                 .unwrap_or_else(|| self.holder_hint())
@@ -70,6 +71,9 @@ impl CustodyError {
             Self::Name => "choose a name such as runtools-root-key",
             Self::WrongCredential(_) => {
                 "give the unit the credential that the slot was made with, or use another slot"
+            }
+            Self::WrongAnswer(_) => {
+                "give it back the key that the slot was made with, or use another slot"
             }
             Self::CredentialInUse(_) => {
                 "two slots of one credential are one way in, and look like two: name another \

@@ -5,9 +5,10 @@ use std::path::Path;
 
 use super::custodian::CustodianName;
 use super::passphrase::Stretch;
+use super::protocol::{Place, Wrapped};
 use super::shares::{Share, Split};
 use super::{Custodian, CustodyError, NewSlot, key_file};
-use crate::crypto::{Key, KeyRef, Random};
+use crate::crypto::{Key, Random};
 use crate::secret::Secret;
 
 /// Who opens a slot, or is to open a new one.
@@ -58,15 +59,18 @@ pub enum SlotKind {
     Credential,
     /// Shares of several people, of whom some must come together.
     Shares,
+    /// A program of the operator's that holds a key.
+    Exec,
 }
 
 impl SlotKind {
     /// Every kind there is.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::KeyFile,
         Self::Passphrase,
         Self::Credential,
         Self::Shares,
+        Self::Exec,
     ];
 
     /// The kind that a text names.
@@ -80,7 +84,16 @@ impl SlotKind {
     pub const fn takes_a_person(self) -> bool {
         match self {
             Self::Passphrase | Self::Shares => true,
-            Self::KeyFile | Self::Credential => false,
+            Self::KeyFile | Self::Credential | Self::Exec => false,
+        }
+    }
+
+    /// Whether who opens it may be away for a while: a service, a device.
+    #[must_use]
+    pub const fn may_be_away(self) -> bool {
+        match self {
+            Self::Exec => true,
+            Self::KeyFile | Self::Passphrase | Self::Credential | Self::Shares => false,
         }
     }
 
@@ -91,6 +104,7 @@ impl SlotKind {
             Self::Passphrase => 2,
             Self::Credential => 3,
             Self::Shares => 4,
+            Self::Exec => 5,
         }
     }
 
@@ -100,6 +114,7 @@ impl SlotKind {
             Self::Passphrase => "passphrase",
             Self::Credential => "systemd-credential",
             Self::Shares => "shares",
+            Self::Exec => "exec",
         }
     }
 }
@@ -117,18 +132,20 @@ pub(super) enum Means {
     Passphrase(Stretch),
     Credential(CustodianName),
     Shares(Split),
+    Exec(CustodianName, Wrapped),
 }
 
 impl Means {
-    /// The means and the key of a new slot, whose key is to be called `name`.
+    /// The means and the key of a new slot, which is to be `at` this place.
     ///
     /// # Errors
     /// What the provider refuses.
     pub(super) fn make(
         new: &NewSlot<'_>,
-        name: KeyRef,
+        at: Place,
         random: &dyn Random,
     ) -> Result<(Self, Key), CustodyError> {
+        let name = at.slot;
         match new.provider() {
             Provider::KeyFile(path) => {
                 let key = key_file::read_or_make(path, name, random)?;
@@ -148,18 +165,23 @@ impl Means {
                 let key = credential.read(name)?;
                 Ok((Self::Credential(credential.name().clone()), key))
             }
+            Provider::Custodian(Custodian::Plugin(plugin)) => {
+                let (wrapped, key) = plugin.wrap(at, random)?;
+                Ok((Self::Exec(plugin.name().clone(), wrapped), key))
+            }
         }
     }
 
-    /// The slot's key called `name`, by `provider`; nothing when it is not for this slot.
+    /// The key of the slot that is `at` this place, by `provider`; nothing when it is not for this slot.
     ///
     /// # Errors
     /// When the provider cannot be asked, or what it yields is no key.
     pub(super) fn key(
         &self,
         provider: Provider<'_>,
-        name: KeyRef,
+        at: Place,
     ) -> Result<Option<Key>, CustodyError> {
+        let name = at.slot;
         let key = match (self, provider) {
             (Self::KeyFile, Provider::KeyFile(path)) => key_file::read(path, name),
             (Self::Passphrase(stretch), Provider::Passphrase(words)) => stretch.key(words, name),
@@ -168,6 +190,11 @@ impl Means {
                 if of == credential.name() =>
             {
                 credential.read(name)
+            }
+            (Self::Exec(of, wrapped), Provider::Custodian(Custodian::Plugin(plugin)))
+                if of == plugin.name() =>
+            {
+                plugin.unwrap(wrapped, at)
             }
             _ => return Ok(None),
         };
@@ -181,6 +208,7 @@ impl Means {
             Self::Passphrase(_) => SlotKind::Passphrase,
             Self::Credential(_) => SlotKind::Credential,
             Self::Shares(_) => SlotKind::Shares,
+            Self::Exec(..) => SlotKind::Exec,
         }
     }
 
@@ -188,7 +216,7 @@ impl Means {
     pub(super) const fn custodian(&self) -> Option<&CustodianName> {
         match self {
             Self::KeyFile | Self::Passphrase(_) | Self::Shares(_) => None,
-            Self::Credential(name) => Some(name),
+            Self::Credential(name) | Self::Exec(name, _) => Some(name),
         }
     }
 
@@ -196,7 +224,7 @@ impl Means {
     pub(super) const fn split(&self) -> Option<Split> {
         match self {
             Self::Shares(split) => Some(*split),
-            Self::KeyFile | Self::Passphrase(_) | Self::Credential(_) => None,
+            Self::KeyFile | Self::Passphrase(_) | Self::Credential(_) | Self::Exec(..) => None,
         }
     }
 
@@ -220,6 +248,12 @@ impl Means {
                 CustodianName::parse(name).ok().map(Self::Credential)
             }
             4 => Split::parse(params).map(Self::Shares),
+            5 => {
+                let (length, rest) = params.split_first()?;
+                let (name, wrapped) = rest.split_at_checked(usize::from(*length))?;
+                let name = CustodianName::parse(str::from_utf8(name).ok()?).ok()?;
+                Wrapped::parse(wrapped).map(|wrapped| Self::Exec(name, wrapped))
+            }
             _ => None,
         }
     }
@@ -230,6 +264,12 @@ impl Means {
             Self::KeyFile => {}
             Self::Passphrase(stretch) => stretch.encode(out),
             Self::Shares(split) => split.encode(out),
+            Self::Exec(name, wrapped) => {
+                let name = name.as_str().as_bytes();
+                out.push(u8::try_from(name.len()).unwrap_or_default());
+                out.extend_from_slice(name);
+                wrapped.encode(out);
+            }
             Self::Credential(name) => out.extend_from_slice(name.as_str().as_bytes()),
         }
     }

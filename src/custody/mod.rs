@@ -4,7 +4,8 @@
 //! once per **slot**, and any one slot opens it: a key file for a start that nobody attends, a
 //! passphrase for the day when that file is gone, [`Share`]s of several people, a [`Custodian`] that holds a key for the broker. A
 //! slot is added, tested, and only then is another removed, so that there is no moment without a way
-//! in. One provider per file: `key_file.rs`, `passphrase.rs`, `credential.rs`, `shares.rs`.
+//! in. One provider per file: `key_file.rs`, `passphrase.rs`, `credential.rs`, `shares.rs`,
+//! `plugin.rs`.
 //!
 //! Whoever can write the ring cannot weaken it unnoticed: the whole file, every slot of it, carries
 //! a MAC under a key that only the root key yields, checked each time a slot opens. What the file
@@ -26,7 +27,7 @@
 //! 41  1  number of slots, 1 to 16
 //! 42     the slots, each:
 //!           16  slot id
-//!            1  kind: 1 key file, 2 passphrase, 3 systemd credential, 4 shares
+//!            1  kind: 1 key file, 2 passphrase, 3 systemd credential, 4 shares, 5 exec
 //!            8  made at, milliseconds since 1970
 //!            1  length of the label, 1 to 64; then the label, UTF-8
 //!            2  length of the parameters; then the parameters
@@ -34,13 +35,16 @@
 //!                 passphrase: 16 salt, 4 memory in KiB, 4 passes, 4 lanes
 //!                 systemd credential: its name
 //!                 shares: 16 set id, 1 threshold, 1 how many
+//!                 exec: 1 length, the custodian's name; 2 length, the name of its key; the sealed key
 //!          156  the root key: one OBX1 box under the slot's key, whose name is (slot id, 1)
 //!  n 32  HMAC-SHA-256 of all before, under HMAC-SHA-256(root key, "root.ring header");
 //!        what is hashed is preceded by its length in eight bytes, both times
 //! ```
 
+mod child;
 mod credential;
 mod custodian;
+mod custodian_fault;
 mod disk;
 mod error;
 mod fault;
@@ -51,6 +55,8 @@ mod hint;
 mod key_file;
 mod means;
 mod passphrase;
+mod plugin;
+mod protocol;
 mod ring;
 mod shares;
 mod slot;
@@ -66,12 +72,15 @@ mod tests_ring;
 #[cfg(test)]
 mod tests_shares;
 
+pub use child::Program;
 pub use credential::{CREDENTIAL, Credential};
 pub use custodian::{Custodian, CustodianName, Custodians};
+pub use custodian_fault::{CustodianFault, Refusal};
 pub use error::CustodyError;
 pub use fault::FileFault;
 pub use gathering::{Gathered, Gathering, Progress};
 pub use means::{Provider, SlotKind};
+pub use plugin::Plugin;
 pub use ring::{KEY_FILE, RING_FILE, Ring, Unattended};
 pub use shares::{Share, Split};
 pub use slot::{NewSlot, SlotInfo};

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use super::form::{self, Parsed};
 use super::slot::{Identity, MAX_SLOTS, Slot};
-use super::{Custodians, CustodyError, FileFault, NewSlot, Provider, SlotInfo, SlotKind, disk};
+use super::{
+    Custodian, Custodians, CustodyError, FileFault, NewSlot, Provider, SlotInfo, SlotKind, disk,
+};
 use crate::crypto::{Digest, Key, KeyRef, MacKey, Random, digests_match};
 use crate::id::{ObjectId, StoreId};
 
@@ -141,7 +143,8 @@ impl Ring {
 
     /// The root key for a start that nobody attends: by the key file, else by the first custodian whose
     /// slot opens. Where a person can open the ring, the broker starts sealed when nobody else has a
-    /// slot, and when those who have are lost: a start that failed would shut out that person.
+    /// slot, and when those who have are lost: a start that failed would shut out that person. So it does
+    /// while a program that holds a key gives none: it may give it later.
     ///
     /// # Errors
     /// As [`open`](Self::open). [`CustodyError::File`] when others may read or own a key, or it is no
@@ -157,14 +160,18 @@ impl Ring {
             let Some(custodian) = who.for_means(&slot.means) else {
                 continue;
             };
-            let provider = Provider::Custodian(&custodian);
-            match self.open_one_of(std::iter::once(slot), provider) {
-                Err(error) if error.is_loss() => lost.push(error),
+            let ask = |custodian: Custodian| {
+                let provider = Provider::Custodian(&custodian);
+                self.open_one_of(std::iter::once(slot), provider)
+            };
+            match custodian.and_then(ask) {
+                Err(error) if error.is_loss() || error.may_pass() => lost.push(error),
                 outcome => return outcome.map(Unattended::Opened),
             }
         }
+        // Somebody may come, or come back.
         let person = self.slots.iter().any(|slot| slot.kind().takes_a_person());
-        if person {
+        if person || lost.iter().any(CustodyError::may_pass) {
             return Ok(Unattended::Waits(lost));
         }
         match lost.into_iter().next() {

@@ -5,6 +5,7 @@ use zeroize::Zeroizing;
 use super::custodian::CustodianName;
 use super::means::{Means, Provider, SlotKind};
 use super::passphrase::{self, Cost};
+use super::protocol::Place;
 use super::shares::Split;
 use super::{Custodian, CustodyError};
 use crate::clock::Timestamp;
@@ -144,7 +145,7 @@ impl Slot {
         random: &dyn Random,
     ) -> Result<Self, CustodyError> {
         let id = ObjectId::from_random(random.bytes()?);
-        let (means, key) = Means::make(new, name_in(id), random)?;
+        let (means, key) = Means::make(new, place(store, id), random)?;
         let context = Context::system(store, id, u64::from(root.name().version));
         let sealed = root.expose(|root| seal(&key, Purpose::OrgKey, &context, root, random))?;
         Ok(Self {
@@ -187,7 +188,7 @@ impl Slot {
         provider: Provider<'_>,
         ring: &Identity,
     ) -> Result<Option<Key>, CustodyError> {
-        let Some(key) = self.means.key(provider, name_in(self.id))? else {
+        let Some(key) = self.means.key(provider, place(ring.store, self.id))? else {
             return Ok(None);
         };
         let context = Context::system(ring.store, self.id, u64::from(ring.root.version));
@@ -202,6 +203,13 @@ impl Slot {
 /// The name of the key that seals in slot `id`.
 pub(super) const fn name_in(id: ObjectId) -> KeyRef {
     KeyRef { id, version: 1 }
+}
+
+const fn place(store: StoreId, id: ObjectId) -> Place {
+    Place {
+        store,
+        slot: name_in(id),
+    }
 }
 
 fn root_key(opened: &Secret, name: KeyRef) -> Result<Key, CustodyError> {

@@ -14,7 +14,7 @@ use super::front::Front;
 use super::parts::{judge, places, rate_rules};
 use super::prepare::{Prepared, data_and_keys, insist};
 use super::supervisor;
-use super::unsealing::unseal;
+use super::unsealing::{keep_asking, unseal};
 use crate::audit::{Action, Actor, Event, Options};
 use crate::broker::Broker;
 use crate::clock::{Clock, SystemClock};
@@ -40,6 +40,8 @@ pub struct Welcome {
     pub sealed: bool,
     /// Why it is, for each who should have unsealed it and did not; and what to do.
     pub lost: Vec<String>,
+    /// Whether somebody is asked again and again, who may unseal it later.
+    pub asks_again: bool,
     /// Where it listens.
     pub addresses: Vec<SocketAddr>,
     /// Its Unix socket.
@@ -168,6 +170,17 @@ impl Daemon {
             let every = Duration::from_secs(2);
             tokio::spawn(watched.watch(every, self.shutdown.clone(), metrics));
         }
+        let asking = self.welcome.sealed && self.welcome.asks_again;
+        let asking = asking.then(|| {
+            let (lifecycle, directory) = (Arc::clone(&self.lifecycle), self.app.shared_directory());
+            let uid = rustix::process::geteuid().as_raw();
+            tokio::spawn(keep_asking(
+                lifecycle,
+                directory,
+                uid,
+                self.shutdown.clone(),
+            ))
+        });
         let limits = self.config.serve_limits();
         let keeping = self.app.clone();
         let keeping = tokio::spawn(async move { keeping.keep_accounts().await });
@@ -182,6 +195,9 @@ impl Daemon {
         drained.cut += cut;
         drop(told.await);
         housekeeping.abort();
+        if let Some(asking) = asking {
+            asking.abort();
+        }
         keeping.abort();
         // An answer that nobody takes may cost its grant. The second signal does not wait.
         tokio::select! {

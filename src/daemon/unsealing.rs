@@ -1,12 +1,18 @@
 //! Unsealing at the start, by whoever does that without a person.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{DaemonError, Welcome};
 use crate::audit::{Action, Actor, Event, Outcome};
 use crate::custody::{CustodyError, Unattended};
 use crate::directory::Directory;
+use crate::http::serve::Shutdown;
 use crate::vault::{Lifecycle, Unsealed, VaultError};
+
+/// How long those who are away are left alone: at first, and at most.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+const LONGEST_WAIT: Duration = Duration::from_mins(1);
 
 /// Unseals where a slot does that by itself, and begins: what there is to tell of it.
 pub(super) async fn unseal(
@@ -19,14 +25,69 @@ pub(super) async fn unseal(
         Unattended::Opened(vault) => welcome.first_start = begin(&vault, directory, uid).await?,
         Unattended::Waits(lost) => {
             welcome.sealed = true;
-            for lost in &lost {
-                let code = lost.code();
-                tracing::warn!(code, error = %lost, "a slot is lost, so the vault starts sealed");
-            }
+            warn(&lost);
             welcome.lost = lost.iter().map(told).collect();
+            welcome.asks_again = lifecycle.may_open_later();
         }
     }
     Ok(welcome)
+}
+
+fn warn(lost: &[CustodyError]) {
+    for lost in lost {
+        let code = lost.code();
+        tracing::warn!(code, error = %lost, "a slot does not open, so the vault is sealed");
+    }
+}
+
+/// Asks those who may be away again, at first after a second and then ever less often, until somebody has
+/// unsealed the vault, or nobody is served any more.
+pub(super) async fn keep_asking(
+    lifecycle: Arc<Lifecycle>,
+    directory: Arc<Directory>,
+    uid: u32,
+    shutdown: Shutdown,
+) {
+    let mut wait = FIRST_WAIT;
+    loop {
+        tokio::select! {
+            () = shutdown.ending() => return,
+            () = tokio::time::sleep(wait) => {}
+        }
+        if lifecycle.was_open() {
+            return;
+        }
+        match again(&lifecycle, &directory, uid).await {
+            Ok(true) => return,
+            Ok(false) => {}
+            Err(error) => {
+                tracing::warn!(error = %error, "the vault cannot be unsealed; it is tried again");
+            }
+        }
+        wait = (wait * 2).min(LONGEST_WAIT);
+    }
+}
+
+/// Whether the vault is unsealed now.
+async fn again(
+    lifecycle: &Arc<Lifecycle>,
+    directory: &Directory,
+    uid: u32,
+) -> Result<bool, DaemonError> {
+    match lifecycle.unseal_later().await? {
+        Unattended::Opened(vault) => {
+            begin(&vault, directory, uid).await?;
+            let event = Event::new(Action::VaultUnseal, Actor::System);
+            let noted = vault.journal().note(event).await;
+            noted.map_err(VaultError::from)?;
+            tracing::info!("the vault was unsealed by one who was away");
+            Ok(true)
+        }
+        Unattended::Waits(lost) => {
+            warn(&lost);
+            Ok(false)
+        }
+    }
 }
 
 /// What a person is told of a slot that should have unsealed the vault.

@@ -14,8 +14,8 @@
 //! | `no_panic_payload` | a value in the message of a panic |
 //!
 //! The first four are enforced or the program does not start. The last three are observed or cannot
-//! fail. Closing a descriptor we do not own has no safe call, so inherited files are reported, not
-//! closed; nothing after this executes a program that could use them. The environment cannot be
+//! fail. Inherited files are reported, and kept from every program that is started after this: those that
+//! hold a key for the broker are none of their business. The environment cannot be
 //! emptied safely either: no secret of the daemon ever comes from there.
 //!
 //! A serving process gives up more, in two steps: [`confine`] before its first other thread, files and
@@ -135,6 +135,7 @@ impl Report {
 pub fn harden() -> Result<Report, HardeningError> {
     // Counted before anything of ours is open.
     let inherited = inherited_files();
+    close_fds::set_fds_cloexec(3, &[]);
     umask(Mode::RWXG | Mode::RWXO);
     set_core_limit().map_err(failed(Control::CoreLimit))?;
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)

@@ -177,6 +177,12 @@ impl App {
         &self.directory
     }
 
+    /// The directory, to be kept.
+    #[must_use]
+    pub fn shared_directory(&self) -> Arc<Directory> {
+        Arc::clone(&self.directory)
+    }
+
     /// The flows under way.
     #[must_use]
     pub fn flows(&self) -> Arc<FlowBook> {

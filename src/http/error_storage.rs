@@ -3,7 +3,7 @@
 use http::StatusCode;
 
 use crate::audit::AuditError;
-use crate::custody::{CustodyError, FileFault};
+use crate::custody::{CustodianFault, CustodyError, FileFault};
 use crate::store::StoreError;
 
 use super::ApiError;
@@ -97,6 +97,7 @@ impl From<CustodyError> for ApiError {
             CustodyError::WrongPassphrase
             | CustodyError::WrongKeyFile
             | CustodyError::WrongShares
+            | CustodyError::WrongAnswer(_)
             | CustodyError::WrongCredential(_) => StatusCode::FORBIDDEN,
             CustodyError::Name
             | CustodyError::ShareCount
@@ -126,7 +127,19 @@ impl From<CustodyError> for ApiError {
                 | FileFault::FileMode(_)
                 | FileFault::DirectoryMode(_)
                 | FileFault::Owner
+                | FileFault::Writable(_)
                 | FileFault::Length => StatusCode::CONFLICT,
+            },
+            CustodyError::Custodian { fault, .. } => match fault {
+                CustodianFault::Unknown
+                | CustodianFault::Program { .. }
+                | CustodianFault::OtherKey => StatusCode::CONFLICT,
+                CustodianFault::Start(_)
+                | CustodianFault::Hung
+                | CustodianFault::Broke
+                | CustodianFault::TooLong
+                | CustodianFault::Answer
+                | CustodianFault::Refused(_) => StatusCode::SERVICE_UNAVAILABLE,
             },
             CustodyError::Memory => StatusCode::SERVICE_UNAVAILABLE,
             CustodyError::RingMissing(_)

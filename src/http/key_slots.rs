@@ -101,7 +101,9 @@ fn new_opener(app: &App, body: wire::AddKeySlot) -> Result<Opener, ApiError> {
     } = body;
     let refuse = |why: &'static str| Err(ApiError::bad_request(why));
     let Some(kind) = SlotKind::parse(&kind) else {
-        return refuse("A slot is of kind key-file, passphrase, systemd-credential or shares.");
+        return refuse(
+            "A slot is of kind key-file, passphrase, systemd-credential, shares or exec.",
+        );
     };
     let dealt = (shares, threshold);
     match (kind, passphrase, path, name, dealt) {
@@ -126,6 +128,12 @@ fn new_opener(app: &App, body: wire::AddKeySlot) -> Result<Opener, ApiError> {
             kind,
             CustodianName::parse(name.as_deref().unwrap_or(CREDENTIAL))?,
         ),
+        (SlotKind::Exec, None, None, Some(name), (None, None)) => {
+            custodian(app, kind, CustodianName::parse(&name)?)
+        }
+        (SlotKind::Exec, ..) => {
+            refuse("Such a slot takes the name of its custodian in broker.toml, and nothing else.")
+        }
         (SlotKind::Credential, ..) => refuse(
             "A systemd-credential slot takes a name, which may be left out, and nothing else.",
         ),
@@ -144,7 +152,7 @@ fn key_file(app: &App, path: Option<String>) -> Result<Opener, ApiError> {
 
 fn custodian(app: &App, kind: SlotKind, name: CustodianName) -> Result<Opener, ApiError> {
     let found = app.lifecycle.custodians().find(kind, name);
-    found.map(Opener::Custodian).ok_or_else(ApiError::internal)
+    Ok(found.map(Opener::Custodian)?)
 }
 
 fn slot_id(text: &str) -> Result<ObjectId, ApiError> {

@@ -28,7 +28,8 @@ pub(super) fn operator(app: &App, peer: Option<Extension<Peer>>) -> Result<u32, 
     }
 }
 
-/// Unseals the vault with the passphrase of a slot, or with one more share of one.
+/// Unseals the vault with the passphrase of a slot, with one more share of one, or without either by whoever
+/// opens it without a person.
 #[utoipa::path(post, path = "/v1/operator/unseal", tag = "operator", request_body = wire::Unseal,
     responses((status = 200, description = "Unsealed, or more shares are needed",
                body = wire::Answer<wire::Gathered>)))]
@@ -41,8 +42,9 @@ pub(super) async fn unseal(
     // One at a time: each try takes 64 MiB and a good part of a second.
     let _turn = app.unsealing.lock().await;
     app.unseal_failures.pause().await;
-    let opener = match asked(&app, body) {
-        Ok(Some(opener)) => opener,
+    let unsealed = match asked(&app, body) {
+        Ok(Some(opener)) => app.lifecycle.unseal(opener).await,
+        Err(Asked::Custodians) => app.lifecycle.unseal_by_custodians().await,
         Ok(None) => return Ok(reply::data(done())),
         Err(Asked::Waits(progress)) => return Ok(reply::data(progress)),
         Err(Asked::Refused(error)) => {
@@ -50,7 +52,7 @@ pub(super) async fn unseal(
             return Err(error);
         }
     };
-    match app.lifecycle.unseal(opener).await {
+    match unsealed {
         Ok(vault) => {
             // Whoever gave shares meanwhile gave them for nothing.
             app.lifecycle.forget_shares();
@@ -74,8 +76,9 @@ pub(super) async fn unseal(
     }
 }
 
-/// Why nothing is tried now.
+/// Why nothing is tried now with what a request brings.
 enum Asked {
+    Custodians,
     Waits(wire::Gathered),
     Refused(ApiError),
 }
@@ -97,6 +100,7 @@ fn asked(app: &App, body: wire::Unseal) -> Result<Option<Opener>, Asked> {
             app.lifecycle.forget_shares();
             Ok(None)
         }
+        (None, None, false) => Err(Asked::Custodians),
         _ => Err(Asked::Refused(ApiError::bad_request(
             "A vault is unsealed with a passphrase or a share, and not with both.",
         ))),

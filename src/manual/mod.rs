@@ -11,6 +11,8 @@ pub mod formats {}
 
 #[doc = include_str!("operations.md")]
 pub mod operations {}
+#[doc = include_str!("custodians.md")]
+pub mod custodians {}
 
 #[doc = include_str!("tools.md")]
 pub mod tools {}

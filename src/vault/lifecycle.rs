@@ -8,13 +8,14 @@
 //!
 //! The engine stays open while the vault is sealed: it holds sealed records only, and the lock.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::audit::{AuditError, Head, Journal, JournalKeys, Known, Options};
 use crate::clock::Clock;
 use crate::crypto::{Key, MacKey, Random, SigningKey};
-use crate::custody::{Custodians, CustodyError, NewSlot, Provider, Ring, Unattended};
+use crate::custody::{Custodians, CustodyError, NewSlot, Provider, Ring};
 use crate::id::StoreId;
 use crate::store::{Batch, Engine, Store, StoreKeys};
 
@@ -34,6 +35,7 @@ pub struct Lifecycle {
     ring: Mutex<Ring>,
     custodians: Custodians,
     pub(super) gatherings: Gatherings,
+    pub(super) opened: AtomicBool,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) random: Arc<dyn Random>,
     retention_days: i64,
@@ -86,6 +88,7 @@ impl Lifecycle {
         Ok(Self {
             custodians: Custodians::of(&places.keys),
             gatherings: Gatherings::default(),
+            opened: AtomicBool::new(false),
             places,
             gate: Gate::default(),
             engine,
@@ -129,21 +132,6 @@ impl Lifecycle {
         &self.places
     }
 
-    /// Unseals by the key file or a custodian, for a start that nobody attends. Where only a person would
-    /// do, the vault stays sealed.
-    ///
-    /// # Errors
-    /// As [`Lifecycle::unseal`].
-    pub async fn unseal_unattended(self: &Arc<Self>) -> Result<Unattended<Unsealed>, VaultError> {
-        let this = Arc::clone(self);
-        let asking = move || this.ring().open_unattended(&this.custodians);
-        let asked = tokio::task::spawn_blocking(asking).await;
-        match asked.map_err(|_| VaultError::Form)?? {
-            Unattended::Opened(root) => self.unseal_with(root).await.map(Unattended::Opened),
-            Unattended::Waits(why) => Ok(Unattended::Waits(why)),
-        }
-    }
-
     /// Unseals. Answers the vault that is open already when there is one.
     ///
     /// # Errors
@@ -154,17 +142,23 @@ impl Lifecycle {
         // Argon2 takes a good part of a second of processor time.
         let trying = tokio::task::spawn_blocking(move || this.ring().open(opener.provider()));
         let root = trying.await.map_err(|_| VaultError::Form)??;
+        self.unseal_once(root).await
+    }
+
+    /// Unseals, unless it is open by now.
+    pub(super) async fn unseal_once(self: &Arc<Self>, root: Key) -> Result<Unsealed, VaultError> {
         if let Ok(open) = self.gate.unsealed() {
             return Ok(open);
         }
         self.unseal_with(root).await
     }
 
-    async fn unseal_with(self: &Arc<Self>, root: Key) -> Result<Unsealed, VaultError> {
+    pub(super) async fn unseal_with(self: &Arc<Self>, root: Key) -> Result<Unsealed, VaultError> {
         let this = Arc::clone(self);
         let opened = tokio::task::spawn_blocking(move || this.open_vault(root));
         let vault = opened.await.map_err(|_| VaultError::Form)??;
         vault.open_orgs().await?;
+        self.opened.store(true, Ordering::Release);
         Ok(self.gate.open(vault))
     }
 

@@ -17,6 +17,7 @@
 mod acceptance;
 mod credential;
 mod cursor;
+mod custodians;
 mod draft;
 mod error;
 mod examination;

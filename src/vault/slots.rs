@@ -125,6 +125,12 @@ impl Lifecycle {
         self.changing_ring().slots()
     }
 
+    /// Whether somebody has a slot who may give no key now and give it later.
+    #[must_use]
+    pub fn may_open_later(&self) -> bool {
+        self.slots().iter().any(|slot| slot.kind.may_be_away())
+    }
+
     /// Adds a slot, durably.
     ///
     /// # Errors

@@ -91,7 +91,7 @@ pub struct Me {
     pub delegations: Vec<super::Delegation>,
 }
 
-/// Unseals the vault: one of these.
+/// Unseals the vault: one of these; or none, for whoever opens it without a person.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Unseal {
@@ -139,7 +139,7 @@ pub struct KeySlot {
     /// Its id.
     #[schema(value_type = String, format = "uuid")]
     pub id: ObjectId,
-    /// `key-file`, `passphrase`, `systemd-credential` or `shares`.
+    /// `key-file`, `passphrase`, `systemd-credential`, `shares` or `exec`.
     pub kind: String,
     /// What the operator calls it.
     pub label: String,
@@ -181,7 +181,7 @@ impl std::fmt::Debug for AddedKeySlot {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AddKeySlot {
-    /// `key-file`, `passphrase`, `systemd-credential` or `shares`.
+    /// `key-file`, `passphrase`, `systemd-credential`, `shares` or `exec`.
     pub kind: String,
     /// What to call it.
     #[serde(default)]
@@ -193,7 +193,8 @@ pub struct AddKeySlot {
     /// Where the key file is to be made, for a key-file slot. Default: `root.key` in the keys directory.
     #[serde(default)]
     pub path: Option<String>,
-    /// What the credential is called, for a systemd-credential slot. Default: `runtools-root-key`.
+    /// What the custodian is called, in the settings; or the credential, for a systemd-credential slot.
+    /// Default for the latter: `runtools-root-key`.
     #[serde(default)]
     pub name: Option<String>,
     /// How many shares are dealt, 2 to 32, for a slot of shares.

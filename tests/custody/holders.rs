@@ -13,6 +13,8 @@ use runtools_broker::custody::{
 use runtools_broker::secret::Secret;
 use tempfile::TempDir;
 
+use super::plugins::program;
+
 /// What can go wrong with a holder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
@@ -30,9 +32,13 @@ pub(crate) enum Fault {
     Crash,
     /// It says itself that it has another key than the slot was made with.
     OtherKeyId,
+    /// It says no, and more than it should.
+    Rude,
+    /// Others can change what it is.
+    Writable,
 }
 
-pub(crate) const FAULTS: [Fault; 7] = [
+pub(crate) const FAULTS: [Fault; 9] = [
     Fault::Away,
     Fault::Short,
     Fault::Long,
@@ -40,6 +46,8 @@ pub(crate) const FAULTS: [Fault; 7] = [
     Fault::Hang,
     Fault::Crash,
     Fault::OtherKeyId,
+    Fault::Rude,
+    Fault::Writable,
 ];
 
 /// What a fault must lead to.
@@ -67,7 +75,7 @@ pub(crate) trait Holder {
 
 /// One of each kind.
 pub(crate) fn every_kind() -> Vec<Box<dyn Holder>> {
-    vec![key_file(), passphrase(), credential(), people()]
+    vec![key_file(), passphrase(), credential(), people(), program()]
 }
 
 /// Who has a key file, which is not there yet.
@@ -92,7 +100,7 @@ pub(crate) fn credential() -> Box<dyn Holder> {
     private(&path, &drawn);
     let who = Custodians::of(place.path()).with_credentials(Some(place.path().to_owned()));
     Box::new(InFile {
-        custodian: who.find(SlotKind::Credential, name),
+        custodian: Some(who.find(SlotKind::Credential, name).unwrap()),
         _place: place,
         path,
         kept: Vec::new(),
@@ -146,6 +154,12 @@ impl Holder for InFile {
             }
             Fault::Crash => return DoesNotApply("a file has no moment in which it could end"),
             Fault::OtherKeyId => return DoesNotApply("a file has no id: another one is swapped"),
+            Fault::Rude => return DoesNotApply("a file says nothing"),
+            Fault::Writable => {
+                let wide = Permissions::from_mode(0o606);
+                fs::set_permissions(&self.path, wide).unwrap();
+                Refused(&["key_path_mode"])
+            }
         };
         self.kept = kept;
         verdict
@@ -191,6 +205,7 @@ impl Holder for Words {
             Fault::Hang => return DoesNotApply("until the words are there nothing is tried"),
             Fault::Crash => return DoesNotApply("words are whole, or they are other words"),
             Fault::OtherKeyId => return DoesNotApply("words have no id"),
+            Fault::Rude | Fault::Writable => return DoesNotApply("words are in somebody's head"),
         };
         self.said = Secret::take(said.into_bytes());
         Refused(&["wrong_passphrase"])
@@ -259,6 +274,7 @@ impl Holder for People {
             Fault::OtherKeyId => Share::deal(5, 3, &SystemRandom).unwrap(),
             Fault::Hang => return DoesNotApply("until there are enough nothing is tried"),
             Fault::Crash => return DoesNotApply("a share that is cut is no share: it is not read"),
+            Fault::Rude | Fault::Writable => return DoesNotApply("a share is on somebody's paper"),
         };
         self.some = Some(some);
         Refused(&["wrong_shares"])

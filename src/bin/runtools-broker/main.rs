@@ -63,7 +63,7 @@ enum Command {
     Doctor(serve::ServeArgs),
     /// Print the OpenAPI 3.1 document of the API
     Openapi,
-    /// Unseal the vault with a passphrase
+    /// Unseal the vault with a passphrase, shares, or what opens it by itself
     Unseal(operator::UnsealArgs),
     /// Seal the vault: every request is refused until it is unsealed
     Seal(operator::SealArgs),

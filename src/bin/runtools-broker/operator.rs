@@ -18,7 +18,8 @@ pub(crate) const INSTEAD: &str = "pipe the passphrase in";
 /// How to give a share without being asked.
 const SHARE_INSTEAD: &str = "pipe the share in";
 
-/// Unseals the vault with a passphrase or with shares, which are asked for or piped in.
+/// Unseals the vault with a passphrase or with shares, which are asked for or piped in; where there is neither,
+/// by whoever opens it without a person.
 #[derive(Args, Debug)]
 pub(crate) struct UnsealArgs {
     /// Give shares, where a passphrase would do as well
@@ -69,12 +70,22 @@ pub(crate) async fn unseal(args: UnsealArgs, session: &Session) -> Outcome {
         session.out.done(&done, "no share is kept")?;
         return Ok(Exit::Ok);
     }
-    let piped = stdin_is_piped().then(read_stdin).transpose()?;
-    let shares = match &piped {
-        Some(text) => args.shares || Share::is_like(text),
-        None => args.shares || takes_shares_only(&client).await?,
+    let way = if args.shares {
+        Way::Shares
+    } else {
+        way(&client).await?
     };
-    if shares {
+    if matches!(way, Way::Custodians) {
+        let body = body::plain(&UnsealBody {
+            passphrase: None,
+            forget: false,
+        })?;
+        let done: Value = client.call(Method::POST, &route, Some(body)).await?;
+        session.out.done(&done, "the vault is unsealed")?;
+        return Ok(Exit::Ok);
+    }
+    let piped = stdin_is_piped().then(read_stdin).transpose()?;
+    if matches!(way, Way::Shares) || piped.as_ref().is_some_and(Share::is_like) {
         let done = gather(&route, piped, &client, session).await?;
         return told(done, "the vault is unsealed", session);
     }
@@ -92,11 +103,24 @@ pub(crate) async fn unseal(args: UnsealArgs, session: &Session) -> Outcome {
     Ok(Exit::Ok)
 }
 
-/// Whether of all slots that a person opens there are such of shares only.
-async fn takes_shares_only(client: &Client) -> Result<bool, ClientError> {
+/// Who can unseal.
+enum Way {
+    Passphrase,
+    Shares,
+    Custodians,
+}
+
+/// Who is asked first.
+async fn way(client: &Client) -> Result<Way, ClientError> {
     let slots: Vec<KeySlot> = client.list(&Route::new("/v1/operator/slots")).await?;
     let has = |kind| slots.iter().any(|slot| slot.kind == kind);
-    Ok(has("shares") && !has("passphrase"))
+    Ok(if has("passphrase") {
+        Way::Passphrase
+    } else if has("shares") {
+        Way::Shares
+    } else {
+        Way::Custodians
+    })
 }
 
 /// Gives shares to `route`, one after the other, until there are enough or this person has no more: those

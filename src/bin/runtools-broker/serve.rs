@@ -158,6 +158,9 @@ fn welcome(welcome: &Welcome) {
         )]);
     }
     if welcome.sealed {
+        if welcome.asks_again {
+            text.push_str("It is asked for again and again.\n");
+        }
         text.push_str("The vault is sealed. Unseal it from another terminal:\n\n");
         text.extend([format!(
             "    runtools-broker unseal{}\n",

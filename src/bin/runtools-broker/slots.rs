@@ -20,7 +20,7 @@ use crate::serve::shell;
 /// The ways to unseal.
 #[derive(Debug, Subcommand)]
 pub(crate) enum SlotCommand {
-    /// Add a way to unseal: a passphrase, shares, a key file, a systemd credential
+    /// Add a way to unseal: a passphrase, shares, a key file, a systemd credential, a program
     Add(AddArgs),
     /// Prove that a slot opens
     Test(TestArgs),
@@ -49,7 +49,7 @@ pub(crate) struct AddArgs {
     /// Where the key file is made; it must not be there yet
     #[arg(long, value_name = "FILE")]
     path: Option<PathBuf>,
-    /// What the credential is called; without it: runtools-root-key
+    /// What the custodian is called in broker.toml; or the credential, which else is runtools-root-key
     #[arg(long)]
     name: Option<String>,
     /// How many shares there are to be, each for another person
@@ -81,6 +81,8 @@ pub(crate) enum SlotKind {
     SystemdCredential,
     /// Shares of several people, of whom some must come together
     Shares,
+    /// A program that holds a key: a section of broker.toml
+    Exec,
 }
 
 impl SlotKind {
@@ -90,7 +92,14 @@ impl SlotKind {
             Self::Passphrase => "passphrase",
             Self::SystemdCredential => "systemd-credential",
             Self::Shares => "shares",
+            Self::Exec => "exec",
         }
+    }
+}
+
+impl SlotKind {
+    const fn has_custodian(self) -> bool {
+        matches!(self, Self::SystemdCredential | Self::Exec)
     }
 }
 
@@ -161,7 +170,7 @@ async fn add(args: AddArgs, client: &Client, session: &Session) -> Result<(), Cl
             "leave --path out",
         ));
     }
-    if kind != SlotKind::SystemdCredential && args.name.is_some() {
+    if !kind.has_custodian() && args.name.is_some() {
         return Err(ClientError::usage(
             "only a custodian has a name, such as a systemd credential",
             "leave --name out; --label is what you call the slot",

@@ -18,7 +18,7 @@ pub(super) fn ring(config: &Config, fresh: bool) -> Vec<Finding> {
     let text = format!("it can be read; it has {}", slots_in_words(&ring));
     let mut found = vec![Finding::ok("ring", text), slots(&ring, config)];
     found.push(key_file(&ring, config));
-    found.extend(credentials(&ring, config));
+    found.extend(custodians(&ring, config));
     found
 }
 
@@ -105,24 +105,22 @@ fn others(ring: &Ring) -> impl Iterator<Item = SlotInfo> {
     slots.filter(|slot| slot.kind != SlotKind::KeyFile)
 }
 
-/// Whether the credentials of the slots that need one are there, which only the service can see.
-fn credentials(ring: &Ring, config: &Config) -> Vec<Finding> {
-    const CHECK: &str = "credential";
+/// Whether those who hold keys give them. The credentials of the service are seen by the service only.
+fn custodians(ring: &Ring, config: &Config) -> Vec<Finding> {
+    const CHECK: &str = "custodian";
     let slots = ring.slots().into_iter();
-    let found = slots.filter(|slot| slot.kind == SlotKind::Credential);
-    let found = found.filter_map(|slot| {
+    let found = slots.filter_map(|slot| {
         let name = slot.name?;
-        if config.credentials_dir.is_none() {
+        if slot.kind == SlotKind::Credential && config.credentials_dir.is_none() {
             let text = format!("not examined: systemd gives {name} to the service only");
             return Some(Finding::unexamined(CHECK, text));
         }
-        let custodian = config.custodians().find(slot.kind, name.clone())?;
-        Some(
-            match ring.test_slot(Provider::Custodian(&custodian), slot.id) {
-                Ok(()) => Finding::ok(CHECK, format!("{name} opens the ring")),
-                Err(error) => Finding::fail(CHECK, &error, error.hint()),
-            },
-        )
+        let custodian = config.custodians().find(slot.kind, name.clone());
+        let tested = custodian.and_then(|it| ring.test_slot(Provider::Custodian(&it), slot.id));
+        Some(match tested {
+            Ok(()) => Finding::ok(CHECK, format!("{name} opens the ring")),
+            Err(error) => Finding::fail(CHECK, &error, error.hint()),
+        })
     });
     found.collect()
 }
