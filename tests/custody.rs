@@ -6,12 +6,16 @@
 
 #[path = "custody/bench.rs"]
 mod bench;
+#[path = "custody/devices.rs"]
+mod devices;
 #[path = "custody/holders.rs"]
 mod holders;
 #[path = "custody/plugins.rs"]
 mod plugins;
 #[path = "custody/sample.rs"]
 mod sample;
+#[path = "custody/softhsm.rs"]
+mod softhsm;
 
 use bench::{Bench, code, slots_of};
 use holders::{FAULTS, Holder, Verdict, every_kind, key_file, passphrase};

@@ -4,6 +4,8 @@
 mod harness;
 #[path = "custody/sample.rs"]
 mod sample;
+#[path = "custody/softhsm.rs"]
+mod softhsm;
 
 use std::fs;
 use std::path::Path;
@@ -13,6 +15,7 @@ use harness::memory::occurrences;
 use harness::{Broker, Setup, eventually};
 use sample::{sample, spoil, spoilt};
 use serde_json::{Value, json};
+use softhsm::Token;
 
 const WORDS: &str = "correct horse battery staple lantern";
 const KEPT: &str = "kept through every move";
@@ -331,5 +334,34 @@ fn a_program_that_is_away_is_asked_again_until_it_is_back_and_never_after() {
     std::thread::sleep(std::time::Duration::from_secs(4));
     assert_eq!(broker.operator().get("/v1/secrets").refused(503), "sealed");
     broker.runs(&["unseal"], None).expect(0);
+    opens(&broker);
+}
+
+#[test]
+fn from_a_key_file_to_a_key_that_never_leaves_its_device() {
+    let token = Token::new();
+    let Token {
+        library, pin_file, ..
+    } = &token;
+    let mut broker = broker(Setup {
+        config: format!(
+            "[custody.pkcs11.hsm]\nlibrary = {library:?}\ntoken = \"broker\"\nkey = \"root\"\n\
+             pin_file = {pin_file:?}\nenvironment = {{ SOFTHSM2_CONF = {:?} }}\n",
+            token.settings()
+        ),
+        ..Setup::default()
+    });
+    move_to(&broker, "pkcs11", &["--name", "hsm"], None);
+    broker.restart();
+    opens(&broker);
+
+    // A library that brings its process down brings down nothing else.
+    token.crash();
+    broker.restart();
+    let told = "the pkcs11 custodian hsm ended without an answer";
+    eventually(|| broker.log_text().contains(told).then_some(()));
+    assert_eq!(broker.operator().get("/v1/secrets").refused(503), "sealed");
+    token.mend();
+    eventually(|| (broker.operator().get("/readyz").status == 200).then_some(()));
     opens(&broker);
 }

@@ -233,6 +233,12 @@ fn form(text: &str, error: &toml::de::Error) -> ConfigError {
             wanted: custody::EXEC,
         };
     }
+    if section.is_some_and(|section| section.starts_with("custody.pkcs11")) {
+        return ConfigError::Kind {
+            key: "custody.pkcs11".to_owned(),
+            wanted: custody::PKCS11,
+        };
+    }
     let full = section.map_or_else(|| key.to_owned(), |section| format!("{section}.{key}"));
     let known = keys(&defaults());
     let named = known.iter().find(|known| **known == full);

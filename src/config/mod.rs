@@ -23,7 +23,7 @@ mod secrets;
 mod settings;
 mod store;
 
-pub use custody::{CustodySettings, ExecSettings};
+pub use custody::{CustodySettings, ExecSettings, Pkcs11Settings};
 pub use env::Env;
 pub use error::ConfigError;
 pub use hardening::HardeningMode;

@@ -178,6 +178,32 @@ fn who_holds_keys_has_a_name_and_a_program_that_is_named_in_full() {
 }
 
 #[test]
+fn a_device_has_a_library_and_a_pin_file_that_are_named_in_full() {
+    let good = "[custody.pkcs11.hsm]\nlibrary = \"/usr/lib/hsm.so\"\ntoken = \"t\"\nkey = \"k\"\n\
+                pin_file = \"/etc/pin\"\nenvironment = { HSM = \"1\" }\n";
+    let config = parse(good).unwrap();
+    validate(&config).unwrap();
+    assert_eq!(config.custody.pkcs11["hsm"].environment["HSM"], "1");
+    for (written, instead) in [
+        ("/usr/lib/hsm.so", "hsm.so"),
+        ("/etc/pin", "pin"),
+        ("pin_file = \"/etc/pin\"\n", ""),
+        ("pin_file", "pin"),
+        ("pkcs11.hsm", "pkcs11.HSM"),
+    ] {
+        let bad = good.replace(written, instead);
+        let refused = parse(&bad)
+            .and_then(|config| validate(&config))
+            .unwrap_err();
+        let said = refused.to_string();
+        assert!(
+            said.starts_with("`custody.pkcs11` wants a section"),
+            "{bad}: {said}"
+        );
+    }
+}
+
+#[test]
 fn flags_win_over_variables_over_the_file_over_defaults() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("broker.toml");

@@ -5,6 +5,7 @@
 //! what it says 64 KiB are read; what it complains of on standard error is read by nobody, since nobody
 //! knows what stands in it. A program that somebody else could have written is not started.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::MetadataExt;
@@ -33,7 +34,7 @@ const TICK: Duration = Duration::from_millis(2);
 pub struct Program {
     path: PathBuf,
     arguments: Vec<String>,
-    environment: Vec<(String, String)>,
+    environment: BTreeMap<String, String>,
     limit: Duration,
     own: bool,
 }
@@ -45,9 +46,28 @@ impl Program {
         Self {
             path: path.to_owned(),
             arguments: arguments.to_vec(),
-            environment: Vec::new(),
+            environment: BTreeMap::new(),
             limit: LIMIT,
             own: false,
+        }
+    }
+
+    /// This program itself, as a child process, with these arguments.
+    #[must_use]
+    pub fn own(arguments: &[String]) -> Self {
+        Self {
+            own: true,
+            // Whatever its file is called by now, and whoever replaced it: what runs is what is started.
+            ..Self::new(Path::new("/proc/self/exe"), arguments)
+        }
+    }
+
+    /// With this environment, and no other.
+    #[must_use]
+    pub fn with_environment(self, environment: &BTreeMap<String, String>) -> Self {
+        Self {
+            environment: environment.clone(),
+            ..self
         }
     }
 
@@ -72,7 +92,7 @@ impl Program {
         command
             .args(&self.arguments)
             .env_clear()
-            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .envs(&self.environment)
             .current_dir("/")
             .process_group(0)
             .stdin(Stdio::piped())

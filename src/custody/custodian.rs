@@ -137,7 +137,7 @@ impl Custodians {
                 let credential = Credential::new(self.credentials.as_deref(), name);
                 Ok(Custodian::Credential(credential))
             }
-            SlotKind::Exec => {
+            SlotKind::Exec | SlotKind::Pkcs11 => {
                 let mut plugins = self.plugins.iter();
                 let found = plugins.find(|it| it.kind() == kind && *it.name() == name);
                 let fault = CustodianFault::Unknown;

@@ -61,16 +61,19 @@ pub enum SlotKind {
     Shares,
     /// A program of the operator's that holds a key.
     Exec,
+    /// A device that holds a key, by its PKCS#11 library.
+    Pkcs11,
 }
 
 impl SlotKind {
     /// Every kind there is.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::KeyFile,
         Self::Passphrase,
         Self::Credential,
         Self::Shares,
         Self::Exec,
+        Self::Pkcs11,
     ];
 
     /// The kind that a text names.
@@ -84,7 +87,7 @@ impl SlotKind {
     pub const fn takes_a_person(self) -> bool {
         match self {
             Self::Passphrase | Self::Shares => true,
-            Self::KeyFile | Self::Credential | Self::Exec => false,
+            Self::KeyFile | Self::Credential | Self::Exec | Self::Pkcs11 => false,
         }
     }
 
@@ -92,7 +95,7 @@ impl SlotKind {
     #[must_use]
     pub const fn may_be_away(self) -> bool {
         match self {
-            Self::Exec => true,
+            Self::Exec | Self::Pkcs11 => true,
             Self::KeyFile | Self::Passphrase | Self::Credential | Self::Shares => false,
         }
     }
@@ -105,6 +108,7 @@ impl SlotKind {
             Self::Credential => 3,
             Self::Shares => 4,
             Self::Exec => 5,
+            Self::Pkcs11 => 6,
         }
     }
 
@@ -115,6 +119,7 @@ impl SlotKind {
             Self::Credential => "systemd-credential",
             Self::Shares => "shares",
             Self::Exec => "exec",
+            Self::Pkcs11 => "pkcs11",
         }
     }
 }
@@ -133,6 +138,7 @@ pub(super) enum Means {
     Credential(CustodianName),
     Shares(Split),
     Exec(CustodianName, Wrapped),
+    Pkcs11(CustodianName, Wrapped),
 }
 
 impl Means {
@@ -167,7 +173,12 @@ impl Means {
             }
             Provider::Custodian(Custodian::Plugin(plugin)) => {
                 let (wrapped, key) = plugin.wrap(at, random)?;
-                Ok((Self::Exec(plugin.name().clone(), wrapped), key))
+                let name = plugin.name().clone();
+                let means = match plugin.kind() {
+                    SlotKind::Pkcs11 => Self::Pkcs11(name, wrapped),
+                    _ => Self::Exec(name, wrapped),
+                };
+                Ok((means, key))
             }
         }
     }
@@ -191,11 +202,10 @@ impl Means {
             {
                 credential.read(name)
             }
-            (Self::Exec(of, wrapped), Provider::Custodian(Custodian::Plugin(plugin)))
-                if of == plugin.name() =>
-            {
-                plugin.unwrap(wrapped, at)
-            }
+            (
+                Self::Exec(of, wrapped) | Self::Pkcs11(of, wrapped),
+                Provider::Custodian(Custodian::Plugin(plugin)),
+            ) if of == plugin.name() && self.kind() == plugin.kind() => plugin.unwrap(wrapped, at),
             _ => return Ok(None),
         };
         key.map(Some)
@@ -209,6 +219,7 @@ impl Means {
             Self::Credential(_) => SlotKind::Credential,
             Self::Shares(_) => SlotKind::Shares,
             Self::Exec(..) => SlotKind::Exec,
+            Self::Pkcs11(..) => SlotKind::Pkcs11,
         }
     }
 
@@ -216,7 +227,7 @@ impl Means {
     pub(super) const fn custodian(&self) -> Option<&CustodianName> {
         match self {
             Self::KeyFile | Self::Passphrase(_) | Self::Shares(_) => None,
-            Self::Credential(name) | Self::Exec(name, _) => Some(name),
+            Self::Credential(name) | Self::Exec(name, _) | Self::Pkcs11(name, _) => Some(name),
         }
     }
 
@@ -224,7 +235,11 @@ impl Means {
     pub(super) const fn split(&self) -> Option<Split> {
         match self {
             Self::Shares(split) => Some(*split),
-            Self::KeyFile | Self::Passphrase(_) | Self::Credential(_) | Self::Exec(..) => None,
+            Self::KeyFile
+            | Self::Passphrase(_)
+            | Self::Credential(_)
+            | Self::Exec(..)
+            | Self::Pkcs11(..) => None,
         }
     }
 
@@ -248,11 +263,16 @@ impl Means {
                 CustodianName::parse(name).ok().map(Self::Credential)
             }
             4 => Split::parse(params).map(Self::Shares),
-            5 => {
+            5 | 6 => {
                 let (length, rest) = params.split_first()?;
                 let (name, wrapped) = rest.split_at_checked(usize::from(*length))?;
                 let name = CustodianName::parse(str::from_utf8(name).ok()?).ok()?;
-                Wrapped::parse(wrapped).map(|wrapped| Self::Exec(name, wrapped))
+                let wrapped = Wrapped::parse(wrapped)?;
+                Some(if kind == SlotKind::Pkcs11.byte() {
+                    Self::Pkcs11(name, wrapped)
+                } else {
+                    Self::Exec(name, wrapped)
+                })
             }
             _ => None,
         }
@@ -264,7 +284,7 @@ impl Means {
             Self::KeyFile => {}
             Self::Passphrase(stretch) => stretch.encode(out),
             Self::Shares(split) => split.encode(out),
-            Self::Exec(name, wrapped) => {
+            Self::Exec(name, wrapped) | Self::Pkcs11(name, wrapped) => {
                 let name = name.as_str().as_bytes();
                 out.push(u8::try_from(name.len()).unwrap_or_default());
                 out.extend_from_slice(name);

@@ -5,7 +5,7 @@
 //! passphrase for the day when that file is gone, [`Share`]s of several people, a [`Custodian`] that holds a key for the broker. A
 //! slot is added, tested, and only then is another removed, so that there is no moment without a way
 //! in. One provider per file: `key_file.rs`, `passphrase.rs`, `credential.rs`, `shares.rs`,
-//! `plugin.rs`.
+//! `plugin.rs`, `pkcs11.rs`.
 //!
 //! Whoever can write the ring cannot weaken it unnoticed: the whole file, every slot of it, carries
 //! a MAC under a key that only the root key yields, checked each time a slot opens. What the file
@@ -27,7 +27,7 @@
 //! 41  1  number of slots, 1 to 16
 //! 42     the slots, each:
 //!           16  slot id
-//!            1  kind: 1 key file, 2 passphrase, 3 systemd credential, 4 shares, 5 exec
+//!            1  kind: 1 key file, 2 passphrase, 3 systemd credential, 4 shares, 5 exec, 6 PKCS#11
 //!            8  made at, milliseconds since 1970
 //!            1  length of the label, 1 to 64; then the label, UTF-8
 //!            2  length of the parameters; then the parameters
@@ -35,7 +35,7 @@
 //!                 passphrase: 16 salt, 4 memory in KiB, 4 passes, 4 lanes
 //!                 systemd credential: its name
 //!                 shares: 16 set id, 1 threshold, 1 how many
-//!                 exec: 1 length, the custodian's name; 2 length, the name of its key; the sealed key
+//!                 exec, PKCS#11: 1 length, the custodian's name; 2 length, the name of its key; the sealed key
 //!          156  the root key: one OBX1 box under the slot's key, whose name is (slot id, 1)
 //!  n 32  HMAC-SHA-256 of all before, under HMAC-SHA-256(root key, "root.ring header");
 //!        what is hashed is preceded by its length in eight bytes, both times
@@ -55,11 +55,13 @@ mod hint;
 mod key_file;
 mod means;
 mod passphrase;
+mod pkcs11;
 mod plugin;
 mod protocol;
 mod ring;
 mod shares;
 mod slot;
+mod told;
 
 #[cfg(test)]
 mod tests_bench;
@@ -80,6 +82,7 @@ pub use error::CustodyError;
 pub use fault::FileFault;
 pub use gathering::{Gathered, Gathering, Progress};
 pub use means::{Provider, SlotKind};
+pub use pkcs11::Device;
 pub use plugin::Plugin;
 pub use ring::{KEY_FILE, RING_FILE, Ring, Unattended};
 pub use shares::{Share, Split};

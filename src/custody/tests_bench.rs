@@ -47,7 +47,7 @@ impl Bench {
         match kind {
             SlotKind::KeyFile => Provider::KeyFile(&self.key_file),
             SlotKind::Passphrase => Provider::Passphrase(&self.words),
-            SlotKind::Credential | SlotKind::Shares | SlotKind::Exec => {
+            SlotKind::Credential | SlotKind::Shares | SlotKind::Exec | SlotKind::Pkcs11 => {
                 panic!("{kind} is tried in tests/custody.rs")
             }
         }

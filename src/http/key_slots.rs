@@ -102,7 +102,7 @@ fn new_opener(app: &App, body: wire::AddKeySlot) -> Result<Opener, ApiError> {
     let refuse = |why: &'static str| Err(ApiError::bad_request(why));
     let Some(kind) = SlotKind::parse(&kind) else {
         return refuse(
-            "A slot is of kind key-file, passphrase, systemd-credential, shares or exec.",
+            "A slot is of kind key-file, passphrase, systemd-credential, shares, exec or pkcs11.",
         );
     };
     let dealt = (shares, threshold);
@@ -128,10 +128,10 @@ fn new_opener(app: &App, body: wire::AddKeySlot) -> Result<Opener, ApiError> {
             kind,
             CustodianName::parse(name.as_deref().unwrap_or(CREDENTIAL))?,
         ),
-        (SlotKind::Exec, None, None, Some(name), (None, None)) => {
+        (SlotKind::Exec | SlotKind::Pkcs11, None, None, Some(name), (None, None)) => {
             custodian(app, kind, CustodianName::parse(&name)?)
         }
-        (SlotKind::Exec, ..) => {
+        (SlotKind::Exec | SlotKind::Pkcs11, ..) => {
             refuse("Such a slot takes the name of its custodian in broker.toml, and nothing else.")
         }
         (SlotKind::Credential, ..) => refuse(

@@ -139,7 +139,7 @@ pub struct KeySlot {
     /// Its id.
     #[schema(value_type = String, format = "uuid")]
     pub id: ObjectId,
-    /// `key-file`, `passphrase`, `systemd-credential`, `shares` or `exec`.
+    /// `key-file`, `passphrase`, `systemd-credential`, `shares`, `exec` or `pkcs11`.
     pub kind: String,
     /// What the operator calls it.
     pub label: String,
@@ -181,7 +181,7 @@ impl std::fmt::Debug for AddedKeySlot {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AddKeySlot {
-    /// `key-file`, `passphrase`, `systemd-credential`, `shares` or `exec`.
+    /// `key-file`, `passphrase`, `systemd-credential`, `shares`, `exec` or `pkcs11`.
     pub kind: String,
     /// What to call it.
     #[serde(default)]

@@ -53,7 +53,7 @@ const CLI: [&str; 10] = [
 ];
 
 /// Dependencies and powers, and the one place where each is used.
-pub(super) const DOORS: [(&str, &[&str]); 43] = [
+pub(super) const DOORS: [(&str, &[&str]); 44] = [
     ("aes_gcm::", &["src/crypto/"]),
     ("hkdf::", &["src/crypto/"]),
     ("hmac::", &["src/crypto/"]),
@@ -65,6 +65,7 @@ pub(super) const DOORS: [(&str, &[&str]); 43] = [
     ("ring::aead", &["src/crypto/"]),
     ("argon2::", &["src/custody/"]),
     ("close_fds::", &["src/hardening/"]),
+    ("cryptoki::", &["src/custody/"]),
     ("sled::", &["src/store/"]),
     ("redb::", &["src/store/"]),
     ("TcpStream::connect", &["src/egress/"]),
@@ -148,6 +149,7 @@ pub(super) const EXPOSERS: &[(&str, usize)] = &[
     ("src/crypto/obx1.rs", 1),
     ("src/crypto/sign.rs", 1),
     ("src/custody/passphrase.rs", 2),
+    ("src/custody/pkcs11.rs", 1),
     ("src/custody/protocol.rs", 2),
     ("src/custody/shares.rs", 3),
     ("src/custody/slot.rs", 2),

@@ -13,6 +13,7 @@ use runtools_broker::custody::{
 use runtools_broker::secret::Secret;
 use tempfile::TempDir;
 
+use super::devices::device;
 use super::plugins::program;
 
 /// What can go wrong with a holder.
@@ -75,7 +76,14 @@ pub(crate) trait Holder {
 
 /// One of each kind.
 pub(crate) fn every_kind() -> Vec<Box<dyn Holder>> {
-    vec![key_file(), passphrase(), credential(), people(), program()]
+    vec![
+        key_file(),
+        passphrase(),
+        credential(),
+        people(),
+        program(),
+        device(),
+    ]
 }
 
 /// Who has a key file, which is not there yet.

@@ -13,6 +13,7 @@
 )]
 
 mod demo;
+mod device;
 mod doctor;
 #[path = "../runtools/documents.rs"]
 mod documents;
@@ -82,6 +83,9 @@ enum Command {
     /// The installation's clients at providers, for organisations that have none of their own
     #[command(subcommand)]
     OauthClient(oauth_clients::ClientCommand),
+    /// Ask a device for a key; the broker does this by itself
+    #[command(hide = true)]
+    Pkcs11(device::DeviceArgs),
     /// Print completions for a shell
     Completions(documents::CompletionsArgs),
     /// Write the manual pages
@@ -111,6 +115,7 @@ fn main() -> ExitCode {
         None => serve::run(&cli.serve, options.socket, &report),
         Some(Command::Serve(args)) => serve::run(&args.over(cli.serve), options.socket, &report),
         Some(Command::Openapi) => serve::openapi(),
+        Some(Command::Pkcs11(args)) => device::run(args),
         Some(Command::Demo) => demo::run(&Session::new(options, ClientEnv::read()), &report),
         Some(command) => {
             let socket = options.socket.clone();
@@ -130,7 +135,7 @@ async fn run(
 ) -> Outcome {
     match command {
         // They ended in `main`: they have an event loop of their own, or need none.
-        Command::Serve(_) | Command::Openapi | Command::Demo => Ok(Exit::Ok),
+        Command::Serve(_) | Command::Openapi | Command::Demo | Command::Pkcs11(_) => Ok(Exit::Ok),
         Command::Doctor(args) => {
             let flags = args.over(before).flags(socket);
             doctor::run(&flags, report, session).await

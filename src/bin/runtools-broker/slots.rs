@@ -20,7 +20,7 @@ use crate::serve::shell;
 /// The ways to unseal.
 #[derive(Debug, Subcommand)]
 pub(crate) enum SlotCommand {
-    /// Add a way to unseal: a passphrase, shares, a key file, a systemd credential, a program
+    /// Add a way to unseal: a passphrase, shares, a key file, a systemd credential, a program, a device
     Add(AddArgs),
     /// Prove that a slot opens
     Test(TestArgs),
@@ -83,6 +83,8 @@ pub(crate) enum SlotKind {
     Shares,
     /// A program that holds a key: a section of broker.toml
     Exec,
+    /// A device that holds a key, by its PKCS#11 library: a section of broker.toml
+    Pkcs11,
 }
 
 impl SlotKind {
@@ -93,13 +95,14 @@ impl SlotKind {
             Self::SystemdCredential => "systemd-credential",
             Self::Shares => "shares",
             Self::Exec => "exec",
+            Self::Pkcs11 => "pkcs11",
         }
     }
 }
 
 impl SlotKind {
     const fn has_custodian(self) -> bool {
-        matches!(self, Self::SystemdCredential | Self::Exec)
+        matches!(self, Self::SystemdCredential | Self::Exec | Self::Pkcs11)
     }
 }
 
