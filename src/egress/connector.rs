@@ -229,12 +229,20 @@ impl Engine {
         let mut addresses = match url.host() {
             Host::Address(address) => vec![*address],
             Host::Name(name) => {
-                let _turn = self.lookups.take(org).await?;
-                let asked = self.resolver.resolve(name, url.port());
+                let turn = self.lookups.take(org).await?;
+                let resolver = Arc::clone(&self.resolver);
+                let (name, port) = (name.clone(), url.port());
+                // A task of its own: nobody can interrupt the system's resolver, so the turn lasts until it
+                // has answered, and not until its caller has gone.
+                let asked = tokio::spawn(async move {
+                    let _turn = turn;
+                    resolver.resolve(&name, port).await
+                });
                 let phase = Phase::Resolve;
-                timeout(self.limits.resolve, asked)
-                    .await
-                    .map_err(|_| EgressError::Timeout { phase })?
+                let found = timeout(self.limits.resolve, asked).await;
+                let found = found.map_err(|_| EgressError::Timeout { phase })?;
+                found
+                    .map_err(|_| EgressError::NameNotFound)?
                     .map_err(|_| EgressError::NameNotFound)?
             }
         };
