@@ -106,7 +106,8 @@ fn ex_3_what_is_encoded_is_decoded_and_searched_and_what_cannot_be_is_withheld()
         (shows("deflate", deflate), true),
         (
             shows("gzip, gzip", |value| gzip(&gzip(value.as_bytes()))),
-            true,
+            // One coding is undone, since none was asked for.
+            false,
         ),
         (shows("x-own", |value| value.as_bytes().to_vec()), false),
         (shows("gzip", |value| value.as_bytes().to_vec()), false),
