@@ -5,6 +5,7 @@ mod harness;
 #[path = "custody/sample.rs"]
 mod sample;
 #[path = "custody/softhsm.rs"]
+#[expect(dead_code, reason = "the suite of custodians breaks it in more ways")]
 mod softhsm;
 
 use std::fs;
@@ -192,7 +193,7 @@ fn from_a_key_file_to_the_shares_of_five_people_of_whom_three_come_one_after_the
         "{}",
         first.stderr
     );
-    refused(&shares[4].to_uppercase(), "share 5 was given already");
+    refused(&shares[4].to_uppercase(), "Share 5 was given already");
     let other = if &shares[0][20..21] == "7" { "6" } else { "7" };
     let mut slip = shares[0].clone();
     slip.replace_range(20..21, other);
@@ -273,7 +274,10 @@ fn shares_given_for_a_test_are_forgotten_when_the_vault_is_sealed_and_sets_do_no
 fn with_program(dir: &Path) -> Setup {
     let (program, words) = spoilt(dir, sample(dir));
     Setup {
-        config: format!("[custody.exec.sample]\nprogram = {program:?}\narguments = {words:?}\n"),
+        config: format!(
+            "[custody.exec.sample]\nprogram = \"{}\"\narguments = {words:?}\n",
+            program.display()
+        ),
         wrapper: ["sh", "-c", "exec 7</etc/passwd; exec \"$0\" \"$@\""]
             .map(str::to_owned)
             .to_vec(),
@@ -323,11 +327,12 @@ fn a_program_that_is_away_is_asked_again_until_it_is_back_and_never_after() {
     opens(&broker);
     let log = broker.log_text();
     assert!(!log.contains("hunter2"), "what it said is in the log");
-    let audit = broker
-        .operator()
-        .get("/v1/audit?action=vault.unseal")
-        .expect(200);
-    assert_eq!(audit["data"][0]["actor"]["kind"], "system", "{audit}");
+    // Of the whole installation, so it stands in the export.
+    let export = broker.operator().get("/v1/audit/export");
+    let export = String::from_utf8(export.body).unwrap();
+    let unsealed = |line: &&str| line.contains("\"action\":\"vault.unseal\"");
+    let by = export.lines().find(unsealed).unwrap();
+    assert!(by.contains("\"system\""), "{by}");
 
     // What a person seals stays sealed.
     broker.runs(&["seal", "--yes"], None).expect(0);

@@ -55,6 +55,12 @@ pub(super) const EXEC: &str = "a section [custody.exec.NAME], its name of a to z
     with program, an absolute path, and arguments, if it takes any";
 
 impl CustodySettings {
+    /// Whether the broker starts other programs.
+    #[must_use]
+    pub fn runs_programs(&self) -> bool {
+        !self.exec.is_empty() || !self.pkcs11.is_empty()
+    }
+
     /// Refuses names that are none, and paths that depend on where the broker is started.
     pub(super) fn validate(&self) -> Result<(), ConfigError> {
         for (name, exec) in &self.exec {

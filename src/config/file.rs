@@ -224,7 +224,8 @@ fn form(text: &str, error: &toml::de::Error) -> ConfigError {
     let line = line_of(text, error);
     let written = text.lines().nth(line - 1).unwrap_or_default();
     let key = written.split('=').next().unwrap_or_default().trim();
-    let before = text.lines().take(line.saturating_sub(1));
+    // With the line itself: what a section lacks is said of its first line.
+    let before = text.lines().take(line);
     let section = before.filter_map(|line| line.trim().strip_prefix('[')?.strip_suffix(']'));
     let section = section.last();
     if section.is_some_and(|section| section.starts_with("custody.exec")) {

@@ -14,7 +14,6 @@ use super::proxy::ProxySettings;
 use super::secrets::SecretSettings;
 use super::store::StoreSettings;
 
-use crate::custody::Custodians;
 use crate::egress;
 use crate::http::serve::{ClientCertificates, TlsFiles};
 use crate::oauth::Caps;

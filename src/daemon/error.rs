@@ -64,6 +64,9 @@ pub enum DaemonError {
     /// The kernel does not confine the process, and the settings require it.
     #[error("hardening is required, and {0} is not in force: the kernel does not do it")]
     Unconfined(Confinement),
+    /// The settings require confinement, and name a program, which a confined process cannot start.
+    #[error("hardening is required, and custody names a program: a confined broker starts none")]
+    RunsPrograms,
     /// The store does not open.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -97,7 +100,7 @@ impl DaemonError {
     /// Whether the machine cannot do what the settings ask for: starting again would not help.
     #[must_use]
     pub const fn is_configuration(&self) -> bool {
-        matches!(self, Self::Unconfined(_))
+        matches!(self, Self::Unconfined(_) | Self::RunsPrograms)
     }
 
     /// What to do next.
@@ -120,6 +123,7 @@ impl DaemonError {
             Self::Providers(_) => "Check oauth.providers_dir: a folder of readable .toml files.".to_owned(),
             Self::Provider(_) => "Correct the provider file; src/manual/providers.md describes the format.".to_owned(),
             Self::Unconfined(_) => "Run it on Linux 5.13 or newer with Landlock and seccomp, in a container that allows them; or accept less: hardening = \"best-effort\".".to_owned(),
+            Self::RunsPrograms => "Take the sections custody.exec and custody.pkcs11 out of the settings file; or accept less: hardening = \"best-effort\".".to_owned(),
             Self::Store(error) => error.hint().to_owned(),
             Self::Vault(error) => vault_hint(error),
             Self::Listen(error) => listen_hint(error),

@@ -42,11 +42,25 @@ impl Prepared {
     /// Gives up every file and port that the broker needs not. The process must have one thread.
     ///
     /// # Errors
-    /// [`DaemonError::Unconfined`] where the settings require it and the kernel does not do it.
+    /// [`DaemonError::Unconfined`] where the settings require it and the kernel does not do it;
+    /// [`DaemonError::RunsPrograms`] where they require it and name a program to run.
     pub fn confine(&mut self) -> Result<(), DaemonError> {
+        if self.config.custody.runs_programs() {
+            return allow_programs(self.config.hardening);
+        }
         self.confined = confine(&reach(&self.config));
         insist(&self.confined, self.config.hardening)
     }
+}
+
+/// A program that holds a key needs files and calls of its own, and would inherit what was given up. So
+/// nothing is, and it is said.
+fn allow_programs(mode: HardeningMode) -> Result<(), DaemonError> {
+    if mode == HardeningMode::Require {
+        return Err(DaemonError::RunsPrograms);
+    }
+    tracing::warn!("not confined: the settings name a program that holds a key, and it must run");
+    Ok(())
 }
 
 /// Says what the kernel did not do, and stops where it has to be done.

@@ -91,6 +91,37 @@ impl From<AuditError> for ApiError {
     }
 }
 
+/// A file is the operator's to mend, unless the disk fails.
+const fn of_file(fault: FileFault) -> StatusCode {
+    match fault {
+        FileFault::Io(_) => StatusCode::SERVICE_UNAVAILABLE,
+        FileFault::Missing
+        | FileFault::Symlink
+        | FileFault::NotRegular
+        | FileFault::NotDirectory
+        | FileFault::FileMode(_)
+        | FileFault::DirectoryMode(_)
+        | FileFault::Owner
+        | FileFault::Writable(_)
+        | FileFault::Length => StatusCode::CONFLICT,
+    }
+}
+
+/// What is set up wrong is the operator's to mend; what does not answer may answer later.
+const fn of_custodian(fault: &CustodianFault) -> StatusCode {
+    match fault {
+        CustodianFault::Unknown | CustodianFault::Program { .. } | CustodianFault::OtherKey => {
+            StatusCode::CONFLICT
+        }
+        CustodianFault::Start(_)
+        | CustodianFault::Hung
+        | CustodianFault::Broke
+        | CustodianFault::TooLong
+        | CustodianFault::Answer
+        | CustodianFault::Refused(_) => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
 impl From<CustodyError> for ApiError {
     fn from(error: CustodyError) -> Self {
         let status = match &error {
@@ -118,29 +149,8 @@ impl From<CustodyError> for ApiError {
             | CustodyError::CredentialInUse(_)
             | CustodyError::RingChanged
             | CustodyError::Busy => StatusCode::CONFLICT,
-            CustodyError::File { fault, .. } => match fault {
-                FileFault::Io(_) => StatusCode::SERVICE_UNAVAILABLE,
-                FileFault::Missing
-                | FileFault::Symlink
-                | FileFault::NotRegular
-                | FileFault::NotDirectory
-                | FileFault::FileMode(_)
-                | FileFault::DirectoryMode(_)
-                | FileFault::Owner
-                | FileFault::Writable(_)
-                | FileFault::Length => StatusCode::CONFLICT,
-            },
-            CustodyError::Custodian { fault, .. } => match fault {
-                CustodianFault::Unknown
-                | CustodianFault::Program { .. }
-                | CustodianFault::OtherKey => StatusCode::CONFLICT,
-                CustodianFault::Start(_)
-                | CustodianFault::Hung
-                | CustodianFault::Broke
-                | CustodianFault::TooLong
-                | CustodianFault::Answer
-                | CustodianFault::Refused(_) => StatusCode::SERVICE_UNAVAILABLE,
-            },
+            CustodyError::File { fault, .. } => of_file(*fault),
+            CustodyError::Custodian { fault, .. } => of_custodian(fault),
             CustodyError::Memory => StatusCode::SERVICE_UNAVAILABLE,
             CustodyError::RingMissing(_)
             | CustodyError::RingForm

@@ -10,7 +10,7 @@ use super::holders::Verdict::{self, DoesNotApply, Refused};
 use super::holders::{Fault, Holder};
 use super::softhsm::Token;
 
-/// Who has a token of SoftHSM in the settings, asked by the broker's own program.
+/// Who has a token of `SoftHSM` in the settings, asked by the broker's own program.
 pub(crate) fn device() -> Box<dyn Holder> {
     let token = Token::new();
     let words = [

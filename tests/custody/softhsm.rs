@@ -1,4 +1,4 @@
-//! A token of SoftHSM, with an AES key on it.
+//! A token of `SoftHSM`, with an AES key on it.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -32,7 +32,7 @@ impl Token {
         token
     }
 
-    /// The file that SoftHSM is told of by SOFTHSM2_CONF.
+    /// The file that `SoftHSM` is told of by `SOFTHSM2_CONF`.
     pub(crate) fn settings(&self) -> PathBuf {
         self.at("softhsm2.conf")
     }
