@@ -140,7 +140,10 @@ impl Engine for RedbEngine {
 
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         self.with(|db| {
-            let value = table(db)?.get(key).map_err(|e| failure(READING, e))?;
+            // The value lies in a page that a commit may take as soon as nobody reads the version it is of:
+            // `get` would end the reading with the table, before the value is copied.
+            let value = table(db)?.get_owned(key);
+            let value = value.map_err(|e| failure(READING, e))?;
             Ok(value.map(|value| value.value().to_vec()))
         })
     }
@@ -236,5 +239,42 @@ impl Drop for RedbEngine {
             Ok(())
         })
         .unwrap_or_default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::thread;
+
+    use super::super::{Engine, Write};
+    use super::RedbEngine;
+
+    #[test]
+    fn a_value_is_read_whole_while_commits_replace_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = RedbEngine::open(dir.path(), 1 << 20).unwrap();
+        let value = |round: u8| vec![round; 2_000];
+        let over = AtomicBool::new(false);
+        engine.apply(&[Write::Put(b"key", &value(0))]).unwrap();
+        thread::scope(|scope| {
+            let readers: Vec<_> = (0..4)
+                .map(|_| {
+                    scope.spawn(|| {
+                        while !over.load(Ordering::Relaxed) {
+                            let found = engine.get(b"key").unwrap().unwrap();
+                            assert_eq!(found, value(found[0]));
+                        }
+                    })
+                })
+                .collect();
+            let written = (0..200_u8)
+                .try_for_each(|round| engine.apply(&[Write::Put(b"key", &value(round))]));
+            over.store(true, Ordering::Relaxed);
+            written.unwrap();
+            for reader in readers {
+                reader.join().unwrap();
+            }
+        });
     }
 }
