@@ -47,12 +47,15 @@ pub struct Pkcs11Settings {
 }
 
 /// What a section of `pkcs11` has in it.
-pub(super) const PKCS11: &str = "a section [custody.pkcs11.NAME], its name of a to z, digits and hyphens, \
+const PKCS11: &str = "a section [custody.pkcs11.NAME], its name of a to z, digits and hyphens, \
     with library and pin_file, absolute paths, token and key, labels, and environment, if it needs one";
 
 /// What a section of `exec` has in it.
-pub(super) const EXEC: &str = "a section [custody.exec.NAME], its name of a to z, digits and hyphens, \
+const EXEC: &str = "a section [custody.exec.NAME], its name of a to z, digits and hyphens, \
     with program, an absolute path, and arguments, if it takes any";
+
+/// The kinds of sections with names, and what each wants.
+pub(super) const SECTIONS: [(&str, &str); 2] = [("custody.exec", EXEC), ("custody.pkcs11", PKCS11)];
 
 impl CustodySettings {
     /// Whether the broker starts other programs.

@@ -228,16 +228,13 @@ fn form(text: &str, error: &toml::de::Error) -> ConfigError {
     let before = text.lines().take(line);
     let section = before.filter_map(|line| line.trim().strip_prefix('[')?.strip_suffix(']'));
     let section = section.last();
-    if section.is_some_and(|section| section.starts_with("custody.exec")) {
+    let of_custody = custody::SECTIONS.iter();
+    let mut of_custody =
+        of_custody.filter(|(key, _)| section.is_some_and(|it| it.starts_with(key)));
+    if let Some(&(key, wanted)) = of_custody.next() {
         return ConfigError::Kind {
-            key: "custody.exec".to_owned(),
-            wanted: custody::EXEC,
-        };
-    }
-    if section.is_some_and(|section| section.starts_with("custody.pkcs11")) {
-        return ConfigError::Kind {
-            key: "custody.pkcs11".to_owned(),
-            wanted: custody::PKCS11,
+            key: key.to_owned(),
+            wanted,
         };
     }
     let full = section.map_or_else(|| key.to_owned(), |section| format!("{section}.{key}"));
