@@ -137,7 +137,7 @@ pub(super) fn confinement(broker: &Running) -> Finding {
         } => Finding::warn(
             NAME,
             format!("the broker runs without: {}", lacking.join(", ")),
-            "Linux 6.12 or newer does all of it; a container must allow Landlock and seccomp.",
+            "Linux 6.12 or newer does all of it, and a container must allow Landlock and seccomp; but nothing is given up where custody.exec or custody.pkcs11 names a program.",
         ),
         Running::Up { .. } | Running::Silent => {
             Finding::unexamined(NAME, "the broker does not tell")

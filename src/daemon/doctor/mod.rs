@@ -59,7 +59,7 @@ pub fn examine(config: &Config, around: &Surroundings) -> Finding {
 
     let mut ways_in = ways_in::listeners(config, around);
     ways_in.push(ways_in::certificate(config.tls_files(), around.now));
-    let socket = ways_in::socket(config);
+    let socket = config.api_socket();
     let keys = ("socket", "socket");
     ways_in.push(ways_in::socket_file(keys, &socket, config, &around.broker));
     ways_in.extend(proxy::proxy(config, &around.broker));

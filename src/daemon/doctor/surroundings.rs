@@ -114,7 +114,7 @@ fn free_bytes(path: &Path) -> io::Result<u64> {
 }
 
 async fn ask(config: &Config) -> Running {
-    let socket = Endpoint::unix(super::ways_in::socket(config));
+    let socket = Endpoint::unix(config.api_socket());
     let status = match read(&socket, "/v1/status").await {
         Err(EgressError::Connect) => return Running::Down,
         Err(_) => return Running::Silent,

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::finding::{Finding, quoted};
 use super::surroundings::{Running, Surroundings};
@@ -14,12 +14,6 @@ use crate::http::serve::{MAX_SOCKET_PATH_BYTES, TlsCertificate, TlsFiles, refuse
 
 /// How long before its end a certificate should be renewed: 14 days.
 const RENEW_MILLIS: i64 = 14 * 86_400_000;
-
-/// The Unix socket's path.
-pub(super) fn socket(config: &Config) -> PathBuf {
-    let fallback = || config.data_dir.join("broker.sock");
-    config.socket.clone().unwrap_or_else(fallback)
-}
 
 /// What the broker on the socket says of itself.
 pub(super) fn broker(running: &Running) -> Finding {
@@ -207,7 +201,7 @@ mod tests {
 
     use super::super::tests_rig::{around, config, up};
     use super::super::{Level, Running, Surroundings};
-    use super::{broker, certificate, listeners, roots, socket, socket_file};
+    use super::{broker, certificate, listeners, roots, socket_file};
     use crate::clock::{Clock, SystemClock};
     use crate::config::Config;
     use crate::http::serve::TlsFiles;
@@ -274,7 +268,7 @@ mod tests {
         config.socket = Some(path.clone());
         let level = |broker: &Running, config: &Config| {
             let keys = ("socket", "socket");
-            socket_file(keys, &socket(config), config, broker).level
+            socket_file(keys, &config.api_socket(), config, broker).level
         };
         assert_eq!(level(&Running::Down, &config), Level::Ok);
         let listening = UnixListener::bind(&path).unwrap();
