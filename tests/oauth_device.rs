@@ -5,6 +5,7 @@ mod harness;
 
 mod oauth_device {
     mod counted;
+    mod restart;
 }
 
 use std::time::Duration;
@@ -249,31 +250,6 @@ fn d4_an_attempt_that_was_cancelled_is_asked_for_no_more_and_keeps_nothing() {
         fault.asked("/token").len() <= before + 1,
         "one was on its way"
     );
-    assert!(connections(&admin).is_empty());
-}
-
-#[test]
-fn d4_a_restart_ends_an_attempt_and_whoever_waits_hears_so() {
-    let fault = FaultProvider::start();
-    let (mut broker, admin) = faulty(&fault);
-    fault.always("/token", Answer::error(400, "authorization_pending"));
-    let started = start(&admin, "fault");
-    eventually(|| (!fault.asked("/token").is_empty()).then_some(()));
-    broker.kill();
-    let before = fault.asked("/token").len();
-    fault.always(
-        "/token",
-        Answer::tokens("too-late-access", "too-late-refresh"),
-    );
-    broker.restart();
-    let admin = broker.operator();
-    let asked = json!({"attemptToken": started["attemptToken"]});
-    let gone = admin.post("/v1/oauth/device/status/fault", &asked);
-    assert_eq!(gone.refused(404), "unknown_attempt");
-    let hint = gone.value()["error"]["hint"].as_str().unwrap().to_owned();
-    assert!(hint.contains("runtools oauth connect"), "{hint}");
-    std::thread::sleep(AWHILE);
-    assert_eq!(fault.asked("/token").len(), before, "nobody asks any more");
     assert!(connections(&admin).is_empty());
 }
 

@@ -25,6 +25,8 @@ use super::store::Compactions;
 
 /// Milliseconds between two looks while the vault is sealed, or the store fails.
 const PAUSE: i64 = 10_000;
+/// The time between two looks whether the vault was unsealed, and device flows are to go on.
+const RESUME: Duration = Duration::from_secs(2);
 
 async fn pause(wait: Result<i64, VaultError>) {
     let wait = wait.unwrap_or_else(|error| {
@@ -197,7 +199,7 @@ impl App {
         self.broker.forget();
         self.accounts.forget();
         self.flows.forget();
-        self.attempts.book().forget();
+        self.attempts.forget();
         emptied
     }
 
@@ -238,9 +240,28 @@ impl App {
         }
     }
 
-    /// Keeps tokens alive and has old ones revoked, until serving ends.
+    /// Sees to it that device flows go on that were under way before the vault was sealed.
+    async fn keep_attempts(&self) {
+        loop {
+            if let Ok(vault) = self.lifecycle.gate().unsealed()
+                && let Err(error) = self.attempts.resume(&vault).await
+            {
+                tracing::warn!(%error, "device flows could not be taken up again");
+            }
+            tokio::select! {
+                () = self.shutdown.ending() => return,
+                () = tokio::time::sleep(RESUME) => {}
+            }
+        }
+    }
+
+    /// Keeps tokens alive, has old ones revoked, and asks on for device flows, until serving ends.
     pub async fn keep_accounts(&self) {
-        tokio::join!(self.keep_tokens(), self.keep_revoking());
+        tokio::join!(
+            self.keep_tokens(),
+            self.keep_revoking(),
+            self.keep_attempts()
+        );
     }
 
     /// Tells the meter what it cannot count.

@@ -7,6 +7,7 @@ use axum::response::Response;
 use http::StatusCode;
 
 use crate::audit::Action;
+use crate::oauth::BeginFault;
 use crate::oauth::flow::{DeviceAsk, DeviceFault, DeviceStatus, DeviceView, Failure, Turn};
 use crate::oauth::provider::Provider;
 use crate::policy::Connect;
@@ -64,16 +65,9 @@ pub(super) async fn start_device(
     let vault = &caller.vault;
     let (attempt, shown) = caller
         .audited(event, async |recorded| {
-            let begun = app.accounts.begin_device(vault, &ask, recorded).await;
-            let (shown, grant) = begun.map_err(not_begun)?;
-            let (now, random) = (vault.now(), vault.random());
-            let book = app.attempts.book();
-            let attempt = book.start(ask.clone(), shown.clone(), grant, now, random)?;
-            Ok::<_, ApiError>((attempt, shown))
+            app.attempts.begin(vault, ask, recorded).await
         })
         .await?;
-    let (whose, awaited, attempts) = ((ask.org, ask.user), attempt.clone(), app.attempts.clone());
-    tokio::spawn(async move { attempts.see_through(whose, &awaited).await });
     Ok(reply::once(reply::data(wire::StartedDevice {
         provider: provider.id().to_string(),
         auth_type: "device_code".to_owned(),
@@ -127,6 +121,7 @@ pub(super) async fn device_status(
     caller.may::<Connect>(()).await?;
     let provider = app.provider(&provider)?;
     let (org, user) = (caller.principal.org(), caller.principal.user());
+    app.attempts.resume(&caller.vault).await?;
     let now = caller.vault.now();
     let attempt = &body.attempt_token;
     let turn = app.attempts.book().turn(org, user, attempt, now);
@@ -159,19 +154,16 @@ pub(super) async fn cancel_device(
     caller.may::<Connect>(()).await?;
     let provider = app.provider(&provider)?;
     let (org, user) = (caller.principal.org(), caller.principal.user());
-    let attempt = &body.attempt_token;
-    let found = app
-        .attempts
-        .book()
-        .view(org, user, attempt, caller.vault.now());
+    let (vault, attempt) = (&caller.vault, &body.attempt_token);
+    app.attempts.resume(vault).await?;
+    let found = app.attempts.book().view(org, user, attempt, vault.now());
     found.ok_or_else(unknown_attempt)?;
     let event = caller.provider_event(Action::OauthDeny, provider.id());
+    let event = event.code(Failure::Cancelled.code());
     caller
-        .audited(event.code(Failure::Cancelled.code()), async |_| {
-            let ended = app
-                .attempts
-                .book()
-                .cancel(org, user, attempt, caller.vault.now());
+        .audited(event, async |recorded| {
+            let whose = (org, user);
+            let ended = app.attempts.cancel(vault, whose, attempt, recorded).await?;
             ended.then_some(()).ok_or_else(unknown_attempt)
         })
         .await?;
@@ -182,7 +174,7 @@ fn unknown_attempt() -> ApiError {
     ApiError::new(
         StatusCode::NOT_FOUND,
         "unknown_attempt",
-        "There is no such attempt: it ended, or the broker was sealed or started again since.",
+        "There is no such attempt of yours: it ended some time ago, or before the broker was started again.",
         "Start anew: runtools oauth connect PROVIDER --device.",
     )
 }
@@ -203,6 +195,16 @@ fn seen(provider: &Provider, view: DeviceView) -> wire::DeviceStatus {
         account: view.account,
         missing_scopes: view.missing,
         error: view.error.map(str::to_owned),
+    }
+}
+
+impl From<BeginFault> for ApiError {
+    fn from(fault: BeginFault) -> Self {
+        match fault {
+            BeginFault::Provider(failure) => not_begun(failure),
+            BeginFault::Book(fault) => fault.into(),
+            BeginFault::Vault(error) => error.into(),
+        }
     }
 }
 

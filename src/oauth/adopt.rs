@@ -5,8 +5,10 @@
 //! nothing is kept: what was just granted is revoked.
 
 use super::accounts::{Accounts, put_connection, put_state};
+use super::attempts::put_end;
 use super::client::ClientRef;
 use super::connection::{Account, Connection, Kept, Resource, Roster, Subject, TokenState, places};
+use super::flow::FlowKey;
 use super::provider::{Bound, Provider};
 use super::token::Tokens;
 use super::tokens::{Times, TokenSet, info};
@@ -44,6 +46,8 @@ pub struct Grant {
     pub missing: Vec<String>,
     /// The connection that was to be renewed.
     pub replaces: Option<ConnectionId>,
+    /// The device flow of which nothing stays once the grant is kept.
+    pub ends: Option<FlowKey>,
     /// When the tokens were asked for.
     pub sent: Timestamp,
     /// Parameters, and what was captured on the way.
@@ -172,6 +176,9 @@ impl Accounts {
         let org = vault.org(connection.org)?;
         let old = roster.connection(connection.id);
         let mut batch = Batch::new();
+        if let Some(flow) = granted.ends {
+            put_end(&org, &mut batch, flow);
+        }
         let change = (connection.clone(), old.as_ref());
         let new = put_connection(vault, &org, &mut batch, change)?;
         let mut states = Vec::new();
@@ -256,6 +263,7 @@ pub(super) struct Granted {
     pub(super) connection: Connection,
     pub(super) sets: Vec<(String, TokenSet)>,
     times: Vec<Times>,
+    ends: Option<FlowKey>,
 }
 
 fn split((set, tokens): (String, Tokens)) -> ((String, TokenSet), Times) {
@@ -289,6 +297,7 @@ fn granted(provider: &Provider, grant: Grant, now: Timestamp) -> Granted {
         connection,
         sets,
         times,
+        ends: grant.ends,
     }
 }
 

@@ -5,7 +5,7 @@
 use super::accounts::Accounts;
 use super::client::Client;
 use super::errands::Errand;
-use super::flow::{DeviceAnswer, DeviceAsk, DeviceShown, Failure, Outcome};
+use super::flow::{DeviceAnswer, DeviceAsk, DeviceShown, Failure, FlowKey, Outcome};
 use super::outbound::Silence;
 use super::redeem::{Asked, internal, tokens_of};
 use super::token::{
@@ -15,6 +15,7 @@ use super::token::{
 use super::unkept::Giver;
 use crate::audit::Recorded;
 use crate::clock::Timestamp;
+use crate::secret::Secret;
 use crate::vault::{Unsealed, VaultError};
 
 /// What is asked with: the provider's handle, and the client that was opened when the flow was begun.
@@ -38,6 +39,8 @@ pub enum DeviceReply {
 #[derive(Debug)]
 pub struct DeviceGranted {
     what: Granted,
+    /// The flow that ends with it.
+    attempt: Option<FlowKey>,
     _errand: Errand,
 }
 
@@ -46,6 +49,34 @@ pub struct DeviceGranted {
 enum Granted {
     Tokens(Box<TokenReply>, Timestamp),
     Code(Box<HandOff>),
+}
+
+impl DeviceGrant {
+    /// What a flow was begun with, opened again (D4).
+    pub(super) fn again(shown: &DeviceShown, handle: Secret, client: Client) -> Self {
+        let start = DeviceStart {
+            handle,
+            user_code: shown.user_code.clone(),
+            verification_uri: shown.verification_uri.clone(),
+            verification_uri_complete: shown.verification_uri_complete.clone(),
+            interval_s: shown.interval_s,
+            expires_at: shown.expires_at,
+        };
+        Self { start, client }
+    }
+
+    /// What the provider is asked with. It goes to the provider, and to disk sealed.
+    pub(super) const fn handle(&self) -> &Secret {
+        &self.start.handle
+    }
+}
+
+impl DeviceGranted {
+    /// The same, of an attempt: what is stored of that goes in the commit that keeps this.
+    pub(super) fn of(self, attempt: FlowKey) -> Self {
+        let attempt = Some(attempt);
+        Self { attempt, ..self }
+    }
 }
 
 impl Accounts {
@@ -137,6 +168,7 @@ impl Accounts {
         };
         DeviceReply::Granted(DeviceGranted {
             what,
+            attempt: None,
             _errand: errand,
         })
     }
@@ -176,7 +208,11 @@ impl Accounts {
         granted: DeviceGranted,
         recorded: &Recorded,
     ) -> Result<Outcome, Failure> {
-        let DeviceGranted { what, _errand } = granted;
+        let DeviceGranted {
+            what,
+            attempt,
+            _errand,
+        } = granted;
         let (reply, sent) = match what {
             Granted::Tokens(reply, sent) => (*reply, sent),
             Granted::Code(handed) => {
@@ -188,7 +224,10 @@ impl Accounts {
         let endpoints = self.endpoints(ask.org, about, sent).await;
         let endpoints = endpoints.unwrap_or_default();
         let client = &client.client;
-        let asked = asked(vault, ask, client, endpoints.as_deref(), recorded);
+        let asked = Asked {
+            ends: attempt,
+            ..asked(vault, ask, client, endpoints.as_deref(), recorded)
+        };
         self.settle_grant(&asked, reply, sent).await
     }
 
@@ -263,6 +302,7 @@ fn asked<'a>(
         nonce: None,
         scopes: &ask.scopes,
         replaces: ask.replaces,
+        ends: None,
         endpoints,
     }
 }

@@ -57,7 +57,7 @@ mod unkept;
 
 pub use accounts::{Accounts, AccountsParts, Caps, Meter, Step, Way};
 pub use adopt::{AdoptFault, Adopted, Grant};
-pub use attempts::Attempts;
+pub use attempts::{Attempts, BeginFault};
 pub use choose::{Pick, Seen, Standing};
 pub use connection::{Revocation, Upstream};
 pub use device::{DeviceGrant, DeviceGranted, DeviceReply};

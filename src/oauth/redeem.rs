@@ -7,7 +7,7 @@ use super::accounts::Accounts;
 use super::adopt::{AdoptFault, Grant};
 use super::client::{Client, ClientError, ClientRef, reopen};
 use super::connection::{MAIN, Subject};
-use super::flow::{Failure, Outcome, PendingFlow};
+use super::flow::{Failure, FlowKey, Outcome, PendingFlow};
 use super::identify::{Identified, brought};
 use super::outbound::Silence;
 use super::provider::{Bound, Provider};
@@ -33,6 +33,8 @@ pub(super) struct Asked<'a> {
     pub(super) nonce: Option<&'a str>,
     pub(super) scopes: &'a [String],
     pub(super) replaces: Option<ConnectionId>,
+    /// The device flow that ends with the grant.
+    pub(super) ends: Option<FlowKey>,
     pub(super) endpoints: Option<&'a Endpoints>,
 }
 
@@ -99,6 +101,7 @@ impl Accounts {
             nonce: flow.nonce(),
             scopes: flow.scopes(),
             replaces: flow.replaces(),
+            ends: None,
             endpoints: endpoints.as_deref(),
         };
         let Some(code) = flow.code() else {
@@ -133,6 +136,7 @@ impl Accounts {
             subject: None,
             missing: Vec::new(),
             replaces: asked.replaces,
+            ends: asked.ends,
             sent,
             bound: bound.clone(),
             scopes: None,
@@ -204,6 +208,7 @@ impl Accounts {
                     subject,
                     missing,
                     replaces: asked.replaces,
+                    ends: asked.ends,
                     sent,
                     bound,
                     scopes,

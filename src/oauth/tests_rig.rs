@@ -272,6 +272,7 @@ impl Engine {
             subject: None,
             missing: Vec::new(),
             replaces: None,
+            ends: None,
             sent: self.now(),
             bound: super::provider::Bound::default(),
             scopes: None,

@@ -88,6 +88,10 @@ classes! {
     DefaultConnection = 0x45,
     /// Tokens that are still to be revoked upstream.
     Revocation = 0x46,
+    /// A device flow under way: who connects what, without what its provider is asked with.
+    DeviceAttempt = 0x47,
+    /// What the provider of a device flow is asked with.
+    DeviceCode = 0x48,
 }
 
 /// The key of a record: its class, then opaque bytes. Callers pass keyed hashes, never names.

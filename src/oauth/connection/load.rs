@@ -51,7 +51,11 @@ fn open<T: serde::de::DeserializeOwned>(
     vault.open_state(org.kek(), org.id(), Owner::SYSTEM, place, record)
 }
 
-async fn pages(vault: &Unsealed, prefix: &StoreKey) -> Result<Vec<(StoreKey, Record)>, VaultError> {
+/// Every record below `prefix`.
+pub(in crate::oauth) async fn pages(
+    vault: &Unsealed,
+    prefix: &StoreKey,
+) -> Result<Vec<(StoreKey, Record)>, VaultError> {
     let (mut all, mut after) = (Vec::new(), None);
     loop {
         let page = vault.store().scan(prefix, after.as_ref(), 256).await?;

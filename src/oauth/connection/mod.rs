@@ -11,6 +11,7 @@ mod revocation;
 mod roster;
 
 pub use kept::Kept;
+pub(in crate::oauth) use load::pages;
 pub use record::{
     Account, Attempt, Connection, Failure, Health, MAIN, Resource, Revoked, Subject, TokenInfo,
     TokenState,

@@ -1,5 +1,7 @@
-//! Where the records of connections stand: keyed hashes under the organisation's own key.
+//! Where the records of connections stand, and of what is to become one: keyed hashes under the
+//! organisation's own key.
 
+use crate::crypto::Digest;
 use crate::id::{ConnectionId, UserId};
 use crate::name::ProviderId;
 use crate::store::{Class, StoreKey};
@@ -65,6 +67,23 @@ pub(in crate::oauth) fn defaults(org: &OrgKeys) -> StoreKey {
 pub(in crate::oauth) fn revocation(org: &OrgKeys, id: ConnectionId) -> StoreKey {
     let parts: [&[u8]; 2] = [b"revocation", id.bytes()];
     listed(org, Class::Revocation, b"revocations", &parts)
+}
+
+/// Where a device flow under way stands.
+pub(in crate::oauth) fn device_attempt(org: &OrgKeys, attempt: &Digest) -> StoreKey {
+    let parts: [&[u8]; 2] = [b"device-attempt", attempt];
+    listed(org, Class::DeviceAttempt, b"device-attempts", &parts)
+}
+
+/// Before all device flows of an organisation.
+pub(in crate::oauth) fn device_attempts(org: &OrgKeys) -> StoreKey {
+    prefix(org, Class::DeviceAttempt, b"device-attempts")
+}
+
+/// Where stands what the provider of a device flow is asked with.
+pub(in crate::oauth) fn device_code(org: &OrgKeys, attempt: &Digest) -> StoreKey {
+    let parts: [&[u8]; 2] = [b"device-code", attempt];
+    listed(org, Class::DeviceCode, b"device-codes", &parts)
 }
 
 /// Before all revocations of an organisation.

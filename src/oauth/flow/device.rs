@@ -2,11 +2,13 @@
 //! ask now and then whether they did.
 //!
 //! This is the clockwork only: when may be asked (D1), and when it ends (D2). The engine asks, and says
-//! what was answered. What it asks with is kept here and shown to nobody (D3); in memory only, so a
-//! restart ends an attempt, and the one who waits is told to start again.
+//! what was answered. What it asks with is kept here and shown to nobody (D3). What is in memory ends with it;
+//! [`Attempts`](crate::oauth::Attempts) keeps on disk what goes on after a restart (D4).
 
 use std::fmt;
 use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
 
 use super::FlowKey;
 use super::outcome::{Failure, Outcome};
@@ -46,13 +48,15 @@ pub struct DeviceAsk {
 }
 
 /// What the person is shown. Its address was checked against the provider's file (D3).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct DeviceShown {
     /// What they type.
     pub user_code: String,
     /// Where.
     pub verification_uri: String,
     /// The same with the code in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verification_uri_complete: Option<String>,
     /// Seconds between two questions.
     pub interval_s: u32,
@@ -191,9 +195,9 @@ pub(super) struct Asking<G> {
 }
 
 impl<G> Asking<G> {
-    pub(super) fn new(grant: G, shown: &DeviceShown, now: Timestamp) -> Self {
+    pub(super) fn new(grant: Arc<G>, shown: &DeviceShown, now: Timestamp) -> Self {
         Self {
-            grant: Arc::new(grant),
+            grant,
             wait_s: shown.interval_s,
             next: now.plus_seconds(i64::from(shown.interval_s)),
             turns: 0,

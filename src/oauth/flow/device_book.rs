@@ -41,6 +41,24 @@ pub enum DeviceFault {
     Crypto(#[from] CryptoError),
 }
 
+/// An attempt that was begun.
+#[derive(Debug)]
+pub struct DeviceBegun<G> {
+    /// What the one who began asks with. It is not the provider's handle, which leaves this process to the
+    /// provider only.
+    pub token: String,
+    /// What [`DeviceBook::settle`] knows it by.
+    pub key: FlowKey,
+    /// Who connects what.
+    pub ask: Arc<DeviceAsk>,
+    /// What the person is shown.
+    pub shown: DeviceShown,
+    /// What is asked with.
+    pub grant: Arc<G>,
+    /// Older ones of the same user that ended for it.
+    pub gave_way: Vec<FlowKey>,
+}
+
 /// What an ask for the outcome leads to.
 #[derive(Debug)]
 pub enum Turn<G> {
@@ -72,8 +90,7 @@ impl<G> DeviceBook<G> {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Shelf::default();
     }
 
-    /// Begins to wait. Answers the token by which the one who began asks: it is not the provider's
-    /// handle, which leaves this process to the provider only.
+    /// Begins to wait.
     ///
     /// # Errors
     /// [`DeviceFault`].
@@ -84,30 +101,75 @@ impl<G> DeviceBook<G> {
         grant: G,
         now: Timestamp,
         random: &dyn Random,
-    ) -> Result<String, DeviceFault> {
+    ) -> Result<DeviceBegun<G>, DeviceFault> {
         let device = ask.provider.spec().device.as_ref();
         let most = device.and_then(|device| device.max_wait_s).map(i64::from);
         let most = most.unwrap_or(LONGEST_S).min(LONGEST_S);
         shown.expires_at = shown.expires_at.min(now.plus_seconds(most));
         shown.interval_s = shown.interval_s.max(1);
         let token = Token::new(random)?;
+        let key = FlowKey(token.digest(What::Attempt));
+        let (ask, grant) = (Arc::new(ask), Arc::new(grant));
+        let about = (Arc::clone(&ask), Arc::clone(&grant));
+        let gave_way = self.put(key, about, shown.clone(), now)?;
+        Ok(DeviceBegun {
+            token: token.text().to_owned(),
+            key,
+            ask,
+            shown,
+            grant,
+            gave_way,
+        })
+    }
+
+    /// Waits on for one that was begun before a restart (D4), from now on as often as it says. False when it
+    /// is there already.
+    ///
+    /// # Errors
+    /// [`DeviceFault`].
+    pub fn take_up(
+        &self,
+        key: FlowKey,
+        ask: DeviceAsk,
+        shown: DeviceShown,
+        grant: G,
+        now: Timestamp,
+    ) -> Result<bool, DeviceFault> {
+        if self.with(now, |shelf| shelf.get(&key.0).is_some()) {
+            return Ok(false);
+        }
+        let about = (Arc::new(ask), Arc::new(grant));
+        self.put(key, about, shown, now).map(|_| true)
+    }
+
+    fn put(
+        &self,
+        key: FlowKey,
+        (ask, grant): (Arc<DeviceAsk>, Arc<G>),
+        shown: DeviceShown,
+        now: Timestamp,
+    ) -> Result<Vec<FlowKey>, DeviceFault> {
         let attempt = Attempt {
-            ask: Arc::new(ask),
+            ask,
             stage: DeviceStage::Asking(Asking::new(grant, &shown, now)),
             until: shown.expires_at,
             shown,
         };
-        let key = token.digest(What::Attempt);
-        let put = self.with(now, |shelf| shelf.put(key, attempt, now));
-        put.map_err(|full| match full {
+        let put = self.with(now, |shelf| shelf.put(key.0, attempt, now));
+        let gave_way = put.map_err(|full| match full {
             Full::All => DeviceFault::Full,
             Full::Org => DeviceFault::OrgFull,
         })?;
-        Ok(token.text().to_owned())
+        Ok(gave_way.into_iter().map(FlowKey).collect())
     }
 
-    /// Where an attempt of this user stands. None when there is none, when it is somebody else's, or
-    /// when the broker was restarted since.
+    /// What an attempt is known by to whoever has its token.
+    #[must_use]
+    pub fn key_of(attempt: &str) -> FlowKey {
+        FlowKey(digest(What::Attempt, attempt))
+    }
+
+    /// Where an attempt of this user stands. None when there is none, or when it is somebody else's.
     #[must_use]
     pub fn view(
         &self,
@@ -133,8 +195,16 @@ impl<G> DeviceBook<G> {
             if !is_of(found, org, user) {
                 return None;
             }
-            let turn = found.take_turn(FlowKey(key), now).map(Turn::Ask);
-            Some(turn.unwrap_or_else(|| Turn::Stored(found.view(now))))
+            Some(turn_of(found, FlowKey(key), now))
+        })
+    }
+
+    /// The same for an attempt of anybody's.
+    #[must_use]
+    pub fn next_turn(&self, key: FlowKey, now: Timestamp) -> Option<Turn<G>> {
+        self.with(now, |shelf| {
+            let found = shelf.get_mut(&key.0)?;
+            Some(turn_of(found, key, now))
         })
     }
 
@@ -184,6 +254,15 @@ impl<G> DeviceBook<G> {
         });
     }
 
+    /// Ends an attempt that was begun in vain: nobody has been told of it.
+    pub fn end(&self, key: FlowKey, failure: Failure, now: Timestamp) {
+        self.with(now, |shelf| {
+            if let Some(found) = shelf.get_mut(&key.0) {
+                found.end(Outcome::Failed(failure), now);
+            }
+        });
+    }
+
     /// Ends an attempt of this user that was not approved yet. Whether there was one.
     pub fn cancel(&self, org: OrgId, user: UserId, attempt: &str, now: Timestamp) -> bool {
         let key = digest(What::Attempt, attempt);
@@ -199,6 +278,11 @@ impl<G> DeviceBook<G> {
             _ => false,
         })
     }
+}
+
+fn turn_of<G>(found: &mut Attempt<G>, key: FlowKey, now: Timestamp) -> Turn<G> {
+    let turn = found.take_turn(key, now).map(Turn::Ask);
+    turn.unwrap_or_else(|| Turn::Stored(found.view(now)))
 }
 
 fn is_of<G>(attempt: &Attempt<G>, org: OrgId, user: UserId) -> bool {

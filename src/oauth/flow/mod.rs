@@ -56,7 +56,7 @@ pub use book::{FinishFault, FlowBook};
 pub use browser::{ConfirmFault, Departure, Home, ResultView, Standing};
 pub use cookies::{FlowCookies, prefix as cookie_prefix, set_cookie};
 pub use device::{DeviceAnswer, DeviceAsk, DeviceShown, DeviceStatus, DeviceTurn, DeviceView};
-pub use device_book::{DeviceBook, DeviceFault, Turn};
+pub use device_book::{DeviceBegun, DeviceBook, DeviceFault, Turn};
 pub use invitation::{Invitation, ScopeLine};
 pub use outcome::{Failure, Outcome};
 pub use pending::{PendingFlow, SignedFlow};

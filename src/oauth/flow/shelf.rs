@@ -59,8 +59,13 @@ impl<T> Default for Shelf<T> {
 }
 
 impl<T: Kept> Shelf<T> {
-    /// Puts a thing there. The user's oldest gives way when there are too many of theirs.
-    pub(super) fn put(&mut self, key: Digest, thing: T, now: Timestamp) -> Result<(), Full> {
+    /// Puts a thing there. The user's oldest gives way when there are too many of theirs: which did.
+    pub(super) fn put(
+        &mut self,
+        key: Digest,
+        thing: T,
+        now: Timestamp,
+    ) -> Result<Vec<Digest>, Full> {
         self.sweep(now);
         if self.things.len() >= MOST {
             return Err(Full::All);
@@ -75,7 +80,7 @@ impl<T: Kept> Shelf<T> {
         let mine = self.users.entry(user).or_default();
         mine.push_back(key);
         let (things, mut over, mut under_way) = (&mut self.things, 0, 0);
-        let mut gone = Vec::new();
+        let (mut gone, mut gave_way) = (Vec::new(), Vec::new());
         for key in mine.iter().rev() {
             let Some(thing) = things.get_mut(key) else {
                 gone.push(*key);
@@ -87,6 +92,7 @@ impl<T: Kept> Shelf<T> {
                     continue;
                 }
                 thing.give_way(now);
+                gave_way.push(*key);
             }
             over += 1;
             if over > T::MOST_OF_USER {
@@ -95,7 +101,7 @@ impl<T: Kept> Shelf<T> {
             }
         }
         mine.retain(|key| !gone.contains(key));
-        Ok(())
+        Ok(gave_way)
     }
 
     pub(super) fn get(&self, key: &Digest) -> Option<&T> {
@@ -183,7 +189,9 @@ mod tests {
         let now = Timestamp::from_millis(1);
         shelf.put(key(999), thing(2, 10), now).unwrap();
         for number in 0..100 {
-            shelf.put(key(number), thing(1, 10), now).unwrap();
+            let gave_way = shelf.put(key(number), thing(1, 10), now).unwrap();
+            let oldest = number.checked_sub(MOST_OF_USER).map(key);
+            assert_eq!(gave_way, Vec::from_iter(oldest), "{number}");
         }
         let over = |number| shelf.get(&key(number)).map(|thing| thing.over);
         assert_eq!(over(99), Some(false));

@@ -61,7 +61,8 @@ fn shown(interval_s: u32, expires_s: i64) -> DeviceShown {
 fn start(book: &Book, number: u8, interval_s: u32, expires_s: i64) -> String {
     let grant = Secret::copy_of(b"device-code");
     let (ask, shown) = (asking(number), shown(interval_s, expires_s));
-    book.start(ask, shown, grant, at(0), &SystemRandom).unwrap()
+    let begun = book.start(ask, shown, grant, at(0), &SystemRandom);
+    begun.unwrap().token
 }
 
 fn seconds(seconds: i64) -> Timestamp {
@@ -275,6 +276,32 @@ fn d4_what_is_in_memory_ends_with_it() {
     book.forget();
     assert!(book.view(org(), user(1), &attempt, seconds(5)).is_none());
     assert!(!book.approved(turn, seconds(6)));
+}
+
+#[test]
+fn d4_one_that_is_taken_up_again_is_asked_for_as_it_says_and_once() {
+    let (before, book) = (Book::new(), Book::new());
+    let attempt = start(&before, 1, 5, 600);
+    let key = Book::key_of(&attempt);
+    let take_up = |interval_s| {
+        let grant = Secret::copy_of(b"device-code");
+        let (ask, shown) = (asking(1), shown(interval_s, 600));
+        book.take_up(key, ask, shown, grant, seconds(100)).unwrap()
+    };
+    assert!(take_up(10));
+    assert!(!take_up(1), "it is there");
+    // Not at once, though it may be long since anybody asked.
+    assert!(asks(&book, &attempt, 109).is_none());
+    let turn = asks(&book, &attempt, 110).unwrap();
+    assert_eq!(turn.key(), key);
+    assert!(
+        matches!(book.next_turn(key, seconds(110)), Some(Turn::Stored(_))),
+        "nobody else asks meanwhile"
+    );
+    assert_eq!(
+        status(&book, &attempt, 600),
+        (DeviceStatus::Expired, Some("expired"))
+    );
 }
 
 #[test]

@@ -4,6 +4,7 @@
 use std::fmt;
 
 use data_encoding::{BASE32_NOPAD, BASE64URL_NOPAD};
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::crypto::{CryptoError, Digest, Random, sha256_parts};
@@ -54,8 +55,16 @@ impl fmt::Debug for FlowId {
 }
 
 /// The hash of a flow's id, or of a device attempt's token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct FlowKey(pub(super) Digest);
+
+impl FlowKey {
+    /// The hash itself.
+    #[must_use]
+    pub const fn digest(&self) -> &Digest {
+        &self.0
+    }
+}
 
 /// 256 random bits in 43 characters: a state, a flow cookie, a verifier.
 pub(super) struct Token(Zeroizing<String>);

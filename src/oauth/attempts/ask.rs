@@ -1,75 +1,13 @@
-//! Device flows under way. The provider is asked in the background, as often as it allows, whether or not
-//! anybody asks us: a grant that a person gave must not be lost because their terminal was closed.
-//!
-//! In the journal stand its beginning and its end, and the granting before anything is made of it.
-//! Questions leave no record: each would be one more write to the disk, every few seconds.
+//! Asking a provider whether somebody agreed, and what follows from its answer.
 
-use std::sync::Arc;
-use std::time::Duration;
-
-use super::accounts::{Accounts, Step, Way};
-use super::device::{DeviceGrant, DeviceGranted, DeviceReply};
-use super::event;
-use super::flow::{
-    DeviceAnswer, DeviceAsk, DeviceBook, DeviceStatus, DeviceTurn, Failure, Outcome, Turn,
-};
-use crate::audit::{Action, Event, Outcome as Ended, Recorded};
-use crate::clock::Clock;
-use crate::directory::Directory;
-use crate::id::{OrgId, UserId};
-use crate::vault::{Lifecycle, Unsealed, VaultError};
-
-/// The device flows under way, and what is needed to bring them to an end.
-#[derive(Debug)]
-pub struct Attempts {
-    book: DeviceBook<DeviceGrant>,
-    accounts: Arc<Accounts>,
-    directory: Arc<Directory>,
-    lifecycle: Arc<Lifecycle>,
-    clock: Arc<dyn Clock>,
-}
+use super::{Attempts, event_of};
+use crate::audit::{Action, Outcome as Ended, Recorded};
+use crate::oauth::accounts::Step;
+use crate::oauth::device::{DeviceGrant, DeviceGranted, DeviceReply};
+use crate::oauth::flow::{DeviceAnswer, DeviceAsk, DeviceTurn, Failure, Outcome};
+use crate::vault::{Unsealed, VaultError};
 
 impl Attempts {
-    /// None are under way.
-    #[must_use]
-    pub fn new(
-        accounts: Arc<Accounts>,
-        directory: Arc<Directory>,
-        lifecycle: Arc<Lifecycle>,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
-        Self {
-            book: DeviceBook::new(),
-            accounts,
-            directory,
-            lifecycle,
-            clock,
-        }
-    }
-
-    /// The book of them.
-    #[must_use]
-    pub const fn book(&self) -> &DeviceBook<DeviceGrant> {
-        &self.book
-    }
-
-    /// Asks the provider until the flow ends, as often as it allows.
-    pub async fn see_through(&self, (org, user): (OrgId, UserId), attempt: &str) {
-        loop {
-            let pause = match self.book.turn(org, user, attempt, self.clock.now()) {
-                Some(Turn::Ask(turn)) => {
-                    self.ask(turn).await;
-                    1
-                }
-                Some(Turn::Stored(view)) if view.status == DeviceStatus::Pending => {
-                    u64::from(view.shown.interval_s).clamp(1, 60)
-                }
-                Some(Turn::Stored(_)) | None => return,
-            };
-            tokio::time::sleep(Duration::from_secs(pause)).await;
-        }
-    }
-
     /// Asks the provider once, and does what follows from its answer.
     pub async fn ask(&self, turn: DeviceTurn<DeviceGrant>) {
         let Ok(vault) = self.lifecycle.gate().unsealed() else {
@@ -92,19 +30,21 @@ impl Attempts {
         answer: DeviceAnswer,
     ) -> Result<(), VaultError> {
         let event = event_of(vault, Action::OauthDeny, turn.ask());
-        let view = self.book.answered(turn, answer, vault.now());
-        match (answer, view.and_then(|view| view.error)) {
+        let key = turn.key();
+        let Some(view) = self.book.answered(turn, answer, vault.now()) else {
+            return Ok(());
+        };
+        match (answer, view.error) {
             // One that was cancelled meanwhile has its record.
             (DeviceAnswer::Ended(failure), Some(error)) if error == failure.code() => {
                 self.count(Step::Denied);
-                Ok(vault.journal().note(event.denied(error)).await?)
+                self.deny(vault, key, event.denied(error)).await
+            }
+            (DeviceAnswer::SlowDown, None) => {
+                self.slow_down(vault, key, view.shown.interval_s).await
             }
             _ => Ok(()),
         }
-    }
-
-    fn count(&self, step: Step) {
-        self.accounts.meter.step(Way::Device, step);
     }
 
     /// The person agreed. Nothing of it is used before that is on record.
@@ -136,6 +76,7 @@ impl Attempts {
         };
         let kept = match unwanted {
             None => {
+                let granted = granted.of(key);
                 self.accounts
                     .keep_device(vault, about, granted, &recorded)
                     .await
@@ -145,17 +86,21 @@ impl Attempts {
                 Err(failure)
             }
         };
-        recorded.outcome(match &kept {
-            Ok(_) => Ended::success(),
-            Err(failure) => Ended::failed(failure.code()),
-        });
-        self.count(if kept.is_ok() {
-            Step::Connected
-        } else {
-            Step::Failed
-        });
-        if kept.is_err() {
-            self.accounts.wake();
+        match &kept {
+            Ok(_) => {
+                self.cleared(key);
+                self.count(Step::Connected);
+                recorded.outcome(Ended::success());
+            }
+            Err(failure) => {
+                // What fails here is tried again by whoever sees the flow through.
+                if let Err(error) = self.clear(vault, key, &recorded).await {
+                    tracing::warn!(%error, "the end of a device flow could not be stored");
+                }
+                self.count(Step::Failed);
+                recorded.outcome(Ended::failed(failure.code()));
+                self.accounts.wake();
+            }
         }
         let outcome = kept.unwrap_or_else(Outcome::Failed);
         self.book.settle(key, outcome, vault.now());
@@ -196,13 +141,4 @@ impl Attempts {
             self.book.settle(key, Outcome::Failed(failure), vault.now());
         }
     }
-}
-
-fn event_of(vault: &Unsealed, action: Action, ask: &DeviceAsk) -> Event {
-    event::of_system(
-        vault,
-        action,
-        (ask.org, ask.user),
-        (ask.provider.id(), None),
-    )
 }
