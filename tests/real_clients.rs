@@ -22,6 +22,8 @@ mod front;
 mod git;
 #[path = "real_clients/hub.rs"]
 mod hub;
+#[path = "real_clients/java.rs"]
+mod java;
 #[path = "real_clients/libraries.rs"]
 mod libraries;
 #[path = "real_clients/socket.rs"]

@@ -122,6 +122,7 @@ fn a_program_finds_placeholders_and_the_proxy_and_no_key_of_its_callers() {
         .env("RUNTOOLS_CA_FILE", "/canary")
         .env("GITHUB_SESSION", "a-credential-of-the-callers-canary")
         .env("MINE", "kept")
+        .env("JAVA_TOOL_OPTIONS", "-ea")
         .env("NO_PROXY", "corp.test");
     let (out, err) = ended(0, command.spawn().unwrap());
     assert_eq!(err, "");
@@ -142,6 +143,12 @@ fn a_program_finds_placeholders_and_the_proxy_and_no_key_of_its_callers() {
     }
     assert_eq!(found("NO_PROXY"), Some("localhost,127.0.0.1,::1,corp.test"));
     assert_eq!(found("MINE"), Some("kept"));
+    let java = found("JAVA_TOOL_OPTIONS").unwrap();
+    assert!(
+        java.starts_with("-ea -Dhttp.proxyHost=127.0.0.1 "),
+        "{java}"
+    );
+    assert!(!java.contains("rt_hdl_"), "Java prints them: {java}");
     assert!(
         !out.contains("RUNTOOLS_") && !out.contains("canary"),
         "{out}"

@@ -1,9 +1,9 @@
 //! A file with the roots that a program trusts behind the proxy: its own authority *and* the system's.
 //!
 //! Programs take such a file in place of their roots, so that one with the proxy's authority alone would
-//! take the rest of the world from them. It stands in a folder of its own, for its owner only. Whoever
-//! runs a program holds a lock on it as long as that runs; what nobody holds and is old is swept away the
-//! next time.
+//! take the rest of the world from them. It stands in a folder of its own, for its owner only, beside one that
+//! says the same to Java. Whoever runs a program holds a lock on it as long as that runs; what nobody holds
+//! and is old is swept away the next time.
 
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -17,6 +17,7 @@ use rustix::fs::{FlockOperation, flock};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 
+use super::keystore::trust_store;
 use super::{ClientEnv, ClientError};
 use crate::clock::Timestamp;
 use crate::id::ResolutionId;
@@ -31,8 +32,9 @@ const SYSTEMS: [&str; 7] = [
     "/usr/local/share/certs/ca-root-nss.crt", // FreeBSD
     "/etc/pki/tls/cacert.pem",            // OpenELEC
 ];
-/// The file's name in its folder.
+/// The files' names in their folder.
 const NAME: &str = "roots.pem";
+const STORE: &str = "roots.p12";
 /// After how many seconds a folder that nobody holds is swept: no handle lives longer than 900.
 const OLD: i64 = 1_200;
 
@@ -41,6 +43,7 @@ const OLD: i64 = 1_200;
 pub struct Bundle {
     folder: Folder,
     file: PathBuf,
+    store: PathBuf,
     lock: Option<File>,
 }
 
@@ -68,17 +71,19 @@ impl Bundle {
         own_folder(&home)?;
         sweep(&home, now);
         let folder = home.join(id.to_string());
-        let file = folder.join(NAME);
         // Made before it is written: what comes of half a writing goes with it.
         let mut bundle = Self {
+            file: folder.join(NAME),
+            store: folder.join(STORE),
             folder: Folder::Own(folder.clone()),
-            file,
             lock: None,
         };
-        let text = pem(authority.iter().cloned().chain(roots(env)));
-        let written = put(&folder, &bundle.file, &text);
-        let lock = written.map_err(|error| ClientError::file(&bundle.file, &error))?;
+        let made = DirBuilder::new().mode(0o700).create(&folder);
+        made.map_err(|error| ClientError::file(&folder, &error))?;
+        let trusted = once(authority.iter().cloned().chain(roots(env)));
+        let lock = put(&bundle.file, pem(&trusted).as_bytes())?;
         bundle.lock = Some(lock);
+        put(&bundle.store, &trust_store(&trusted))?;
         Ok(bundle)
     }
 
@@ -88,7 +93,13 @@ impl Bundle {
         &self.file
     }
 
-    /// Leaves the file for programs that are run later; it is swept when its handle is over.
+    /// Where the same is for Java.
+    #[must_use]
+    pub fn store(&self) -> &Path {
+        &self.store
+    }
+
+    /// Leaves the files for programs that are run later; they are swept when the handle is over.
     pub fn keep(mut self) {
         self.folder = Folder::Left;
     }
@@ -103,15 +114,17 @@ impl Drop for Bundle {
     }
 }
 
-/// Writes the file into a new folder of its own; what comes back holds the lock on it.
-fn put(folder: &Path, file: &Path, text: &str) -> io::Result<File> {
-    DirBuilder::new().mode(0o700).create(folder)?;
-    let mut options = OpenOptions::new();
-    let options = options.write(true).create_new(true).mode(0o600);
-    let mut file = options.open(file)?;
-    flock(&file, FlockOperation::NonBlockingLockExclusive)?;
-    file.write_all(text.as_bytes())?;
-    Ok(file)
+/// Writes a new file; what comes back holds the lock on it.
+fn put(path: &Path, bytes: &[u8]) -> Result<File, ClientError> {
+    let written = || {
+        let mut options = OpenOptions::new();
+        let options = options.write(true).create_new(true).mode(0o600);
+        let mut file = options.open(path)?;
+        flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+        file.write_all(bytes)?;
+        Ok(file)
+    };
+    written().map_err(|error: io::Error| ClientError::file(path, &error))
 }
 
 /// The folder for such files: of the session, else one of the user's own where temporary files are.
@@ -176,16 +189,22 @@ fn roots(env: &ClientEnv) -> Vec<CertificateDer<'static>> {
     certificates.collect()
 }
 
-/// Certificates as PEM, each once. They are written anew: a file may hold a key besides.
-fn pem(certificates: impl Iterator<Item = CertificateDer<'static>>) -> String {
+/// Certificates, each once.
+fn once(
+    certificates: impl Iterator<Item = CertificateDer<'static>>,
+) -> Vec<CertificateDer<'static>> {
     let mut seen = BTreeSet::new();
+    certificates
+        .filter(|certificate| seen.insert(certificate.to_vec()))
+        .collect()
+}
+
+/// Certificates as PEM. They are written anew: a file may hold a key besides.
+fn pem(certificates: &[CertificateDer<'static>]) -> String {
     let mut text = String::new();
     for certificate in certificates {
-        if !seen.insert(certificate.to_vec()) {
-            continue;
-        }
         text.push_str("-----BEGIN CERTIFICATE-----\n");
-        let letters = STANDARD.encode(&certificate);
+        let letters = STANDARD.encode(certificate);
         for (index, letter) in letters.chars().enumerate() {
             if index > 0 && index % 64 == 0 {
                 text.push('\n');

@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
+use super::java;
 use super::proxied::TRUST;
 use crate::secret::Secret;
 
@@ -47,6 +48,8 @@ pub struct ClientEnv {
     pub trusted: Vec<PathBuf>,
     /// `no_proxy`, else `NO_PROXY`.
     pub no_proxy: Option<String>,
+    /// `JAVA_TOOL_OPTIONS`.
+    pub java_options: Option<String>,
     /// The name of every variable of ours, `RUNTOOLS_…`: no program that is run is given one.
     pub ours: Vec<OsString>,
 }
@@ -94,6 +97,7 @@ impl ClientEnv {
                 .filter_map(|(name, _)| get(name).map(PathBuf::from))
                 .collect(),
             no_proxy: text("no_proxy").or_else(|| text("NO_PROXY")),
+            java_options: text(java::OPTIONS),
             ours: Vec::new(),
         }
     }

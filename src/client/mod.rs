@@ -28,6 +28,8 @@ mod error;
 mod exit;
 mod hidden;
 mod input;
+mod java;
+mod keystore;
 mod loopback;
 mod nearest;
 mod neighbours;

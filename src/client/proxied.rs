@@ -10,7 +10,8 @@ use std::net::IpAddr;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 
-use super::ClientError;
+use super::java;
+use super::{Bundle, ClientEnv, ClientError};
 use crate::clock::Timestamp;
 use crate::id::ResolutionId;
 use crate::name::VariableName;
@@ -19,7 +20,7 @@ use crate::wire::{ProxyPlace, Resolved};
 /// This machine, by its own names: reached without the proxy, unless the tool is bound to it.
 const HERE: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 
-/// The variables that name a file of trusted certificates, each with the programs that read it.
+/// The variables that name a PEM file of trusted certificates, each with the programs that read it.
 pub(super) const TRUST: [(&str, &str); 8] = [
     ("SSL_CERT_FILE", "OpenSSL, Go, Python, Ruby"),
     ("NODE_EXTRA_CA_CERTS", "Node, Bun"),
@@ -133,10 +134,28 @@ impl Proxied {
         &self.empty
     }
 
-    /// Every variable that a program may look for. `roots` is the file of trusted certificates, `direct`
-    /// what the environment says already of hosts that are reached without a proxy.
-    #[must_use]
-    pub fn variables(&self, roots: &str, direct: Option<&str>) -> Vec<Variable> {
+    /// Every variable that a program may look for, its files of trusted certificates among them. `env` is what
+    /// the environment says already.
+    ///
+    /// # Errors
+    /// [`ClientError::Usage`] when the files' place is not text.
+    pub fn variables(
+        &self,
+        bundle: &Bundle,
+        env: &ClientEnv,
+    ) -> Result<Vec<Variable>, ClientError> {
+        let files = bundle.path().to_str().zip(bundle.store().to_str());
+        let files = files.ok_or_else(|| {
+            ClientError::usage(
+                "the path of the temporary files is not text",
+                "set TMPDIR to one that is UTF-8",
+            )
+        })?;
+        Ok(self.naming(files, env))
+    }
+
+    /// The same, `roots` as PEM and `store` as Java reads it.
+    fn naming(&self, (roots, store): (&str, &str), env: &ClientEnv) -> Vec<Variable> {
         let placed = |(name, placeholder): &(VariableName, String)| {
             let name = name.as_str().to_owned();
             Variable::new(
@@ -150,32 +169,38 @@ impl Proxied {
         let proxies = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"];
         let proxies = proxies.iter().chain(&["ALL_PROXY", "all_proxy"]);
         all.extend(proxies.map(|name| Variable::new(*name, &self.address, way)));
-        let direct = self.direct(direct);
+        let direct = self.direct(env.no_proxy.as_deref());
         let without = "hosts that are reached without it";
-        all.extend(["NO_PROXY", "no_proxy"].map(|name| Variable::new(name, &direct, without)));
+        let listed = direct.join(",");
+        all.extend(["NO_PROXY", "no_proxy"].map(|name| Variable::new(name, &listed, without)));
         let node =
             "makes Node 22.21, 24 and later read these; earlier ones need an agent in the program";
         all.push(Variable::new("NODE_USE_ENV_PROXY", "1", node));
         let git = "git shows the password at once";
         all.push(Variable::new("GIT_HTTP_PROXY_AUTHMETHOD", "basic", git));
         all.extend(TRUST.map(|(name, whose)| Variable::new(name, roots, whose)));
+        let proxy = self.address.rsplit('@').next().unwrap_or_default();
+        let inherited = env.java_options.as_deref();
+        let java = java::options(inherited, (proxy, store), &direct, &self.bound);
+        let whose = "Java, whose code shows the password: see the manual";
+        all.push(Variable::new(java::OPTIONS, java, whose));
         all
     }
 
     /// The hosts for `NO_PROXY`: this machine and what was there, without those that the tool is bound to,
     /// whatever for. A placeholder that went there directly would reach the vendor as it is, and unseen; the
     /// proxy refuses it, and says why.
-    fn direct(&self, inherited: Option<&str>) -> String {
+    fn direct<'a>(&self, inherited: Option<&'a str>) -> Vec<&'a str> {
         let between = |letter: char| letter == ',' || letter.is_whitespace();
         let inherited = inherited.unwrap_or_default().split(between);
-        let mut hosts: Vec<&str> = Vec::new();
+        let mut hosts: Vec<&'a str> = Vec::new();
         for host in HERE.into_iter().chain(inherited) {
             let is_new = !host.is_empty() && !hosts.contains(&host);
             if is_new && !self.bound.iter().any(|bound| covers(host, bound)) {
                 hosts.push(host);
             }
         }
-        hosts.join(",")
+        hosts
     }
 }
 

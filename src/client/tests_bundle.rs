@@ -77,7 +77,7 @@ fn it_is_its_owners_alone_and_goes_when_it_is_no_longer_needed() {
         bundle.path().to_owned(),
         bundle.path().parent().unwrap().to_owned(),
     );
-    assert_eq!(mode(&file), 0o600);
+    assert_eq!([mode(&file), mode(bundle.store())], [0o600; 2]);
     assert_eq!(mode(&folder), 0o700);
     assert_eq!(mode(folder.parent().unwrap()), 0o700);
     drop(bundle);
@@ -108,6 +108,10 @@ fn it_adds_to_what_was_trusted_before_and_takes_no_key_along() {
     assert_eq!(mine.count(), 1);
     let text = fs::read_to_string(bundle.path()).unwrap();
     assert!(!text.contains("PRIVATE KEY"));
+    // Java is told the same.
+    let store = fs::read(bundle.store()).unwrap();
+    let stands = |root: &CertificateDer<'_>| store.windows(root.len()).any(|part| part == &**root);
+    assert!(trusted.iter().all(stands));
     assert!(text.lines().all(|line| line.len() <= 64));
     place.env.roots = Some("/no/such/file".into());
     let narrowed = read(&place.write(2, later(0)).unwrap());

@@ -3,7 +3,8 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{Proxied, covers};
+use super::{Proxied, Variable, covers};
+use crate::client::ClientEnv;
 use crate::name::VariableName;
 use crate::wire::Resolved;
 
@@ -38,9 +39,18 @@ fn changed(pointer: &str, value: Value) -> Value {
     answer
 }
 
+fn variables(proxied: &Proxied, direct: Option<&str>) -> Vec<Variable> {
+    let env = ClientEnv {
+        no_proxy: direct.map(str::to_owned),
+        ..ClientEnv::default()
+    };
+    proxied.naming(("/run/roots.pem", "/run/roots.p12"), &env)
+}
+
 fn value(proxied: &Proxied, name: &str, direct: Option<&str>) -> Option<String> {
-    let variables = proxied.variables("/run/roots.pem", direct);
-    let mut found = variables.into_iter().filter(|it| it.name == name);
+    let mut found = variables(proxied, direct)
+        .into_iter()
+        .filter(|it| it.name == name);
     let value = found.next().map(|it| it.value);
     assert!(found.next().is_none(), "{name} is set twice");
     value
@@ -65,7 +75,7 @@ fn every_variable_of_a_field_has_its_placeholder_and_an_empty_field_has_none() {
 fn the_handle_is_the_password_at_the_proxy_and_stands_nowhere_else() {
     let proxied = read(answer()).unwrap();
     let address = "http://runtools:rt_hdl_abc123@127.0.0.1:8421";
-    for variable in proxied.variables("/run/roots.pem", None) {
+    for variable in variables(&proxied, None) {
         let is_proxy = variable.name.to_ascii_uppercase().ends_with("_PROXY")
             && !variable.name.eq_ignore_ascii_case("no_proxy")
             && variable.name != "NODE_USE_ENV_PROXY";
@@ -90,6 +100,15 @@ fn every_program_is_told_of_the_file_of_roots() {
             value(&proxied, name, None).as_deref(),
             Some("/run/roots.pem")
         );
+    }
+    // Java is told in its own way, also of what does not go through the proxy.
+    let java = value(&proxied, "JAVA_TOOL_OPTIONS", Some("corp.test")).unwrap();
+    for option in [
+        "-Dhttps.proxyHost=127.0.0.1 -Dhttps.proxyPort=8421",
+        "-Djavax.net.ssl.trustStore=/run/roots.p12",
+        "-Dhttp.nonProxyHosts=localhost|*.localhost|127.0.0.1|[::1]|corp.test|*.corp.test",
+    ] {
+        assert!(java.contains(option), "{java}");
     }
 }
 
@@ -175,16 +194,46 @@ fn an_entry_covers_a_host_in_every_librarys_reading() {
     }
 }
 
+/// Whether Java goes past the proxy: `sun.net.spi.DefaultProxySelector`, its default among the patterns.
+fn passes(patterns: &str, host: &str) -> bool {
+    let added = "localhost|127.*|[::1]|0.0.0.0|[::0]";
+    let all = match patterns {
+        "" => return false,
+        some => format!("{some}|{added}"),
+    };
+    all.split('|').any(
+        |pattern| match (pattern.strip_prefix('*'), pattern.strip_suffix('*')) {
+            (Some(end), _) => host.ends_with(end),
+            (None, Some(begin)) => host.starts_with(begin),
+            (None, None) => pattern == host,
+        },
+    )
+}
+
 proptest! {
     #[test]
     fn whatever_no_proxy_says_no_bound_host_is_in_it(inherited in "[a-z.*,:0-9/ ]{0,60}") {
         let proxied = read(answer()).unwrap();
         let direct = value(&proxied, "NO_PROXY", Some(&inherited)).unwrap();
-        for entry in direct.split(',') {
-            for host in ["api.github.com", "x.ghe.test"] {
+        let java = value(&proxied, "JAVA_TOOL_OPTIONS", Some(&inherited)).unwrap();
+        let mut options = java.split(' ');
+        let patterns = options.find_map(|it| it.strip_prefix("-Dhttp.nonProxyHosts=")).unwrap();
+        for host in ["api.github.com", "x.ghe.test"] {
+            for entry in direct.split(',') {
                 let bare = entry.trim_start_matches(['*', '.']);
                 prop_assert!(!host.ends_with(bare), "{entry}");
             }
+            prop_assert!(!passes(patterns, host), "{patterns}");
         }
+    }
+
+    #[test]
+    fn what_is_bound_on_this_machine_java_does_not_reach_past_the_proxy(
+        inherited in "[a-z.*,:0-9/ ]{0,60}",
+        host in "localhost|127\\.0\\.0\\.[1-9]|::1|0\\.0\\.0\\.0",
+    ) {
+        let proxied = read(changed("/proxy/boundHosts", json!([host]))).unwrap();
+        let java = value(&proxied, "JAVA_TOOL_OPTIONS", Some(&inherited)).unwrap();
+        prop_assert!(java.contains(" -Dhttp.nonProxyHosts= "), "{java}");
     }
 }

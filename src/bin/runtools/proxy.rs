@@ -140,7 +140,7 @@ impl AskedArgs {
     }
 }
 
-/// What a program is given: its variables, and the file of roots that they name.
+/// What a program is given: its variables, and the files of roots that they name.
 pub(crate) fn equipped(
     proxied: &Proxied,
     session: &Session,
@@ -148,13 +148,7 @@ pub(crate) fn equipped(
     let env = session.env();
     let now = SystemClock.now();
     let bundle = Bundle::write(env, proxied.id, proxied.authority(), now)?;
-    let Some(roots) = bundle.path().to_str() else {
-        return Err(ClientError::usage(
-            "the path of the temporary files is not text",
-            "set TMPDIR to one that is UTF-8",
-        ));
-    };
-    let variables = proxied.variables(roots, env.no_proxy.as_deref());
+    let variables = proxied.variables(&bundle, env)?;
     Ok((variables, bundle))
 }
 
