@@ -47,7 +47,8 @@ impl Broker {
                 let target = Target::new(TargetKind::Resolution).id(handle.id.bytes());
                 let recorded = vault.journal().record(event.target(target)).await;
                 let recorded = recorded.map_err(VaultError::from)?;
-                let mut resolved = shown::resolved(&handle, &resolution, vault.now());
+                let mut resolved =
+                    shown::resolved(&handle, &resolution, (vault.now(), &self.limits));
                 resolved.proxy = self.place_of(&handle);
                 let kept = self.handles.keep(token.digest(), handle, Instant::now());
                 if kept.is_err() {

@@ -4,20 +4,27 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use http::Method;
+
 use crate::clock::Timestamp;
 use crate::name::{FieldName, Host, HostPattern};
 use crate::tools::{self, Binding, HostSource, Slot, Tool, narrow};
 use crate::{egress, wire};
 
+use super::LaneLimits;
 use super::handle::Handle;
 use super::holder::Reach;
-use super::resolve::Resolution;
+use super::resolve::{Filling, Resolution};
 
 /// A new handle, but for its text.
-pub(super) fn resolved(handle: &Handle, resolution: &Resolution, now: Timestamp) -> wire::Resolved {
+pub(super) fn resolved(
+    handle: &Handle,
+    resolution: &Resolution,
+    (now, limits): (Timestamp, &LaneLimits),
+) -> wire::Resolved {
     let hosts = at_hand(resolution);
     let free = free(&handle.purpose.tool);
-    let constraints = free.filter_map(|binding| constraint(binding, &hosts));
+    let constraints = free.filter_map(|binding| constraint(binding, &hosts, limits));
     let life = handle.ends().saturating_duration_since(Instant::now());
     let life = i64::try_from(life.as_millis()).unwrap_or_default();
     let fields = resolution.fields.iter();
@@ -41,6 +48,7 @@ pub(super) fn resolved(handle: &Handle, resolution: &Resolution, now: Timestamp)
                 field: field.field.clone(),
                 source: field.source,
                 secret: field.secret.clone(),
+                account: account(resolution, &field.field),
                 env: env(&field.field),
             })
             .collect(),
@@ -61,7 +69,7 @@ fn free(tool: &Tool) -> impl Iterator<Item = &Binding> {
 /// Where a free request by right of a handle may bring the fields at hand.
 pub(super) fn reach(tool: &Tool, resolution: &Resolution) -> Vec<Reach> {
     let at_hand = at_hand(resolution);
-    let bound = free(tool).filter(|binding| constraint(binding, &at_hand).is_some());
+    let bound = free(tool).filter(|binding| takes(binding, &at_hand).is_some());
     let reach = |binding: &Binding| {
         let used = binding.slots.keys().filter_map(|field| at_hand.get(field));
         let own: Vec<&[HostPattern]> = used.map(Vec::as_slice).collect();
@@ -104,11 +112,23 @@ fn at_hand(resolution: &Resolution) -> BTreeMap<FieldName, Vec<HostPattern>> {
         .collect()
 }
 
-/// Where the fields at hand may go by one binding; `None` when nowhere.
-fn constraint(
-    binding: &Binding,
+/// What the account that fills a field is called.
+fn account(resolution: &Resolution, field: &str) -> Option<String> {
+    let filled = resolution.filled.get(&FieldName::parse(field).ok()?)?;
+    match &filled.filling {
+        Filling::Account(chosen) => Some(chosen.connection.account.shown().to_owned()),
+        _ => None,
+    }
+}
+
+/// Fields with their slots, and the hosts that they may go to.
+type Taken<'a> = (BTreeMap<&'a FieldName, &'a Vec<Slot>>, Vec<HostPattern>);
+
+/// What a binding takes of the fields at hand; `None` when nothing.
+fn takes<'a>(
+    binding: &'a Binding,
     at_hand: &BTreeMap<FieldName, Vec<HostPattern>>,
-) -> Option<wire::Constraint> {
+) -> Option<Taken<'a>> {
     let used = binding.slots.iter();
     let used: BTreeMap<_, _> = used
         .filter(|(field, _)| at_hand.contains_key(*field))
@@ -119,9 +139,17 @@ fn constraint(
         .map(Vec::as_slice)
         .collect();
     let hosts = hosts(binding, &own);
-    if hosts.is_empty() || (used.is_empty() && !binding.slots.is_empty()) {
-        return None;
-    }
+    let is_none = hosts.is_empty() || (used.is_empty() && !binding.slots.is_empty());
+    (!is_none).then_some((used, hosts))
+}
+
+/// Where the fields at hand may go by one binding; `None` when nowhere.
+fn constraint(
+    binding: &Binding,
+    at_hand: &BTreeMap<FieldName, Vec<HostPattern>>,
+    limits: &LaneLimits,
+) -> Option<wire::Constraint> {
+    let (used, hosts) = takes(binding, at_hand)?;
     let slots = used.into_iter().map(|(field, slots)| {
         let names = slots.iter().map(describe).collect();
         (field.to_string(), names)
@@ -133,6 +161,8 @@ fn constraint(
         methods: binding.methods.iter().map(ToString::to_string).collect(),
         paths: binding.paths.iter().map(ToString::to_string).collect(),
         slots: slots.collect(),
+        max_body_bytes: limits.upload_bytes,
+        websocket: binding.methods.contains(&Method::GET),
     })
 }
 

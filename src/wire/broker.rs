@@ -134,6 +134,9 @@ pub struct ResolvedField {
     /// The secret that fills it, by name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<String>,
+    /// The connected account that fills it, by what people call it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
     /// The environment variables in which programs look for it.
     #[serde(default)]
     pub env: Vec<String>,
@@ -155,6 +158,12 @@ pub struct Constraint {
     pub paths: Vec<String>,
     /// Where each field stands in a request, the preferred slot first.
     pub slots: BTreeMap<String, Vec<String>>,
+    /// The most bytes that a request's body may have.
+    #[serde(default)]
+    pub max_body_bytes: u64,
+    /// Whether a WebSocket may be opened: by a GET, in the streaming lane or through the proxy.
+    #[serde(default)]
+    pub websocket: bool,
 }
 
 /// A request to send by right of a handle. The credentials are put in; it names no slot.
