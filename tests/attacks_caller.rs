@@ -326,7 +326,7 @@ fn hs_4_another_members_secret_is_as_unknown_as_one_that_is_not_there() {
     };
     let unknown = answer("NOT_THERE_AT_ALL");
     assert_eq!(unknown.0, 404);
-    assert_eq!(unknown.1["error"]["code"], "override_unavailable");
+    assert_eq!(unknown.1["error"]["code"], "not_available");
     assert_eq!(answer("PRIVATE_OF_TWO"), unknown);
     assert_eq!(answer("no name at all!"), unknown);
     // Nor does it fill the field by its matching name.

@@ -194,7 +194,7 @@ fn a_call_that_arrives_after_its_caller_was_demoted_is_lent_nothing_shared() {
         .expect(200);
     let late = person.begin(&broker, request, "", &call);
     Loss::Demoted.happens_to(&person, &broker);
-    refused(&late.finish(), 403, "override_unusable", "a call");
+    refused(&late.finish(), 403, "policy_denied", "a call");
     assert_eq!(upstream.seen().len(), 1);
 }
 

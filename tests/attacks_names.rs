@@ -80,7 +80,7 @@ fn a_value_in_the_place_of_an_override_or_a_host_is_neither_recorded_nor_repeate
     let value = misplaced(&mut stage);
     stage.install(&operator, &tool("custom-echo", upstream.port()));
     let reply = stage.run(&operator, "custom-echo", &with(&value));
-    assert_eq!(reply.refused(404), "override_unavailable");
+    assert_eq!(reply.refused(404), "not_available");
     let body = with(&value);
     let reply = stage.send(&operator, "POST", "/v1/tools/custom-echo/explain", &body);
     let looked = &reply.expect(200)["data"]["fields"][0]["lookedFor"];

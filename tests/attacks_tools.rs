@@ -50,12 +50,12 @@ fn an_admins_key_for_tools_alone_can_neither_vouch_nor_grant_a_private_range() {
     assert!(text(&reply).contains("admin:resources"));
     stage.install(&leaked, &plain("custom-x", upstream.port()));
     let reply = stage.run(&leaked, "custom-x", &with("SHARED"));
-    assert_eq!(reply.refused(403), "override_unusable", "{}", text(&reply));
+    assert_eq!(reply.refused(403), "policy_denied", "{}", text(&reply));
     let visible = json!({"visibility": "org"});
     let path = "/v1/tools/custom/custom-x/visibility";
     stage.send(&leaked, "PATCH", path, &visible).expect(200);
     let reply = stage.run(&leaked, "custom-x", &with("SHARED"));
-    assert_eq!(reply.refused(403), "override_unusable", "{}", text(&reply));
+    assert_eq!(reply.refused(403), "policy_denied", "{}", text(&reply));
     // Nor does it take a tool that another key vouched for.
     stage.install(&operator, &tool("custom-y", upstream.port()));
     let done = stage.run(&operator, "custom-y", &with("SHARED"));
@@ -65,7 +65,7 @@ fn an_admins_key_for_tools_alone_can_neither_vouch_nor_grant_a_private_range() {
         .send(&leaked, "POST", "/v1/tools/custom", &rewritten)
         .expect(200);
     let reply = stage.run(&operator, "custom-y", &with("SHARED"));
-    assert_eq!(reply.refused(403), "override_unusable", "{}", text(&reply));
+    assert_eq!(reply.refused(403), "policy_denied", "{}", text(&reply));
     let denied = stage.journal("tool.execute").swap_remove(0);
     assert_eq!(denied["host"], "127.0.0.1", "{denied}");
     stage.finish();
@@ -81,11 +81,11 @@ fn a_key_that_shows_no_value_cannot_write_a_tool_that_takes_it_home() {
     stage.secret(&member, "BOUND", &json!({"hosts": ["127.0.0.1"]}));
     stage.install(&leaked, &plain("custom-x", upstream.port()));
     let reply = stage.run(&leaked, "custom-x", &with("MINE"));
-    assert_eq!(reply.refused(403), "override_unusable", "{}", text(&reply));
+    assert_eq!(reply.refused(403), "policy_denied", "{}", text(&reply));
     assert!(text(&reply).contains("not_vouched") && text(&reply).contains("secret:reveal"));
     // Not even to the host that it is bound to, where the thief may have an account.
     let reply = stage.run(&leaked, "custom-x", &with("BOUND"));
-    assert_eq!(reply.refused(403), "override_unusable", "{}", text(&reply));
+    assert_eq!(reply.refused(403), "policy_denied", "{}", text(&reply));
     // It may once a key that could show it stands behind the tool: as far as the guard, which no
     // member's tool passes here.
     stage
@@ -120,7 +120,7 @@ fn a_members_own_tool_is_lent_nothing_that_they_could_not_be_shown() {
     stage.secret(&member, "CUSTOM_X_API_KEY", &json!({"revealable": false}));
     let run = |name: &str| stage.run(&member, "custom-x", &with(name));
     let refused = |reply: &Reply, why: &str| {
-        assert_eq!(reply.refused(403), "override_unusable", "{}", text(reply));
+        assert_eq!(reply.refused(403), "policy_denied", "{}", text(reply));
         assert!(text(reply).contains(why), "{}", text(reply));
         assert!(text(reply).contains("publish"), "{}", text(reply));
     };
@@ -242,7 +242,7 @@ fn a_demoted_admins_tool_reaches_no_private_range_and_is_lent_nothing_shared() {
         .send(&operator, "PATCH", &membership, &demoted)
         .expect(200);
     let reply = stage.run(&former, "custom-x", &with("SHARED"));
-    assert_eq!(reply.refused(403), "override_unusable", "{}", text(&reply));
+    assert_eq!(reply.refused(403), "policy_denied", "{}", text(&reply));
     let reply = stage.run(&former, "custom-x", &with("MINE"));
     assert_eq!(reply.status, 403, "{}", text(&reply));
     // Raised again, they vouch anew by writing it anew.
@@ -251,7 +251,7 @@ fn a_demoted_admins_tool_reaches_no_private_range_and_is_lent_nothing_shared() {
         .send(&operator, "PATCH", &membership, &raised)
         .expect(200);
     let reply = stage.run(&former, "custom-x", &with("SHARED"));
-    assert_eq!(reply.refused(403), "override_unusable", "{}", text(&reply));
+    assert_eq!(reply.refused(403), "policy_denied", "{}", text(&reply));
     assert_eq!(upstream.accepted(), before);
     operator.delete(&membership).expect(200);
     stage.finish();
@@ -271,7 +271,7 @@ fn an_admin_who_takes_back_anothers_tool_does_not_vouch_for_it() {
         stage.send(by, "PATCH", path, &body).expect(200);
     }
     let reply = stage.run(&maker, "custom-x", &with("SHARED"));
-    assert_eq!(reply.refused(403), "override_unusable", "{}", text(&reply));
+    assert_eq!(reply.refused(403), "policy_denied", "{}", text(&reply));
     assert_eq!(upstream.accepted(), 0);
     stage.finish();
 }

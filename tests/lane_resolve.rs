@@ -159,9 +159,9 @@ fn hs_4_another_members_secret_is_refused_as_one_that_does_not_exist() {
         try_resolve(&stage, &member, "custom-x", &more)
     };
     let (theirs, unknown) = (named("KEY"), named("NO_SUCH_KEY"));
-    assert_eq!(theirs.refused(404), "override_unavailable");
+    assert_eq!(theirs.refused(404), "not_available");
     assert_eq!(told(&theirs), told(&unknown));
-    assert_eq!(named("SHARED_KEY").refused(403), "override_unusable");
+    assert_eq!(named("SHARED_KEY").refused(403), "policy_denied");
     assert_eq!(upstream.accepted(), 0);
     stage.finish();
 }

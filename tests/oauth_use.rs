@@ -8,6 +8,7 @@ mod oauth_use {
     mod refusals;
     mod shipped;
     mod tokens;
+    mod words;
 }
 
 use harness::connect::{self, connect_peer, goes, peer_file, set_client};
@@ -79,7 +80,7 @@ fn a_tool_runs_with_the_connected_accounts_token_and_its_caller_never_sees_it() 
     let refused = run(&bob, "custom-me", None);
     assert_eq!(refused.refused(409), "needs_connect");
     let stolen = run(&bob, "custom-me", connection["id"].as_str());
-    assert_eq!(stolen.refused(404), "account_unavailable");
+    assert_eq!(stolen.refused(404), "not_available");
     assert_eq!(upstream.seen().len(), 1);
 
     // The journal says that it was lent, of which connection, to which host.
@@ -120,7 +121,7 @@ fn hs_8_the_account_that_is_named_is_used_and_nothing_is_picked_among_several() 
     }
     let before = upstream.seen().len();
     let refused = run(&ann, "custom-me", Some("nobody"));
-    assert_eq!(refused.refused(404), "account_unavailable");
+    assert_eq!(refused.refused(404), "not_available");
 
     // Another default; then none, when the default goes and two are left.
     let path = format!("/v1/oauth/connections/{}", third["id"].as_str().unwrap());
@@ -149,7 +150,7 @@ fn hs_8_the_account_that_is_named_is_used_and_nothing_is_picked_among_several() 
     assert_eq!(upstream.seen().len(), before + 2);
     // What is forgotten is not found by its id either.
     let gone = run(&ann, "custom-me", third["id"].as_str());
-    assert_eq!(gone.refused(404), "account_unavailable");
+    assert_eq!(gone.refused(404), "not_available");
 }
 
 #[test]

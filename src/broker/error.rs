@@ -218,11 +218,10 @@ impl BrokerError {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::UnknownField => "unknown_field",
-            Self::OverrideUnavailable { .. } => "override_unavailable",
-            Self::OverrideUnusable { .. } => "override_unusable",
+            Self::OverrideUnavailable { .. } | Self::AccountUnavailable { .. } => "not_available",
+            Self::OverrideUnusable { .. } => "policy_denied",
             Self::Missing { .. } => "missing_credentials",
             Self::NeedsConnect { .. } => "needs_connect",
-            Self::AccountUnavailable { .. } => "account_unavailable",
             Self::NeedsReauth { .. } => "needs_reauth",
             Self::AmbiguousAccount { .. } => "ambiguous_account",
             Self::MissingScopes { .. } => "missing_scopes",

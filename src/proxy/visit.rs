@@ -249,7 +249,7 @@ impl Visit {
             Err(error) => return self.refuse(vault, holder, ApiError::target(error)).await,
         };
         if url.scheme() == Scheme::Https {
-            return self.refuse(vault, holder, needs_connect()).await;
+            return self.refuse(vault, holder, needs_tunnel()).await;
         }
         if !holder.reaches(url.origin()) {
             let error = not_bound(holder, url.origin());
@@ -304,10 +304,10 @@ fn no_proxy_request() -> ApiError {
     )
 }
 
-fn needs_connect() -> ApiError {
+fn needs_tunnel() -> ApiError {
     ApiError::new(
         StatusCode::BAD_REQUEST,
-        "needs_connect",
+        "needs_tunnel",
         "A host over https is reached through a tunnel.",
         "Send CONNECT first, as clients do that take the proxy from HTTPS_PROXY.",
     )

@@ -21,7 +21,7 @@ fn hs_4_a_members_own_tool_cannot_take_shared_secrets_not_even_to_their_own_host
         .remove("private");
     stage.install(&member, &spec);
     let named = stage.run(&member, "custom-tls", &with("SHARED"));
-    assert_eq!(named.refused(403), "override_unusable", "{}", text(&named));
+    assert_eq!(named.refused(403), "policy_denied", "{}", text(&named));
     assert!(text(&named).contains("not_vouched"));
     let matching = stage.run(&member, "custom-tls", &json!({}));
     assert_eq!(matching.refused(409), "missing_credentials");
@@ -32,7 +32,7 @@ fn hs_4_a_members_own_tool_cannot_take_shared_secrets_not_even_to_their_own_host
         stage.send(&operator, "PATCH", &path, &bind).expect(200);
     }
     let named = stage.run(&member, "custom-tls", &with("SHARED"));
-    assert_eq!(named.refused(403), "override_unusable", "{}", text(&named));
+    assert_eq!(named.refused(403), "policy_denied", "{}", text(&named));
     let matching = stage.run(&member, "custom-tls", &json!({}));
     assert_eq!(matching.refused(409), "missing_credentials");
     // Bound to another host it may not.
@@ -46,7 +46,7 @@ fn hs_4_a_members_own_tool_cannot_take_shared_secrets_not_even_to_their_own_host
         )
         .expect(200);
     let reply = stage.run(&member, "custom-tls", &with("SHARED"));
-    assert_eq!(reply.refused(403), "override_unusable");
+    assert_eq!(reply.refused(403), "policy_denied");
     assert_eq!(upstream.accepted(), 0);
     // An admin's own tool of the same shape may use an unbound one.
     let value = stage.secret(&operator, "UNBOUND", &json!({"orgWide": true}));
@@ -134,7 +134,7 @@ fn the_first_source_that_has_a_field_wins_and_explain_tells_which() {
     // Nothing that was named falls through to what would match.
     stage.secret(&operator, "CUSTOM_X_API_KEY", &json!({}));
     let reply = stage.run(&operator, "custom-x", &with("GONE"));
-    assert_eq!(reply.refused(404), "override_unavailable");
+    assert_eq!(reply.refused(404), "not_available");
     stage.finish();
 }
 
@@ -218,7 +218,7 @@ fn scope_expiry_and_own_hosts_of_a_secret_are_kept() {
         ("OLD", "expired"),
     ] {
         let reply = stage.run(&operator, "custom-x", &with(name));
-        assert_eq!(reply.refused(403), "override_unusable", "{name}");
+        assert_eq!(reply.refused(403), "policy_denied", "{name}");
         assert!(text(&reply).contains(why), "{}", text(&reply));
     }
     // By matching name, too: it is passed over, and explain says why.
@@ -249,7 +249,7 @@ fn scope_expiry_and_own_hosts_of_a_secret_are_kept() {
     );
     operator.delete("/v1/secrets/SHORT_LIVED").expect(200);
     let reply = stage.run(&operator, "custom-x", &with("SHORT_LIVED"));
-    assert_eq!(reply.refused(404), "override_unavailable");
+    assert_eq!(reply.refused(404), "not_available");
     stage.finish();
 }
 

@@ -1,4 +1,4 @@
-//! What the proxy refuses, with nothing at the origin (reference: PE-1 to PE-9, HS-1).
+//! What the proxy refuses, with nothing at the origin (reference: HS-1, SS-9, DC-5, HT-10).
 
 use serde_json::json;
 
@@ -309,7 +309,7 @@ fn dc_14_what_is_no_request_to_a_proxy_hears_what_this_is() {
         (
             format!("GET {} HTTP/1.1\r\nHost: x\r\n{shown}\r\n", set.url("/run")),
             "400",
-            "needs_connect",
+            "needs_tunnel",
         ),
         (
             format!(

@@ -27,7 +27,7 @@ fn connect_url(client: &Client) -> String {
 
 /// A connection whose access token has ended when this returns.
 #[track_caller]
-fn ended(broker: &Broker, client: &Client, peer: &Peer) -> Value {
+pub(super) fn ended(broker: &Broker, client: &Client, peer: &Peer) -> Value {
     peer.lifetimes(2, 86_400);
     let connection = connect_peer(broker, client, peer, "ann");
     peer.lifetimes(3600, 86_400);
@@ -35,7 +35,7 @@ fn ended(broker: &Broker, client: &Client, peer: &Peer) -> Value {
     connection
 }
 
-fn with(changes: &[(&str, &str)]) -> (Peer, Broker, Upstream, Client) {
+pub(super) fn with(changes: &[(&str, &str)]) -> (Peer, Broker, Upstream, Client) {
     let (peer, upstream) = (Peer::start(), Upstream::echo());
     let broker = connect::broker(&[peer_file(&peer, changes)], "");
     let spec = tool("custom-me", upstream.port(), "peer", SCOPES);
@@ -44,7 +44,7 @@ fn with(changes: &[(&str, &str)]) -> (Peer, Broker, Upstream, Client) {
     (peer, broker, upstream, ann)
 }
 
-const AT_ONCE: (&str, &str) = ("[refresh]", "[refresh]\nconfirm_invalid_grant = false");
+pub(super) const AT_ONCE: (&str, &str) = ("[refresh]", "[refresh]\nconfirm_invalid_grant = false");
 
 #[test]
 fn without_an_account_it_says_how_to_connect_one() {
@@ -54,7 +54,7 @@ fn without_an_account_it_says_how_to_connect_one() {
     assert!(hint.contains("runtools oauth connect peer"), "{hint}");
     assert_eq!(connect_url(&ann), "/v1/oauth/start/peer");
     let (code, hint) = refused(&run(&ann, "custom-me", Some("ann")), 404);
-    assert_eq!(code, "account_unavailable");
+    assert_eq!(code, "not_available");
     assert!(hint.contains("runtools oauth status"), "{hint}");
     assert!(upstream.seen().is_empty());
 }
