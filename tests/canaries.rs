@@ -9,7 +9,7 @@ mod canaries {
     pub(super) mod journey;
 }
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use canaries::connected::{Providers, connect_badly, connect_it, leave};
 use canaries::journey::{Planted, misuse_it, use_it};
@@ -54,7 +54,7 @@ fn lk_5_lk_6_t10_no_value_and_no_name_leaves_the_whole_api_and_none_stays_on_dis
         let shown = format!("{what}: {}", String::from_utf8_lossy(bytes));
         planted.values.absent_from(&shown, bytes);
     }
-    in_memory(&broker, &planted.values, SETTLED);
+    memory::is_rid_of(broker.pid(), &planted.values, SETTLED);
     broker.kill();
     std::thread::sleep(Duration::from_millis(100));
     planted.check(&broker);
@@ -62,23 +62,6 @@ fn lk_5_lk_6_t10_no_value_and_no_name_leaves_the_whole_api_and_none_stays_on_dis
 
 /// Searchers are kept for a minute at most, and connections to upstreams for half of one.
 const SETTLED: Duration = Duration::from_secs(65);
-
-/// Fails unless every value leaves the broker's memory within `patience`.
-fn in_memory(broker: &Broker, values: &Canaries, patience: Duration) {
-    if !memory::may_search(broker.pid()) {
-        eprintln!("memory is not searched: this user may not trace processes");
-        return;
-    }
-    let started = Instant::now();
-    loop {
-        let found = memory::search(broker.pid(), values);
-        if found.is_empty() {
-            return;
-        }
-        assert!(started.elapsed() < patience, "{found:#?}");
-        std::thread::sleep(Duration::from_millis(500));
-    }
-}
 
 #[test]
 fn sealing_wipes_every_value_from_memory() {
@@ -103,7 +86,7 @@ fn sealing_wipes_every_value_from_memory() {
         );
     }
     operator.send("POST", "/v1/operator/seal", None).expect(200);
-    in_memory(&stage.broker, &stage.canaries, Duration::from_secs(2));
+    memory::is_rid_of(stage.broker.pid(), &stage.canaries, Duration::from_secs(2));
 }
 
 #[test]
@@ -130,7 +113,7 @@ fn sealing_wipes_every_token_and_every_flow_from_memory() {
         .operator()
         .send("POST", "/v1/operator/seal", None)
         .expect(200);
-    in_memory(&broker, &planted.values, Duration::from_secs(2));
+    memory::is_rid_of(broker.pid(), &planted.values, Duration::from_secs(2));
 }
 
 #[test]

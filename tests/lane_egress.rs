@@ -9,13 +9,14 @@ mod lane_egress {
     mod ends;
     mod long;
     mod slow;
+    mod smuggling;
 }
 
+use lanes::cut::{after_the_change, in_a_second};
 use lanes::egress;
 use lanes::origin::EVENTS;
 use lanes::set::Set;
 use lanes::wire::Wire;
-use runtools_broker::clock::Timestamp;
 use serde_json::{Value, json};
 
 const MASK: &str = "****************************************";
@@ -55,48 +56,23 @@ fn ex_4_events_are_handed_on_as_they_come_and_searched_across_chunks() {
 }
 
 /// Opens a stream, does `end` to it, and finds both ends closed and the reason in the journal.
-///
-/// A second is the promise. The journal's own times tell whether it was kept; since the machine may be busy
-/// with other things, one time of five is enough.
 fn cut_by(what: &str, end: impl Fn(&mut Set)) {
-    let mut took = Vec::new();
-    while took.iter().all(|millis| *millis >= 1_000) {
-        assert!(took.len() < 5, "{what}: it took {took:?} milliseconds");
-        took.push(cut_once(what, &end));
-    }
-}
-
-/// Milliseconds from when the change was in the journal to when the end of the exchange was.
-fn cut_once(what: &str, end: impl Fn(&mut Set)) -> i64 {
-    let mut set = Set::new();
-    let mut client = set.open("GET", &[]);
-    let mut served = set.origin.next();
-    served.write(EVENTS).unwrap();
-    served.chunk("data: one\n\n").unwrap();
-    client.until("data: one\n\n");
-    end(&mut set);
-    client.end();
-    assert!(served.is_left(), "{what}: the upstream is let go of");
-    let entry = set.stage.ended("broker.exchange");
-    assert_eq!(entry["outcome"]["code"], "handle_dead", "{what}: {entry}");
-    let time = |entry: &Value| {
-        let text = entry["outcome"]["time"].as_str().unwrap_or_default();
-        Timestamp::parse(text).unwrap()
-    };
-    let all = set.stage.operator().get("/v1/audit").expect(200);
-    // The latest stands first: of those after the exchange, the last.
-    let mut others = all["data"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .rev()
-        .filter(|other| {
-            other["seq"].as_u64() > entry["seq"].as_u64() && !other["outcome"]["time"].is_null()
-        });
-    let change = others.next().expect("no change");
-    let millis = time(&entry).millis_since(time(change));
-    set.stage.finish();
-    millis
+    in_a_second(what, || {
+        let mut set = Set::new();
+        let mut client = set.open("GET", &[]);
+        let mut served = set.origin.next();
+        served.write(EVENTS).unwrap();
+        served.chunk("data: one\n\n").unwrap();
+        client.until("data: one\n\n");
+        end(&mut set);
+        client.end();
+        assert!(served.is_left(), "{what}: the upstream is let go of");
+        let entry = set.stage.ended("broker.exchange");
+        assert_eq!(entry["outcome"]["code"], "handle_dead", "{what}: {entry}");
+        let took = after_the_change(&set.stage, &entry);
+        set.stage.finish();
+        took
+    });
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod lane_proxy {
     mod goes_out;
     mod idle;
     mod life;
+    mod names;
     mod passing;
     mod rates;
     mod refusals;

@@ -99,6 +99,32 @@ fn a_handles_text_can_be_told_from_a_look_alike_offline() {
 }
 
 #[test]
+fn hs_1_a_near_guess_takes_as_long_as_a_far_one() {
+    let (handles, now, me) = (usual(), Instant::now(), owner(1, 1, 1));
+    let (mut near, _) = keep(&handles, me, terms(60, 1), now);
+    near[20] ^= 1;
+    let (theirs, _) = keep(&handles, owner(2, 2, 2), terms(60, 1), now);
+    let (far, _) = handle(&tool(), me, terms(60, 1), now);
+    // In turn, so that whatever the machine does besides is in all of them.
+    let apart = || {
+        let mut times: [Vec<Duration>; 3] = Default::default();
+        for _ in 0..4_001 {
+            for (guess, times) in [&near, &theirs, &far].into_iter().zip(&mut times) {
+                let began = Instant::now();
+                let missed = handles.find(guess, &me);
+                times.push(began.elapsed());
+                assert!(missed.is_err());
+            }
+        }
+        let mut medians = times.map(|mut times| *times.select_nth_unstable(2_000).1);
+        medians.sort_unstable();
+        medians[2].saturating_sub(medians[0])
+    };
+    let least = (0..5).map(|_| apart()).min().unwrap();
+    assert!(least < Duration::from_micros(2), "{least:?}");
+}
+
+#[test]
 fn hs_1_no_guess_finds_a_handle_however_near_it_is() {
     let (handles, now, me) = (usual(), Instant::now(), owner(1, 1, 1));
     let tool = tool();

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::lanes::cut::{after_the_change, in_a_second};
 use crate::lanes::socket::{CLOSE, Socket, TEXT, frame, opening};
 use crate::lanes::wire::Wire;
 use crate::lanes::{egress, resolve};
@@ -11,23 +12,25 @@ use crate::stage::certificates::{Flaw, Suspect};
 use crate::stage::{Stage, tls_tool};
 use crate::{MASK, Set};
 
-/// Opens one, does `end` to it, and finds both ends closed and the reason in the journal.
-fn cut_by(what: &str, end: impl FnOnce(&mut Set), (word, code): (u16, &str)) {
-    let mut set = Set::new();
-    let (mut caller, mut upstream) = set.open();
-    upstream.send(true, TEXT, b"hello");
-    assert_eq!(caller.message(), b"hello");
-    end(&mut set);
-    let last = caller.next().unwrap();
-    assert_eq!(last.code(), word, "{what}: {last:?}");
-    assert_eq!(caller.next(), None, "{what}");
-    assert_eq!(upstream.next().unwrap().code(), 1001, "{what}");
-    assert_eq!(upstream.next(), None, "{what}");
-    if !code.is_empty() {
+/// Opens one, does `end` to it, and finds both ends told and closed, and the reason in the journal.
+fn cut_by(what: &str, end: impl Fn(&mut Set)) {
+    in_a_second(what, || {
+        let mut set = Set::new();
+        let (mut caller, mut upstream) = set.open();
+        upstream.send(true, TEXT, b"hello");
+        assert_eq!(caller.message(), b"hello");
+        end(&mut set);
+        let last = caller.next().unwrap();
+        assert_eq!(last.code(), 1008, "{what}: {last:?}");
+        assert_eq!(caller.next(), None, "{what}");
+        assert_eq!(upstream.next().unwrap().code(), 1001, "{what}");
+        assert_eq!(upstream.next(), None, "{what}");
         let entry = set.stage.ended("broker.exchange");
-        assert_eq!(entry["outcome"]["code"], code, "{what}: {entry}");
-    }
-    set.finish(&caller);
+        assert_eq!(entry["outcome"]["code"], "handle_dead", "{what}: {entry}");
+        let took = after_the_change(&set.stage, &entry);
+        set.finish(&caller);
+        took
+    });
 }
 
 #[test]
@@ -37,7 +40,7 @@ fn hs_2_an_open_socket_is_cut_when_the_secret_is_rotated() {
         let path = "/v1/secrets/KEY/rotate";
         set.stage.send(&set.admin, "POST", path, &body).expect(200);
     };
-    cut_by("rotated", rotate, (1008, "handle_dead"));
+    cut_by("rotated", rotate);
 }
 
 #[test]
@@ -48,7 +51,7 @@ fn hs_2_an_open_socket_is_cut_when_the_handle_is_released() {
             .send(&set.admin, "DELETE", &path, &Value::Null)
             .expect(200);
     };
-    cut_by("released", release, (1008, "handle_dead"));
+    cut_by("released", release);
 }
 
 #[test]

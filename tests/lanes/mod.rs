@@ -6,6 +6,7 @@
     reason = "each journey uses a part of it"
 )]
 
+pub mod cut;
 pub mod node;
 pub mod origin;
 pub mod set;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{Read, Seek, SeekFrom};
+use std::time::{Duration, Instant};
 
 use crate::harness::Canaries;
 
@@ -66,6 +67,24 @@ pub fn search(pid: u32, canaries: &Canaries) -> Vec<Found> {
     }
     assert!(read_anything > 1 << 20, "the memory could not be read");
     found.into_values().collect()
+}
+
+/// Fails unless every planted text leaves the memory of `pid` within `patience`.
+#[track_caller]
+pub fn is_rid_of(pid: u32, canaries: &Canaries, patience: Duration) {
+    if !may_search(pid) {
+        eprintln!("memory is not searched: this user may not trace processes");
+        return;
+    }
+    let started = Instant::now();
+    loop {
+        let found = search(pid, canaries);
+        if found.is_empty() {
+            return;
+        }
+        assert!(started.elapsed() < patience, "{found:#?}");
+        std::thread::sleep(Duration::from_millis(500));
+    }
 }
 
 /// Whether this process may read the memory of others.
