@@ -6,6 +6,7 @@ mod lanes;
 mod stage;
 
 mod lane_egress {
+    mod besides;
     mod ends;
     mod long;
     mod slow;

@@ -6,6 +6,7 @@ mod stage;
 
 mod lane_proxy {
     mod asked;
+    mod besides;
     mod comes_back;
     pub(crate) mod curl;
     pub(crate) mod frames;

@@ -22,7 +22,7 @@ use super::scrub::{
 
 /// Never handed on: they speak of the connection to the upstream, or would have the caller's browser
 /// take the broker for it.
-const DROPPED: [&str; 11] = [
+const DROPPED: [&str; 10] = [
     "alt-svc",
     "connection",
     "keep-alive",
@@ -31,7 +31,6 @@ const DROPPED: [&str; 11] = [
     "set-cookie",
     "strict-transport-security",
     "te",
-    "trailer",
     "transfer-encoding",
     "upgrade",
 ];
@@ -257,6 +256,11 @@ impl Body for RelayedBody {
                 if this.inner.is_end_stream() {
                     this.ledger.close(Outcome::success());
                 }
+                // What may not stand before an answer may not stand after it either.
+                let frame = match frame.into_trailers() {
+                    Ok(trailers) => Frame::trailers(clean(trailers)),
+                    Err(frame) => frame,
+                };
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(error))) => {
