@@ -109,6 +109,13 @@ impl ApiError {
         self
     }
 
+    /// Says how long to wait, in whole seconds: what is left of one counts as one.
+    #[must_use]
+    pub(super) fn wait(self, left: std::time::Duration) -> Self {
+        let begun = u64::from(left.subsec_nanos() > 0);
+        self.retry_after(left.as_secs().saturating_add(begun).max(1))
+    }
+
     /// Says where the flow is begun that puts it right.
     #[must_use]
     pub(super) fn connect_url(mut self, path: Option<String>) -> Self {

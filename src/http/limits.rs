@@ -97,7 +97,7 @@ fn too_many(wait: std::time::Duration) -> ApiError {
         "There are too many requests in too short a time.",
         "Wait as long as Retry-After says, then try again.",
     )
-    .retry_after(wait.as_secs().saturating_add(1))
+    .wait(wait)
 }
 
 impl Rates {

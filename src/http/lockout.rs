@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use http::StatusCode;
 
@@ -81,16 +82,16 @@ impl Lockout {
         let locked = failures.get(tried).filter(|seen| seen.count >= self.limit);
         let Some(seen) = locked else { return Ok(()) };
         let left = self.millis - now.millis_since(seen.last);
-        if left <= 0 {
+        let Some(left) = u64::try_from(left).ok().filter(|left| *left > 0) else {
             return Ok(());
-        }
+        };
         Err(ApiError::new(
             StatusCode::TOO_MANY_REQUESTS,
             "locked_out",
             "This credential failed too often from here and is locked for a while.",
             "Wait as long as Retry-After says, or use another key.",
         )
-        .retry_after(u64::try_from(left / 1000).unwrap_or(0).saturating_add(1)))
+        .wait(Duration::from_millis(left)))
     }
 
     /// Counts a failure; true when it is the one that locks.
@@ -172,7 +173,12 @@ mod tests {
         let right = Tried::new(b"rt_live_abcdRIGHT", here);
         let locked: Vec<bool> = (0..6).map(|_| lockout.failed(&wrong, now)).collect();
         assert_eq!(locked, [false, false, false, false, true, false]);
-        assert!(lockout.check(&right, now).is_err());
+        // The whole of the lock is left in the moment it begins, and never more than that.
+        for (later, seconds) in [(0, 900), (1, 900), (1000, 899), (899_999, 1)] {
+            let refusal = lockout.check(&right, now.plus_millis(later)).unwrap_err();
+            let answer = axum::response::IntoResponse::into_response(refusal);
+            assert_eq!(answer.headers()["retry-after"], seconds.to_string());
+        }
         for free in [
             Tried::new(b"rt_live_abcdRIGHT", there),
             Tried::new(b"rt_live_zzzzRIGHT", here),

@@ -36,14 +36,14 @@ impl Misses {
     /// 429 `rate_limited` for one too many.
     pub(super) fn count(&self, user: UserId) -> Result<(), ApiError> {
         self.users.check_key(&user).map_err(|until| {
-            let wait = until.wait_time_from(self.clock.now()).as_secs();
+            let left = until.wait_time_from(self.clock.now());
             ApiError::new(
                 StatusCode::TOO_MANY_REQUESTS,
                 "rate_limited",
                 "Too many handles or placeholders were sent that are not there.",
                 "Wait as long as Retry-After says, and resolve again: POST /v1/resolve.",
             )
-            .retry_after(wait.saturating_add(1))
+            .wait(left)
         })
     }
 
