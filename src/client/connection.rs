@@ -106,18 +106,44 @@ impl Client {
         most: usize,
     ) -> Result<Vec<T>, ClientError> {
         let mut items = Vec::new();
+        self.pages(route, |page| {
+            items.extend(page);
+            items.len() < most
+        })
+        .await?;
+        items.truncate(most);
+        Ok(items)
+    }
+
+    /// Reads a list to its end, a page at a time, so that one of any length takes the room of a page.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub async fn each_page<T: DeserializeOwned>(
+        &self,
+        route: &Route,
+        mut each: impl FnMut(Vec<T>),
+    ) -> Result<(), ClientError> {
+        let all = |page| {
+            each(page);
+            true
+        };
+        self.pages(route, all).await
+    }
+
+    /// Reads pages for as long as `goes_on` wants more.
+    async fn pages<T: DeserializeOwned>(
+        &self,
+        route: &Route,
+        mut goes_on: impl FnMut(Vec<T>) -> bool,
+    ) -> Result<(), ClientError> {
         let mut cursor: Option<String> = None;
         for _ in 0..MAX_PAGES {
             let page = route.clone().maybe("cursor", cursor.as_ref());
             let reply = self.send(Method::GET, &page, Vec::new(), None).await?;
             let page: Listed<T> = read(&reply)?;
-            items.extend(page.data);
-            if items.len() >= most {
-                items.truncate(most);
-                return Ok(items);
-            }
-            if !page.has_more || page.next_cursor.is_none() {
-                return Ok(items);
+            if !goes_on(page.data) || !page.has_more || page.next_cursor.is_none() {
+                return Ok(());
             }
             if page.next_cursor == cursor {
                 break;

@@ -23,6 +23,7 @@ mod layout;
 mod members;
 mod oauth_clients;
 mod operator;
+mod report;
 mod serve;
 mod services;
 mod slots;
@@ -68,6 +69,8 @@ enum Command {
     Unseal(operator::UnsealArgs),
     /// Seal the vault: every request is refused until it is unsealed
     Seal(operator::SealArgs),
+    /// Sum up who used what since a time
+    Report(report::ReportArgs),
     /// The key ring
     #[command(subcommand)]
     Key(KeyCommand),
@@ -142,6 +145,7 @@ async fn run(
         }
         Command::Unseal(args) => operator::unseal(args, session).await,
         Command::Seal(args) => operator::seal(args, session).await,
+        Command::Report(args) => report::run(args, session).await,
         Command::Key(KeyCommand::Slot(command)) => slots::run(command, session).await,
         Command::Store(command) => store::run(command, before, socket, session).await,
         Command::Member(command) => members::run(command, session).await,
