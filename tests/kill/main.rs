@@ -58,6 +58,7 @@ fn write_and_kill(broker: &mut Broker, ledger: &Ledger, port: u16) {
                     port,
                     operator,
                     first,
+                    usize::MAX,
                     |w| ledger.sent(w),
                     |n, key| ledger.done(n, key),
                 );

@@ -113,17 +113,18 @@ pub(super) fn next(at: usize, port: u16, before: Option<&What>) -> (What, String
     }
 }
 
-/// Writes until the broker is gone.
+/// Writes until the broker is gone, or as often as is asked for.
 pub(super) fn write(
     at: usize,
     port: u16,
     client: &Client,
     first: Option<What>,
+    most: usize,
     sent: impl Fn(Write) -> usize,
     done: impl Fn(usize, Option<String>),
 ) {
     let mut before = first;
-    loop {
+    for _ in 0..most {
         let (what, path, body) = next(at, port, before.as_ref());
         let request = new_request();
         let number = sent(Write {
