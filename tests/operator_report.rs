@@ -63,7 +63,10 @@ fn a_report_sums_up_who_used_which_credential_where_and_how_often() {
 
     // Narrowed down, and as a person reads it.
     assert!(report(&broker, &["--secret", "OTHER"]).is_empty());
-    assert_eq!(report(&broker, &["--actor", "bob"]), [refused.clone()]);
+    assert_eq!(
+        report(&broker, &["--actor", "bob"]),
+        std::slice::from_ref(refused)
+    );
     let shown = broker.runs(&["report", "--since", "1h"], None);
     assert!(shown.stdout.contains("CRM_KEY") && shown.stdout.contains("DENIED"));
     canaries.absent_from("the report", shown.stdout.as_bytes());
