@@ -66,6 +66,26 @@ failpoints! {
     RewritePlaced = "store.rewrite.placed",
     /// After the old files were removed.
     RewriteEnds = "store.rewrite.ends",
+    /// A rotation of keys: before a new generation is drawn.
+    RotatePrepares = "key.rotate.prepares",
+    /// After it was made the active one on disk, and before it is in memory.
+    RotateTurned = "key.rotate.turned",
+    /// After that was written down of all keys.
+    RotatePrepared = "key.rotate.prepared",
+    /// Before a page of records is sealed anew.
+    RotatePage = "key.rotate.page",
+    /// After it was.
+    RotatePaged = "key.rotate.paged",
+    /// After the walk's end was written down.
+    RotateRewrapped = "key.rotate.rewrapped",
+    /// After it was written down that nothing is left.
+    RotateVerified = "key.rotate.verified",
+    /// Before an old generation is destroyed.
+    RotateRetires = "key.rotate.retires",
+    /// After it was, on disk, and before it is in memory.
+    RotateRetired = "key.rotate.retired",
+    /// After the end was written down.
+    RotateFinished = "key.rotate.finished",
 }
 
 /// `RUNTOOLS_FAILPOINT` says something that no place is called.

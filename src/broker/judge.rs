@@ -136,7 +136,7 @@ pub(super) fn fingerprint(resolution: &Resolution) -> Digest {
         parts.push(vec![rank(filled.source)]);
         parts.push(match &filled.filling {
             Filling::Secret(found) => found.etag().to_string().into_bytes(),
-            Filling::Stored(stored) => stored.1.to_vec(),
+            Filling::Stored(stored) => stored.1.bytes().to_vec(),
             Filling::Account(chosen) => {
                 [chosen.connection.id.bytes(), chosen.set.as_bytes()].concat()
             }

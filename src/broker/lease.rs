@@ -152,7 +152,7 @@ pub(super) fn identity(filling: &Filling) -> Option<Digest> {
             let version = found.version().to_be_bytes();
             Some(sha256_parts(&[b"s", found.id().bytes(), &version]))
         }
-        Filling::Stored(stored) => Some(stored.1),
+        Filling::Stored(stored) => Some(*stored.1.bytes()),
         Filling::Token(lent) => Some(sha256_parts(&[b"t", &lent.identity()])),
     }
 }

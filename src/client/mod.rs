@@ -31,6 +31,7 @@ mod input;
 mod java;
 mod keystore;
 mod loopback;
+pub mod meter;
 mod nearest;
 mod neighbours;
 mod output;

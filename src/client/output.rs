@@ -207,6 +207,16 @@ impl Output {
         }
     }
 
+    /// Draws one line over the one that was drawn before; empty, it takes that away. Answers false, having
+    /// done nothing, where that cannot be seen.
+    pub fn redraw(&self, line: &str) -> bool {
+        let drawn = self.error_width.is_some() && !self.quiet && !self.json;
+        if drawn {
+            to_stderr(&format!("\r\u{1b}[K{}", Visible(line)));
+        }
+        drawn
+    }
+
     /// Says what to do better.
     pub fn hint(&self, words: impl Display) {
         if !self.quiet && !self.json {

@@ -1,6 +1,8 @@
 //! Symmetric keys and their names.
 
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{Ordering, fence};
 
 use hkdf::Hkdf;
 use sha2::Sha256;
@@ -24,7 +26,13 @@ pub struct KeyRef {
 pub struct Key {
     name: KeyRef,
     bytes: Box<Zeroizing<[u8; 32]>>,
+    holds: Hold,
 }
+
+/// That somebody seals under a key, or has a box that was sealed under it just now and is on its way to
+/// disk. Once a key is replaced, nobody holds it any more when all such boxes are where they are kept.
+#[derive(Clone, Debug, Default)]
+pub struct Hold(Arc<()>);
 
 /// A key's fingerprint that reveals nothing of it: HKDF-SHA-256(key, "dek-id").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +63,7 @@ impl Key {
     pub fn generate(name: KeyRef, random: &dyn Random) -> Result<Self, CryptoError> {
         let mut bytes = Box::new(Zeroizing::new([0; 32]));
         random.fill(bytes.as_mut_slice())?;
-        Ok(Self { name, bytes })
+        Ok(Self::of(name, bytes))
     }
 
     /// Takes over key bytes, wiping the caller's copy.
@@ -70,7 +78,7 @@ impl Key {
         }
         raw.zeroize();
         if fits {
-            Ok(Self { name, bytes })
+            Ok(Self::of(name, bytes))
         } else {
             Err(CryptoError::Form)
         }
@@ -85,8 +93,31 @@ impl Key {
         secret.expose(|raw| {
             let raw = <&[u8; 32]>::try_from(raw).map_err(|_| CryptoError::Form)?;
             bytes.copy_from_slice(raw);
-            Ok(Self { name, bytes })
+            Ok(Self::of(name, bytes))
         })
+    }
+
+    fn of(name: KeyRef, bytes: Box<Zeroizing<[u8; 32]>>) -> Self {
+        Self {
+            name,
+            bytes,
+            holds: Hold::default(),
+        }
+    }
+
+    /// Takes hold of the key.
+    #[must_use]
+    pub fn hold(&self) -> Hold {
+        self.holds.clone()
+    }
+
+    /// Whether anybody has a hold of the key.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        let held = Arc::strong_count(&self.holds.0) > 1;
+        // What they did before they let go is seen from here on.
+        fence(Ordering::Acquire);
+        held
     }
 
     /// The key's public name.

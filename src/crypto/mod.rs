@@ -48,7 +48,7 @@ pub use jwks::Jwks;
 pub use jws::{Jws, JwsAlg, JwsError};
 pub use jws_jwk::NamedKey;
 pub use jws_key::{JwsKey, JwsKeyError};
-pub use key::{Commitment, Key, KeyRef};
+pub use key::{Commitment, Hold, Key, KeyRef};
 pub use letters::{CHECK_LETTERS, check_letters, draw_letters};
 pub use obx1::{open, open_padded, seal, seal_padded};
 pub use pad::padded_len;

@@ -122,7 +122,7 @@ fn seal_with(
         .encrypt_inout_detached(nonce.into(), &context, InOutBuf::from(body))
         .map_err(|_| CryptoError::TooLong)?;
     out.extend_from_slice(&tag);
-    Ok(Sealed::from_sealing(out))
+    Ok(Sealed::from_sealing(out, key.hold()))
 }
 
 /// Opens a box. The commitment is compared first, in constant time; only then is anything decrypted.

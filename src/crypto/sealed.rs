@@ -9,6 +9,7 @@
 //! 24  4  key version
 //! ```
 
+use super::key::Hold;
 use super::{Commitment, CryptoError, KeyRef};
 use crate::id::ObjectId;
 
@@ -67,12 +68,21 @@ impl Purpose {
 
 /// One sealed box. Only [`seal`](super::seal) makes one from a plaintext; [`Sealed::parse`] checks the
 /// form of one that was read back, and nothing but [`open`](super::open) looks inside.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sealed(Box<[u8]>);
+#[derive(Clone, Debug)]
+pub struct Sealed(Box<[u8]>, Option<Hold>);
+
+/// Holds are no part of what they are in.
+impl PartialEq for Sealed {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+
+impl Eq for Sealed {}
 
 impl Sealed {
-    pub(super) fn from_sealing(bytes: Vec<u8>) -> Self {
-        Self(bytes.into())
+    pub(super) fn from_sealing(bytes: Vec<u8>, key: Hold) -> Self {
+        Self(bytes.into(), Some(key))
     }
 
     /// Checks lengths and fixed fields of a box read from disk. Trailing bytes are refused.
@@ -80,7 +90,7 @@ impl Sealed {
     /// # Errors
     /// [`CryptoError::Form`] for anything that is no whole box of a known suite.
     pub fn parse(bytes: &[u8]) -> Result<Self, CryptoError> {
-        Self::check(bytes).map(|()| Self(bytes.into()))
+        Self::check(bytes).map(|()| Self(bytes.into(), None))
     }
 
     fn check(bytes: &[u8]) -> Result<(), CryptoError> {
@@ -104,14 +114,24 @@ impl Sealed {
     /// The name of the key that sealed it.
     #[must_use]
     pub fn key(&self) -> Option<KeyRef> {
-        let parts = Parts::of(&self.0)?;
-        let (id, version) = parts.header.get(8..)?.split_first_chunk::<16>()?;
-        let version = u32::from_be_bytes(*version.first_chunk()?);
-        Some(KeyRef {
-            id: ObjectId::from_bytes(*id),
-            version,
-        })
+        key_of(&self.0)
     }
+
+    /// Whether it says that it holds such a thing. Opening it decides.
+    #[must_use]
+    pub fn is_of(&self, purpose: Purpose) -> bool {
+        self.0.get(5) == Some(&purpose.byte())
+    }
+}
+
+fn key_of(sealed: &[u8]) -> Option<KeyRef> {
+    let parts = Parts::of(sealed)?;
+    let (id, version) = parts.header.get(8..)?.split_first_chunk::<16>()?;
+    let version = u32::from_be_bytes(*version.first_chunk()?);
+    Some(KeyRef {
+        id: ObjectId::from_bytes(*id),
+        version,
+    })
 }
 
 /// A box cut at its fixed offsets.
@@ -148,9 +168,18 @@ impl<'a> Parts<'a> {
 /// A value as the store keeps it: sealed boxes and key commitments, and nothing else.
 ///
 /// Encoded as one tag byte per part (`1` a box, with its length in four bytes before it; `2` a
-/// commitment of 32 bytes). There is no way to put plaintext into one.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Record(Vec<u8>);
+/// commitment of 32 bytes). There is no way to put plaintext into one. One whose boxes were sealed just now
+/// has a [`Hold`] of each of their keys, until it is where it is kept.
+#[derive(Clone, Debug, Default)]
+pub struct Record(Vec<u8>, Vec<Hold>);
+
+impl PartialEq for Record {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+
+impl Eq for Record {}
 
 impl Record {
     /// A record of one box.
@@ -168,6 +197,7 @@ impl Record {
         self.0.push(1);
         self.0.extend_from_slice(&length.to_be_bytes());
         self.0.extend_from_slice(&sealed.0);
+        self.1.extend(sealed.1.clone());
         self
     }
 
@@ -192,9 +222,9 @@ impl Record {
     /// # Errors
     /// As [`Record::parse`].
     pub fn adopt(bytes: Vec<u8>) -> Result<Self, CryptoError> {
-        let record = Self(bytes);
+        let record = Self(bytes, Vec::new());
         let mut reader = record.reader();
-        while !reader.0.is_empty() {
+        while !reader.is_empty() {
             if reader.0.first() == Some(&2) {
                 reader.commitment()?;
             } else {
@@ -208,6 +238,12 @@ impl Record {
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
+    }
+
+    /// The name of the key that sealed its first part, if that is a box.
+    #[must_use]
+    pub fn key(&self) -> Option<KeyRef> {
+        key_of(self.reader().boxed().ok()?)
     }
 
     /// Reads the parts in order.
@@ -254,6 +290,12 @@ impl<'a> RecordReader<'a> {
         }
         self.0 = rest;
         Ok(Commitment::from_bytes(*bytes))
+    }
+
+    /// Whether no part is left.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Ends the reading; what is left over is an error.

@@ -186,6 +186,8 @@ impl Daemon {
         let limits = self.config.serve_limits();
         let keeping = self.app.clone();
         let keeping = tokio::spawn(async move { keeping.keep_accounts().await });
+        let rotating = self.app.clone();
+        let rotating = tokio::spawn(async move { rotating.keep_rotating().await });
         let service = router(self.app.clone(), self.pages());
         let metrics = Arc::<Metrics>::clone(&self.metrics);
         let shutdown = self.shutdown.clone();
@@ -201,6 +203,7 @@ impl Daemon {
             asking.abort();
         }
         keeping.abort();
+        rotating.abort();
         // An answer that nobody takes may cost its grant. The second signal does not wait.
         tokio::select! {
             () = self.app.close_accounts() => {}

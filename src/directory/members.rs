@@ -142,6 +142,16 @@ impl Directory {
         Ok(members)
     }
 
+    /// Whoever may own something in an organisation: those who are or were its members, and all together.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn owners(&self, vault: &Unsealed, org: OrgId) -> Result<Vec<Owner>, DirectoryError> {
+        let members = self.all_members(vault, &*vault.org(org)?).await?;
+        let users = members.iter().map(|member| Owner::user(member.user()));
+        Ok([Owner::ORG_SHARED].into_iter().chain(users).collect())
+    }
+
     /// Draws the ids of a member who is to be added, so that they can be recorded before.
     ///
     /// # Errors
@@ -300,10 +310,7 @@ impl Directory {
     pub async fn purge_deleted(&self, vault: &Unsealed) -> Result<usize, DirectoryError> {
         let mut purged = 0;
         for id in vault.org_ids() {
-            let org = vault.org(id)?;
-            let members = self.all_members(vault, &org).await?;
-            let owners = members.iter().map(|member| Owner::user(member.user()));
-            for owner in owners.chain([Owner::ORG_SHARED]) {
+            for owner in self.owners(vault, id).await? {
                 if !vault.has_overdue(id, owner).await? {
                     continue;
                 }

@@ -105,6 +105,8 @@ pub struct Inner {
     pub(super) misses: Misses,
     pub(super) client_certificates: ClientCertificates,
     pub(super) compactions: Compactions,
+    /// Told when a rotation of keys is begun.
+    pub(super) rotations: tokio::sync::Notify,
     pub(super) unsealing: tokio::sync::Mutex<()>,
     pub(super) unseal_failures: UnsealFailures,
     minutes: AtomicU32,
@@ -167,6 +169,7 @@ impl App {
             misses: Misses::default(),
             client_certificates: parts.client_certificates,
             compactions: Compactions::default(),
+            rotations: tokio::sync::Notify::default(),
             unsealing: tokio::sync::Mutex::default(),
             unseal_failures: UnsealFailures::default(),
             minutes: AtomicU32::default(),
@@ -290,6 +293,7 @@ impl App {
         let Ok(vault) = self.lifecycle.gate().unsealed() else {
             return Ok(());
         };
+        vault.forget_retired_keys();
         self.directory.write_last_used(&vault).await?;
         self.directory.purge_deleted(&vault).await?;
         self.accounts

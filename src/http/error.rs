@@ -320,11 +320,18 @@ impl From<VaultError> for ApiError {
                 capital(&error.to_string()),
                 room_for(what),
             ),
+            VaultError::Rotating => Self::new(
+                StatusCode::CONFLICT,
+                "rotating",
+                "A rotation of this organisation's keys is not over.",
+                "Wait for it, or resume it if it is paused: runtools key rotate status.",
+            ),
             VaultError::Store(error) => error.into(),
             VaultError::Audit(error) => error.into(),
             VaultError::Custody(error) => error.into(),
             VaultError::Crypto(_)
             | VaultError::Form
+            | VaultError::Stuck(_)
             | VaultError::StoreGone
             | VaultError::RingGone
             | VaultError::JournalMismatch { .. }

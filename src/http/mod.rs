@@ -45,6 +45,7 @@ mod proxied;
 mod recognition;
 mod reply;
 mod request;
+mod rotations;
 mod routes;
 mod running;
 mod secret_names;

@@ -11,7 +11,7 @@ use utoipa_axum::routes;
 use super::{
     ApiError, App, api_keys, audit, broker, custom_tools, egress, key_slots, layers, oauth_clients,
     oauth_connections, oauth_device, oauth_flows, oauth_providers, openapi, operator,
-    organizations, secret_versions, secrets, services, store, system, tools,
+    organizations, rotations, secret_versions, secrets, services, store, system, tools,
 };
 
 fn table() -> OpenApiRouter<App> {
@@ -54,6 +54,9 @@ fn table() -> OpenApiRouter<App> {
         .merge(handles())
         .merge(connected())
         .merge(in_services())
+        .routes(routes!(rotations::status, rotations::begin))
+        .routes(routes!(rotations::pause))
+        .routes(routes!(rotations::resume))
         .routes(routes!(audit::list))
         .routes(routes!(audit::head))
         .routes(routes!(audit::verify))

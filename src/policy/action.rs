@@ -154,6 +154,9 @@ actions! {
     /// Tie a member to a user id of the machine.
     BindLocalUser("org:members", "member.bind", ()) = |p, _o| operator(p);
 
+    /// Replace the organisation's keys and its owners', and look how far that has come.
+    RotateKeys("org:write", "key.rotate", ()) = |p, _o| admin(p);
+
     /// List one's own keys, or (true) every member's.
     ListApiKeys("api-key:read", "api_key.list", bool) = |p, all| if *all { admin(p) } else { anyone(p) };
     /// Read a key's metadata; the object is its owner.

@@ -12,7 +12,7 @@ pub enum Expect {
     Absent,
     /// There is one.
     Present,
-    /// It is, byte for byte, the one whose SHA-256 this is.
+    /// It is, byte for byte, the one whose SHA-256 this is; or that one, [rewrapped](Batch::rewrap).
     Exactly(Digest),
 }
 
@@ -21,6 +21,7 @@ pub enum Expect {
 pub struct Batch {
     pub(super) changes: BTreeMap<StoreKey, Option<Record>>,
     pub(super) expected: Vec<(StoreKey, Expect)>,
+    pub(super) rewraps: BTreeMap<StoreKey, (Digest, Record)>,
 }
 
 impl Batch {
@@ -40,6 +41,13 @@ impl Batch {
         self.changes.insert(key, None);
     }
 
+    /// Stores `record` in place of the one whose SHA-256 is `was`, of which it says the same under another
+    /// key. Where something else stands by then, it stays: that is newer. To whoever [expects](Expect::Exactly)
+    /// what was read before, the new record is the old one.
+    pub fn rewrap(&mut self, key: StoreKey, was: Digest, record: Record) {
+        self.rewraps.insert(key, (was, record));
+    }
+
     /// Makes the commit depend on what stands under `key`.
     pub fn expect(&mut self, key: StoreKey, expect: Expect) {
         self.expected.push((key, expect));
@@ -48,22 +56,25 @@ impl Batch {
     /// Whether there is neither a change nor an expectation.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.changes.is_empty() && self.expected.is_empty()
+        self.changes.is_empty() && self.expected.is_empty() && self.rewraps.is_empty()
     }
 
     /// How many bytes of records it holds.
     pub(super) fn weight(&self) -> usize {
-        self.changes
-            .values()
-            .flatten()
-            .map(|record| record.as_bytes().len())
-            .sum()
+        let rewrapped = self.rewraps.values().map(|(_, record)| record);
+        let records = self.changes.values().flatten().chain(rewrapped);
+        records.map(|record| record.as_bytes().len()).sum()
+    }
+
+    /// How many changes it holds.
+    fn count(&self) -> usize {
+        self.changes.len().saturating_add(self.rewraps.len())
     }
 
     /// Checks that it can be made durable at once. The first batch of a store may be larger: before
     /// it, nothing was acknowledged that a power cut could harm.
     pub(super) fn check_size(&self) -> Result<(), StoreError> {
-        if self.weight() > MAX_BATCH_BYTES || self.changes.len() > MAX_BATCH_CHANGES {
+        if self.weight() > MAX_BATCH_BYTES || self.count() > MAX_BATCH_CHANGES {
             return Err(StoreError::BatchTooLarge {
                 bytes: MAX_BATCH_BYTES,
                 changes: MAX_BATCH_CHANGES,
@@ -74,11 +85,15 @@ impl Batch {
 
     /// Checks what can be checked without looking at the store.
     pub(super) fn check(&self) -> Result<(), StoreError> {
-        for (key, record) in &self.changes {
+        let rewraps = self.rewraps.iter();
+        let rewraps = rewraps.map(|(key, (_, record))| (key, Some(record)));
+        let changes = self.changes.iter();
+        let changes = changes.map(|(key, record)| (key, record.as_ref()));
+        for (key, record) in changes.chain(rewraps) {
             if key.as_bytes() == StoreKey::STATE {
                 return Err(StoreError::Reserved);
             }
-            let length = record.as_ref().map_or(0, |record| record.as_bytes().len());
+            let length = record.map_or(0, |record| record.as_bytes().len());
             if length > MAX_RECORD_BYTES {
                 return Err(StoreError::TooLarge {
                     limit: MAX_RECORD_BYTES,

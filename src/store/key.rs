@@ -62,6 +62,8 @@ classes! {
     ServiceIndex = 0x0b,
     /// That a service may act for a member.
     Delegation = 0x0c,
+    /// A rotation of an organisation's keys: the one under way, or the last.
+    Rotation = 0x0d,
     /// A secret: its names and the pointer to its version.
     Secret = 0x10,
     /// A version of a secret.

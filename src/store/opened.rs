@@ -9,9 +9,10 @@ use std::time::Duration;
 use super::anchor::Anchor;
 use super::anchors::{AnchorFiles, Anchors};
 use super::error::Doing;
+use super::group::Group;
 use super::recent::Read;
 use super::state::State;
-use super::writer::{Committer, Group, Health, Job, Order, Probe, Shared};
+use super::writer::{Committer, Health, Job, Order, Probe, Shared};
 use super::{Batch, Engine, EngineKind, JournalMark, StoreError, StoreKey, adopt_record, census};
 use crate::crypto::{Key, MacKey, Random, Record};
 use crate::id::StoreId;
@@ -66,9 +67,10 @@ impl Store {
             return Err(StoreError::NotEmpty);
         }
         let mac = keys.mac()?;
-        let mut group = Group::new(&*engine, &mac, State::nothing());
+        let shared = Arc::new(Shared::new(State::nothing()));
+        let mut group = Group::new(&*engine, &mac, State::nothing(), &shared.rewraps);
         group.join(first, JournalMark::GENESIS)?;
-        let (state, changes) = group.finish();
+        let (state, changes, _) = group.finish();
         let mut committer = Committer {
             anchor: Anchors::create(&anchors.into(), id, &mac)?,
             engine,
@@ -76,7 +78,7 @@ impl Store {
             seal: keys.seal,
             mac,
             random,
-            shared: Arc::new(Shared::new(State::nothing())),
+            shared,
         };
         committer.commit(state, &changes)?;
         committer.anchor.sync()?;

@@ -113,6 +113,7 @@ fn copy(batch: &Batch) -> Batch {
     Batch {
         changes: batch.changes.clone(),
         expected: batch.expected.clone(),
+        rewraps: batch.rewraps.clone(),
     }
 }
 

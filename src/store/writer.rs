@@ -1,7 +1,6 @@
 //! The commit writer: one thread, one batch per group, one state record per batch.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -9,10 +8,12 @@ use std::time::{Duration, Instant};
 
 use super::anchors::Anchors;
 use super::copying::Changed;
+use super::group::Group;
 use super::recent::Recent;
+use super::rewraps::Rewraps;
 use super::state::State;
-use super::{Batch, Engine, Expect, JournalMark, StoreError, StoreKey, Write};
-use crate::crypto::{Digest, Key, MacKey, Random, Record, digests_match, sha256};
+use super::{Batch, Engine, JournalMark, StoreError, StoreKey, Write};
+use crate::crypto::{Key, MacKey, Random, Record};
 use crate::id::StoreId;
 use crate::waiting::{self, Reply};
 
@@ -52,6 +53,8 @@ pub(super) struct Shared {
     pub(super) changed: Changed,
     /// What readers read lately; the writer says what it has written.
     pub(super) recent: Recent,
+    /// What stands for what was read before it was rewrapped.
+    pub(super) rewraps: Rewraps,
 }
 
 /// Hears of each durable group, for metrics. Called from the commit writer: must not block.
@@ -97,6 +100,7 @@ impl Shared {
             probe: OnceLock::new(),
             changed: Changed::default(),
             recent: Recent::default(),
+            rewraps: Rewraps::default(),
         }
     }
 
@@ -163,7 +167,8 @@ impl Committer {
 
     /// Commits what can be committed of a group, and answers everyone.
     fn serve(&mut self, jobs: Vec<Job>) {
-        let mut group = Group::new(&*self.engine, &self.mac, self.shared.state());
+        let shared = Arc::clone(&self.shared);
+        let mut group = Group::new(&*self.engine, &self.mac, shared.state(), &shared.rewraps);
         let (mut accepted, mut refused) = (vec![], vec![]);
         let usable = self.shared.usable();
         let (calls, jobs): (Vec<_>, Vec<_>) =
@@ -178,8 +183,11 @@ impl Committer {
             }
         }
         if !accepted.is_empty() {
-            let (state, changes) = group.finish();
+            let (state, changes, rewrapped) = group.finish();
             let outcome = self.commit(state, &changes);
+            if outcome.is_ok() {
+                shared.rewraps.written(&changes, &rewrapped);
+            }
             let answers = accepted.into_iter().map(|reply| (reply, outcome.clone()));
             waiting::answer_all(answers.collect());
         }
@@ -256,100 +264,4 @@ fn gather(first: Job, queue: &Receiver<Order>) -> (Vec<Job>, Option<Order>) {
         std::thread::yield_now();
     }
     (jobs, None)
-}
-
-/// Commits that are about to become one batch.
-pub(super) struct Group<'a> {
-    engine: &'a dyn Engine,
-    mac: &'a MacKey,
-    state: State,
-    changes: BTreeMap<StoreKey, Option<Record>>,
-}
-
-impl<'a> Group<'a> {
-    pub(super) fn new(engine: &'a dyn Engine, mac: &'a MacKey, state: State) -> Self {
-        Self {
-            engine,
-            mac,
-            state,
-            changes: BTreeMap::new(),
-        }
-    }
-
-    /// Takes one commit in, if what it expects is so after the commits before it.
-    ///
-    /// # Errors
-    /// [`StoreError::Precondition`], or what reading reports; the group is then as it was.
-    pub(super) fn join(&mut self, batch: Batch, mark: JournalMark) -> Result<(), StoreError> {
-        batch.check()?;
-        // What is expected is nearly always what is changed: it is read once for both.
-        let mut members = BTreeMap::new();
-        for (key, expect) in &batch.expected {
-            let (holds, member) = self.with_current(key, |current| {
-                let holds = match (expect, current) {
-                    (Expect::Absent, None) | (Expect::Present, Some(_)) => true,
-                    (Expect::Exactly(digest), Some(bytes)) => digests_match(&sha256(bytes), digest),
-                    _ => false,
-                };
-                let counts = holds && batch.changes.contains_key(key);
-                (holds, counts.then(|| self.member(key, current)))
-            })?;
-            if !holds {
-                return Err(StoreError::Precondition);
-            }
-            members.extend(member.map(|member| (key, member)));
-        }
-        let mut census = self.state.census;
-        for (key, record) in &batch.changes {
-            let old = match members.get(key) {
-                Some(old) => *old,
-                None => self.with_current(key, |old| self.member(key, old))?,
-            };
-            if let Some(old) = old {
-                census.take_out(&old);
-            }
-            let new = record.as_ref().map(Record::as_bytes);
-            if let Some(new) = self.member(key, new) {
-                census.take_in(&new);
-            }
-        }
-        self.state.census = census;
-        // Callers may come in another order than their journal records: the mark never goes back.
-        if mark.seq > self.state.mark.seq {
-            self.state.mark = mark;
-        }
-        for (key, record) in batch.changes {
-            match self.changes.entry(key) {
-                Entry::Vacant(entry) => drop(entry.insert(record)),
-                Entry::Occupied(mut entry) => drop(entry.insert(record)),
-            }
-        }
-        Ok(())
-    }
-
-    /// The state after the group, and its changes.
-    pub(super) fn finish(self) -> (State, BTreeMap<StoreKey, Option<Record>>) {
-        let state = State {
-            generation: self.state.generation.saturating_add(1),
-            ..self.state
-        };
-        (state, self.changes)
-    }
-
-    /// What a record is in the digest of all of them.
-    fn member(&self, key: &StoreKey, record: Option<&[u8]>) -> Option<Digest> {
-        record.map(|record| self.mac.hash(&[key.as_bytes(), record]))
-    }
-
-    /// Shows what stands under `key` after the commits that have joined.
-    fn with_current<R>(
-        &self,
-        key: &StoreKey,
-        read: impl FnOnce(Option<&[u8]>) -> R,
-    ) -> Result<R, StoreError> {
-        if let Some(changed) = self.changes.get(key) {
-            return Ok(read(changed.as_ref().map(Record::as_bytes)));
-        }
-        Ok(read(self.engine.get(key.as_bytes())?.as_deref()))
-    }
 }

@@ -8,7 +8,7 @@ use super::Binding;
 use super::hub::{Hub, HubError, Tool};
 use crate::audit::Recorded;
 use crate::clock::Timestamp;
-use crate::crypto::{Digest, Owner, sha256};
+use crate::crypto::{Commitment, Digest, Owner, sha256};
 use crate::name::{FieldName, ToolSlug};
 use crate::policy::{InstallTool, Permit, Principal};
 use crate::secret::Secret;
@@ -36,8 +36,8 @@ pub struct CredentialInfo {
     pub bindings: Option<Digest>,
 }
 
-/// A stored credential whose value is not open.
-pub type StoredCredential = (StoredValue<CredentialInfo>, Digest);
+/// A stored credential whose value is not open, and what tells it from any other.
+pub type StoredCredential = (StoredValue<CredentialInfo>, Commitment);
 
 fn installs_prefix(org: &OrgKeys, owner: Owner) -> StoreKey {
     let list = org.index().hash(&[b"installs", &owner.id]);

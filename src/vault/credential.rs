@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 
 use crate::audit::Recorded;
 use crate::clock::Timestamp;
-use crate::crypto::{Digest, Owner, sha256};
+use crate::crypto::{Commitment, Owner, sha256};
 use crate::id::{ObjectId, OrgId};
 use crate::secret::Secret;
 use crate::store::{Batch, StoreKey};
@@ -22,7 +22,12 @@ const NO_ORG: OrgId = OrgId::from_bytes([0; 16]);
 
 impl Vault {
     /// A credential's object is its place: put under another key, it does not open.
-    fn credential_place(&self, org: OrgId, owner: Owner, place: &StoreKey) -> VersionPlace {
+    pub(super) fn credential_place(
+        &self,
+        org: OrgId,
+        owner: Owner,
+        place: &StoreKey,
+    ) -> VersionPlace {
         let digest = sha256(place.as_bytes());
         let object = digest.first_chunk().map_or([0; 16], |half| *half);
         VersionPlace {
@@ -89,7 +94,8 @@ impl Vault {
         Ok(Some(open_version(self.system_key(), &at, &record)?))
     }
 
-    /// The credential at `place`, if there is one, with the digest of its record.
+    /// The credential at `place`, if there is one, with what tells it from any other that was or will be
+    /// there: the fingerprint of its data key, which stays when that key is wrapped anew.
     ///
     /// # Errors
     /// When the record was altered, or the store fails.
@@ -98,12 +104,15 @@ impl Vault {
         org: &OrgKeys,
         owner: Owner,
         place: &StoreKey,
-    ) -> Result<Option<(StoredValue<M>, Digest)>, VaultError> {
+    ) -> Result<Option<(StoredValue<M>, Commitment)>, VaultError> {
         let Some(read) = self.store.read(place).await? else {
             return Ok(None);
         };
         let key = self.owner_key(org, owner).await?.ok_or(VaultError::Form)?;
         let at = self.credential_place(org.id(), owner, place);
-        Ok(Some((open_version(&key, &at, &read)?, *read.digest())))
+        let mut parts = read.reader();
+        parts.sealed()?;
+        let fingerprint = parts.commitment()?;
+        Ok(Some((open_version(&key, &at, &read)?, fingerprint)))
     }
 }

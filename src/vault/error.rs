@@ -66,6 +66,12 @@ pub enum VaultError {
         /// How many there may be.
         limit: usize,
     },
+    /// A rotation of this organisation's keys is not over.
+    #[error("a rotation of this organisation's keys is not over")]
+    Rotating,
+    /// Records are left that an old generation sealed, and that do not open.
+    #[error("{0} records are left that an old key sealed, and do not open: both keys are kept")]
+    Stuck(u64),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),

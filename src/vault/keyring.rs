@@ -4,22 +4,25 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use crate::audit::Recorded;
-use crate::crypto::{self, Commitment, Context, CryptoError, Key, KeyRef, MacKey, Owner};
-use crate::crypto::{Purpose, Record};
+use crate::crypto::{self, CryptoError, Key, KeyRef, MacKey, Owner, Purpose, Record};
 use crate::id::{ObjectId, OrgId};
-use crate::store::{Batch, Class, Expect, StoreError, StoreKey};
+use crate::store::{Batch, Expect};
 
+use super::generations::Generations;
 use super::{Vault, VaultError};
 
 /// An organisation's keys.
 pub struct OrgKeys {
     id: OrgId,
-    kek: Key,
+    kek: Generations,
     index: MacKey,
 }
 
 impl OrgKeys {
+    pub(super) const fn new(id: OrgId, kek: Generations, index: MacKey) -> Self {
+        Self { id, kek, index }
+    }
+
     /// The organisation.
     #[must_use]
     pub const fn id(&self) -> OrgId {
@@ -27,7 +30,7 @@ impl OrgKeys {
     }
 
     /// The key that wraps its owners' keys and seals its directory.
-    pub(crate) const fn kek(&self) -> &Key {
+    pub(crate) const fn kek(&self) -> &Generations {
         &self.kek
     }
 
@@ -44,12 +47,12 @@ impl fmt::Debug for OrgKeys {
     }
 }
 
-type OwnerKeys = HashMap<(OrgId, Owner), Arc<Key>>;
+type OwnerKeys = HashMap<(OrgId, Owner), Arc<Generations>>;
 
 /// The open keys. Locks are held for a look-up only, never across an await.
 pub(super) struct Keyring {
     pub(super) root: Key,
-    pub(super) state: Key,
+    pub(super) state: Generations,
     pub(super) index: MacKey,
     orgs: RwLock<HashMap<OrgId, Arc<OrgKeys>>>,
     owners: RwLock<OwnerKeys>,
@@ -65,26 +68,43 @@ impl Keyring {
     pub(super) fn new(root: Key, state: Key, index: MacKey) -> Self {
         Self {
             root,
-            state,
+            state: Generations::of(state),
             index,
             orgs: RwLock::default(),
             owners: RwLock::default(),
         }
     }
 
-    fn adopt_org(&self, keys: OrgKeys) -> Arc<OrgKeys> {
+    pub(super) fn adopt_org(&self, keys: OrgKeys) -> Arc<OrgKeys> {
         let keys = Arc::new(keys);
         let mut orgs = self.orgs.write().unwrap_or_else(PoisonError::into_inner);
         orgs.insert(keys.id, Arc::clone(&keys));
         keys
     }
-}
 
-fn org_context(vault: &Vault, org: OrgId, purpose: u64) -> Context {
-    let object = ObjectId::from_bytes(*org.bytes());
-    Context {
-        org,
-        ..Context::system(vault.id, object, purpose)
+    /// An owner's key, if it was opened before.
+    pub(super) fn owner(&self, org: OrgId, owner: Owner) -> Option<Arc<Generations>> {
+        let owners = self.owners.read().unwrap_or_else(PoisonError::into_inner);
+        owners.get(&(org, owner)).cloned()
+    }
+
+    /// Keeps an owner's key that was opened, unless somebody was faster: there is one of each, so that
+    /// what becomes of it becomes of it for all.
+    pub(super) fn adopt_owner(
+        &self,
+        org: OrgId,
+        owner: Owner,
+        keys: Generations,
+    ) -> Arc<Generations> {
+        let mut owners = self.owners.write().unwrap_or_else(PoisonError::into_inner);
+        let kept = owners.entry((org, owner)).or_insert_with(|| Arc::new(keys));
+        Arc::clone(kept)
+    }
+
+    /// Every key that has generations.
+    fn all(&self) -> Vec<Arc<Generations>> {
+        let owners = self.owners.read().unwrap_or_else(PoisonError::into_inner);
+        owners.values().cloned().collect()
     }
 }
 
@@ -120,7 +140,7 @@ impl Vault {
     }
 
     /// The key that seals records which belong to no organisation.
-    pub(crate) fn system_key(&self) -> &Key {
+    pub(crate) const fn system_key(&self) -> &Generations {
         &self.keyring.state
     }
 
@@ -147,34 +167,30 @@ impl Vault {
         let index = Key::generate(name, self.random())?;
         let random = self.random();
         let id = crypto::seal(
-            &self.keyring.state,
+            &self.keyring.state.active(),
             Purpose::State,
             &self.listed_org_context(),
             org.bytes(),
             random,
         )?;
         let wrapped = kek.expose(|bytes| {
-            let context = org_context(self, org, 1);
+            let context = self.org_key_context(org, 1);
             crypto::seal(&self.keyring.root, Purpose::OrgKey, &context, bytes, random)
         })?;
         let blind = index.expose(|bytes| {
             crypto::seal(
                 &kek,
                 Purpose::IndexKey,
-                &org_context(self, org, 2),
+                &self.org_index_context(org),
                 bytes,
                 random,
             )
         })?;
-        let hash = self.keyring.index.hash(&[b"org-key", org.bytes()]);
-        let key = StoreKey::new(Class::OrgKey, &[&hash]);
+        let key = self.org_key_place(org);
         batch.expect(key.clone(), Expect::Absent);
         batch.put(key, Record::of(&id).with_box(&wrapped).with_box(&blind));
-        Ok(OrgKeys {
-            id: org,
-            kek,
-            index: MacKey::new(&index)?,
-        })
+        let index = MacKey::new(&index)?;
+        Ok(OrgKeys::new(org, Generations::of(kek), index))
     }
 
     /// Takes the keys of an organisation whose records were committed.
@@ -182,147 +198,15 @@ impl Vault {
         self.keyring.adopt_org(keys)
     }
 
-    /// The list of organisations is read before any id is known, so its boxes share one context.
-    fn listed_org_context(&self) -> Context {
-        Context::system(self.id, ObjectId::from_bytes([0x4f; 16]), 0)
-    }
-
-    /// Opens the keys of every organisation, at unsealing.
-    pub(super) async fn open_orgs(&self) -> Result<(), VaultError> {
-        let prefix = StoreKey::new(Class::OrgKey, &[]);
-        let mut after = None;
-        loop {
-            let page = self.store.scan(&prefix, after.as_ref(), 256).await?;
-            for (_, record) in &page {
-                let keys = self.open_org(record)?;
-                self.keyring.adopt_org(keys);
-            }
-            match page.into_iter().last() {
-                Some((last, _)) => after = Some(last),
-                None => return Ok(()),
+    /// Wipes the generations that were retired a while ago.
+    pub fn forget_retired_keys(&self) {
+        for keys in self.keyring.all() {
+            keys.forget_retired();
+        }
+        for org in self.org_ids() {
+            if let Ok(org) = self.org(org) {
+                org.kek.forget_retired();
             }
         }
-    }
-
-    fn open_org(&self, record: &Record) -> Result<OrgKeys, VaultError> {
-        let mut reader = record.reader();
-        let context = self.listed_org_context();
-        let id = crypto::open(
-            &self.keyring.state,
-            Purpose::State,
-            &context,
-            &reader.sealed()?,
-        )?;
-        let id = id
-            .expose(|bytes| <[u8; 16]>::try_from(bytes))
-            .map_err(|_| VaultError::Form)?;
-        let org = OrgId::from_bytes(id);
-        let name = KeyRef {
-            id: ObjectId::from_bytes(id),
-            version: 1,
-        };
-        let wrapped = reader.sealed()?;
-        let context = org_context(self, org, 1);
-        let kek = crypto::open(&self.keyring.root, Purpose::OrgKey, &context, &wrapped)?;
-        let kek = Key::from_secret(name, &kek)?;
-        let blind = reader.sealed()?;
-        let index = crypto::open(&kek, Purpose::IndexKey, &org_context(self, org, 2), &blind)?;
-        let index = MacKey::new(&Key::from_secret(name, &index)?)?;
-        reader.end()?;
-        Ok(OrgKeys {
-            id: org,
-            kek,
-            index,
-        })
-    }
-
-    pub(super) fn owner_place(&self, org: &OrgKeys, owner: Owner) -> (StoreKey, Context) {
-        let hash = org
-            .index
-            .hash(&[b"owner-key", &[owner.kind_byte()], &owner.id]);
-        let context = Context {
-            store: self.id,
-            org: org.id,
-            owner,
-            data_key: Commitment::NONE,
-            ..Context::system(self.id, ObjectId::from_bytes(owner.id), 1)
-        };
-        (StoreKey::new(Class::OwnerKey, &[&hash]), context)
-    }
-
-    /// An owner's key, if the owner has ever stored anything.
-    pub(crate) async fn owner_key(
-        &self,
-        org: &OrgKeys,
-        owner: Owner,
-    ) -> Result<Option<Arc<Key>>, VaultError> {
-        let cached = {
-            let owners = self
-                .keyring
-                .owners
-                .read()
-                .unwrap_or_else(PoisonError::into_inner);
-            owners.get(&(org.id, owner)).cloned()
-        };
-        if cached.is_some() {
-            return Ok(cached);
-        }
-        let (place, context) = self.owner_place(org, owner);
-        let Some(record) = self.store.get(&place).await? else {
-            return Ok(None);
-        };
-        let sealed = record.reader().sealed()?;
-        let key = crypto::open(&org.kek, Purpose::OwnerKey, &context, &sealed)?;
-        let name = sealed_owner_name(owner);
-        Ok(Some(self.adopt_owner(
-            org.id,
-            owner,
-            Key::from_secret(name, &key)?,
-        )))
-    }
-
-    fn adopt_owner(&self, org: OrgId, owner: Owner, key: Key) -> Arc<Key> {
-        let key = Arc::new(key);
-        let mut owners = self
-            .keyring
-            .owners
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(owners.entry((org, owner)).or_insert(key))
-    }
-
-    /// An owner's key, drawn and committed when this is the first thing they store.
-    pub(crate) async fn owner_key_or_new(
-        &self,
-        org: &OrgKeys,
-        owner: Owner,
-        recorded: &Recorded,
-    ) -> Result<Arc<Key>, VaultError> {
-        if let Some(key) = self.owner_key(org, owner).await? {
-            return Ok(key);
-        }
-        let (place, context) = self.owner_place(org, owner);
-        let key = Key::generate(sealed_owner_name(owner), self.random())?;
-        let sealed = key.expose(|bytes| {
-            crypto::seal(&org.kek, Purpose::OwnerKey, &context, bytes, self.random())
-        })?;
-        let mut batch = Batch::new();
-        batch.expect(place.clone(), Expect::Absent);
-        batch.put(place, Record::of(&sealed));
-        match self.commit(batch, recorded).await {
-            Ok(()) => Ok(self.adopt_owner(org.id, owner, key)),
-            // Somebody else was first: theirs is the key.
-            Err(VaultError::Store(StoreError::Precondition)) => {
-                self.owner_key(org, owner).await?.ok_or(VaultError::Form)
-            }
-            Err(error) => Err(error),
-        }
-    }
-}
-
-fn sealed_owner_name(owner: Owner) -> KeyRef {
-    KeyRef {
-        id: ObjectId::from_bytes(owner.id),
-        version: 1,
     }
 }

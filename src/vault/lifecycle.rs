@@ -21,6 +21,7 @@ use crate::store::{Batch, Engine, Store, StoreKeys};
 
 use super::keyring::Keyring;
 use super::memo::Memo;
+use super::rotation::Rotations;
 use super::slots::Gatherings;
 use super::system::SystemKeys;
 use super::tally::{Quotas, Tally};
@@ -158,6 +159,7 @@ impl Lifecycle {
         let opened = tokio::task::spawn_blocking(move || this.open_vault(root));
         let vault = opened.await.map_err(|_| VaultError::Form)??;
         vault.open_orgs().await?;
+        vault.load_rotations().await?;
         self.opened.store(true, Ordering::Release);
         Ok(self.gate.open(vault))
     }
@@ -199,6 +201,7 @@ impl Lifecycle {
             keyring: Keyring::new(root, keys.state, MacKey::new(&keys.index)?),
             memo: Memo::default(),
             tally: Tally::default(),
+            rotations: Rotations::default(),
             quotas: self.quotas,
             closing: tokio::sync::watch::Sender::new(false),
             clock: Arc::clone(&self.clock),

@@ -22,13 +22,18 @@ mod draft;
 mod error;
 mod examination;
 mod gate;
+mod generations;
+mod key_record;
 mod keyring;
 mod lifecycle;
 mod memo;
 mod metadata;
+mod org_keys;
+mod owner_keys;
 mod places;
 mod pointer;
 mod removal;
+mod rotation;
 mod secrets;
 mod slots;
 mod state;
@@ -47,12 +52,14 @@ pub use draft::Condition;
 pub use error::{Counted, VaultError};
 pub use examination::{Examination, examine};
 pub use gate::{Closing, Gate, Unsealed};
+pub use generations::Generations;
 pub use keyring::OrgKeys;
 pub use lifecycle::{Lifecycle, Probes};
 pub use metadata::{SecretInfo, check_description, check_value, parse_expiry, span_seconds};
 pub use places::Places;
 pub use pointer::Etag;
 pub use removal::Deleted;
+pub use rotation::{Phase, Rotation, Turned};
 pub use secrets::{Found, Page};
 pub use slots::{Opener, Purpose};
 pub use tally::Quotas;
@@ -77,6 +84,7 @@ pub struct Vault {
     keyring: keyring::Keyring,
     memo: memo::Memo,
     tally: tally::Tally,
+    rotations: rotation::Rotations,
     quotas: Quotas,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,

@@ -2,7 +2,7 @@
 
 use crate::audit::Recorded;
 use crate::clock::Timestamp;
-use crate::crypto::{Key, Owner, Record};
+use crate::crypto::{Owner, Record};
 use crate::name::SecretName;
 use crate::policy::{ListSecrets, Listing, Permit, ReadSecret, RevealSecret, SecretRef};
 use crate::secret::Secret;
@@ -10,6 +10,7 @@ use crate::store::{Read, StoreKey};
 use crate::wire;
 
 use super::cursor;
+use super::generations::Generations;
 use super::metadata::SecretInfo;
 use super::pointer::{Pointer, ReadPointer, owner_prefix, pointer_place, version_place};
 use super::value::{StoredValue, open_version, recall_version};
@@ -167,7 +168,7 @@ impl Vault {
     /// Opens a pointer, unless this very record was opened before.
     pub(super) fn open_pointer(
         &self,
-        key: &Key,
+        key: &Generations,
         org: &OrgKeys,
         owner: Owner,
         place: StoreKey,
@@ -248,7 +249,7 @@ impl Vault {
             .await?
             .ok_or(VaultError::Form)?;
         if let Some(described) = self.memo.described(&place, read.digest()) {
-            return Ok(recall_version(key, &place, read, described));
+            return recall_version(&key, &place, read, described);
         }
         let stored = open_version(&key, &place, &read)?;
         self.memo

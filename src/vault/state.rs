@@ -4,16 +4,17 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::audit::Recorded;
-use crate::crypto::{self, Context, Key, Owner, Purpose, Record, sha256};
+use crate::crypto::{self, Context, Owner, Purpose, Record, Sealed, sha256};
 use crate::id::{ObjectId, OrgId};
 use crate::store::{Batch, JournalMark, StoreKey};
 
+use super::generations::Generations;
 use super::{Vault, VaultError};
 
 impl Vault {
     /// The context of the record at `place`: its object is the place itself, so that a record put
     /// under another key does not open.
-    fn place_context(&self, org: OrgId, owner: Owner, place: &StoreKey) -> Context {
+    pub(super) fn place_context(&self, org: OrgId, owner: Owner, place: &StoreKey) -> Context {
         let digest = sha256(place.as_bytes());
         let object = digest.first_chunk().map_or([0; 16], |half| *half);
         Context {
@@ -29,16 +30,35 @@ impl Vault {
     /// When no randomness is to be had.
     pub(crate) fn seal_state<T: Serialize>(
         &self,
-        key: &Key,
+        key: &Generations,
         org: OrgId,
         owner: Owner,
         place: &StoreKey,
         state: &T,
     ) -> Result<Record, VaultError> {
-        let text = serde_json::to_vec(state).map_err(|_| VaultError::Form)?;
-        let context = self.place_context(org, owner, place);
-        let sealed = crypto::seal_padded(key, Purpose::State, &context, &text, self.random())?;
+        let sealed = self.seal_state_box(key, org, owner, place, state)?;
         Ok(Record::of(&sealed))
+    }
+
+    /// The same as a box, for a record that holds more.
+    pub(super) fn seal_state_box<T: Serialize>(
+        &self,
+        key: &Generations,
+        org: OrgId,
+        owner: Owner,
+        place: &StoreKey,
+        state: &T,
+    ) -> Result<Sealed, VaultError> {
+        let text = serde_json::to_vec(state).map_err(|_| VaultError::Form)?;
+        let (context, key) = (self.place_context(org, owner, place), key.active());
+        let random = self.random();
+        Ok(crypto::seal_padded(
+            &key,
+            Purpose::State,
+            &context,
+            &text,
+            random,
+        )?)
     }
 
     /// Opens what [`Vault::seal_state`] sealed for `place`.
@@ -47,7 +67,7 @@ impl Vault {
     /// When the record was altered, moved, or has an unknown form.
     pub(crate) fn open_state<T: DeserializeOwned>(
         &self,
-        key: &Key,
+        key: &Generations,
         org: OrgId,
         owner: Owner,
         place: &StoreKey,
@@ -56,8 +76,20 @@ impl Vault {
         let mut reader = record.reader();
         let sealed = reader.sealed()?;
         reader.end()?;
+        self.open_state_box(key, org, owner, place, &sealed)
+    }
+
+    /// The same of a box, of a record that holds more.
+    pub(super) fn open_state_box<T: DeserializeOwned>(
+        &self,
+        key: &Generations,
+        org: OrgId,
+        owner: Owner,
+        place: &StoreKey,
+        sealed: &Sealed,
+    ) -> Result<T, VaultError> {
         let context = self.place_context(org, owner, place);
-        let text = crypto::open_padded(key, Purpose::State, &context, &sealed)?;
+        let text = key.open_padded(Purpose::State, &context, sealed)?;
         text.expose(|text| serde_json::from_slice(text))
             .map_err(|_| VaultError::Form)
     }

@@ -98,9 +98,9 @@ async fn an_owners_key_in_the_place_of_anothers_is_refused() {
     rig.set(&org, BORIS, "MINE", "the value of boris").await;
     rig.set(&foreign, ANNA, "MINE", "the value of elsewhere")
         .await;
-    let place = |keys, user| {
+    let place = |keys: &crate::vault::OrgKeys, user| {
         let owner = crate::crypto::Owner::user(user);
-        rig.vault.owner_place(keys, owner).0
+        keys.owner_place(owner)
     };
     let places = [place(&org, ANNA), place(&org, BORIS), place(&foreign, ANNA)];
     // Opened anew, so that no key is known yet.

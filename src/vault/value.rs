@@ -17,13 +17,14 @@ use serde::de::DeserializeOwned;
 use crate::audit::Recorded;
 use crate::clock::Timestamp;
 use crate::crypto::{
-    self, Context, Digest, Key, KeyRef, Owner, Purpose, Random, Record, Sealed, sha256,
+    self, Context, CryptoError, Digest, Key, KeyRef, Owner, Purpose, Random, Record, Sealed, sha256,
 };
 use crate::id::{ObjectId, OrgId, StoreId};
 use crate::secret::Secret;
 use crate::store::Read;
 
 use super::VaultError;
+use super::generations::Generations;
 
 /// Which version of which object, of whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +52,7 @@ impl Hash for VersionPlace {
 }
 
 impl VersionPlace {
-    fn context(&self, data_key: crypto::Commitment, metadata: [u8; 32]) -> Context {
+    pub(super) fn context(&self, data_key: crypto::Commitment, metadata: [u8; 32]) -> Context {
         Context {
             store: self.store,
             org: self.org,
@@ -99,15 +100,15 @@ enum Value {
 }
 
 /// A version's parts, none of them open.
-struct Parts {
-    wrapped: Sealed,
-    commitment: crypto::Commitment,
+pub(super) struct Parts {
+    pub(super) wrapped: Sealed,
+    pub(super) commitment: crypto::Commitment,
     described: Sealed,
     value: Sealed,
 }
 
 impl Parts {
-    fn of(record: &Record) -> Result<Self, VaultError> {
+    pub(super) fn of(record: &Record) -> Result<Self, VaultError> {
         let mut reader = record.reader();
         let parts = Self {
             wrapped: reader.sealed()?,
@@ -118,12 +119,20 @@ impl Parts {
         reader.end()?;
         Ok(parts)
     }
+
+    /// The record of these parts.
+    pub(super) fn to_record(&self) -> Record {
+        Record::of(&self.wrapped)
+            .with_commitment(self.commitment)
+            .with_box(&self.described)
+            .with_box(&self.value)
+    }
 }
 
 /// Seals `value` with `metadata` as the version at `place`; the record, and the same as if it had been
 /// read back.
 pub(super) fn seal_version<M: Serialize>(
-    owner_key: &Key,
+    owner_key: &Generations,
     place: &VersionPlace,
     metadata: M,
     value: &Secret,
@@ -133,22 +142,26 @@ pub(super) fn seal_version<M: Serialize>(
     let commitment = data_key.commitment();
     let text = serde_json::to_vec(&metadata).map_err(|_| VaultError::Form)?;
     let context = place.context(commitment, [0; 32]);
+    let owner_key = owner_key.active();
     let wrapped = data_key
-        .expose(|bytes| crypto::seal(owner_key, Purpose::DataKey, &context, bytes, random))?;
+        .expose(|bytes| crypto::seal(&owner_key, Purpose::DataKey, &context, bytes, random))?;
     let described = crypto::seal_padded(&data_key, Purpose::Metadata, &context, &text, random)?;
     let context = place.context(commitment, sha256(&text));
     let sealed = value
         .expose(|bytes| crypto::seal_padded(&data_key, Purpose::Value, &context, bytes, random))?;
-    let record = Record::of(&wrapped)
-        .with_commitment(commitment)
-        .with_box(&described)
-        .with_box(&sealed);
+    let parts = Parts {
+        wrapped,
+        commitment,
+        described,
+        value: sealed,
+    };
+    let record = parts.to_record();
     let stored = StoredValue {
         metadata: Arc::new(metadata),
         value: Value::Unwrapped {
             data_key,
             context,
-            sealed,
+            sealed: parts.value,
         },
     };
     Ok((record, stored))
@@ -167,12 +180,17 @@ fn unwrap(
 
 /// Opens the data key and the metadata of the version at `place`.
 pub(super) fn open_version<M: DeserializeOwned>(
-    owner_key: &Key,
+    owner_key: &Generations,
     place: &VersionPlace,
     record: &Record,
 ) -> Result<StoredValue<M>, VaultError> {
     let parts = Parts::of(record)?;
-    let data_key = unwrap(owner_key, place, parts.commitment, &parts.wrapped)?;
+    let data_key = unwrap(
+        &*wrapped_by(owner_key, record)?,
+        place,
+        parts.commitment,
+        &parts.wrapped,
+    )?;
     let context = place.context(parts.commitment, [0; 32]);
     let text = crypto::open_padded(&data_key, Purpose::Metadata, &context, &parts.described)?;
     let (metadata, digest) = text.expose(|text| {
@@ -191,23 +209,46 @@ pub(super) fn open_version<M: DeserializeOwned>(
     })
 }
 
+/// The generation that a version's data key is wrapped under.
+fn wrapped_by(owner_key: &Generations, record: &Record) -> Result<Arc<Key>, CryptoError> {
+    let name = record.key().ok_or(CryptoError::Form)?;
+    owner_key.opener(name).ok_or(CryptoError::Open)
+}
+
+/// Whether one of these generations wraps the data key of the version at `place`.
+pub(super) fn is_wrapped_by(
+    owner_key: &Generations,
+    place: &VersionPlace,
+    record: &Record,
+) -> bool {
+    let opened = Parts::of(record).and_then(|parts| {
+        let by = wrapped_by(owner_key, record)?;
+        unwrap(&by, place, parts.commitment, &parts.wrapped)
+    });
+    opened.is_ok()
+}
+
 /// The same version once more: what [`StoredValue::described`] said of this very record is taken for
 /// its metadata, and nothing is opened.
+///
+/// # Errors
+/// When there is no key any more that it is wrapped under.
 pub(super) fn recall_version<M>(
-    owner_key: Arc<Key>,
+    owner_key: &Generations,
     place: &VersionPlace,
     record: Arc<Read>,
     (described, metadata): (Arc<M>, Digest),
-) -> StoredValue<M> {
-    StoredValue {
+) -> Result<StoredValue<M>, VaultError> {
+    Ok(StoredValue {
         metadata: described,
         value: Value::Untouched {
-            owner_key,
+            // The very key: it may be a while until the value is opened, and the generation be gone by then.
+            owner_key: wrapped_by(owner_key, &record)?,
             place: *place,
             record,
             metadata,
         },
-    }
+    })
 }
 
 impl<M> StoredValue<M> {

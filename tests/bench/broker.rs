@@ -5,7 +5,7 @@
 //! Servers are real processes over loopback TCP, the broker is the built binary on a folder of its
 //! own, and processor time is what the kernel counted for that process.
 //!
-//! The names: `http`, `execute`, `lanes`, `accounts`, `connect`, `store`, `compact`, `journal`, `crypto`, `scrub`,
+//! The names: `http`, `execute`, `lanes`, `accounts`, `connect`, `store`, `compact`, `rotation`, `journal`, `crypto`, `scrub`,
 //! `start`. `connect` needs Chromium and the peers of `tests/peers`, which `tests/run` installs. A run of all of them
 //! writes `tests/bench/RESULTS.md` and `tests/bench/plots/*.svg`; a run of some only prints.
 #![allow(
@@ -35,6 +35,7 @@ mod plots;
 mod relay;
 mod report;
 mod requests;
+mod rotation;
 mod scrub;
 mod servers;
 mod start;
@@ -58,7 +59,7 @@ pub(crate) struct Effort {
 
 type Measure = fn(Effort, &mut Report);
 
-const ALL: [(&str, Measure); 11] = [
+const ALL: [(&str, Measure); 12] = [
     ("http", requests::measure),
     ("execute", execute::measure),
     ("lanes", lanes::measure),
@@ -66,6 +67,7 @@ const ALL: [(&str, Measure); 11] = [
     ("connect", connect::measure),
     ("store", disk::store),
     ("compact", compact::measure),
+    ("rotation", rotation::measure),
     ("journal", disk::journal),
     ("crypto", crypto::measure),
     ("scrub", scrub::measure),

@@ -12,7 +12,7 @@ pub(crate) fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bench")
 }
 
-const PLOTS: [(&str, &str, &str, &str); 5] = [
+const PLOTS: [(&str, &str, &str, &str); 6] = [
     (
         "requests",
         "Requests a second, by clients",
@@ -24,6 +24,12 @@ const PLOTS: [(&str, &str, &str, &str); 5] = [
         "Durable commits a second, by writers",
         "writers",
         "commits/s",
+    ),
+    (
+        "rotation",
+        "The 99th percentile of resolving while keys are replaced, by clients",
+        "clients",
+        "ms",
     ),
     ("scrub", "Scrubbing speed, by lent values", "values", "GB/s"),
     (

@@ -10,7 +10,7 @@ use crate::servers::{Broker, Server};
 
 pub(crate) const VALUE: &str = "sk_live_0123456789abcdefghijABCDEFGHIJ0123456789";
 
-const TOOL: &str = r#"{"slug":"bench-tool","name":"B",
+pub(crate) const TOOL: &str = r#"{"slug":"bench-tool","name":"B",
     "credentialsJson":{"required":["apiKey"],"schema":{"apiKey":{"type":"string","description":"k"}}},
     "bindings":[{"scheme":"https","hosts":["api.example.com"],"methods":["GET"],"paths":["/x"],
     "slots":{"apiKey":[{"header":"authorization","format":"Bearer {apiKey}"}]}}],

@@ -61,6 +61,7 @@ const STEPS: &[Step] = &[
     ("POST /v1/operator/oauth-clients", "/v1/operator/oauth-clients", r#"{"provider":"github","clientId":"id","clientSecret":"s"}"#, "oauth.client_set", ""),
     ("DELETE /v1/operator/oauth-clients/{provider}", "/v1/operator/oauth-clients/github", "", "oauth.client_remove", ""),
     ("POST /v1/operator/slots", "/v1/operator/slots", r#"{"kind":"passphrase","label":"spare","passphrase":"correct horse battery staple"}"#, "key.slot_add", "slot"),
+    ("POST /v1/key-rotation", "/v1/key-rotation", r#"{"level":"owner"}"#, "key.rotate", ""),
     ("POST /v1/operator/store/compact", "/v1/operator/store/compact", "", "store.compact", ""),
     ("DELETE /v1/operator/store/compact", "/v1/operator/store/compact", "", "store.compact_stop", ""),
     ("POST /v1/operator/seal", "/v1/operator/seal", "", "vault.seal", ""),
@@ -83,6 +84,12 @@ const WITH_A_PROVIDER: [&str; 6] = [
     "POST /v1/oauth/device/start/{provider}",
     "POST /v1/oauth/device/status/{provider}",
     "POST /v1/oauth/device/cancel/{provider}",
+];
+
+/// What takes a rotation that is not over: `tests/rotation.rs` makes these.
+const IN_BETWEEN: [&str; 2] = [
+    "POST /v1/key-rotation/pause",
+    "POST /v1/key-rotation/resume",
 ];
 
 /// What is sent on to an upstream by a path of its own: `tests/lane_egress.rs` looks at the record.
@@ -134,6 +141,7 @@ fn each_change_of_the_document_is_made_once() {
     let mut made: BTreeSet<_> = STEPS.iter().map(|step| step.0.to_owned()).collect();
     made.extend(READING.map(str::to_owned));
     made.extend(WITH_A_PROVIDER.map(str::to_owned));
+    made.extend(IN_BETWEEN.map(str::to_owned));
     made.extend(RELAYED.map(str::to_owned));
     // Beginning to connect is asked for with GET, as it is documented.
     made.retain(|route| !route.starts_with("GET "));

@@ -9,6 +9,7 @@ use crate::audit::AuditCommand;
 use crate::auth::AuthCommand;
 use crate::documents::{CompletionsArgs, ManArgs};
 use crate::global::Global;
+use crate::key_rotation::KeyCommand;
 use crate::login::LoginArgs;
 use crate::members::MemberCommand;
 use crate::oauth::OauthCommand;
@@ -86,6 +87,9 @@ pub(crate) enum Command {
     /// Who belongs to the organisation
     #[command(subcommand)]
     Member(MemberCommand),
+    /// Replace the keys that everything is sealed under
+    #[command(subcommand)]
+    Key(KeyCommand),
     /// Programs that act for members, and for whom they may
     #[command(subcommand)]
     Service(ServiceCommand),

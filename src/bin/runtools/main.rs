@@ -17,6 +17,7 @@ mod auth;
 mod cli;
 mod documents;
 mod global;
+mod key_rotation;
 mod keys;
 mod login;
 mod members;
@@ -89,6 +90,7 @@ async fn run(command: Command, opener: Option<Opener>, session: &Session) -> Out
         Command::Proxy(command) => proxy::run(command, session).await,
         Command::Org(command) => organizations::run(command, session).await,
         Command::Member(command) => members::run(command, &session.client()?, session).await,
+        Command::Key(command) => key_rotation::run(command, session).await,
         Command::Service(command) => services::run(command, session).await,
         Command::Audit(command) => audit::run(command, session).await,
         Command::Status => status::run(session).await,

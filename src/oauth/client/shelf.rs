@@ -6,13 +6,13 @@
 
 use crate::audit::Recorded;
 use crate::clock::Timestamp;
-use crate::crypto::{Key, MacKey, Owner};
+use crate::crypto::{MacKey, Owner};
 use crate::id::OrgId;
 use crate::name::ProviderId;
 use crate::policy::{Permit, WriteClients, WriteSharedClients};
 use crate::secret::Secret;
 use crate::store::{Batch, Class, Expect, StoreKey};
-use crate::vault::{OrgKeys, Unsealed, VaultError};
+use crate::vault::{Generations, OrgKeys, Unsealed, VaultError};
 
 use super::choice::check;
 use super::{Client, ClientError, ClientInfo, ClientOwner, ClientRef, NewClient, NewSecret};
@@ -66,7 +66,7 @@ impl<'a> ClientShelf<'a> {
         }
     }
 
-    fn sealing(&self) -> (&'a Key, OrgId) {
+    fn sealing(&self) -> (&'a Generations, OrgId) {
         match self.org {
             Some(org) => (org.kek(), org.id()),
             None => (self.vault.system_key(), OrgId::from_bytes([0; 16])),

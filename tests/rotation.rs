@@ -1,0 +1,254 @@
+//! Keys are replaced while everybody is served, and a kill at any place of it loses nothing.
+//!
+//! Each place once; with `RUNTOOLS_SLOW=1` in the environment, a hundred kills at any moment besides.
+#![expect(clippy::too_many_lines, reason = "a journey is told in one piece")]
+
+mod harness;
+
+#[path = "rotation/stage.rs"]
+mod stage;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use harness::{Broker, Setup, eventually};
+use runtools_broker::crypto::{Random, SystemRandom};
+use runtools_broker::failpoint::Failpoint;
+use serde_json::json;
+use stage::{KILL, Levels, Stage, begin, runtools, setup, status, wait_for_the_end};
+
+/// Where a rotation may be killed: each place, and further on in its pages.
+fn places() -> Vec<String> {
+    let names = Failpoint::ALL.iter().map(|place| place.name());
+    let places = names.filter(|name| name.starts_with("key.rotate."));
+    let mut all: Vec<_> = places.map(str::to_owned).collect();
+    assert_eq!(all.len(), 10);
+    all.push("key.rotate.page@3".to_owned());
+    all
+}
+
+fn kill_at_every_place(engine: &str) {
+    let mut stage = Stage::new(setup(engine));
+    let mut levels = Levels::default();
+    for level in ["owner", "org"] {
+        for place in places() {
+            stage.broker.restart_with(Setup {
+                failpoint: Some(place.clone().leak()),
+                ..setup(engine)
+            });
+            let body = json!({"level": level});
+            stage.until_it_is_gone(|operator| {
+                // Its answer may come or not.
+                drop(operator.try_send(
+                    "POST",
+                    "/v1/key-rotation",
+                    Some(("application/json", body.to_string().as_bytes())),
+                ));
+            });
+            assert_eq!(stage.died_of(), KILL, "{level}: {place}");
+            stage.broker.restart_with(setup(engine));
+            stage.check();
+            // It goes on by itself.
+            let ended = wait_for_the_end(&stage.broker.operator());
+            assert_eq!(ended["level"], level, "{place}: {ended}");
+            levels.turned(level);
+            stage.check();
+            assert_eq!(stage.broker.stop(), Some(0));
+            levels.are_in(&stage, &place);
+        }
+    }
+    stage.broker.restart();
+    stage.check();
+    let log = stage.broker.log_text();
+    assert!(!log.contains("panicked"), "{log}");
+}
+
+#[test]
+fn a_rotation_that_is_killed_at_any_place_under_writers_ends_with_one_key_of_each_in_sled() {
+    kill_at_every_place("sled");
+}
+
+#[test]
+fn a_rotation_that_is_killed_at_any_place_under_writers_ends_with_one_key_of_each_in_redb() {
+    kill_at_every_place("redb");
+}
+
+#[expect(clippy::disallowed_methods, reason = "who runs it says how long")]
+fn rounds() -> u64 {
+    if std::env::var_os("RUNTOOLS_SLOW").is_some() {
+        100
+    } else {
+        5
+    }
+}
+
+#[test]
+fn a_rotation_outlives_kills_at_any_moment() {
+    let mut stage = Stage::new(setup("sled"));
+    let mut levels = Levels::default();
+    for round in 0..rounds() {
+        let level = if round % 2 == 0 { "owner" } else { "org" };
+        let random: &dyn Random = &SystemRandom;
+        let [byte] = random.bytes().unwrap();
+        let pid = stage.broker.pid().to_string();
+        stage.until_it_is_gone(|operator| {
+            begin(operator, &json!({"level": level}));
+            std::thread::sleep(Duration::from_millis(u64::from(byte)));
+            let mut kill = std::process::Command::new("kill");
+            assert!(kill.args(["-KILL", &pid]).status().unwrap().success());
+        });
+        assert_eq!(stage.died_of(), KILL);
+        stage.broker.restart();
+        wait_for_the_end(&stage.broker.operator());
+        levels.turned(level);
+        stage.check();
+    }
+    assert_eq!(stage.broker.stop(), Some(0));
+    levels.are_in(&stage, "any moment");
+}
+
+#[test]
+fn a_paused_rotation_waits_through_starts_and_goes_on_when_it_is_resumed() {
+    let mut stage = Stage::new(setup("sled"));
+    // One that is not over: killed in its first page.
+    let paused = eventually(|| {
+        stage.broker.restart_with(Setup {
+            failpoint: Some("key.rotate.page"),
+            ..setup("sled")
+        });
+        let operator = stage.broker.operator();
+        drop(operator.try_send(
+            "POST",
+            "/v1/key-rotation",
+            Some(("application/json", br#"{"level":"owner"}"#)),
+        ));
+        eventually(|| stage.broker.died_of());
+        stage.broker.restart_with(setup("sled"));
+        // A start goes on with it within a second.
+        let ran = runtools(&stage.broker, &["key", "rotate", "pause", "--json"]);
+        (ran.exit == 0).then(|| ran.expect(0))
+    });
+    assert_eq!(paused["data"]["paused"], true);
+    assert_eq!(paused["data"]["phase"], "rewrap");
+    let busy = stage
+        .broker
+        .operator()
+        .post("/v1/key-rotation", &json!({"level": "org"}));
+    assert_eq!(busy.refused(409), "rotating");
+    std::thread::sleep(Duration::from_millis(1500));
+    stage.broker.restart();
+    std::thread::sleep(Duration::from_millis(1500));
+    let found = status(&stage.broker.operator());
+    assert_eq!(
+        (&found["paused"], &found["phase"]),
+        (&json!(true), &json!("rewrap"))
+    );
+    // Both keys open meanwhile, and what is new is under the new one.
+    stage.check();
+    let told = runtools(&stage.broker, &["key", "rotate", "status"]);
+    assert!(told.stdout.contains("sealing anew"), "{}", told.stdout);
+    let resumed = runtools(&stage.broker, &["key", "rotate", "resume"]);
+    assert_eq!(resumed.exit, 0, "{}", resumed.stderr);
+    assert!(
+        resumed.stderr.contains("the keys are replaced"),
+        "{}",
+        resumed.stderr
+    );
+    stage.check();
+    let over = stage
+        .broker
+        .operator()
+        .send("POST", "/v1/key-rotation/pause", None);
+    assert_eq!(over.refused(404), "no_rotation");
+    let codes = stage.journal("key.rotate");
+    let last: Vec<_> = codes
+        .iter()
+        .rev()
+        .take(4)
+        .rev()
+        .map(String::as_str)
+        .collect();
+    assert_eq!(
+        last,
+        [
+            "key.rotate_pause",
+            // The one that was refused meanwhile.
+            "key.rotate",
+            "key.rotate_resume",
+            "key.rotate_finish"
+        ]
+    );
+}
+
+#[test]
+fn one_owners_key_is_replaced_alone_and_nobody_elses_is_found() {
+    let mut broker = Broker::start();
+    let operator = broker.operator();
+    let named = |reply: &serde_json::Value| reply["data"]["id"].as_str().unwrap().to_owned();
+    let me = named(&operator.get("/v1/me").expect(200));
+    let secret = |name: &str, shared: bool| json!({"name": name, "value": "v", "orgWide": shared});
+    operator
+        .post("/v1/secrets", &secret("OWN", false))
+        .expect(201);
+    let none = runtools(&broker, &["key", "rotate", "owner", "--shared"]);
+    assert_ne!(none.exit, 0, "nothing is shared yet");
+    operator
+        .post("/v1/secrets", &secret("SHARED", true))
+        .expect(201);
+    let other = json!({"name": "Acme", "createKey": true});
+    let made = operator.post("/v1/organizations", &other).expect(201);
+    let acme = broker
+        .anonymous()
+        .key(made["data"]["key"].as_str().unwrap());
+    // Somebody of the other organisation is nobody here.
+    let theirs = acme.post(
+        "/v1/organizations/current/members",
+        &json!({"name": "Ann", "createKey": true}),
+    );
+    let theirs = theirs.expect(201)["data"].clone();
+    let ann = broker.anonymous().key(theirs["key"].as_str().unwrap());
+    ann.post("/v1/secrets", &secret("OWN", false)).expect(201);
+    let stranger = theirs["userId"].as_str().unwrap();
+    let unknown = "00000000-0000-4000-8000-000000000000";
+    let [one, other] = [stranger, unknown].map(|user| {
+        let body = json!({"level": "owner", "userId": user});
+        operator.post("/v1/key-rotation", &body).refused(404)
+    });
+    assert_eq!(one, other);
+    for body in [
+        json!({"level": "org", "shared": true}),
+        json!({"level": "org", "userId": me}),
+        json!({"level": "owner", "userId": me, "shared": true}),
+        json!({"level": "root"}),
+    ] {
+        operator.post("/v1/key-rotation", &body).refused(400);
+    }
+    assert_eq!(
+        ann.post("/v1/key-rotation", &json!({"level": "org"}))
+            .refused(403),
+        "admin_only"
+    );
+    let ran = runtools(&broker, &["key", "rotate", "owner", "--user", &me]);
+    assert_eq!(ran.exit, 0, "{}", ran.stderr);
+    let ran = runtools(&broker, &["key", "rotate", "owner", "--shared", "--json"]);
+    assert_eq!(ran.expect(0)["data"]["phase"], "finished");
+    // What one organisation does is not to be seen in another.
+    assert_eq!(
+        acme.get("/v1/key-rotation").expect(200)["data"]["rotation"],
+        json!(null)
+    );
+    for (client, name, shared) in [
+        (&operator, "OWN", false),
+        (&operator, "SHARED", true),
+        (&ann, "OWN", false),
+    ] {
+        let path = format!("/v1/secrets/{name}/reveal");
+        let revealed = client.post(&path, &json!({"orgWide": shared})).expect(200);
+        assert_eq!(revealed["data"]["value"], "v");
+    }
+    assert_eq!(broker.stop(), Some(0));
+    let found = stage::generations(&broker.data());
+    for (id, version) in [(&*me, 2), ("", 2), (stranger, 1)] {
+        assert_eq!(found[id], BTreeSet::from([version]), "{id}");
+    }
+}
