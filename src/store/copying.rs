@@ -12,7 +12,7 @@ use crate::crypto::MacKey;
 use crate::failpoint::{Failpoint, reached};
 
 /// How many records are read, compared and written at a time.
-const PAGE: usize = 128;
+pub(super) const PAGE: usize = 128;
 /// The last changes are copied while commits wait: no more than these.
 const FEW: usize = 512;
 /// How often it is tried to come down to that few.
@@ -37,7 +37,7 @@ impl Changed {
     }
 
     /// What was noted; noting goes on from nothing.
-    fn take(&self) -> BTreeSet<StoreKey> {
+    pub(super) fn take(&self) -> BTreeSet<StoreKey> {
         let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         noted.replace(BTreeSet::new()).unwrap_or_default()
     }

@@ -51,6 +51,7 @@ mod redb_engine;
 mod rewraps;
 mod rewrite;
 mod sled_engine;
+mod snapshot;
 mod state;
 mod writer;
 
@@ -83,6 +84,7 @@ pub use older::{Anchored, OlderStore};
 pub use opened::{Store, StoreKeys};
 pub use recent::Read;
 pub use rewrite::{Progress, Rewritten};
+pub use snapshot::{Listener, Snapshot};
 pub use state::JournalMark;
 pub use writer::Probe;
 

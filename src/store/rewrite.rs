@@ -49,6 +49,10 @@ impl Progress {
         self.stop.store(true, Ordering::Relaxed);
     }
 
+    pub(super) fn expect(&self, records: u64) {
+        self.total.store(records, Ordering::Relaxed);
+    }
+
     pub(super) fn stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }
@@ -86,7 +90,7 @@ impl Store {
         let disk = engine.disk().ok_or(StoreError::NotOnDisk)?;
         let _turn = disk.turn()?;
         let bytes_before = disk.bytes()?;
-        progress.total.store(self.records(), Ordering::Relaxed);
+        progress.expect(self.records());
         reached(Failpoint::RewriteBegins);
         let watch = Watch::begin(&shared);
         let copying = Copying {
