@@ -99,6 +99,8 @@ actions! {
     StoreCompactStop = "store.compact_stop",
     StoreMigrate = "store.migrate",
     StoreAcceptRollback = "store.accept_rollback",
+    BackupCreate = "backup.create",
+    BackupRestore = "backup.restore",
     AuditExport = "audit.export",
     AuditRepaired = "audit.repaired",
     ServerStart = "server.start",

@@ -253,6 +253,10 @@ impl Journal {
         Reader::new(&self.0.shared)?.verify(known)
     }
 
+    pub(super) fn shared(&self) -> &Shared {
+        &self.0.shared
+    }
+
     /// Writes what is queued and a last checkpoint, and ends. Later records are refused. Blocks;
     /// calling it again does nothing.
     pub fn close(&self) {

@@ -100,6 +100,11 @@ impl Ring {
             Err(error) => Err(error),
             Ok(_) => read(dir),
         }?;
+        Self::parse(dir, bytes)
+    }
+
+    /// The ring whose file has these bytes, and stands in `dir` or is to.
+    pub(super) fn parse(dir: &Path, bytes: Vec<u8>) -> Result<Self, CustodyError> {
         let Parsed {
             identity,
             slots,
@@ -112,6 +117,12 @@ impl Ring {
             slots,
             mac,
         })
+    }
+
+    /// The whole file.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
     }
 
     /// The store that this ring's root key belongs to.
@@ -325,7 +336,7 @@ fn mac(root: &Key, covered: &[u8]) -> Result<Digest, CustodyError> {
     Ok(MacKey::new(&key)?.hash(&[covered]))
 }
 
-fn read(dir: &Path) -> Result<Vec<u8>, CustodyError> {
+pub(super) fn read(dir: &Path) -> Result<Vec<u8>, CustodyError> {
     let path = dir.join(RING_FILE);
     match disk::read_private(&path, form::MAX_BYTES) {
         Err(CustodyError::File {

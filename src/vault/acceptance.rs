@@ -10,7 +10,7 @@ use crate::audit::{
     TargetKind,
 };
 use crate::clock::Clock;
-use crate::crypto::{Key, Random, SigningKey};
+use crate::crypto::{Key, PublicKey, Random, SigningKey};
 use crate::id::StoreId;
 use crate::store::{AnchorFiles, Engine, OlderStore, StoreKeys};
 
@@ -50,6 +50,19 @@ pub fn examine_setback(
     })
 }
 
+/// Whose signature a backup of the store in `engine` has, if it is this root key's.
+///
+/// # Errors
+/// As [`examine_setback`].
+pub fn backup_signer(
+    root: &Key,
+    id: StoreId,
+    engine: &dyn Engine,
+) -> Result<PublicKey, VaultError> {
+    let keys = SystemKeys::open(engine, id, root)?.ok_or(VaultError::StoreGone)?;
+    Ok(SigningKey::from_seed(&keys.journal_sign)?.public())
+}
+
 impl Setback {
     /// Takes the store as it is, recorded before and after, with the operator's reason. The journal still
     /// has to have what the store remembers of it. Answers the store's generation from now on.
@@ -63,6 +76,31 @@ impl Setback {
         options: Options,
         uid: u32,
         reason: &str,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+    ) -> Result<u64, VaultError> {
+        let found = Target::new(TargetKind::Object)
+            .name(reason)
+            .version(self.store.generation());
+        let event = Event::new(Action::StoreAcceptRollback, Actor::Operator { uid }).target(found);
+        self.accept_as(event, audit, options, clock, random).await
+    }
+
+    /// Whose signature the journal's checkpoints have, and backups.
+    #[must_use]
+    pub fn signer(&self) -> PublicKey {
+        self.journal.sign.public()
+    }
+
+    /// The same as [`accept`](Self::accept), recorded as `event`.
+    ///
+    /// # Errors
+    /// As [`accept`](Self::accept).
+    pub async fn accept_as(
+        self,
+        event: Event,
+        audit: &Path,
+        options: Options,
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
     ) -> Result<u64, VaultError> {
@@ -88,13 +126,7 @@ impl Setback {
             journal.close();
             return Err(VaultError::InOrder);
         }
-        let found = Target::new(TargetKind::Object)
-            .name(reason)
-            .version(self.store.generation());
-        let event = Event::new(Action::StoreAcceptRollback, Actor::Operator { uid })
-            .target(found)
-            .store_generation(seen);
-        let recorded = journal.record(event).await?;
+        let recorded = journal.record(event.store_generation(seen)).await?;
         let accepted = self.store.accept(seen, &*random);
         recorded.outcome(match &accepted {
             Ok(_) => Outcome::success(),

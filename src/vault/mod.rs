@@ -47,7 +47,7 @@ mod tests_moves;
 #[cfg(test)]
 pub(crate) mod tests_rig;
 
-pub use acceptance::{Setback, examine_setback};
+pub use acceptance::{Setback, backup_signer, examine_setback};
 pub use draft::Condition;
 pub use error::{Counted, VaultError};
 pub use examination::{Examination, examine};
