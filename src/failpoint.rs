@@ -86,6 +86,20 @@ failpoints! {
     RotateRetired = "key.rotate.retired",
     /// After the end was written down.
     RotateFinished = "key.rotate.finished",
+    /// A backup: after a frame of it was written.
+    BackupFrame = "backup.frame",
+    /// After its file is durable, and before it has its name.
+    BackupSynced = "backup.synced",
+    /// After that.
+    BackupPlaced = "backup.placed",
+    /// A restore: after some of the records were put down.
+    RestoreRecords = "restore.records",
+    /// After everything was.
+    RestoreUnpacked = "restore.unpacked",
+    /// After everything was checked and recorded, and before the folder has its name.
+    RestoreChecked = "restore.checked",
+    /// After that.
+    RestorePlaced = "restore.placed",
 }
 
 /// `RUNTOOLS_FAILPOINT` says something that no place is called.

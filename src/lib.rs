@@ -5,8 +5,8 @@
 //! A module imports only what stands to its left:
 //!
 //! ```text
-//! secret name id clock wire failpoint waiting │ crypto custody store audit egress policy │ vault directory oauth tools broker │ http pages proxy client config telemetry hardening daemon │ bin
-//!                    words                    │               machines                   │              journeys              │                      surface                      │
+//! secret name id clock wire failpoint waiting │ crypto custody store audit egress policy │ vault backup directory oauth tools broker │ http pages proxy client config telemetry hardening daemon │ bin
+//!                    words                    │               machines                   │              journeys                     │                      surface                      │
 //! ```
 //!
 //! The life of a call, in five links:
@@ -50,6 +50,7 @@ pub mod policy;
 pub mod store;
 
 // journeys
+pub mod backup;
 pub mod broker;
 pub mod directory;
 pub mod oauth;

@@ -11,6 +11,8 @@ pub mod formats {}
 
 #[doc = include_str!("operations.md")]
 pub mod operations {}
+#[doc = include_str!("backup.md")]
+pub mod backup {}
 #[doc = include_str!("custodians.md")]
 pub mod custodians {}
 
