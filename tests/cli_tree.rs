@@ -74,6 +74,8 @@ fn the_operators_client_verbs_are_reviewed_when_they_change() {
         "seal",
         "key",
         "store",
+        "backup",
+        "restore",
         "member",
         "service",
         "oauth-client",

@@ -186,10 +186,23 @@ impl Client {
     /// # Errors
     /// As [`get`](Self::get).
     pub async fn stream(&self, route: &Route) -> Result<StreamedReply, ClientError> {
-        let headers = self.headers(Vec::new(), false)?;
+        self.stream_of(Method::GET, route, None).await
+    }
+
+    /// Does something that is answered with a stream. `body` is JSON.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub async fn stream_of(
+        &self,
+        method: Method,
+        route: &Route,
+        body: Option<Payload>,
+    ) -> Result<StreamedReply, ClientError> {
+        let headers = self.headers(Vec::new(), body.is_some())?;
         let sent = self
             .endpoint
-            .send_streaming(Method::GET, route.as_str(), headers, None)
+            .send_streaming(method, route.as_str(), headers, body)
             .await;
         let reply = sent.map_err(|error| self.reason(error))?;
         if reply.status == 200 {

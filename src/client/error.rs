@@ -46,6 +46,16 @@ pub enum ClientError {
         /// What to do next.
         hint: String,
     },
+    /// Work that was done here, and by no broker, has failed.
+    #[error("{message}")]
+    Local {
+        /// The stable code.
+        code: &'static str,
+        /// What is wrong.
+        message: String,
+        /// What to do next.
+        hint: String,
+    },
     /// An account was not connected, or is not.
     #[error("{}", detail.message)]
     NotConnected {
@@ -127,6 +137,15 @@ impl ClientError {
         }
     }
 
+    /// Work that was done here has failed, for a reason that has a code.
+    pub fn coded(code: &'static str, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Local {
+            code,
+            message: message.into(),
+            hint: hint.into(),
+        }
+    }
+
     /// A file that could not be read or written.
     pub fn file(path: impl Into<PathBuf>, error: &io::Error) -> Self {
         Self::File {
@@ -155,6 +174,7 @@ impl ClientError {
                 _ => Exit::Unreachable,
             },
             Self::Failed { .. }
+            | Self::Local { .. }
             | Self::ForeignSocket { .. }
             | Self::NotAnAnswer { .. }
             | Self::Exposed { .. }
@@ -187,6 +207,7 @@ impl ClientError {
             Self::Cancelled => "cancelled",
             Self::Interrupted => "interrupted",
             Self::Failed { .. } => "failed",
+            Self::Local { code, .. } => code,
             Self::SignedOut => "not_signed_in",
             Self::NoSocket { .. } => "unreachable",
             Self::ForeignSocket { .. } => "foreign_socket",
@@ -204,7 +225,9 @@ impl ClientError {
             Self::Refused { detail, .. } | Self::NotConnected { detail, .. } => {
                 return detail.hint.clone();
             }
-            Self::Usage { hint, .. } | Self::Failed { hint, .. } => hint.clone(),
+            Self::Usage { hint, .. } | Self::Failed { hint, .. } | Self::Local { hint, .. } => {
+                hint.clone()
+            }
             Self::NoTerminal { instead } => (*instead).to_owned(),
             Self::Cancelled | Self::Interrupted => return None,
             Self::SignedOut => "run `runtools login`, or set RUNTOOLS_API_KEY".to_owned(),

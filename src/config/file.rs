@@ -23,6 +23,7 @@ pub(super) fn parse(text: &str) -> Result<Config, ConfigError> {
         &mut config.oauth.providers_dir,
         &mut config.proxy.socket,
         &mut config.store.external_anchor,
+        &mut config.backup.to,
     ];
     for path in optional {
         // The shipped file has to write something for "not set".
@@ -61,6 +62,7 @@ pub(super) fn validate(config: &Config) -> Result<(), ConfigError> {
         return Err(ConfigError::ProxyOnNetwork(config.proxy.listen));
     }
     config.custody.validate()?;
+    config.backup.validate()?;
     let mut listed = config.proxy.pass_through.iter();
     if listed.any(|text| crate::proxy::Listed::parse(text).is_none()) {
         return Err(ConfigError::Kind {
@@ -89,6 +91,7 @@ pub(super) fn anchor(config: &mut Config, text: &str, file: &Path) -> Result<(),
         &mut config.oauth.providers_dir,
         &mut config.proxy.socket,
         &mut config.store.external_anchor,
+        &mut config.backup.to,
     ];
     for path in optional.into_iter().flatten() {
         *path = folder.join(&path);

@@ -103,5 +103,6 @@ fn from_file(path: &Path) -> Result<Config, ConfigError> {
     })?;
     let mut config = parse(&text)?;
     anchor(&mut config, &text, path)?;
+    config.text = Some(text);
     Ok(config)
 }

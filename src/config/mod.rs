@@ -10,6 +10,7 @@
 //! The daemon's environment is read in this module; the command lines' in
 //! [`ClientEnv`](crate::client::ClientEnv).
 
+mod backup;
 mod custody;
 mod env;
 mod error;
@@ -23,6 +24,7 @@ mod secrets;
 mod settings;
 mod store;
 
+pub use backup::BackupSettings;
 pub use custody::{CustodySettings, ExecSettings, Pkcs11Settings};
 pub use env::Env;
 pub use error::ConfigError;

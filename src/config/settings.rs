@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::backup::BackupSettings;
 use super::custody::CustodySettings;
 use super::hardening::HardeningMode;
 use super::limits::LimitSettings;
@@ -60,6 +61,11 @@ pub struct Config {
     pub oauth: OauthSettings,
     /// Who holds keys for the broker.
     pub custody: CustodySettings,
+    /// Backups.
+    pub backup: BackupSettings,
+    /// The file as it was read, for backups.
+    #[serde(skip)]
+    pub text: Option<String>,
     /// Where systemd put the service's credentials. systemd says it; no file does.
     #[serde(skip)]
     pub credentials_dir: Option<PathBuf>,
@@ -201,6 +207,9 @@ pub(super) const RANGES: &[(&str, u64, u64)] = &[
     ("auth.keys_per_member", 1, 1_000_000),
     ("oauth.accounts_per_member", 1, 10_000),
     ("oauth.accounts_per_org", 1, 1_000_000),
+    ("backup.key_days", 0, 36_500),
+    ("backup.every_hours", 1, 8760),
+    ("backup.keep", 1, 10_000),
 ];
 
 impl Config {
@@ -282,6 +291,8 @@ impl Default for Config {
             secrets: SecretSettings::default(),
             oauth: OauthSettings::default(),
             custody: CustodySettings::default(),
+            backup: BackupSettings::default(),
+            text: None,
             credentials_dir: None,
         }
     }

@@ -5,6 +5,7 @@
 //!                                                                                                                signal ─▶ drain ─▶ last record ─▶ seal
 //! ```
 
+mod backups;
 mod connected;
 pub mod doctor;
 mod error;

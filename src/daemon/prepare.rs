@@ -127,7 +127,8 @@ fn reach(config: &Config) -> Reach {
                 .external_anchor
                 .iter()
                 .filter_map(|it| parent(it)),
-        );
+        )
+        .chain(config.backup.to.clone());
     let tls = config
         .tls_files()
         .into_iter()

@@ -9,6 +9,7 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 
 use super::DaemonError;
+use super::backups::keep_backups;
 use super::connected::connect;
 use super::front::Front;
 use super::parts::{judge, places, rate_rules};
@@ -16,6 +17,7 @@ use super::prepare::{Prepared, data_and_keys, insist};
 use super::supervisor;
 use super::unsealing::{keep_asking, unseal};
 use crate::audit::{Action, Actor, Event, Options};
+use crate::backup::Keeper;
 use crate::broker::Broker;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
@@ -55,6 +57,7 @@ pub struct Welcome {
 pub struct Daemon {
     app: App,
     lifecycle: Arc<Lifecycle>,
+    backups: Arc<Keeper>,
     listeners: Vec<Listener>,
     front: Option<Front>,
     metrics: Arc<Metrics>,
@@ -91,6 +94,7 @@ impl Prepared {
         let broker = Front::before(front.as_ref(), broker);
         let hosts = hosts(&config, connected.host);
         let shutdown = Shutdown::new();
+        let backups = Arc::new(Keeper::new(config.backup_plan()));
         let app = App::new(AppParts {
             lifecycle: Arc::clone(&lifecycle),
             directory,
@@ -101,6 +105,7 @@ impl Prepared {
             allowed_hosts: connected.allowed_hosts,
             return_rules: connected.return_rules,
             clock,
+            backups: Arc::clone(&backups),
             meter: Arc::<Metrics>::clone(&metrics),
             shutdown: shutdown.clone(),
             operator_uid: uid,
@@ -117,6 +122,7 @@ impl Prepared {
         Ok(Daemon {
             app,
             lifecycle,
+            backups,
             listeners,
             front,
             metrics,
@@ -184,10 +190,7 @@ impl Daemon {
             ))
         });
         let limits = self.config.serve_limits();
-        let keeping = self.app.clone();
-        let keeping = tokio::spawn(async move { keeping.keep_accounts().await });
-        let rotating = self.app.clone();
-        let rotating = tokio::spawn(async move { rotating.keep_rotating().await });
+        let aside = self.aside();
         let service = router(self.app.clone(), self.pages());
         let metrics = Arc::<Metrics>::clone(&self.metrics);
         let shutdown = self.shutdown.clone();
@@ -202,8 +205,9 @@ impl Daemon {
         if let Some(asking) = asking {
             asking.abort();
         }
-        keeping.abort();
-        rotating.abort();
+        for task in aside {
+            task.abort();
+        }
         // An answer that nobody takes may cost its grant. The second signal does not wait.
         tokio::select! {
             () = self.app.close_accounts() => {}
@@ -225,6 +229,22 @@ impl Daemon {
 }
 
 impl Daemon {
+    /// What goes on beside serving: accounts are kept alive, keys are replaced, backups are made.
+    fn aside(&self) -> [tokio::task::JoinHandle<()>; 3] {
+        let (keeping, rotating) = (self.app.clone(), self.app.clone());
+        let backups = keep_backups(
+            Arc::clone(&self.backups),
+            Arc::clone(&self.lifecycle),
+            Arc::<Metrics>::clone(&self.metrics),
+            self.shutdown.clone(),
+        );
+        [
+            tokio::spawn(async move { keeping.keep_accounts().await }),
+            tokio::spawn(async move { rotating.keep_rotating().await }),
+            tokio::spawn(backups),
+        ]
+    }
+
     fn pages(&self) -> Pages {
         let state = PagesState {
             book: self.app.flows(),

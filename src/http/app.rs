@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use crate::backup::Keeper;
 use crate::broker::Broker;
 use crate::clock::Clock;
 use crate::directory::Directory;
@@ -62,6 +63,8 @@ pub struct AppParts {
     pub return_rules: Vec<ReturnRule>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Who makes backups.
+    pub backups: Arc<Keeper>,
     /// Who counts.
     pub meter: Arc<dyn Meter>,
     /// Ends serving.
@@ -94,6 +97,7 @@ pub struct Inner {
     pub(super) allowed_hosts: Vec<HostPattern>,
     pub(super) return_rules: Vec<ReturnRule>,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) backups: Arc<Keeper>,
     pub(super) meter: Arc<dyn Meter>,
     pub(super) shutdown: Shutdown,
     pub(super) operator_uid: u32,
@@ -154,6 +158,7 @@ impl App {
             allowed_hosts: parts.allowed_hosts,
             return_rules: parts.return_rules,
             clock: parts.clock,
+            backups: parts.backups,
             meter,
             shutdown,
             operator_uid: parts.operator_uid,
@@ -269,6 +274,8 @@ impl App {
 
     /// Tells the meter what it cannot count.
     pub(super) fn refresh_gauges(&self) {
+        let last = self.backups.last().map(|last| last.millis() / 1000);
+        self.meter.backups(last, self.backups.failed().is_some());
         match self.lifecycle.gate().unsealed() {
             Ok(vault) => {
                 let healthy = vault.journal().healthy() && vault.store().healthy();

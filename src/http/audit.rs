@@ -3,25 +3,22 @@
 use std::collections::HashMap;
 use std::io::Write;
 
-use axum::body::Body;
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
-use http::{HeaderValue, header};
+use axum::response::Response;
+use http::HeaderValue;
 use serde_json::Value;
-use tokio::runtime::Handle;
 
 use crate::audit::{Action, Scope, Verdict};
 use crate::directory::MemberEntry;
 use crate::id::ServiceId;
 use crate::name::ServiceName;
 use crate::policy::{ReadAudit, ReadWholeAudit};
-use crate::vault::Closing;
 use crate::wire;
 
 use super::audit_query::AuditQuery;
 use super::body::QueryString;
 use super::caller::Caller;
+use super::pieces::pieces;
 use super::{ApiError, App, reply};
 
 /// Runs `read` where reading from disk does not hold up other requests.
@@ -153,62 +150,19 @@ pub(super) async fn export(caller: Caller, State(app): State<App>) -> Result<Res
     let turn = app.running.enter(&caller.principal)?;
     let event = caller.event(Action::AuditExport);
     caller.vault.journal().note(event).await?;
-    let (sender, receiver) = tokio::sync::mpsc::channel::<std::io::Result<Bytes>>(16);
     let vault = caller.vault.clone();
-    let pieces = Pieces {
-        sender: sender.clone(),
-        closing: vault.closing(),
-        runtime: Handle::current(),
-    };
-    tokio::task::spawn_blocking(move || {
+    let (pieces, breaker, written) = pieces(vault.closing());
+    let exporting = tokio::task::spawn_blocking(move || {
         let mut out = std::io::BufWriter::with_capacity(64 * 1024, pieces);
-        let exported = vault.journal().export(1, &mut out).is_ok();
         // Who does not read on must not keep the vault open.
-        drop(vault);
-        if !(exported && out.flush().is_ok()) {
-            tracing::warn!("an audit export was broken off");
-            // The body must not end as if this were all: the connection is cut instead.
-            let broken = std::io::ErrorKind::UnexpectedEof.into();
-            if sender.blocking_send(Err(broken)).is_err() {
-                tracing::debug!("its reader had gone");
-            }
-        }
+        vault.journal().export(1, &mut out).is_ok() && out.flush().is_ok()
     });
-    let stream = futures_util::stream::unfold((receiver, turn), async |(mut receiver, turn)| {
-        let piece = receiver.recv().await;
-        piece.map(|piece| (piece, (receiver, turn)))
+    tokio::spawn(async move {
+        if !exporting.await.unwrap_or(false) {
+            tracing::warn!("an audit export was broken off");
+            breaker.cut().await;
+        }
     });
     let kind = HeaderValue::from_static("application/jsonl; charset=utf-8");
-    let mut response = ([(header::CONTENT_TYPE, kind)], Body::from_stream(stream)).into_response();
-    response.extensions_mut().insert(super::serve::Streaming);
-    Ok(response)
-}
-
-/// Hands what is written to the response, piece by piece: memory stays flat. Ends when the vault is sealed.
-struct Pieces {
-    sender: tokio::sync::mpsc::Sender<std::io::Result<Bytes>>,
-    closing: Closing,
-    runtime: Handle,
-}
-
-impl Write for Pieces {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let piece = Ok(Bytes::copy_from_slice(bytes));
-        let sent = self.runtime.block_on(async {
-            tokio::select! {
-                biased;
-                () = self.closing.clone().called() => false,
-                sent = self.sender.send(piece) => sent.is_ok(),
-            }
-        });
-        if sent {
-            Ok(bytes.len())
-        } else {
-            Err(std::io::ErrorKind::BrokenPipe.into())
-        }
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
+    Ok(written.response(kind, turn))
 }

@@ -3,6 +3,7 @@
 use http::StatusCode;
 
 use crate::audit::AuditError;
+use crate::backup::BackupError;
 use crate::custody::{CustodianFault, CustodyError, FileFault};
 use crate::store::StoreError;
 
@@ -168,5 +169,33 @@ impl From<CustodyError> for ApiError {
             capital(&error.to_string()),
             error.hint(),
         )
+    }
+}
+
+impl From<BackupError> for ApiError {
+    fn from(error: BackupError) -> Self {
+        let status = match error {
+            BackupError::Store(error) => return error.into(),
+            BackupError::Audit(error) => return error.into(),
+            BackupError::Custody(error) => return error.into(),
+            BackupError::Vault(error) => return error.into(),
+            BackupError::NoRecipient | BackupError::Recipient | BackupError::Identity => {
+                StatusCode::BAD_REQUEST
+            }
+            BackupError::NotABackup
+            | BackupError::Version(_)
+            | BackupError::WrongIdentity
+            | BackupError::Damaged { .. }
+            | BackupError::Unlike { .. }
+            | BackupError::Forged
+            | BackupError::SignerUnknown
+            | BackupError::Expired(_)
+            | BackupError::Exists(_)
+            | BackupError::NotEmpty(_)
+            | BackupError::Busy(_) => StatusCode::CONFLICT,
+            BackupError::Io { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        let text = capital(&error.to_string());
+        Self::new(status, error.code(), text, error.hint())
     }
 }

@@ -21,6 +21,8 @@ pub trait Meter: Observer {
     /// What is shown beside the counters: whether the vault is sealed, whether requests can be
     /// served, and the store's size in bytes.
     fn state(&self, sealed: bool, ready: bool, store_bytes: Option<u64>);
+    /// The newest backup, in seconds since 1970, and whether the last try failed.
+    fn backups(&self, last: Option<i64>, failing: bool);
     /// The page that Prometheus reads.
     fn page(&self) -> String;
 }

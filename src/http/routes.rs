@@ -9,9 +9,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{
-    ApiError, App, api_keys, audit, broker, custom_tools, egress, key_slots, layers, oauth_clients,
-    oauth_connections, oauth_device, oauth_flows, oauth_providers, openapi, operator,
-    organizations, rotations, secret_versions, secrets, services, store, system, tools,
+    ApiError, App, api_keys, audit, backup, broker, custom_tools, egress, key_slots, layers,
+    oauth_clients, oauth_connections, oauth_device, oauth_flows, oauth_providers, openapi,
+    operator, organizations, rotations, secret_versions, secrets, services, store, system, tools,
 };
 
 fn table() -> OpenApiRouter<App> {
@@ -68,6 +68,7 @@ fn table() -> OpenApiRouter<App> {
         .routes(routes!(key_slots::remove_slot))
         .routes(routes!(store::info))
         .routes(routes!(store::compact, store::stop))
+        .routes(routes!(backup::create, backup::info))
 }
 
 /// The routes of handles.

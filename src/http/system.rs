@@ -25,6 +25,10 @@ pub(super) async fn status(
         version: env!("CARGO_PKG_VERSION").to_owned(),
         sealed: app.lifecycle.gate().is_sealed(),
         lanes: is_local(peer.as_ref()).then(|| app.broker.lanes()),
+        backup: is_local(peer.as_ref()).then(|| wire::BackupStanding {
+            last_at: app.backups.last(),
+            failing: app.backups.failed().map(|failed| failed.code.to_owned()),
+        }),
     })
 }
 

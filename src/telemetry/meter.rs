@@ -68,6 +68,11 @@ impl Meter for Metrics {
         }
     }
 
+    fn backups(&self, last: Option<i64>, failing: bool) {
+        self.backup_last.set(last.unwrap_or(0));
+        self.backup_failing.set(i64::from(failing));
+    }
+
     fn page(&self) -> String {
         self.encode()
     }

@@ -54,6 +54,10 @@ pub struct Metrics {
     pub store_sync: Histogram,
     /// Bytes of the store on disk.
     pub store_size: Gauge<i64, AtomicI64>,
+    /// When the newest backup was begun.
+    pub(super) backup_last: Gauge<i64, AtomicI64>,
+    /// Whether the last try failed.
+    pub(super) backup_failing: Gauge,
     hardening: Family<[Label; 1], Gauge>,
     certificate_expiry: Gauge<i64, AtomicI64>,
     certificate_reload_failures: Counter,
@@ -121,6 +125,11 @@ impl Metrics {
                 Histogram::new(DISK_SECONDS),
             ),
             store_size: s.zero("store_size_bytes", "Bytes of the store on disk"),
+            backup_last: s.zero(
+                "backup_last_timestamp_seconds",
+                "When the newest backup was begun, in seconds since 1970; 0 before there is one",
+            ),
+            backup_failing: s.zero("backup_failing", "1 while the last backup failed"),
             hardening: s.zero("hardening_enforced", "1 for a control that is in force"),
             certificate_expiry: s.zero(
                 "tls_certificate_expiry_timestamp_seconds",
@@ -291,6 +300,8 @@ mod tests {
             "runtools_audit_fsync_seconds_count 0",
             "runtools_store_sync_seconds_count 0",
             "runtools_store_size_bytes 0",
+            "runtools_backup_last_timestamp_seconds 0",
+            "runtools_backup_failing 0",
             "runtools_tls_certificate_expiry_timestamp_seconds 0",
             "runtools_tls_certificate_reload_failures_total 1",
         ] {

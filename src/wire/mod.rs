@@ -7,6 +7,7 @@
 
 mod api_keys;
 mod audit;
+mod backup;
 mod broker;
 mod oauth;
 mod organizations;
@@ -19,6 +20,7 @@ mod tools;
 
 pub use api_keys::*;
 pub use audit::*;
+pub use backup::*;
 pub use broker::*;
 pub use oauth::*;
 pub use organizations::*;

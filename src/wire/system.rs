@@ -22,6 +22,22 @@ pub struct Status {
     /// What tool code elsewhere comes by. To who asks over the Unix socket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lanes: Option<Lanes>,
+    /// Backups, as far as they are known while the vault is sealed. To who asks over the Unix socket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<BackupStanding>,
+}
+
+/// When the last backup was made, and whether the last try failed.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BackupStanding {
+    /// When the newest was begun, if one is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub last_at: Option<Timestamp>,
+    /// The code of the last try since the start, if it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failing: Option<String>,
 }
 
 /// What tool code elsewhere comes by.

@@ -164,4 +164,6 @@ pub(crate) const ROWS: &[Row] = &[
     ("GET /v1/operator/store", "", "", "admin:resources", Operator),
     ("POST /v1/operator/store/compact", "", "", "admin:resources", Operator),
     ("DELETE /v1/operator/store/compact", "", "", "admin:resources", Operator),
+    ("POST /v1/operator/backup", "", "", "admin:resources", Operator),
+    ("GET /v1/operator/backup", "", "", "admin:resources", Operator),
 ];

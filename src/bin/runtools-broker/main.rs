@@ -12,6 +12,7 @@
     clippy::let_underscore_must_use
 )]
 
+mod backup;
 mod demo;
 mod device;
 mod doctor;
@@ -77,6 +78,11 @@ enum Command {
     /// The store: which files keep it
     #[command(subcommand)]
     Store(store::StoreCommand),
+    /// Backups: encrypted to recipients, signed by the broker
+    #[command(subcommand)]
+    Backup(backup::BackupCommand),
+    /// Restore a backup into a folder of its own
+    Restore(backup::RestoreArgs),
     /// Who belongs to the organisation
     #[command(subcommand)]
     Member(members::MemberCommand),
@@ -148,6 +154,8 @@ async fn run(
         Command::Report(args) => report::run(args, session).await,
         Command::Key(KeyCommand::Slot(command)) => slots::run(command, session).await,
         Command::Store(command) => store::run(command, before, socket, session).await,
+        Command::Backup(command) => backup::run(command, before, socket, session).await,
+        Command::Restore(args) => backup::restore(args, before, socket, session).await,
         Command::Member(command) => members::run(command, session).await,
         Command::Service(command) => services::run(command, session).await,
         Command::OauthClient(command) => oauth_clients::run(command, session).await,

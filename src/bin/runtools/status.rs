@@ -1,8 +1,8 @@
 //! Whether the broker answers, and what tool code elsewhere comes by.
 
-use runtools_broker::client::text::Fields;
+use runtools_broker::client::text::{Fields, minute};
 use runtools_broker::client::{Exit, Outcome, Place, Route, Session};
-use runtools_broker::wire::{Lanes, Status};
+use runtools_broker::wire::{BackupStanding, Lanes, Status};
 
 /// Shows the broker's state. A sealed vault ends with code 10.
 pub(crate) async fn run(session: &Session) -> Outcome {
@@ -20,9 +20,11 @@ pub(crate) async fn run(session: &Session) -> Outcome {
             ("vault", if status.sealed { "sealed" } else { "unsealed" }),
         ];
         let proxy = status.lanes.as_ref().map(proxy);
+        let backup = status.backup.as_ref().map(backup);
         let handles = status.lanes.as_ref().map(|it| it.handles.to_string());
         lines.extend(proxy.as_deref().map(|text| ("egress proxy", text)));
         lines.extend(handles.as_deref().map(|text| ("handles", text)));
+        lines.extend(backup.as_deref().map(|text| ("last backup", text)));
         Fields(&lines).to_string()
     })?;
     if status.sealed {
@@ -32,6 +34,17 @@ pub(crate) async fn run(session: &Session) -> Outcome {
         return Ok(Exit::Sealed);
     }
     Ok(Exit::Ok)
+}
+
+/// When the last backup was made, and whether there should be a newer one.
+fn backup(known: &BackupStanding) -> String {
+    let last = known
+        .last_at
+        .map_or_else(|| "none known".to_owned(), minute);
+    match &known.failing {
+        Some(code) => format!("{last}; the last try failed ({code})"),
+        None => last,
+    }
 }
 
 /// Where the egress proxy listens, and for how many.

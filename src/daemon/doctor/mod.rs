@@ -7,6 +7,7 @@
 //! as a start would, and is wiped after it; no secret is opened. What could not be looked at is said to
 //! be unexamined, and never to work.
 
+mod backup;
 mod contents;
 mod finding;
 mod folders;
@@ -56,6 +57,8 @@ pub fn examine(config: &Config, around: &Surroundings) -> Finding {
     let audit = config.data_dir.join("audit");
     data_parts.push(folders::space("data_space", &config.data_dir, around));
     data_parts.push(folders::space("audit_space", &audit, around));
+
+    data_parts.push(backup::backup(config, around));
 
     let mut ways_in = ways_in::listeners(config, around);
     ways_in.push(ways_in::certificate(config.tls_files(), around.now));

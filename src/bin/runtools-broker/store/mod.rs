@@ -227,7 +227,7 @@ fn failed(error: &DaemonError) -> ClientError {
 }
 
 /// A size as a person reads it.
-fn size(bytes: u64) -> String {
+pub(crate) fn size(bytes: u64) -> String {
     match bytes {
         ..1_048_576 => format!("{} KiB", bytes.div_ceil(1024)),
         _ => format!("{} MiB", bytes.div_ceil(1_048_576)),
