@@ -126,7 +126,7 @@ fn under_eight_writers_what_is_restored_is_the_store_of_one_moment() {
         let key_file = broker.keys().join("root.key");
         let ran = restore(&file, folder.path(), &identity, &key_file);
         assert_eq!(ran.exit, 0, "{}", ran.stderr);
-        let restored = started(folder, engine);
+        let mut restored = started(folder, engine);
         let operator = restored.operator();
         for writer in 0..WRITERS {
             // What was acknowledged before it began is there; of what came while it was made, no one is
@@ -147,6 +147,9 @@ fn under_eight_writers_what_is_restored_is_the_store_of_one_moment() {
         let told = log["data"][0].to_string();
         assert!(told.contains(&made["generation"].to_string()), "{told}");
         set(&operator, "AFTER", "and it goes on");
+        assert_eq!(restored.stop(), Some(0));
+        let doctor = restored.runs(&["doctor"], None);
+        assert_eq!(doctor.exit, 0, "{}", doctor.stdout);
         println!(
             "{engine}: {before:?} before, {after:?} after, {} bytes",
             made["bytes"]

@@ -26,7 +26,7 @@ const HELD: usize = 64 * 1024;
 #[utoipa::path(post, path = "/v1/operator/backup", tag = "operator", request_body = wire::CreateBackup,
     responses((status = 200, description = "The backup, in the age format", body = String,
                content_type = "application/octet-stream")))]
-pub(super) async fn create(
+pub(super) async fn create_backup(
     caller: Caller,
     State(app): State<App>,
     OptionalInput(body): OptionalInput<wire::CreateBackup>,
@@ -81,7 +81,7 @@ fn flush(mut out: BufWriter<Pieces>) -> Result<(), BackupError> {
 /// Shows what backups there are, and how the last try ended.
 #[utoipa::path(get, path = "/v1/operator/backup", tag = "operator",
     responses((status = 200, description = "Backups", body = wire::Answer<wire::BackupInfo>)))]
-pub(super) async fn info(caller: Caller, State(app): State<App>) -> Result<Response, ApiError> {
+pub(super) async fn backups(caller: Caller, State(app): State<App>) -> Result<Response, ApiError> {
     caller.may::<OperateVault>(()).await?;
     let ledger = Ledger::of(&caller.vault).await?;
     Ok(reply::data(wire::BackupInfo {

@@ -68,7 +68,7 @@ fn table() -> OpenApiRouter<App> {
         .routes(routes!(key_slots::remove_slot))
         .routes(routes!(store::info))
         .routes(routes!(store::compact, store::stop))
-        .routes(routes!(backup::create, backup::info))
+        .routes(routes!(backup::create_backup, backup::backups))
 }
 
 /// The routes of handles.
