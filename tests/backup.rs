@@ -90,6 +90,13 @@ fn intact(operator: &Client) {
     assert_eq!(found["data"]["state"], "intact", "{found}");
 }
 
+/// Stopped, it is as a doctor wishes: store, anchor and journal are compared as by a start.
+fn is_well(broker: &mut Broker) {
+    assert_eq!(broker.stop(), Some(0));
+    let doctor = broker.runs(&["doctor"], None);
+    assert_eq!(doctor.exit, 0, "{}", doctor.stdout);
+}
+
 #[test]
 fn under_eight_writers_what_is_restored_is_the_store_of_one_moment() {
     for engine in ["sled", "redb"] {
@@ -147,9 +154,7 @@ fn under_eight_writers_what_is_restored_is_the_store_of_one_moment() {
         let told = log["data"][0].to_string();
         assert!(told.contains(&made["generation"].to_string()), "{told}");
         set(&operator, "AFTER", "and it goes on");
-        assert_eq!(restored.stop(), Some(0));
-        let doctor = restored.runs(&["doctor"], None);
-        assert_eq!(doctor.exit, 0, "{}", doctor.stdout);
+        is_well(&mut restored);
         println!(
             "{engine}: {before:?} before, {after:?} after, {} bytes",
             made["bytes"]
