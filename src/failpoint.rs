@@ -84,6 +84,16 @@ failpoints! {
     RotateRetires = "key.rotate.retires",
     /// After it was, on disk, and before it is in memory.
     RotateRetired = "key.rotate.retired",
+    /// The root key: after the next one was drawn and written down.
+    RootDrawn = "key.root.drawn",
+    /// After everything was sealed under it.
+    RootSealed = "key.root.sealed",
+    /// Before the ring has it.
+    RootPlaces = "key.root.places",
+    /// After that.
+    RootPlaced = "key.root.placed",
+    /// After the record was removed in which it had waited.
+    RootEnds = "key.root.ends",
     /// After the end was written down.
     RotateFinished = "key.rotate.finished",
     /// A backup: after a frame of it was written.

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use harness::{Broker, Setup, eventually};
 use runtools_broker::crypto::{Random, SystemRandom};
+use runtools_broker::custody::Ring;
 use runtools_broker::failpoint::Failpoint;
 use serde_json::json;
 use stage::{KILL, Levels, Stage, begin, runtools, setup, status, wait_for_the_end};
@@ -251,4 +252,75 @@ fn one_owners_key_is_replaced_alone_and_nobody_elses_is_found() {
     for (id, version) in [(&*me, 2), ("", 2), (stranger, 1)] {
         assert_eq!(found[id], BTreeSet::from([version]), "{id}");
     }
+}
+
+/// Where a replacement of the root key may be killed.
+fn root_places() -> Vec<&'static str> {
+    let names = Failpoint::ALL.iter().map(|place| place.name());
+    let all: Vec<_> = names.filter(|name| name.starts_with("key.root.")).collect();
+    assert_eq!(all.len(), 5);
+    all
+}
+
+#[test]
+fn a_root_key_whose_replacement_is_killed_at_any_place_is_replaced_after_the_next_start() {
+    let mut stage = Stage::new(setup("sled"));
+    let ring = stage.broker.keys().join("root.ring");
+    let before = std::fs::read(&ring).unwrap();
+    let version = |stage: &Stage| Ring::load(&stage.broker.keys()).unwrap().root().version;
+    for place in root_places() {
+        stage.broker.restart_with(Setup {
+            failpoint: Some(place),
+            ..setup("sled")
+        });
+        stage.until_it_is_gone(|operator| {
+            drop(operator.try_send("POST", "/v1/operator/root-rotation", None));
+        });
+        assert_eq!(stage.died_of(), KILL, "{place}");
+        // The key file opens the ring, whichever of the two it is by now, and the ring everything.
+        stage.broker.restart_with(setup("sled"));
+        stage.check();
+        // One that waits is ended; where none waits, this is one more.
+        let of_ring = version(&stage);
+        let ran = (stage.broker).runs(&["key", "rotate", "root", "--json"], None);
+        assert_eq!(ran.expect(0)["data"]["version"], of_ring + 1, "{place}");
+        assert_eq!(version(&stage), of_ring + 1);
+        stage.check();
+        assert_eq!(stage.broker.stop(), Some(0));
+        stage.broker.restart();
+        stage.check();
+    }
+    // Slots are added and removed as before.
+    let added = json!({"kind": "passphrase", "label": "spare", "passphrase": "correct horse battery staple"});
+    stage
+        .broker
+        .operator()
+        .post("/v1/operator/slots", &added)
+        .expect(201);
+    let asked = stage
+        .broker
+        .runs(&["key", "rotate", "root"], Some("not those words at all\n"));
+    assert_ne!(asked.exit, 0, "{}", asked.stderr);
+    assert!(asked.stderr.contains("is not there"), "{}", asked.stderr);
+    let words = Some("correct horse battery staple\n");
+    let ran = stage
+        .broker
+        .runs(&["key", "rotate", "root", "--json"], words);
+    assert_eq!(ran.expect(0)["data"]["version"], version(&stage));
+    stage.broker.runs(&["seal"], None);
+    let ran = stage.broker.runs(&["unseal"], words);
+    assert_eq!(ran.exit, 0, "{}", ran.stderr);
+    stage.check();
+    // A ring of before opens with its key file, and nothing with it.
+    assert_eq!(stage.broker.stop(), Some(0));
+    let now = std::fs::read(&ring).unwrap();
+    std::fs::write(&ring, before).unwrap();
+    stage.broker.restart_with(Setup {
+        unready: true,
+        ..setup("sled")
+    });
+    assert_eq!(stage.broker.wait(Duration::from_secs(30)), Some(1));
+    std::fs::write(&ring, now).unwrap();
+    stage.broker.restart_with(setup("sled"));
+    stage.check();
 }

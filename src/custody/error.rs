@@ -47,6 +47,9 @@ pub enum CustodyError {
     /// The ring has no such slot.
     #[error("the ring has no slot {0}")]
     NoSlot(ObjectId),
+    /// Who opens this slot is not there, and the root key is to be sealed for them anew.
+    #[error("who opens the slot {0} is not there, so it cannot be given another root key")]
+    SlotAway(ObjectId),
     /// The last slot is never removed.
     #[error("the last slot of a ring cannot be removed")]
     LastSlot,
@@ -176,6 +179,7 @@ impl CustodyError {
             Self::Busy => "ring_busy",
             Self::NotRoot => "not_the_root_key",
             Self::NoSlotOfKind(_) | Self::NoSlot(_) => "slot_not_found",
+            Self::SlotAway(_) => "slot_away",
             Self::LastSlot => "last_slot",
             Self::TooManySlots => "too_many_slots",
             Self::Label => "label_invalid",

@@ -37,6 +37,11 @@ impl CustodyError {
             Self::NoSlotOfKind(_) | Self::NoSlot(_) => {
                 "list the ring's slots, and choose one of them"
             }
+            Self::SlotAway(_) => {
+                "look for it in `runtools-broker key slot list`: put its root.key in place, or give its \
+                 passphrase; a slot of shares, and one whose key is elsewhere, is removed before, and \
+                 added again afterwards"
+            }
             Self::LastSlot => "add another slot and test it first",
             Self::TooManySlots => "remove a slot that is no longer needed first",
             Self::Label => "choose a short, plain label",

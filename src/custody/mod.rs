@@ -63,6 +63,7 @@ mod ring;
 mod shares;
 mod slot;
 mod told;
+mod unattended;
 
 #[cfg(test)]
 mod tests_bench;
@@ -86,6 +87,7 @@ pub use means::{Provider, SlotKind};
 pub use pkcs11::Device;
 pub use plugin::Plugin;
 pub use put_back::put_key_file_back;
-pub use ring::{KEY_FILE, RING_FILE, Ring, Unattended};
+pub use ring::{KEY_FILE, RING_FILE, Resealed, Ring};
 pub use shares::{Share, Split};
 pub use slot::{NewSlot, SlotInfo};
+pub use unattended::Unattended;

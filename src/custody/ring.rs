@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 
 use super::form::{self, Parsed};
 use super::slot::{Identity, MAX_SLOTS, Slot};
+use super::unattended::Unattended;
 use super::{
     Custodian, Custodians, CustodyError, FileFault, NewSlot, Provider, SlotInfo, SlotKind, disk,
 };
 use crate::crypto::{Digest, Key, KeyRef, MacKey, Random, digests_match};
 use crate::id::{ObjectId, StoreId};
+use crate::secret::Secret;
 
 /// The ring's name in the keys directory.
 pub const RING_FILE: &str = "root.ring";
@@ -30,24 +32,11 @@ pub struct Ring {
     mac: Digest,
 }
 
-/// What a start that nobody attends came to.
+/// A ring with another root key, and what it is made of.
 #[derive(Debug)]
-pub enum Unattended<T> {
-    /// The key file or a custodian opened the ring.
-    Opened(T),
-    /// A person must unseal. With the reason of each who should have done it, and is lost.
-    Waits(Vec<CustodyError>),
-}
-
-impl<T> Unattended<T> {
-    /// What was opened, if anything.
-    #[must_use]
-    pub fn opened(self) -> Option<T> {
-        match self {
-            Self::Opened(opened) => Some(opened),
-            Self::Waits(_) => None,
-        }
-    }
+pub struct Resealed {
+    before: Vec<u8>,
+    ring: Ring,
 }
 
 impl Ring {
@@ -250,6 +239,62 @@ impl Ring {
         let slots = self.slots.iter().filter(|slot| slot.id != id);
         let slots = slots.cloned().collect();
         self.replace(&held, slots, root)
+    }
+
+    /// The ring with the root key `new` under each slot, to be put in this one's place. Who opens a slot is
+    /// asked for it, and nothing is written. `words` are for a slot of a passphrase.
+    ///
+    /// # Errors
+    /// [`CustodyError::SlotAway`] for the first slot that nobody opens who is there; as
+    /// [`remove_slot`](Self::remove_slot).
+    pub fn reseal(
+        &self,
+        (old, new): (&Key, &Key),
+        who: &Custodians,
+        words: Option<&Secret>,
+        random: &dyn Random,
+    ) -> Result<Resealed, CustodyError> {
+        self.check_root(old)?;
+        let mut slots = Vec::with_capacity(self.slots.len());
+        for slot in &self.slots {
+            let custodian = who.for_means(&slot.means).transpose()?;
+            let provider = match slot.kind() {
+                SlotKind::KeyFile => Some(Provider::KeyFile(who.key_file())),
+                SlotKind::Passphrase => words.map(Provider::Passphrase),
+                SlotKind::Shares => None,
+                SlotKind::Credential | SlotKind::Exec | SlotKind::Pkcs11 => {
+                    custodian.as_ref().map(Provider::Custodian)
+                }
+            };
+            let store = self.identity.store;
+            let resealed = match provider {
+                Some(provider) => slot.resealed(provider, store, (old, new), random)?,
+                None => None,
+            };
+            slots.push(resealed.ok_or(CustodyError::SlotAway(slot.id))?);
+        }
+        let identity = Identity {
+            root: new.name(),
+            ..self.identity
+        };
+        Ok(Resealed {
+            before: self.bytes.clone(),
+            ring: Self::of(&self.dir, identity, slots, new)?,
+        })
+    }
+
+    /// Puts a ring that was sealed anew in the place of this one, durably, in one rename.
+    ///
+    /// # Errors
+    /// [`CustodyError::RingChanged`] when it was made of another one, [`CustodyError::Busy`].
+    pub fn give_way_to(&mut self, next: Resealed) -> Result<(), CustodyError> {
+        let _held = self.lock_unchanged()?;
+        if next.before != self.bytes {
+            return Err(CustodyError::RingChanged);
+        }
+        disk::replace(&self.dir.join(RING_FILE), &next.ring.bytes)?;
+        *self = next.ring;
+        Ok(())
     }
 
     fn find(&self, id: ObjectId) -> Result<&Slot, CustodyError> {

@@ -200,6 +200,35 @@ impl Slot {
     }
 }
 
+impl Slot {
+    /// The same slot with another root key in it, by whoever opens it; nothing when `provider` does not.
+    ///
+    /// # Errors
+    /// When the provider cannot be asked.
+    pub(super) fn resealed(
+        &self,
+        provider: Provider<'_>,
+        store: StoreId,
+        (old, new): (&Key, &Key),
+        random: &dyn Random,
+    ) -> Result<Option<Self>, CustodyError> {
+        let Some(key) = self.means.key(provider, place(store, self.id))? else {
+            return Ok(None);
+        };
+        let context = |root: &Key| Context::system(store, self.id, u64::from(root.name().version));
+        match open(&key, Purpose::OrgKey, &context(old), &self.sealed) {
+            Ok(_) => {}
+            Err(CryptoError::Open) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        }
+        let sealed = new.expose(|root| seal(&key, Purpose::OrgKey, &context(new), root, random))?;
+        Ok(Some(Self {
+            sealed,
+            ..self.clone()
+        }))
+    }
+}
+
 /// The name of the key that seals in slot `id`.
 pub(super) const fn name_in(id: ObjectId) -> KeyRef {
     KeyRef { id, version: 1 }

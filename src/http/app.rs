@@ -301,6 +301,7 @@ impl App {
             return Ok(());
         };
         vault.forget_retired_keys();
+        self.end_root_rotation(&vault).await?;
         self.directory.write_last_used(&vault).await?;
         self.directory.purge_deleted(&vault).await?;
         self.accounts

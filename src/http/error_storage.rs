@@ -137,6 +137,7 @@ impl From<CustodyError> for ApiError {
             | CustodyError::ShareMistyped => StatusCode::BAD_REQUEST,
             CustodyError::NoSlotOfKind(_)
             | CustodyError::NoSlot(_)
+            | CustodyError::SlotAway(_)
             | CustodyError::LastSlot
             | CustodyError::TooManySlots
             | CustodyError::Label

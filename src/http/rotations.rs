@@ -6,13 +6,13 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::response::Response;
 
-use crate::audit::{Action, Event, Target, TargetKind};
+use crate::audit::{Action, Actor, Event, Outcome, Target, TargetKind};
 use crate::id::OrgId;
-use crate::policy::{Permit, RotateKeys};
+use crate::policy::{OperateVault, Permit, RotateKeys};
 use crate::vault::{Phase, Rotation, Turned, Unsealed, VaultError};
 use crate::wire::{self, KeyLevel};
 
-use super::body::Input;
+use super::body::{Input, OptionalInput};
 use super::caller::Caller;
 use super::{ApiError, App, reply};
 
@@ -152,7 +152,55 @@ pub(super) async fn resume(caller: Caller, State(app): State<App>) -> Result<Res
     Ok(reply::data(shown(resumed)))
 }
 
+/// Replaces the root key while everybody is served: every slot of the ring has the new one afterwards, and the
+/// old one is nowhere. A replacement that was cut short is ended.
+#[utoipa::path(post, path = "/v1/operator/root-rotation", tag = "operator", request_body = wire::RotateRoot,
+    responses((status = 200, description = "Replaced", body = wire::Answer<wire::RotatedRoot>)))]
+pub(super) async fn rotate_root(
+    caller: Caller,
+    State(app): State<App>,
+    OptionalInput(body): OptionalInput<wire::RotateRoot>,
+) -> Result<Response, ApiError> {
+    caller.may::<OperateVault>(()).await?;
+    // No slot is added, removed or tried meanwhile.
+    let _turn = app.unsealing.lock().await;
+    let event = caller.event(Action::KeyRotate).code("root");
+    let rotated = caller.audited(event, async |recorded| {
+        let words = body.passphrase;
+        app.lifecycle
+            .rotate_root(&caller.vault, words, recorded)
+            .await
+    });
+    let version = rotated.await?;
+    Ok(reply::data(wire::RotatedRoot { version }))
+}
+
 impl App {
+    /// Ends a replacement of the root key that was cut short, where nobody is needed for that.
+    pub(super) async fn end_root_rotation(&self, vault: &Unsealed) -> Result<(), ApiError> {
+        if !vault.is_root_turning() {
+            return Ok(());
+        }
+        let _turn = self.unsealing.lock().await;
+        let event = Event::new(Action::KeyRotateResume, Actor::System).code("root");
+        let recorded = vault.journal().record(event).await?;
+        match self.lifecycle.rotate_root(vault, None, &recorded).await {
+            Ok(version) => {
+                tracing::info!(version, "the root key was replaced");
+                recorded.outcome(Outcome::success());
+            }
+            Err(error) => {
+                let error = ApiError::from(error);
+                recorded.outcome(Outcome::failed(error.code()));
+                tracing::warn!(
+                    code = error.code(),
+                    "the root key is not replaced yet: runtools-broker key rotate root"
+                );
+            }
+        }
+        Ok(())
+    }
+
     /// Works at rotations, one after the other, until serving ends: at those that are begun, and at those
     /// that a start found.
     pub async fn keep_rotating(&self) {

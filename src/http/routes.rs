@@ -66,6 +66,7 @@ fn table() -> OpenApiRouter<App> {
         .routes(routes!(key_slots::slots, key_slots::add_slot))
         .routes(routes!(key_slots::test_slot))
         .routes(routes!(key_slots::remove_slot))
+        .routes(routes!(rotations::rotate_root))
         .routes(routes!(store::info))
         .routes(routes!(store::compact, store::stop))
         .routes(routes!(backup::create_backup, backup::backups))

@@ -112,9 +112,9 @@ impl Generations {
     }
 
     /// Seals with `key` from now on. The one before only opens.
-    pub(super) fn turn_to(&self, key: Key) {
+    pub(super) fn turn_to(&self, key: impl Into<Arc<Key>>) {
         let mut kept = self.write();
-        let before = std::mem::replace(&mut kept.active, Arc::new(key));
+        let before = std::mem::replace(&mut kept.active, key.into());
         kept.older.push(before);
     }
 

@@ -51,7 +51,7 @@ type OwnerKeys = HashMap<(OrgId, Owner), Arc<Generations>>;
 
 /// The open keys. Locks are held for a look-up only, never across an await.
 pub(super) struct Keyring {
-    pub(super) root: Key,
+    pub(super) root: Generations,
     pub(super) state: Generations,
     pub(super) index: MacKey,
     orgs: RwLock<HashMap<OrgId, Arc<OrgKeys>>>,
@@ -65,7 +65,7 @@ impl fmt::Debug for Keyring {
 }
 
 impl Keyring {
-    pub(super) fn new(root: Key, state: Key, index: MacKey) -> Self {
+    pub(super) fn new(root: Generations, state: Key, index: MacKey) -> Self {
         Self {
             root,
             state: Generations::of(state),
@@ -144,9 +144,9 @@ impl Vault {
         &self.keyring.state
     }
 
-    /// The root key, for the ring's slots.
-    pub(crate) fn root_key(&self) -> &Key {
-        &self.keyring.root
+    /// The root key of this name, for the ring's slots.
+    pub(super) fn root_key(&self, name: KeyRef) -> Result<Arc<Key>, VaultError> {
+        self.keyring.root.opener(name).ok_or(VaultError::Form)
     }
 
     /// Draws the keys of a new organisation and puts them, sealed, into `batch`. They are in force
@@ -175,7 +175,13 @@ impl Vault {
         )?;
         let wrapped = kek.expose(|bytes| {
             let context = self.org_key_context(org, 1);
-            crypto::seal(&self.keyring.root, Purpose::OrgKey, &context, bytes, random)
+            crypto::seal(
+                &self.keyring.root.active(),
+                Purpose::OrgKey,
+                &context,
+                bytes,
+                random,
+            )
         })?;
         let blind = index.expose(|bytes| {
             crypto::seal(
@@ -200,6 +206,7 @@ impl Vault {
 
     /// Wipes the generations that were retired a while ago.
     pub fn forget_retired_keys(&self) {
+        self.keyring.root.forget_retired();
         for keys in self.keyring.all() {
             keys.forget_retired();
         }

@@ -19,11 +19,12 @@ use crate::custody::{Custodians, CustodyError, NewSlot, Provider, Ring};
 use crate::id::StoreId;
 use crate::store::{Batch, Engine, Store, StoreKeys};
 
+use super::generations::Generations;
 use super::keyring::Keyring;
 use super::memo::Memo;
 use super::rotation::Rotations;
 use super::slots::Gatherings;
-use super::system::SystemKeys;
+use super::system::{SystemKeys, next_root};
 use super::tally::{Quotas, Tally};
 use super::{Gate, Opener, Places, Unsealed, Vault, VaultError};
 
@@ -167,6 +168,7 @@ impl Lifecycle {
     fn open_vault(&self, root: Key) -> Result<Vault, VaultError> {
         let id = self.changing_ring().store();
         let opened = SystemKeys::open(&*self.engine, id, &root)?;
+        let next = next_root(&*self.engine, id, &root)?;
         let (keys, first) = match opened {
             Some(keys) => (keys, None),
             None if self.places.starting()? => {
@@ -188,6 +190,10 @@ impl Lifecycle {
             Some(batch) => self.create(id, store_keys, journal_keys, batch)?,
             None => self.open_both(id, store_keys, journal_keys)?,
         };
+        let roots = match next {
+            Some(next) => Generations::new(next, vec![root]),
+            None => Generations::of(root),
+        };
         if let Some(probe) = &self.probes.store {
             store.watch(Arc::clone(probe));
         }
@@ -198,7 +204,7 @@ impl Lifecycle {
             id,
             store,
             journal,
-            keyring: Keyring::new(root, keys.state, MacKey::new(&keys.index)?),
+            keyring: Keyring::new(roots, keys.state, MacKey::new(&keys.index)?),
             memo: Memo::default(),
             tally: Tally::default(),
             rotations: Rotations::default(),

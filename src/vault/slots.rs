@@ -144,7 +144,8 @@ impl Lifecycle {
         let slot = NewSlot::new(opener.provider(), label, self.clock.now());
         // On a copy: a custodian may take seconds, and nobody else may change the file meanwhile.
         let mut ring = self.ring();
-        let id = ring.add_slot(vault.root_key(), &slot, &*self.random)?;
+        let root = vault.root_key(ring.root())?;
+        let id = ring.add_slot(&root, &slot, &*self.random)?;
         *self.changing_ring() = ring;
         Ok(id)
     }
@@ -163,6 +164,7 @@ impl Lifecycle {
     /// What custody reports.
     pub fn remove_slot(&self, vault: &Unsealed, id: ObjectId) -> Result<(), VaultError> {
         let mut ring = self.changing_ring();
-        Ok(ring.remove_slot(vault.root_key(), id)?)
+        let root = vault.root_key(ring.root())?;
+        Ok(ring.remove_slot(&root, id)?)
     }
 }

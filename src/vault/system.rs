@@ -67,6 +67,43 @@ impl Which {
     }
 }
 
+/// Where the next root key waits until it is in the ring.
+pub(super) fn next_root_place() -> StoreKey {
+    StoreKey::new(Class::SystemKey, &[&[7]])
+}
+
+/// What the next root key is bound to: its number.
+pub(super) fn next_root_context(store: StoreId, version: u32) -> Context {
+    let object = ObjectId::from_bytes([7; 16]);
+    Context::system(store, object, u64::from(version))
+}
+
+/// Where the six keys stand, and what each is bound to.
+pub(super) fn system_places(store: StoreId) -> [(StoreKey, Purpose, Context); 6] {
+    Which::ALL.map(|which| (which.store_key(), which.purpose(), which.context(store)))
+}
+
+/// The root key after the ring's, where one was drawn and is not in the ring yet.
+///
+/// # Errors
+/// When the record was altered, or the engine fails.
+pub(super) fn next_root(
+    engine: &dyn Engine,
+    store: StoreId,
+    root: &Key,
+) -> Result<Option<Key>, VaultError> {
+    let record = read_raw(engine, &next_root_place())?;
+    // One that another root key sealed is left over: what waited there is the ring's by now.
+    let Some(record) = record.filter(|record| record.key() == Some(root.name())) else {
+        return Ok(None);
+    };
+    let KeyRef { id, version } = root.name();
+    let version = version.checked_add(1).ok_or(VaultError::Form)?;
+    let context = next_root_context(store, version);
+    let next = crypto::open(root, Purpose::OrgKey, &context, &record.reader().sealed()?)?;
+    Ok(Some(Key::from_secret(KeyRef { id, version }, &next)?))
+}
+
 /// The six keys.
 pub(super) struct SystemKeys {
     /// Authenticates the store's digest and its anchor file.
@@ -109,12 +146,17 @@ impl SystemKeys {
         store: StoreId,
         root: &Key,
     ) -> Result<Option<Self>, VaultError> {
+        let next = next_root(engine, store, root)?;
         let mut keys = Vec::with_capacity(6);
         for which in Which::ALL {
             let Some(record) = read_raw(engine, &which.store_key())? else {
                 continue;
             };
             let sealed = record.reader().sealed()?;
+            let by_next = next
+                .as_ref()
+                .filter(|next| sealed.key() == Some(next.name()));
+            let root = by_next.unwrap_or(root);
             let secret = crypto::open(root, which.purpose(), &which.context(store), &sealed)?;
             keys.push(Key::from_secret(which.name(), &secret)?);
         }

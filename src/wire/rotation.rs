@@ -5,6 +5,7 @@ use utoipa::ToSchema;
 
 use crate::clock::Timestamp;
 use crate::id::{ObjectId, UserId};
+use crate::secret::Secret;
 
 /// `POST /v1/key-rotation`.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
@@ -88,4 +89,21 @@ pub struct KeyRotation {
 pub struct KeyRotations {
     /// The one that is under way, or the last one.
     pub rotation: Option<KeyRotation>,
+}
+
+/// `POST /v1/operator/root-rotation`.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RotateRoot {
+    /// The passphrase of the slot that has one.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = Password)]
+    pub passphrase: Option<Secret>,
+}
+
+/// The root key was replaced.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+pub struct RotatedRoot {
+    /// The number of the new one.
+    pub version: u32,
 }

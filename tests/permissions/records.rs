@@ -60,6 +60,7 @@ const STEPS: &[Step] = &[
     ("DELETE /v1/oauth/configs/{provider}", "/v1/oauth/configs/github", "", "oauth.client_remove", ""),
     ("POST /v1/operator/oauth-clients", "/v1/operator/oauth-clients", r#"{"provider":"github","clientId":"id","clientSecret":"s"}"#, "oauth.client_set", ""),
     ("DELETE /v1/operator/oauth-clients/{provider}", "/v1/operator/oauth-clients/github", "", "oauth.client_remove", ""),
+    ("POST /v1/operator/root-rotation", "/v1/operator/root-rotation", "", "key.rotate", ""),
     ("POST /v1/operator/slots", "/v1/operator/slots", r#"{"kind":"passphrase","label":"spare","passphrase":"correct horse battery staple"}"#, "key.slot_add", "slot"),
     ("POST /v1/key-rotation", "/v1/key-rotation", r#"{"level":"owner"}"#, "key.rotate", ""),
     ("POST /v1/operator/store/compact", "/v1/operator/store/compact", "", "store.compact", ""),

@@ -146,6 +146,7 @@ pub(crate) const ROWS: &[Row] = &[
     ("POST /v1/operator/oauth-clients", "", r#"{"provider":"linear","clientId":"id","clientSecret":"a secret"}"#, "admin:resources", Operator),
     ("GET /v1/operator/oauth-clients", "", "", "admin:resources", Operator),
     ("DELETE /v1/operator/oauth-clients/{provider}", "", "", "admin:resources", Operator),
+    ("POST /v1/operator/root-rotation", "", "", "admin:resources", Operator),
     ("GET /v1/key-rotation", "", "", "org:write", Admin),
     ("POST /v1/key-rotation", "", r#"{"level":"owner"}"#, "org:write", Admin),
     ("POST /v1/key-rotation/pause", "", "", "org:write", Admin),

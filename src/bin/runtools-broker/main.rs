@@ -25,6 +25,7 @@ mod members;
 mod oauth_clients;
 mod operator;
 mod report;
+mod root_key;
 mod serve;
 mod services;
 mod slots;
@@ -108,6 +109,9 @@ enum KeyCommand {
     /// The ways to unseal
     #[command(subcommand)]
     Slot(slots::SlotCommand),
+    /// Replace a key while everybody is served
+    #[command(subcommand)]
+    Rotate(root_key::RotateCommand),
 }
 
 fn main() -> ExitCode {
@@ -153,6 +157,7 @@ async fn run(
         Command::Seal(args) => operator::seal(args, session).await,
         Command::Report(args) => report::run(args, session).await,
         Command::Key(KeyCommand::Slot(command)) => slots::run(command, session).await,
+        Command::Key(KeyCommand::Rotate(command)) => root_key::run(command, session).await,
         Command::Store(command) => store::run(command, before, socket, session).await,
         Command::Backup(command) => backup::run(command, before, socket, session).await,
         Command::Restore(args) => backup::restore(args, before, socket, session).await,

@@ -22,10 +22,13 @@
 
 mod job;
 mod rewrap;
+mod root;
 mod run;
 mod turn;
 mod walk;
 
+#[cfg(test)]
+mod tests_root;
 #[cfg(test)]
 mod tests_rotation;
 

@@ -82,11 +82,9 @@ impl Vault {
         let mut record = self.read_org_record(&place, &old)?;
         record.sealeds.line = record.sealeds.line.turned()?;
         let version = record.sealeds.line.active;
-        let (root, random) = (self.root_key(), self.random());
+        let random = self.random();
         let key = Key::generate(org_key_name(org.id(), version), random)?;
-        let context = self.org_key_context(org.id(), version);
-        let sealed =
-            key.expose(|key| crypto::seal(root, Purpose::OrgKey, &context, key, random))?;
+        let sealed = self.seal_org_key(org.id(), &key)?;
         record.sealeds.keys.insert(0, sealed);
         let context = self.org_index_context(org.id());
         let index = org.kek().open(Purpose::IndexKey, &context, &record.index)?;

@@ -1,0 +1,197 @@
+//! Replacing the root key.
+//!
+//! ```text
+//! who opens a slot is asked            nothing is begun that could not be ended
+//! ring's root ──seals──▶ the next      a record in the store: from here on the next one seals
+//! next root ──seals──▶ everything      the installation's keys and the organisations', until a scan finds none of the old one
+//! ring ◀── the next under every slot   in one rename: the old one is nowhere
+//! the record goes
+//! ```
+//!
+//! Whoever opens the ring, before the rename or after it, gets at every key: before it by the record, which
+//! the ring's root opens. A record that another root sealed was left by a kill after the rename, and says
+//! nothing any more.
+//!
+//! A slot is sealed anew by its own key, so whoever has it must be there: the key file, the custodians of the
+//! settings, and one passphrase of a person. Shares cannot be had for this: such a slot is removed before, and
+//! added afterwards.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::audit::Recorded;
+use crate::crypto::{self, Key, KeyRef, Purpose, Record, sha256};
+use crate::failpoint::{Failpoint, reached};
+use crate::secret::Secret;
+use crate::store::{Batch, Class, StoreKey};
+use crate::vault::key_record::boxes;
+use crate::vault::system::{next_root_context, next_root_place, system_places};
+use crate::vault::{Lifecycle, Unsealed, Vault, VaultError};
+
+/// How many records are sealed anew in one commit.
+const RECORDS: usize = 128;
+/// How often it may be found that an organisation's keys were changed meanwhile.
+const ROUNDS: usize = 16;
+/// How often it is looked whether the old root key is drained.
+const DRAIN: Duration = Duration::from_millis(2);
+
+impl Lifecycle {
+    /// Replaces the root key while everybody is served, or ends a replacement that was cut short. Answers the
+    /// number of the new one. `words` are for a passphrase slot.
+    ///
+    /// # Errors
+    /// [`CustodyError::SlotAway`](crate::custody::CustodyError::SlotAway) and what else custody says of whoever
+    /// does not open their slot: nothing was begun. When the store fails: it can be gone on with.
+    pub async fn rotate_root(
+        self: &Arc<Self>,
+        vault: &Unsealed,
+        words: Option<Secret>,
+        recorded: &Recorded,
+    ) -> Result<u32, VaultError> {
+        let _turn = vault.rotations.changing.lock().await;
+        let (ring, root) = (self.ring(), &vault.keyring.root);
+        let old = root.opener(ring.root()).ok_or(VaultError::Form)?;
+        let drawn = !root.is_turning();
+        let new = if drawn {
+            let KeyRef { id, version } = old.name();
+            let version = version.checked_add(1).ok_or(VaultError::Form)?;
+            Arc::new(Key::generate(KeyRef { id, version }, vault.random())?)
+        } else {
+            root.opener(root.name()).ok_or(VaultError::Form)?
+        };
+        let (this, before, next) = (Arc::clone(self), Arc::clone(&old), Arc::clone(&new));
+        let resealed = tokio::task::spawn_blocking(move || {
+            let words = words.as_ref();
+            ring.reseal((&before, &next), this.custodians(), words, &*this.random)
+        });
+        let resealed = resealed.await.map_err(|_| VaultError::Form)??;
+        if drawn {
+            vault.keep_next_root(&old, &new, recorded).await?;
+            root.turn_to(Arc::clone(&new));
+        }
+        while !root.is_drained() {
+            tokio::time::sleep(DRAIN).await;
+        }
+        vault.rewrap_under_root(old.name(), recorded).await?;
+        reached(Failpoint::RootPlaces);
+        let this = Arc::clone(self);
+        let placed =
+            tokio::task::spawn_blocking(move || this.changing_ring().give_way_to(resealed));
+        placed.await.map_err(|_| VaultError::Form)??;
+        reached(Failpoint::RootPlaced);
+        let mut batch = Batch::new();
+        batch.delete(next_root_place());
+        vault.commit(batch, recorded).await?;
+        reached(Failpoint::RootEnds);
+        root.retire();
+        Ok(new.name().version)
+    }
+}
+
+impl Vault {
+    /// Whether a replacement of the root key is not over.
+    #[must_use]
+    pub fn is_root_turning(&self) -> bool {
+        self.keyring.root.is_turning()
+    }
+
+    /// Writes the next root key down, under the one of the ring.
+    async fn keep_next_root(
+        &self,
+        old: &Key,
+        new: &Key,
+        recorded: &Recorded,
+    ) -> Result<(), VaultError> {
+        let context = next_root_context(self.id, new.name().version);
+        let random = self.random();
+        let sealed = new.expose(|new| crypto::seal(old, Purpose::OrgKey, &context, new, random))?;
+        let mut batch = Batch::new();
+        batch.put(next_root_place(), Record::of(&sealed));
+        self.commit(batch, recorded).await?;
+        reached(Failpoint::RootDrawn);
+        Ok(())
+    }
+
+    /// Seals what the old root key sealed anew, until a scan finds nothing of it.
+    async fn rewrap_under_root(&self, old: KeyRef, recorded: &Recorded) -> Result<(), VaultError> {
+        for _ in 0..ROUNDS {
+            let mut batch = Batch::new();
+            let mut count = 0;
+            for (place, record) in self.under_root(old).await? {
+                batch.rewrap(place.0, sha256(place.1.as_bytes()), record);
+                count += 1;
+                if count == RECORDS {
+                    self.commit(std::mem::take(&mut batch), recorded).await?;
+                    count = 0;
+                }
+            }
+            if !batch.is_empty() {
+                self.commit(batch, recorded).await?;
+            }
+            reached(Failpoint::RootSealed);
+            if self.left_under_root(old).await? == 0 {
+                return Ok(());
+            }
+        }
+        Err(VaultError::Stuck(self.left_under_root(old).await?))
+    }
+
+    /// The records that the old root key sealed, each with what takes its place.
+    async fn under_root(
+        &self,
+        old: KeyRef,
+    ) -> Result<Vec<((StoreKey, Record), Record)>, VaultError> {
+        let (root, random) = (&self.keyring.root, self.random());
+        let mut found = Vec::new();
+        for (place, purpose, context) in system_places(self.id) {
+            let record = self.store.get(&place).await?.ok_or(VaultError::Form)?;
+            if record.key() != Some(old) {
+                continue;
+            }
+            let key = root.open(purpose, &context, &record.reader().sealed()?)?;
+            let sealed =
+                key.expose(|key| crypto::seal(&root.active(), purpose, &context, key, random))?;
+            found.push(((place, record), Record::of(&sealed)));
+        }
+        for org in self.org_ids() {
+            let place = self.org_key_place(org);
+            let Some(record) = self.store.get(&place).await? else {
+                continue;
+            };
+            let mut parts = self.read_org_record(&place, &record)?;
+            let sealeds = &mut parts.sealeds;
+            if sealeds.keys.iter().all(|key| key.key() != Some(old)) {
+                continue;
+            }
+            let versions: Vec<_> = sealeds.line.versions().collect();
+            for (version, sealed) in versions.into_iter().zip(&mut sealeds.keys) {
+                let key = self.open_org_key(org, version, sealed)?;
+                *sealed = self.seal_org_key(org, &key)?;
+            }
+            let new = self.write_org_record(&place, &parts)?;
+            found.push(((place, record), new));
+        }
+        Ok(found)
+    }
+
+    /// How many boxes of keys the old root key sealed.
+    async fn left_under_root(&self, old: KeyRef) -> Result<u64, VaultError> {
+        let mut left = 0;
+        for class in [Class::SystemKey, Class::OrgKey] {
+            let (prefix, mut after) = (StoreKey::new(class, &[]), None);
+            loop {
+                let page = self.store.scan(&prefix, after.as_ref(), 256).await?;
+                let Some((last, _)) = page.last() else { break };
+                after = Some(last.clone());
+                for (place, record) in page {
+                    let next = place == next_root_place();
+                    let old = boxes(&record)?
+                        .iter()
+                        .any(|sealed| sealed.key() == Some(old));
+                    left += u64::from(old && !next);
+                }
+            }
+        }
+        Ok(left)
+    }
+}
