@@ -4,6 +4,8 @@
 mod harness;
 
 use harness::{Broker, Client};
+use runtools_broker::crypto::Record;
+use runtools_broker::store::{DEFAULT_CACHE_BYTES, DiskEngine, Engine, EngineKind};
 use serde_json::{Value, json};
 
 const MEMBERS: &str = "/v1/organizations/current/members";
@@ -248,4 +250,70 @@ fn an_operator_makes_organisations_and_gets_a_key_to_act_in_them() {
             .refused(404),
         "not_found"
     );
+}
+
+/// How often the records of a stopped broker's store name the key of this id.
+fn named(broker: &Broker, id: &str) -> usize {
+    let path = broker.data().join("store");
+    let engine = DiskEngine::open(&path, EngineKind::Sled, DEFAULT_CACHE_BYTES).unwrap();
+    let mut count = 0;
+    let mut look = |_: &[u8], value: &[u8]| {
+        let name = Record::parse(value).unwrap().key();
+        count += usize::from(name.is_some_and(|name| name.id.to_string() == id));
+        Ok(())
+    };
+    engine.visit(&[], None, &mut look).unwrap();
+    count
+}
+
+#[test]
+fn what_a_removed_member_kept_goes_with_the_key_that_it_was_under() {
+    let mut broker = Broker::start();
+    let operator = broker.operator();
+    let ann = add(&operator, &json!({"name": "Ann", "createKey": true}));
+    let bob = add(&operator, &json!({"name": "Bob", "createKey": true}));
+    let [hers, his] = [&ann, &bob].map(|one| broker.anonymous().key(one["key"].as_str().unwrap()));
+    for client in [&hers, &his] {
+        for n in 0..40 {
+            let secret = json!({"name": format!("OWN_{n}"), "value": "a value of one's own"});
+            client.post("/v1/secrets", &secret).expect(201);
+            client.post("/v1/secrets", &secret).expect(200);
+        }
+        client
+            .send("POST", "/v1/tools/github/install", None)
+            .expect(200);
+        let token = json!({"token": "a token of one's own"});
+        client
+            .json("PUT", "/v1/tools/github/credentials", &token)
+            .expect(200);
+    }
+    let shared = json!({"name": "SHARED", "value": "v", "orgWide": true});
+    operator.post("/v1/secrets", &shared).expect(201);
+    let all = |client: &Client| {
+        let list = client.get("/v1/secrets?all=true&limit=200").expect(200);
+        list["data"].as_array().unwrap().len()
+    };
+    assert_eq!(all(&operator), 81);
+    let gone = operator.delete(&path(&ann)).expect(200);
+    assert_eq!(
+        gone["data"],
+        json!({"success": true, "level": "logical", "keyDestroyed": true})
+    );
+    assert_eq!(all(&operator), 41);
+    let log = operator.get("/v1/audit?action=key.destroy").expect(200);
+    assert_eq!(log["data"][0]["code"], "with_key", "{log}");
+    his.get("/v1/secrets/OWN_7").expect(200);
+    let keys = json!({"level": "owner"});
+    operator.post("/v1/key-rotation", &keys).expect(201);
+    harness::eventually(|| {
+        let found = operator.get("/v1/key-rotation").expect(200);
+        (found["data"]["rotation"]["phase"] == "finished").then_some(())
+    });
+    his.post("/v1/secrets/OWN_7/reveal", &json!({})).expect(200);
+    assert_eq!(broker.stop(), Some(0));
+    let [hers, his] = [&ann, &bob].map(|one| named(&broker, one["userId"].as_str().unwrap()));
+    assert_eq!(hers, 0);
+    assert!(his > 120, "{his}");
+    broker.restart();
+    assert_eq!(all(&broker.operator()), 41);
 }

@@ -95,6 +95,7 @@ actions! {
     KeyRotatePause = "key.rotate_pause",
     KeyRotateResume = "key.rotate_resume",
     KeyRotateFinish = "key.rotate_finish",
+    KeyDestroy = "key.destroy",
     StoreCompact = "store.compact",
     StoreCompactStop = "store.compact_stop",
     StoreMigrate = "store.migrate",

@@ -152,6 +152,20 @@ impl Directory {
         Ok([Owner::ORG_SHARED].into_iter().chain(users).collect())
     }
 
+    /// Those who were members of an organisation and are none any more.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn departed(
+        &self,
+        vault: &Unsealed,
+        org: OrgId,
+    ) -> Result<Vec<UserId>, DirectoryError> {
+        let mut members = self.all_members(vault, &*vault.org(org)?).await?;
+        members.retain(|member| member.0.status == MemberStatus::Removed);
+        Ok(members.iter().map(MemberEntry::user).collect())
+    }
+
     /// Draws the ids of a member who is to be added, so that they can be recorded before.
     ///
     /// # Errors

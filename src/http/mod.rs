@@ -19,6 +19,7 @@ mod broker;
 mod caller;
 mod changes;
 mod custom_tools;
+mod departed;
 mod egress;
 mod error;
 mod error_broker;

@@ -270,10 +270,11 @@ pub(super) async fn update_member(
     Ok(reply::data(changed.to_wire()))
 }
 
-/// Removes a member: every key of theirs is refused from now on.
+/// Removes a member: every key of theirs is refused from now on, and what they had of their own is destroyed,
+/// with the key that it was under.
 #[utoipa::path(delete, path = "/v1/organizations/{id}/members/{member}", tag = "organizations",
     params(("id" = String, Path), ("member" = String, Path)),
-    responses((status = 200, description = "Removed", body = wire::Answer<wire::Done>)))]
+    responses((status = 200, description = "Removed", body = wire::Answer<wire::RemovedMember>)))]
 pub(super) async fn remove_member(
     caller: Caller,
     State(app): State<App>,
@@ -299,5 +300,17 @@ pub(super) async fn remove_member(
     if let Err(error) = forgotten.await {
         tracing::warn!(%error, "accounts of a removed member are still there");
     }
-    Ok(reply::data(wire::Done::OK))
+    let event = caller.event(Action::KeyDestroy);
+    let shredded = app.shred_member(vault, whose, event).await;
+    if let Err(error) = &shredded {
+        tracing::warn!(
+            code = error.code(),
+            "what a removed member had is still there"
+        );
+    }
+    Ok(reply::data(wire::RemovedMember {
+        success: true,
+        level: wire::DeletionLevel::Logical,
+        key_destroyed: shredded.is_ok_and(|gone| gone.key),
+    }))
 }

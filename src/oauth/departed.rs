@@ -26,7 +26,24 @@ impl Accounts {
         Ok(())
     }
 
-    /// The same for one.
+    /// Whether tokens of somebody's are still to be used: to be given back to their providers.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn still_has_tokens(
+        &self,
+        vault: &Unsealed,
+        (org, user): (OrgId, UserId),
+    ) -> Result<bool, VaultError> {
+        let roster = self.roster(vault).await?;
+        let to_revoke = roster.revocations().into_iter().any(|kept| {
+            let connection = &kept.value.connection;
+            connection.org == org && connection.user == user
+        });
+        Ok(to_revoke || !roster.of_member(org, user, None).is_empty())
+    }
+
+    /// Forgets the accounts of one who is no member any more.
     ///
     /// # Errors
     /// When the store or the journal fails.

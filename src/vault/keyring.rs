@@ -101,6 +101,12 @@ impl Keyring {
         Arc::clone(kept)
     }
 
+    /// Forgets an owner's key that was destroyed.
+    pub(super) fn forget_owner(&self, org: OrgId, owner: Owner) {
+        let mut owners = self.owners.write().unwrap_or_else(PoisonError::into_inner);
+        owners.remove(&(org, owner));
+    }
+
     /// Every key that has generations.
     fn all(&self) -> Vec<Arc<Generations>> {
         let owners = self.owners.read().unwrap_or_else(PoisonError::into_inner);

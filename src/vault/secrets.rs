@@ -285,6 +285,11 @@ impl Vault {
         };
         let mut secrets = Vec::new();
         for (turn, owner) in owners.iter().enumerate().skip(skip) {
+            // Who has no key has nothing, or nothing any more.
+            if self.owner_key(&org, *owner).await?.is_none() {
+                after = None;
+                continue;
+            }
             let prefix = owner_prefix(&org, *owner);
             loop {
                 let page = self.store.scan(&prefix, after.as_ref(), 64).await?;

@@ -194,3 +194,17 @@ pub struct UpdateMember {
     /// The new role.
     pub role: Role,
 }
+
+/// `DELETE /v1/organizations/{id}/members/{member}`.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RemovedMember {
+    /// Always true: a failure is a [`Failure`](super::Failure).
+    pub success: bool,
+    /// `logical`: what the member had is gone from every answer, while old bytes of the database may hold it
+    /// until the organisation's key is replaced and the store compacted.
+    pub level: super::DeletionLevel,
+    /// Whether the key is destroyed that it was under. If not yet, tokens of theirs are still to be given back
+    /// to their providers, or the store failed: then it is done later, by itself.
+    pub key_destroyed: bool,
+}

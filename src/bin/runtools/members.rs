@@ -5,7 +5,9 @@ use http::Method;
 use runtools_broker::client::text::{Visible, minute};
 use runtools_broker::client::{Client, ClientError, Exit, Outcome, Route, Session, Table, body};
 use runtools_broker::id::MemberId;
-use runtools_broker::wire::{AddMember, AddedMember, Member, MemberStatus, Role, UpdateMember};
+use runtools_broker::wire::{
+    AddMember, AddedMember, Member, MemberStatus, RemovedMember, Role, UpdateMember,
+};
 use serde_json::Value;
 
 /// Members.
@@ -90,12 +92,21 @@ pub(crate) async fn run(command: MemberCommand, client: &Client, session: &Sessi
         MemberCommand::Remove { member, yes } => {
             let id = find(&member, client).await?;
             if !yes {
-                let warning = format!("This removes {member}; their keys are refused from now on.");
+                let warning = format!(
+                    "This removes {member}; their keys are refused from now on, and what they keep of \
+                     their own is destroyed."
+                );
                 session.prompts.confirm(&warning, &member, "pass --yes")?;
             }
             let route = members().then(id.to_string());
-            let done: Value = client.call(Method::DELETE, &route, None).await?;
-            session.out.done(&done, format!("removed {member}"))?;
+            let done: RemovedMember = client.call(Method::DELETE, &route, None).await?;
+            let rest = if done.key_destroyed {
+                "destroyed, with its key"
+            } else {
+                "being destroyed; the rest follows by itself"
+            };
+            let words = format!("removed {member}; what they kept of their own is {rest}");
+            session.out.done(&done, words)?;
         }
     }
     Ok(Exit::Ok)

@@ -46,6 +46,7 @@ use crate::store::{Batch, Expect, JournalMark};
 
 use job::Job;
 pub use job::{Phase, Turned};
+pub(super) use walk::lists;
 
 use super::{Vault, VaultError};
 

@@ -201,7 +201,7 @@ impl Turn<'_> {
             for (owner, keys) in owners.iter().filter(|(_, keys)| !keys.is_turning()) {
                 let vault = self.vault;
                 let key = vault.put_next_owner_key(&self.org, *owner, &mut batch);
-                turned.push((keys, key.await?));
+                turned.extend(key.await?.map(|key| (keys, key)));
             }
             self.commit(batch).await?;
             reached(Failpoint::RotateTurned);

@@ -33,9 +33,12 @@ impl Vault {
         org: &OrgKeys,
         owner: Owner,
         batch: &mut Batch,
-    ) -> Result<Key, VaultError> {
+    ) -> Result<Option<Key>, VaultError> {
         let place = org.owner_place(owner);
-        let old = self.store.get(&place).await?.ok_or(VaultError::Form)?;
+        // Destroyed meanwhile, with all that it sealed.
+        let Some(old) = self.store.get(&place).await? else {
+            return Ok(None);
+        };
         let mut sealeds = self.read_owner_record(org, owner, &place, &old)?;
         sealeds.line = sealeds.line.turned()?;
         let key = Key::generate(owner_key_name(owner, sealeds.line.active), self.random())?;
@@ -45,7 +48,7 @@ impl Vault {
         let new = self.write_owner_record(org, owner, &place, &sealeds)?;
         batch.expect(place.clone(), Expect::Exactly(sha256(old.as_bytes())));
         batch.put(place, new);
-        Ok(key)
+        Ok(Some(key))
     }
 
     /// Puts an owner's key into `batch` without its older generations.
@@ -56,7 +59,9 @@ impl Vault {
         batch: &mut Batch,
     ) -> Result<(), VaultError> {
         let place = org.owner_place(owner);
-        let old = self.store.get(&place).await?.ok_or(VaultError::Form)?;
+        let Some(old) = self.store.get(&place).await? else {
+            return Ok(());
+        };
         let mut sealeds = self.read_owner_record(org, owner, &place, &old)?;
         let mut gone = Vec::new();
         let all: Vec<_> = sealeds.line.versions().zip(&sealeds.keys).collect();

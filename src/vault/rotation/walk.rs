@@ -38,7 +38,7 @@ const APART: [Class; 7] = [
 ];
 
 /// Where things are, one class after the other.
-fn lists() -> impl Iterator<Item = StoreKey> {
+pub(in crate::vault) fn lists() -> impl Iterator<Item = StoreKey> {
     let all = Class::ALL.iter().copied();
     let classes = all.filter(|class| !APART.contains(class));
     classes.map(|class| StoreKey::new(class, &[]))
