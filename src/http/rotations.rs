@@ -181,6 +181,11 @@ impl App {
         if !vault.is_root_turning() {
             return Ok(());
         }
+        let slots = self.lifecycle.slots();
+        if slots.iter().any(|slot| slot.kind.takes_a_person()) {
+            tracing::warn!("the root key is not replaced yet: runtools-broker key rotate root");
+            return Ok(());
+        }
         let _turn = self.unsealing.lock().await;
         let event = Event::new(Action::KeyRotateResume, Actor::System).code("root");
         let recorded = vault.journal().record(event).await?;

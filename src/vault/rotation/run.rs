@@ -82,6 +82,9 @@ impl Vault {
             // It was begun before this start.
             None => mark_of(&turn.recorded(Action::KeyRotateResume).await?),
         };
+        // Said once, however often it has to be taken up.
+        let said = Some(turn.mark);
+        self.rotations.with(org, |known| known.wanted = said);
         turn.all(owners).await
     }
 }
