@@ -7,6 +7,7 @@ mod oauth_refresh {
     mod at_length;
     mod kill;
     mod points;
+    mod spool;
     mod trouble;
 }
 

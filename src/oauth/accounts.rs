@@ -182,10 +182,15 @@ impl Accounts {
     /// When a record was altered, or the store fails.
     pub async fn roster(&self, vault: &Unsealed) -> Result<Arc<Roster>, VaultError> {
         let cell = self.roster.load_full();
-        let roster = cell
-            .get_or_try_init(|| async { Roster::load(vault).await.map(Arc::new) })
-            .await?;
+        let roster = cell.get_or_try_init(|| Box::pin(self.load(vault))).await?;
         Ok(Arc::clone(roster))
+    }
+
+    /// Reads the store, and takes in what it did not take before.
+    async fn load(&self, vault: &Unsealed) -> Result<Arc<Roster>, VaultError> {
+        let roster = Arc::new(Roster::load(vault).await?);
+        self.empty_spool(vault, &roster).await;
+        Ok(roster)
     }
 
     /// Every connection in memory, if that was read since unsealing.

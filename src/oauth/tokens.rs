@@ -7,10 +7,10 @@ use super::connection::{Connection, Health, SetKey, TokenInfo, TokenState, place
 use super::token::{self, Held};
 use crate::audit::Recorded;
 use crate::clock::Timestamp;
-use crate::crypto::Owner;
+use crate::crypto::{Owner, Record};
 use crate::id::ConnectionId;
 use crate::secret::Secret;
-use crate::store::Batch;
+use crate::store::{Batch, StoreKey};
 use crate::vault::{OrgKeys, StoredValue, Unsealed, VaultError};
 
 /// A set of tokens that is open.
@@ -162,6 +162,22 @@ impl TokenSet {
             .put_credential(batch, (org, owner, place), info, &value, recorded)
             .await
     }
+
+    /// Seals the tokens for another place than the store's.
+    ///
+    /// # Errors
+    /// As [`TokenSet::put`].
+    pub(super) async fn seal(
+        &self,
+        vault: &Unsealed,
+        (org, owner): (&OrgKeys, Owner),
+        place: &StoreKey,
+        info: &TokenInfo,
+        recorded: &Recorded,
+    ) -> Result<Record, VaultError> {
+        let (value, whose) = (self.write()?, (org, owner, place));
+        vault.seal_credential(whose, info, &value, recorded).await
+    }
 }
 
 /// Tokens are printable ASCII: the reader of answers refuses any other.
@@ -194,6 +210,20 @@ impl SealedTokens {
         } else {
             Err(VaultError::Form)
         }
+    }
+
+    /// What [`TokenSet::seal`] sealed for `place`, unopened.
+    ///
+    /// # Errors
+    /// When the record was altered, or the store fails.
+    pub(super) async fn of_record(
+        vault: &Unsealed,
+        (org, owner): (&OrgKeys, Owner),
+        place: &StoreKey,
+        record: &Record,
+    ) -> Result<Self, VaultError> {
+        let opened = vault.open_credential((org, owner, place), record);
+        opened.await.map(Self)
     }
 
     /// Opens them. That they are used is in the journal.

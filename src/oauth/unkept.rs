@@ -1,8 +1,9 @@
 //! Tokens that were granted and are not kept: every one of them is revoked (B14).
 //!
 //! The way is the outbox, which needs the store. Where the store fails, or the vault was sealed
-//! meanwhile, there is no second place for secrets: the provider is asked at once, from memory, and one
-//! time only. Where that does not go well, the person is told to look at the provider.
+//! meanwhile, the provider is asked at once, from memory, and one time only: a person waits for the answer,
+//! and is told to look at the provider where that does not go well. What a refresh brings behind everybody's
+//! back goes through the [spool](super::refresh) first.
 
 use std::time::Duration;
 

@@ -94,6 +94,8 @@ classes! {
     DeviceAttempt = 0x47,
     /// What the provider of a device flow is asked with.
     DeviceCode = 0x48,
+    /// What stands in a file of the spool, and never in the store.
+    Spooled = 0x49,
 }
 
 /// The key of a record: its class, then opaque bytes. Callers pass keyed hashes, never names.

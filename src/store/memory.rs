@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Bound;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use super::{Engine, Pair, StoreError, Visitor, Write};
@@ -11,7 +12,21 @@ type Map = BTreeMap<Vec<u8>, Vec<u8>>;
 
 /// Keeps everything in memory. Durable as long as the process lives, which is what unit tests need.
 #[derive(Default)]
-pub struct MemoryEngine(RwLock<Map>);
+pub struct MemoryEngine {
+    pairs: RwLock<Map>,
+    refusing: AtomicU8,
+}
+
+/// What becomes of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusing {
+    /// It is done.
+    Nothing,
+    /// It is not done, and that is said.
+    Writes,
+    /// It is done, and it is said that it is not: as when a disk fails right after it.
+    Knowledge,
+}
 
 impl MemoryEngine {
     /// An empty one.
@@ -20,8 +35,18 @@ impl MemoryEngine {
         Self::default()
     }
 
+    /// From now on, refuses what `refusing` says.
+    pub fn refuse(&self, refusing: Refusing) {
+        let number = match refusing {
+            Refusing::Nothing => 0,
+            Refusing::Writes => 1,
+            Refusing::Knowledge => 2,
+        };
+        self.refusing.store(number, Ordering::Release);
+    }
+
     fn read(&self) -> RwLockReadGuard<'_, Map> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner)
+        self.pairs.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -73,12 +98,19 @@ impl Engine for MemoryEngine {
     }
 
     fn apply(&self, writes: &[Write<'_>]) -> Result<(), StoreError> {
-        let mut map = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let refusing = self.refusing.load(Ordering::Acquire);
+        if refusing == 1 {
+            return Err(StoreError::Full);
+        }
+        let mut map = self.pairs.write().unwrap_or_else(PoisonError::into_inner);
         for write in writes {
             match write {
                 Write::Put(key, value) => map.insert(key.to_vec(), value.to_vec()),
                 Write::Delete(key) => map.remove(*key),
             };
+        }
+        if refusing == 2 {
+            return Err(StoreError::Full);
         }
         Ok(())
     }

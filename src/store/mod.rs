@@ -52,6 +52,7 @@ mod rewraps;
 mod rewrite;
 mod sled_engine;
 mod snapshot;
+mod spool;
 mod state;
 mod writer;
 
@@ -79,12 +80,13 @@ pub use error::StoreError;
 pub use files::engine_at;
 pub use key::{Class, StoreKey};
 pub use kind::{EngineKind, UnknownEngine};
-pub use memory::MemoryEngine;
+pub use memory::{MemoryEngine, Refusing};
 pub use older::{Anchored, OlderStore};
 pub use opened::{Store, StoreKeys};
 pub use recent::Read;
 pub use rewrite::{Progress, Rewritten};
 pub use snapshot::{Listener, Snapshot};
+pub use spool::{Spool, SpoolName};
 pub use state::JournalMark;
 pub use writer::Probe;
 

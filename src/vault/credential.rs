@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 
 use crate::audit::Recorded;
 use crate::clock::Timestamp;
-use crate::crypto::{Commitment, Owner, sha256};
+use crate::crypto::{Commitment, Owner, Record, sha256};
 use crate::id::{ObjectId, OrgId};
 use crate::secret::Secret;
 use crate::store::{Batch, StoreKey};
@@ -52,12 +52,44 @@ impl Vault {
         value: &Secret,
         recorded: &Recorded,
     ) -> Result<(), VaultError> {
-        check_value(value)?;
-        let key = self.owner_key_or_new(org, owner, recorded).await?;
-        let at = self.credential_place(org.id(), owner, &place);
-        let (record, _) = seal_version(&key, &at, metadata.clone(), value, self.random())?;
+        let whose = (org, owner, &place);
+        let record = self
+            .seal_credential(whose, metadata, value, recorded)
+            .await?;
         batch.put(place, record);
         Ok(())
+    }
+
+    /// Seals a credential for `place`.
+    ///
+    /// # Errors
+    /// [`VaultError::Rule`] for a bad value.
+    pub(crate) async fn seal_credential<M: Serialize + Clone>(
+        &self,
+        (org, owner, place): (&OrgKeys, Owner, &StoreKey),
+        metadata: &M,
+        value: &Secret,
+        recorded: &Recorded,
+    ) -> Result<Record, VaultError> {
+        check_value(value)?;
+        let key = self.owner_key_or_new(org, owner, recorded).await?;
+        let at = self.credential_place(org.id(), owner, place);
+        let (record, _) = seal_version(&key, &at, metadata.clone(), value, self.random())?;
+        Ok(record)
+    }
+
+    /// The credential that `record` is, if it was sealed for `place`.
+    ///
+    /// # Errors
+    /// When the record was altered, or the store fails.
+    pub(crate) async fn open_credential<M: DeserializeOwned>(
+        &self,
+        (org, owner, place): (&OrgKeys, Owner, &StoreKey),
+        record: &Record,
+    ) -> Result<StoredValue<M>, VaultError> {
+        let key = self.owner_key(org, owner).await?.ok_or(VaultError::Form)?;
+        let at = self.credential_place(org.id(), owner, place);
+        open_version(&key, &at, record)
     }
 
     /// Puts a sealed credential of the installation into `batch`.
@@ -108,11 +140,10 @@ impl Vault {
         let Some(read) = self.store.read(place).await? else {
             return Ok(None);
         };
-        let key = self.owner_key(org, owner).await?.ok_or(VaultError::Form)?;
-        let at = self.credential_place(org.id(), owner, place);
+        let opened = self.open_credential((org, owner, place), &read).await?;
         let mut parts = read.reader();
         parts.sealed()?;
         let fingerprint = parts.commitment()?;
-        Ok(Some((open_version(&key, &at, &read)?, fingerprint)))
+        Ok(Some((opened, fingerprint)))
     }
 }

@@ -17,7 +17,7 @@ use crate::clock::Clock;
 use crate::crypto::{Key, MacKey, Random, SigningKey};
 use crate::custody::{Custodians, CustodyError, NewSlot, Provider, Ring};
 use crate::id::StoreId;
-use crate::store::{Batch, Engine, Store, StoreKeys};
+use crate::store::{Batch, Engine, Spool, Store, StoreKeys};
 
 use super::generations::Generations;
 use super::keyring::Keyring;
@@ -203,6 +203,7 @@ impl Lifecycle {
         Ok(Vault {
             id,
             store,
+            spool: Spool::new(self.places.spool()),
             journal,
             keyring: Keyring::new(roots, keys.state, MacKey::new(&keys.index)?),
             memo: Memo::default(),

@@ -75,13 +75,14 @@ use crate::audit::Journal;
 use crate::clock::{Clock, Timestamp};
 use crate::crypto::Random;
 use crate::id::StoreId;
-use crate::store::Store;
+use crate::store::{Spool, Store};
 
 /// An unsealed vault. Reached through [`Gate::unsealed`] only.
 #[derive(Debug)]
 pub struct Vault {
     id: StoreId,
     store: Store,
+    spool: Spool,
     journal: Journal,
     keyring: keyring::Keyring,
     memo: memo::Memo,
@@ -106,6 +107,12 @@ impl Vault {
     #[must_use]
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// Where sealed records go that the store does not take.
+    #[must_use]
+    pub const fn spool(&self) -> &Spool {
+        &self.spool
     }
 
     /// The store's id.

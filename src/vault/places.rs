@@ -44,6 +44,12 @@ impl Places {
         self.data.join("audit")
     }
 
+    /// Sealed records that the store did not take.
+    #[must_use]
+    pub fn spool(&self) -> PathBuf {
+        self.data.join("spool")
+    }
+
     /// The store's anchor file.
     #[must_use]
     pub fn anchor(&self) -> PathBuf {

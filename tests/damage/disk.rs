@@ -1,63 +1,14 @@
 //! Disks that are full or gone while the broker runs. They are small ones, mounted by the test: as root.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
 
-use crate::golden::{assert_no_panic, check_all, copy, installation, segments, small_segments};
+use crate::golden::{assert_no_panic, check_all, installation, segments, small_segments};
+use crate::harness::disk::Disk;
 use crate::harness::{Broker, Client, Reply};
-
-/// A small file system of its own, gone with the test.
-struct Disk(PathBuf);
-
-impl Disk {
-    fn over(place: &Path, size: &str) -> Self {
-        let aside = place.with_extension("aside");
-        let exists = place.exists();
-        if exists {
-            fs::rename(place, &aside).unwrap();
-        }
-        fs::create_dir(place).unwrap();
-        let options = format!("size={size},mode=0700");
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &options, "none"])
-            .arg(place)
-            .status();
-        assert!(
-            mounted.unwrap().success(),
-            "this test mounts a tmpfs: run it as root"
-        );
-        if exists {
-            copy(&aside.join("."), place);
-        }
-        Self(place.to_owned())
-    }
-
-    /// Takes all room that is left.
-    fn fill(&self) {
-        let mut length = 1 << 20;
-        let mut filler = fs::File::create(self.0.join("filler")).unwrap();
-        while length > 0 {
-            if std::io::Write::write_all(&mut filler, &vec![1; length]).is_err() {
-                length /= 2;
-            }
-        }
-    }
-
-    fn free(&self) {
-        fs::remove_file(self.0.join("filler")).unwrap();
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        drop(Command::new("umount").arg("-l").arg(&self.0).status());
-    }
-}
 
 fn set(operator: &Client, name: &str) -> Reply {
     operator.post(

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use serde_json::json;
 use tempfile::TempDir;
 
+pub(super) use crate::harness::disk::copy;
 use crate::harness::program::{self, Ran};
 use crate::harness::{Broker, Client, Setup};
 
@@ -91,11 +91,6 @@ pub(super) fn segments(data: &Path) -> Vec<PathBuf> {
         .collect();
     found.sort();
     found
-}
-
-pub(super) fn copy(from: &Path, to: &Path) {
-    let status = Command::new("cp").arg("-a").args([from, to]).status();
-    assert!(status.unwrap().success());
 }
 
 /// A copy of the golden installation in a folder of its own.

@@ -50,6 +50,18 @@ impl Accounts {
         recorded: &Recorded,
     ) -> Result<(), VaultError> {
         let roster = self.roster(vault).await?;
+        self.discard_into(vault, &roster, (connection, sets), recorded)
+            .await
+    }
+
+    /// The same for whoever has the roster.
+    pub(super) async fn discard_into(
+        &self,
+        vault: &Unsealed,
+        roster: &Roster,
+        (connection, sets): (Connection, &[(String, TokenSet)]),
+        recorded: &Recorded,
+    ) -> Result<(), VaultError> {
         let org = vault.org(connection.org)?;
         let mut batch = Batch::new();
         let unkept = Unkept { connection, sets };

@@ -7,7 +7,7 @@ use crate::audit::{Action, Code, Outcome, Recorded};
 use crate::clock::Timestamp;
 use crate::failpoint::Failpoint;
 use crate::oauth::accounts::{Accounts, write_state};
-use crate::oauth::client::{self, ClientError, ClientOwner, ClientShelf};
+use crate::oauth::client::{self, Client, ClientError, ClientOwner, ClientShelf};
 use crate::oauth::connection::{Attempt, Connection, Kept, Roster, SetKey, TokenState};
 use crate::oauth::event;
 use crate::oauth::outbound::{DEADLINE, Silence};
@@ -49,6 +49,8 @@ pub(super) struct Sent {
     pub(super) lost: bool,
     /// When the client that it was sent with had been set.
     pub(super) client_set: Option<Timestamp>,
+    /// That client, once it is open.
+    pub(super) client: Option<Arc<Client>>,
 }
 
 /// How the exchange went.
@@ -187,25 +189,24 @@ impl Accounts {
             Err(error) => return Err(error),
         };
         self.stop_at(Failpoint::RefreshP2, id).await;
-        let sent = Sent {
+        let mut sent = Sent {
             state,
             old: old.open(about.recorded)?,
             at: sent,
             lost,
             client_set,
+            client: None,
         };
-        let exchange = self.exchange(about, &sent, turn).await?;
+        let exchange = self.exchange(about, &mut sent, turn).await?;
         self.stop_at(Failpoint::RefreshP4, id).await;
         match exchange {
             Exchange::Granted(reply) if continues(about, &reply, sent.at) => {
                 self.keep(about, sent, *reply).await
             }
             Exchange::Granted(reply) => {
-                let connection = (*about.connection.value).clone();
                 let foreign = TokenSet::renewed(reply.main, None, false);
-                let sets = [(sent.state.value.set.clone(), foreign)];
-                self.discard(about.vault, connection, &sets, about.recorded)
-                    .await?;
+                let about_it = (&*sent.state.value.set, sent.client.as_deref());
+                self.give_up(about, about_it, foreign).await?;
                 self.write_failure(about, sent, NotGranted::Foreign).await
             }
             Exchange::Not(why) => self.write_failure(about, sent, why).await,
@@ -215,7 +216,7 @@ impl Accounts {
     async fn exchange(
         &self,
         about: &Subjects<'_>,
-        sent: &Sent,
+        sent: &mut Sent,
         turn: &Turn,
     ) -> Result<Exchange, VaultError> {
         let connection = &about.connection.value;
@@ -229,10 +230,11 @@ impl Accounts {
             about.recorded,
         );
         let by = match by.await {
-            Ok(by) => by,
+            Ok(by) => Arc::new(by),
             Err(ClientError::Vault(error)) => return Err(error),
             Err(_) => return Ok(NotGranted::NotSent("client_gone").into()),
         };
+        sent.client = Some(Arc::clone(&by));
         let bound = &connection.bound;
         let found = self.endpoints(connection.org, (provider, bound), sent.at);
         let Ok(endpoints) = found.await else {
@@ -250,7 +252,7 @@ impl Accounts {
         let answered = self.outbound.send(connection.org, request).await;
         let now = about.vault.now();
         Ok(match answered {
-            Ok(reply) => read(about, &reply, (sent, turn), now),
+            Ok(reply) => read(about, &reply, (&*sent, turn), now),
             Err(silence) => {
                 turn.failed(now);
                 let verdict = classify(provider, Told::NoReply(silence.kind()), now);

@@ -11,7 +11,8 @@
 //! 5. The attempt is on disk before the request leaves: a crash afterwards is known of.
 //! 6. One request, with a deadline ([`attempt`]). It is never sent twice.
 //! 7. Success is one commit of new tokens, state and fence. Callers get nothing before it is durable;
-//!    while the store refuses, it is tried again for as long as a caller would wait.
+//!    what the store refuses goes, sealed, into a file beside it, and from there into the store as soon as
+//!    it takes anything again ([`spool`]).
 //! 8. A fence that moved means that the connection was forgotten or renewed meanwhile: what was just
 //!    obtained is revoked, and nothing is overwritten.
 //! 9. Failure changes counters and times, and no token.
@@ -31,6 +32,7 @@ mod flight;
 mod pace;
 mod plan;
 mod schedule;
+mod spool;
 mod stops;
 mod success;
 #[cfg(test)]
@@ -45,6 +47,8 @@ mod tests_engine;
 mod tests_plan;
 #[cfg(test)]
 mod tests_races;
+#[cfg(test)]
+mod tests_spool;
 #[cfg(test)]
 mod tests_time;
 #[cfg(test)]

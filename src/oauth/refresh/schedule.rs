@@ -18,6 +18,7 @@ use crate::vault::{Lifecycle, Unsealed, VaultError};
 use super::attempt::door;
 use super::pace::{OVERALL, PER_HOST};
 use super::plan::due;
+use super::spool::keep_room;
 
 /// The time between two passes, in milliseconds, give or take a fifth.
 pub(super) const EVERY: i64 = 5 * 60_000;
@@ -73,6 +74,11 @@ impl Accounts {
         let now = vault.now();
         if let Err(error) = self.mend(vault).await {
             tracing::warn!(%error, "it could not be looked whether clients were set anew");
+        }
+        let roster = self.roster(vault).await?;
+        self.empty_spool(vault, &roster).await;
+        if !roster.holders().is_empty() {
+            keep_room(vault).await;
         }
         let (keys, soonest) = self.due_now(vault, now).await?;
         let refreshed = keys.len();

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
+
 use crate::clock::Timestamp;
 use crate::crypto::Owner;
 use crate::failpoint::Failpoint;
@@ -18,7 +20,8 @@ use super::ending::Ended;
 use super::plan::due;
 use super::schedule::EVERY;
 
-/// How long new tokens that the store refuses are offered to it again, in all and each time.
+/// How long new tokens that the store refuses are offered to it again, in all and each time; where it has
+/// failed and they are in the spool, it is of no use.
 const OFFERED: Duration = Duration::from_secs(40);
 const OFFER_EVERY: Duration = Duration::from_millis(500);
 
@@ -46,6 +49,7 @@ impl Accounts {
         let tokens = TokenSet::renewed(reply.main, Some(sent.old), grant.previous_until.is_some());
         self.stop_at(Failpoint::RefreshP5, id).await;
         let (began, fence, mut tries) = (Instant::now(), old.value.fence, 0);
+        let mut spooled = None;
         loop {
             let new = grant.state(&old.value);
             let changed = said.connection(&connection.value);
@@ -61,16 +65,19 @@ impl Accounts {
             if moved {
                 let current = about.roster.state(&key).zip(about.roster.connection(id));
                 let Some(current) = current.filter(|(state, _)| state.value.fence == fence) else {
-                    let sets = [(key.1, tokens)];
-                    let connection = (*connection.value).clone();
-                    self.discard(about.vault, connection, &sets, about.recorded)
-                        .await?;
+                    let about_it = (&*key.1, sent.client.as_deref());
+                    self.give_up(about, about_it, tokens).await?;
+                    self.unspool(about, spooled).await;
                     return Ok(Ended::Superseded);
                 };
                 (old, connection) = current;
                 tries += 1;
             }
-            if closed(&error) || began.elapsed() >= OFFERED {
+            let over = closed(&error) || began.elapsed() >= OFFERED;
+            if spooled.is_none() && (over || !moved) {
+                spooled = self.spool(about, (&new, &said), &tokens).await;
+            }
+            if over || (spooled.is_some() && has_failed(&error)) {
                 self.meter.unstored();
                 return Err(error);
             }
@@ -80,21 +87,26 @@ impl Accounts {
             }
             tokio::time::sleep(if soon { LOOK_AGAIN } else { OFFER_EVERY }).await;
         }
+        self.unspool(about, spooled).await;
         if old.value.health == Health::ConfigError {
             let (provider, connection) = (about.provider.id(), &connection.value);
             self.refused
                 .heal(connection.org, provider, &connection.client);
         }
         self.stop_at(Failpoint::RefreshP6, id).await;
-        // The pass that began this did not count with the new tokens. Where they are due before the next one,
-        // it is brought forward; a pass looks at all, so it is not for others.
+        self.bring_forward(about, &grant.state(&old.value));
+        self.stop_at(Failpoint::RefreshP7, id).await;
+        Ok(Ended::Renewed)
+    }
+
+    /// The pass that began this did not count with the new tokens. Where they are due before the next one,
+    /// it is brought forward; a pass looks at all, so it is not for others.
+    fn bring_forward(&self, about: &Subjects<'_>, new: &TokenState) {
         let (now, file) = (about.vault.now(), &about.provider.spec().refresh);
-        let next = due(&grant.state(&old.value), file, now);
+        let next = due(new, file, now);
         if next.is_some_and(|at| at.millis_since(now) <= EVERY + EVERY / 5) {
             self.news.notify_one();
         }
-        self.stop_at(Failpoint::RefreshP7, id).await;
-        Ok(Ended::Renewed)
     }
 
     async fn commit(
@@ -127,7 +139,9 @@ impl Accounts {
 }
 
 /// What an answer says of the connection itself.
-struct Said {
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Said {
     /// What the connection is bound to, where the answer captured something new.
     bound: Option<Bound>,
     /// The scopes that are left of the main set's, and which of those are missing that it needs.
@@ -146,7 +160,7 @@ impl Said {
     }
 
     /// The connection as it is then, if that is another.
-    fn connection(&self, old: &Connection) -> Option<Connection> {
+    pub(super) fn connection(&self, old: &Connection) -> Option<Connection> {
         let mut new = old.clone();
         if let Some(bound) = &self.bound {
             new.bound.clone_from(bound);
@@ -176,6 +190,14 @@ const fn closed(error: &VaultError) -> bool {
     matches!(
         error,
         VaultError::Sealed | VaultError::Store(StoreError::Closed)
+    )
+}
+
+/// Whether the store takes nothing more until it is opened anew.
+const fn has_failed(error: &VaultError) -> bool {
+    matches!(
+        error,
+        VaultError::Store(StoreError::Failed | StoreError::Full | StoreError::Io { .. })
     )
 }
 
