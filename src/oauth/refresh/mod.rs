@@ -53,6 +53,8 @@ mod tests_spool;
 mod tests_time;
 #[cfg(test)]
 mod tests_told;
+#[cfg(test)]
+mod tests_year;
 mod turning;
 
 pub use access::{AccessFault, Lent};
