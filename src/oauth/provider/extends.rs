@@ -14,6 +14,9 @@ const KEY: &str = "extends";
 /// What a file says of itself, whatever it builds on.
 const OWN: [&str; 2] = ["id", "display_name"];
 
+/// What it says of how sure it is: nobody says that for another file.
+const LOOKED: [&str; 2] = ["status", "verified"];
+
 /// The id of the file that this one builds on.
 pub(super) fn parent_of(table: &Table) -> Option<&Value> {
     table.get(KEY)
@@ -40,6 +43,10 @@ pub(super) fn merged<'t>(
         .map_err(|_| Fault::new(KEY, "the file that it builds on cannot be read"))?;
     let root = parent_of(&parent).is_none();
     ensure(root, KEY, "what it builds on builds on nothing itself")?;
+    // What somebody has seen of the parent says nothing of what is different here.
+    for key in LOOKED {
+        parent.remove(key);
+    }
     merge(&mut parent, std::mem::take(&mut child));
     Ok(parent)
 }
@@ -88,13 +95,16 @@ default = ["openid", "https://www.googleapis.com/auth/drive.file"]
 
     #[test]
     fn a_child_is_its_parent_but_for_what_it_says() {
-        let files = [("drive.toml", DRIVE), ("google.toml", GOOGLE)];
+        let looked = GOOGLE.replace("schema = 1", "schema = 1\nverified = \"2026-11-23 O\"");
+        let files = [("drive.toml", DRIVE), ("google.toml", looked.as_str())];
         let catalog = catalog(&files).unwrap();
         let (drive, google) = (
             get(&catalog, "drive").spec(),
             get(&catalog, "google").spec(),
         );
         assert_eq!(drive.display_name, "Drive");
+        // Whoever looked at the parent's facts did not look at these.
+        assert!(google.verified.is_some() && drive.verified.is_none());
         assert_eq!(drive.extends.as_deref(), Some("google"));
         let page = drive.authorize.as_ref().unwrap();
         let of = |name: &str| page.params.get(name).map(Template::as_str);

@@ -58,6 +58,8 @@ fn every_file_has_its_recorded_answers_and_no_answer_is_without_its_file() {
         for part in parts {
             assert!(!fixture[part].is_null(), "{}: {part}", provider.id());
         }
+        let sure = &provider.spec().verified;
+        assert!(sure.is_some(), "{}: how sure is it?", provider.id());
         // Of those that are refreshed, a refresh and a failed one as well.
         let refreshed = provider.spec().refresh.mode != RefreshMode::None;
         assert_eq!(
