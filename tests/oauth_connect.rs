@@ -7,6 +7,7 @@ mod oauth_connect {
     mod accounts;
     mod at_once;
     mod browser;
+    mod caps;
     mod clients;
     mod code;
     mod dashboard;

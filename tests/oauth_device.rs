@@ -4,6 +4,7 @@
 mod harness;
 
 mod oauth_device {
+    mod caps;
     mod counted;
     mod restart;
 }

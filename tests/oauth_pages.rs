@@ -8,6 +8,7 @@ mod oauth_pages {
     mod ends;
     mod looks;
     mod payload;
+    mod rare;
     mod refusals;
 }
 

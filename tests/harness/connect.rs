@@ -205,6 +205,14 @@ pub fn goes(client: &Client, provider: &str, login: &str, more: &str) -> Value {
     }
 }
 
+/// Goes the way that a refusal names in its `connectUrl`, as `login`: how it ended.
+#[track_caller]
+pub fn goes_by(client: &Client, path: &str, login: &str) -> Value {
+    let named = path.strip_prefix("/v1/oauth/start/").unwrap();
+    let (provider, query) = named.split_once('?').unwrap_or((named, ""));
+    goes(client, provider, login, &format!("&{query}"))
+}
+
 /// Connects an account: the connection.
 #[track_caller]
 pub fn connects(client: &Client, provider: &str, login: &str) -> Value {

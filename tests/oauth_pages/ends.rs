@@ -8,15 +8,22 @@ use crate::harness::fault_provider::{Answer, FaultProvider};
 use crate::{agree, answer_with, well_made, with_fault};
 
 /// A browser, and on what it shows the next end.
-struct Eyes {
-    browser: Chromium,
+pub(crate) struct Eyes {
+    pub(crate) browser: Chromium,
     seen: usize,
 }
 
 impl Eyes {
+    pub(crate) fn open() -> Self {
+        Self {
+            browser: Chromium::start(),
+            seen: 0,
+        }
+    }
+
     /// Waits for the end with this code, and looks at it: each on another screen.
     #[track_caller]
-    fn see(&mut self, code: &str) {
+    pub(crate) fn see(&mut self, code: &str) {
         let browser = &self.browser;
         browser.wait_text(&format!("Code: {code}"));
         let (screen, dark) = match self.seen % 4 {
@@ -43,10 +50,7 @@ fn every_end_has_its_page() {
     let (provider, broker) = with_fault(&[]);
     let mia = broker.member("Mia");
     let begin = |query: &str| start(&mia, "fault", query);
-    let mut eyes = Eyes {
-        browser: Chromium::start(),
-        seen: 0,
-    };
+    let mut eyes = Eyes::open();
     said_by_the_provider(&mut eyes, &provider, || begin(""));
     told_by_the_token_endpoint(&mut eyes, &provider, || begin(""));
     decided_by_somebody(&mut eyes, &provider, &broker);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::connect::{self, connect_peer, goes, peer_file};
+use crate::harness::connect::{self, connect_peer, goes_by, peer_file};
 use crate::harness::oidc::{Fault, Peer, Then};
 use crate::harness::tools::{install, run, runs, tool};
 use crate::harness::{Broker, Client, Reply, Upstream};
@@ -20,8 +20,8 @@ fn refused(reply: &Reply, status: u16) -> (String, String) {
 
 /// Where an account is connected for the tool, as the refusal of a run says.
 #[track_caller]
-fn connect_url(client: &Client) -> String {
-    let refused = run(client, "custom-me", None).expect(409);
+fn connect_url(client: &Client, slug: &str) -> String {
+    let refused = run(client, slug, None).expect(409);
     refused["error"]["connectUrl"].as_str().unwrap().to_owned()
 }
 
@@ -48,15 +48,22 @@ pub(super) const AT_ONCE: (&str, &str) = ("[refresh]", "[refresh]\nconfirm_inval
 
 #[test]
 fn without_an_account_it_says_how_to_connect_one() {
-    let (_peer, _broker, upstream, ann) = with(&[]);
+    let (peer, broker, upstream, ann) = with(&[]);
     let (code, hint) = refused(&run(&ann, "custom-me", None), 409);
     assert_eq!(code, "needs_connect");
     assert!(hint.contains("runtools oauth connect peer"), "{hint}");
-    assert_eq!(connect_url(&ann), "/v1/oauth/start/peer");
+    let url = connect_url(&ann, "custom-me");
+    assert_eq!(url, "/v1/oauth/start/peer");
     let (code, hint) = refused(&run(&ann, "custom-me", Some("ann")), 404);
     assert_eq!(code, "not_available");
     assert!(hint.contains("runtools oauth status"), "{hint}");
     assert!(upstream.seen().is_empty());
+    // Whoever goes that way can run it.
+    peer.call_back(&[&connect::back(&broker, "peer")]);
+    connect::set_client(&broker.operator(), "peer", &peer.basic()).expect(200);
+    let done = goes_by(&ann, &url, "ann");
+    assert_eq!(done["status"], "connected", "{done}");
+    assert_eq!(runs(&ann, "custom-me")["success"], true);
 }
 
 #[test]
@@ -69,7 +76,7 @@ fn a_grant_that_is_over_must_be_made_again_and_may_be() {
     let id = connection["id"].as_str().unwrap();
     let command = format!("runtools oauth connect peer --reconnect {id}");
     assert!(hint.contains(&command), "{hint}");
-    let url = connect_url(&ann);
+    let url = connect_url(&ann, "custom-me");
     assert_eq!(url, format!("/v1/oauth/start/peer?reconnect={id}"));
     // It is what it says: a flow for this very connection.
     let started = ann.get(&url).expect(200)["data"].clone();
@@ -107,8 +114,11 @@ fn scopes_that_the_tool_needs_are_named_and_can_be_asked_for() {
     assert_eq!(told, ("missing".into(), "missing_scopes".into()));
     assert!(upstream.seen().is_empty(), "nothing was sent");
     assert_eq!(runs(&ann, "custom-me")["success"], true);
-    // As the hint says; the connection is the same, with more rights.
-    let done = goes(&ann, "peer", "ann", "&scopes=write");
+    // As the refusal says; the connection is the same, with more rights.
+    let url = connect_url(&ann, "custom-write");
+    let wanted = format!("/v1/oauth/start/peer?reconnect={id}&scopes=write");
+    assert_eq!(url, wanted);
+    let done = goes_by(&ann, &url, "ann");
     assert_eq!(done["connectionId"], connection["id"], "{done}");
     assert_eq!(runs(&ann, "custom-write")["success"], true);
 }
