@@ -7,6 +7,7 @@ mod stage;
 
 mod lane_resolve {
     mod intent;
+    mod policy;
     mod races;
 }
 
@@ -17,8 +18,11 @@ use stage::{Stage, text, tool, with};
 
 /// A stage with the tool `custom-x` for an echoing upstream, and the operator's secret `KEY`.
 fn set(more: &Value) -> (Stage, Upstream, Client, String) {
+    on(Stage::new(), more)
+}
+
+fn on(mut stage: Stage, more: &Value) -> (Stage, Upstream, Client, String) {
     let upstream = Upstream::echo();
-    let mut stage = Stage::new();
     let admin = stage.broker.admin(&[]);
     let value = stage.secret(&admin, "KEY", more);
     stage.install(&admin, &tool("custom-x", upstream.port()));

@@ -6,11 +6,14 @@ use serde_json::json;
 
 use crate::harness::Client;
 use crate::lanes::{Came, LANES, Lane, Wish, egress, resolve};
-use crate::{set, url, use_it};
+use crate::stage::Stage;
+use crate::{on, set, url, use_it};
 
 #[test]
 fn hs_9_of_64_requests_with_one_use_exactly_one_reaches_the_origin() {
-    let (stage, upstream, admin, _) = set(&json!({}));
+    // Each request has a connection of its own, and a busy broker has not yet closed those before it.
+    let roomy = Stage::within("limits.connections_per_source = 256");
+    let (stage, upstream, admin, _) = on(roomy, &json!({}));
     for lane in LANES {
         let before = upstream.seen().len();
         let handle = resolve(&stage, &admin, "custom-x", &json!({"maxUses": 1})).text;
