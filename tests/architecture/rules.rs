@@ -54,7 +54,7 @@ const CLI: [&str; 10] = [
 ];
 
 /// Dependencies and powers, and the one place where each is used.
-pub(super) const DOORS: [(&str, &[&str]); 46] = [
+pub(super) const DOORS: [(&str, &[&str]); 47] = [
     ("age::", &["src/backup/"]),
     ("age_core::", &["src/backup/"]),
     ("aes_gcm::", &["src/crypto/"]),
@@ -108,6 +108,7 @@ pub(super) const DOORS: [(&str, &[&str]); 46] = [
         ],
     ),
     ("qrcode::", &["src/client/qr.rs"]),
+    ("yasna::", &["src/client/keystore.rs"]),
     ("landlock::", &["src/hardening/"]),
     ("seccompiler::", &["src/hardening/"]),
     ("libc::", &["src/hardening/"]),

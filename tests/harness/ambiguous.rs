@@ -1,5 +1,22 @@
 //! Requests that two readers would read differently (reference: HT-1), for whoever reads HTTP/1.1.
 
+use super::Seen;
+
+/// What one of [`Reader::once`] came to behind the reader: one request at most, for `target`, and its body framed in
+/// one way.
+#[track_caller]
+pub fn one_at_most(what: &str, seen: &[Seen], target: &str) {
+    assert!(seen.len() <= 1, "{what}: {seen:?}");
+    for request in seen {
+        assert_eq!(request.target, target, "{what}");
+        // Of the two ways to say how long a body is, one.
+        let framed = ["content-length", "transfer-encoding"];
+        let framed = framed.map(|name| request.headers.get_all(name).iter().count());
+        assert!(framed.iter().sum::<usize>() <= 1, "{what}: {request:?}");
+        assert_eq!(request.header("trailer"), "", "{what}");
+    }
+}
+
 /// How requests are written to one reader.
 pub struct Reader<'a> {
     /// One that does something, with these lines for its framing, and this body.

@@ -115,7 +115,9 @@ fn ex_3_what_is_encoded_is_decoded_and_searched_and_what_cannot_be_is_withheld()
     for (number, (origin, readable)) in origins.into_iter().enumerate() {
         let set = Set::over(origin);
         let told = set.get("/run");
-        assert_eq!(told.text.contains(MASK), readable, "{number}: {told:?}");
+        // It may come in several chunks: a letter that could begin another value is held back.
+        let masked = told.text.matches('*').count() == MASK.len();
+        assert_eq!(masked, readable, "{number}: {told:?}");
         assert!(!told.text.contains(&set.value), "{number}: {told:?}");
         let entry = set.stage.ended("broker.exchange");
         assert_eq!(
