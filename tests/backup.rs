@@ -8,6 +8,8 @@ mod bounded;
 mod drill;
 #[path = "backup/kills.rs"]
 mod kills;
+#[path = "backup/rotated.rs"]
+mod rotated;
 #[path = "backup/scheduled.rs"]
 mod scheduled;
 #[path = "backup/strangers.rs"]
