@@ -95,7 +95,7 @@ impl Keeper {
     /// Makes one: the journal has it before, `finish` makes it durable, and only then is it noted.
     ///
     /// # Errors
-    /// As [`write`]; what `finish` reports; [`StoreError::Stopped`] when the vault was sealed meanwhile.
+    /// As [`write()`]; what `finish` reports; [`StoreError::Stopped`] when the vault was sealed meanwhile.
     pub async fn make<O: Write + Send + 'static>(
         &self,
         vault: &Unsealed,
