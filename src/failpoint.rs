@@ -110,6 +110,8 @@ failpoints! {
     RestoreChecked = "restore.checked",
     /// After that.
     RestorePlaced = "restore.placed",
+    /// A lockdown: after its marker was written, and before anything is void.
+    LockdownMarked = "vault.lockdown.marked",
 }
 
 /// `RUNTOOLS_FAILPOINT` says something that no place is called.

@@ -88,6 +88,7 @@ actions! {
     VaultUnseal = "vault.unseal",
     VaultUnsealFailed = "vault.unseal_failed",
     VaultSeal = "vault.seal",
+    VaultLockdown = "vault.lockdown",
     KeySlotAdd = "key.slot_add",
     KeySlotTest = "key.slot_test",
     KeySlotRemove = "key.slot_remove",

@@ -21,6 +21,16 @@ pub(super) async fn unseal(
     uid: u32,
 ) -> Result<Welcome, DaemonError> {
     let mut welcome = Welcome::default();
+    if let Some(since) = lifecycle.places().locked_down()? {
+        tracing::warn!("the vault was locked down, so it stays sealed until somebody unseals it");
+        welcome.sealed = true;
+        let since = since.map_or_else(String::new, |since| format!(" at {since}"));
+        welcome.lost = vec![format!(
+            "The vault was locked down{since}: every key that was handed out before is void.\n\
+             It stays sealed until somebody unseals it."
+        )];
+        return Ok(welcome);
+    }
     match lifecycle.unseal_unattended().await? {
         Unattended::Opened(vault) => welcome.first_start = begin(&vault, directory, uid).await?,
         Unattended::Waits(lost) => {

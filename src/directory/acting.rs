@@ -185,6 +185,9 @@ impl Directory {
         let Some(credential) = credential else {
             return Ok(Err(refused(&proved, Rejected::Revoked)));
         };
+        if vault.is_void(credential.created) {
+            return Ok(Err(refused(&proved, Rejected::Revoked)));
+        }
         if credential.ends.is_some_and(|end| end <= vault.now()) {
             return Ok(Err(refused(&proved, Rejected::Expired)));
         }

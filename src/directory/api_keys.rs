@@ -287,7 +287,7 @@ impl Directory {
         // The permit was given for these scopes; a key that was widened since needs another.
         let (owner, scopes) = permit.object();
         let changed = old.user != *owner || old.scopes != *scopes;
-        if changed || ended(&old, now) != ApiKeyStatus::Active {
+        if changed || ended(&old, vault) != ApiKeyStatus::Active {
             return Err(DirectoryError::NotFound);
         }
         // A key whose life was a span gets the same span again, not the rest of the old one.
@@ -326,7 +326,7 @@ impl Directory {
         let _turn = self.turn(vault, permit).await?;
         let org = vault.org(permit.principal().org())?;
         let (mut record, digest) = read_key(vault, &org, id).await?;
-        if record.user != owner || ended(&record, vault.now()) == ApiKeyStatus::Revoked {
+        if record.user != owner || ended(&record, vault) == ApiKeyStatus::Revoked {
             return Err(DirectoryError::NotFound);
         }
         change(&mut record);
@@ -344,7 +344,7 @@ impl Directory {
         record: KeyRecord,
     ) -> Result<wire::ApiKey, DirectoryError> {
         let owner = self.member(vault, org.id(), record.user).await?;
-        let status = ended(&record, vault.now());
+        let status = ended(&record, vault);
         let last_used = self
             .used_at(Used::Key(org.id(), record.id))
             .max(record.last_used);

@@ -164,7 +164,7 @@ impl Directory {
             key: Some((org.id(), key.id)),
             service: None,
         };
-        if key.revoked.is_some_and(|end| end <= now) {
+        if vault.is_void(key.created) || key.revoked.is_some_and(|end| end <= now) {
             return Ok(Err(refused(Rejected::Revoked)));
         }
         if key.expires.is_some_and(|end| end <= now) {

@@ -119,7 +119,7 @@ async fn count(vault: &Vault, org: &OrgKeys, user: UserId) -> Result<Count, Dire
             continue;
         }
         let day = key.created.plus_seconds(DAY);
-        let (valid, made) = (ended(&key, now) == ApiKeyStatus::Active, day > now);
+        let (valid, made) = (ended(&key, vault) == ApiKeyStatus::Active, day > now);
         count.valid += usize::from(valid);
         count.made += usize::from(made);
         let ends = [key.expires, key.revoked].into_iter().flatten();

@@ -11,8 +11,9 @@ use crate::wire::ApiKeyStatus;
 use super::place::{KeyRecord, all, key_place, keys_prefix};
 use super::{Directory, DirectoryError};
 
-pub(super) fn ended(record: &KeyRecord, now: Timestamp) -> ApiKeyStatus {
-    if record.revoked.is_some_and(|end| end <= now) {
+pub(super) fn ended(record: &KeyRecord, vault: &Vault) -> ApiKeyStatus {
+    let now = vault.now();
+    if vault.is_void(record.created) || record.revoked.is_some_and(|end| end <= now) {
         ApiKeyStatus::Revoked
     } else if record.expires.is_some_and(|end| end <= now) {
         ApiKeyStatus::Expired

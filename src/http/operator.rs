@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::audit::{Action, Actor, Event};
 use crate::custody::Gathered;
+use crate::failpoint::{Failpoint, reached};
 use crate::policy::{Denied, OperateVault};
 use crate::vault::{Opener, Purpose, VaultError};
 use crate::wire;
@@ -134,6 +135,30 @@ pub(super) const fn done() -> wire::Gathered {
         given: None,
         needed: None,
     }
+}
+
+/// Locks the vault down: every API key and every service's credential is void from now on, handles are
+/// gone, nothing is refreshed; and the vault is sealed, until a person unseals it.
+#[utoipa::path(post, path = "/v1/operator/lockdown", tag = "operator",
+    responses((status = 200, description = "Locked down, and sealed", body = wire::Answer<wire::VaultSealed>)))]
+pub(super) async fn lockdown(caller: Caller, State(app): State<App>) -> Result<Response, ApiError> {
+    caller.may::<OperateVault>(()).await?;
+    let event = caller.event(Action::VaultLockdown);
+    caller
+        .audited(event, async |recorded| {
+            app.lifecycle.places().lock_down(app.clock.now())?;
+            reached(Failpoint::LockdownMarked);
+            caller.vault.void_what_was_handed_out(recorded).await
+        })
+        .await?;
+    drop(caller);
+    app.close_accounts().await;
+    let emptied = app.seal(PATIENCE).await;
+    tracing::warn!(emptied, "the vault was locked down");
+    Ok(reply::data(wire::VaultSealed {
+        success: true,
+        emptied,
+    }))
 }
 
 /// Seals the vault: running calls are cut off, and keys are wiped from memory.

@@ -63,6 +63,7 @@ fn table() -> OpenApiRouter<App> {
         .routes(routes!(audit::export))
         .routes(routes!(operator::unseal))
         .routes(routes!(operator::seal))
+        .routes(routes!(operator::lockdown))
         .routes(routes!(key_slots::slots, key_slots::add_slot))
         .routes(routes!(key_slots::test_slot))
         .routes(routes!(key_slots::remove_slot))

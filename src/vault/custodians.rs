@@ -9,12 +9,15 @@ use crate::custody::{CustodyError, SlotKind, Unattended};
 use super::{Lifecycle, Unsealed, VaultError};
 
 impl Lifecycle {
-    /// Unseals for a start that nobody attends. Where only a person would do, and while those who hold a
-    /// key do not give it, the vault stays sealed.
+    /// Unseals for a start that nobody attends. Where only a person would do, after a lockdown, and while
+    /// those who hold a key do not give it, the vault stays sealed.
     ///
     /// # Errors
     /// As [`Lifecycle::unseal`].
     pub async fn unseal_unattended(self: &Arc<Self>) -> Result<Unattended<Unsealed>, VaultError> {
+        if self.places().locked_down()?.is_some() {
+            return Ok(Unattended::Waits(Vec::new()));
+        }
         match self.ask().await? {
             Unattended::Opened(root) => self.unseal_with(root).await.map(Unattended::Opened),
             Unattended::Waits(why) => Ok(Unattended::Waits(why)),

@@ -21,6 +21,7 @@ use crate::store::{Batch, Engine, Spool, Store, StoreKeys};
 
 use super::generations::Generations;
 use super::keyring::Keyring;
+use super::lockdown::VoidUntil;
 use super::memo::Memo;
 use super::rotation::Rotations;
 use super::slots::Gatherings;
@@ -161,6 +162,8 @@ impl Lifecycle {
         let vault = opened.await.map_err(|_| VaultError::Form)??;
         vault.open_orgs().await?;
         vault.load_rotations().await?;
+        vault.begin_after_lockdown(&self.places).await?;
+        self.places.lift_lockdown()?;
         self.opened.store(true, Ordering::Release);
         Ok(self.gate.open(vault))
     }
@@ -209,6 +212,7 @@ impl Lifecycle {
             memo: Memo::default(),
             tally: Tally::default(),
             rotations: Rotations::default(),
+            void_until: VoidUntil::default(),
             quotas: self.quotas,
             closing: tokio::sync::watch::Sender::new(false),
             clock: Arc::clone(&self.clock),

@@ -26,6 +26,7 @@ mod generations;
 mod key_record;
 mod keyring;
 mod lifecycle;
+mod lockdown;
 mod memo;
 mod metadata;
 mod org_keys;
@@ -88,6 +89,7 @@ pub struct Vault {
     memo: memo::Memo,
     tally: tally::Tally,
     rotations: rotation::Rotations,
+    void_until: lockdown::VoidUntil,
     quotas: Quotas,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,

@@ -1,9 +1,11 @@
 //! Where a vault's files are.
 
 use std::fs::File;
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use super::VaultError;
+use crate::clock::Timestamp;
 use crate::custody::{KEY_FILE, RING_FILE};
 use crate::store::{AnchorFiles, anchor_was_used};
 
@@ -115,6 +117,49 @@ impl Places {
         let free = free.ok_or(VaultError::Form)?;
         std::fs::rename(self.audit(), free).map_err(|error| io(&error))?;
         self.sync()
+    }
+
+    /// Stands from a lockdown until somebody unseals.
+    fn lockdown(&self) -> PathBuf {
+        self.data.join("lockdown")
+    }
+
+    /// A lockdown begins, durably: no start unseals by itself any more.
+    ///
+    /// # Errors
+    /// What the operating system reports.
+    pub fn lock_down(&self, now: Timestamp) -> Result<(), VaultError> {
+        let write = |mut marker: File| {
+            writeln!(marker, "{now}")?;
+            marker.sync_all()
+        };
+        let begun = File::create(self.lockdown()).and_then(write);
+        begun.map_err(|error| io(&error))?;
+        self.sync()
+    }
+
+    /// Whether a lockdown keeps the vault sealed, and since when, where that can be read.
+    ///
+    /// # Errors
+    /// What the operating system reports.
+    pub fn locked_down(&self) -> Result<Option<Option<Timestamp>>, VaultError> {
+        match std::fs::read(self.lockdown()) {
+            Ok(text) => {
+                let text = String::from_utf8_lossy(&text);
+                Ok(Some(Timestamp::parse(text.trim()).ok()))
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(io(&error)),
+        }
+    }
+
+    /// Somebody has unsealed: the lockdown is over, durably.
+    pub(super) fn lift_lockdown(&self) -> Result<(), VaultError> {
+        match std::fs::remove_file(self.lockdown()) {
+            Ok(()) => self.sync(),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(io(&error)),
+        }
     }
 
     fn sync(&self) -> Result<(), VaultError> {

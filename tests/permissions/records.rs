@@ -66,6 +66,8 @@ const STEPS: &[Step] = &[
     ("POST /v1/operator/store/compact", "/v1/operator/store/compact", "", "store.compact", ""),
     ("DELETE /v1/operator/store/compact", "/v1/operator/store/compact", "", "store.compact_stop", ""),
     ("POST /v1/operator/backup", "/v1/operator/backup", r#"{"recipients":["age1x6fuunh9dyv0259wynvc7kcz85k5ryz0aqp49qjemfuvdklzfy9se9p9dm"]}"#, "backup.create", ""),
+    ("POST /v1/operator/lockdown", "/v1/operator/lockdown", "", "vault.lockdown", ""),
+    ("POST /v1/operator/unseal", "/v1/operator/unseal", r#"{"passphrase":"correct horse battery staple"}"#, "vault.unseal", ""),
     ("POST /v1/operator/seal", "/v1/operator/seal", "", "vault.seal", ""),
     ("POST /v1/operator/unseal", "/v1/operator/unseal", r#"{"passphrase":"correct horse battery staple"}"#, "vault.unseal", ""),
     ("DELETE /v1/operator/slots/{id}", "/v1/operator/slots/<slot>", "", "key.slot_remove", ""),

@@ -157,6 +157,7 @@ pub(crate) const ROWS: &[Row] = &[
     ("POST /v1/audit/verify", "", "", "audit:read", Admin),
     ("GET /v1/audit/export", "", "", "audit:read", Operator),
     ("POST /v1/operator/unseal", "", r#"{"passphrase":"wrong words"}"#, "", Socket),
+    ("POST /v1/operator/lockdown", "", "", "admin:resources", Operator),
     ("POST /v1/operator/seal", "", "", "admin:resources", Operator),
     ("GET /v1/operator/slots", "", "", "", Socket),
     ("POST /v1/operator/slots", "", r#"{"kind":"no-such-kind"}"#, "admin:resources", Operator),

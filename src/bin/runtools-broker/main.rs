@@ -71,6 +71,8 @@ enum Command {
     Unseal(operator::UnsealArgs),
     /// Seal the vault: every request is refused until it is unsealed
     Seal(operator::SealArgs),
+    /// Lock down: every key is void at once, and the vault is sealed until a person unseals it
+    Lockdown(operator::LockdownArgs),
     /// Sum up who used what since a time
     Report(report::ReportArgs),
     /// The key ring
@@ -155,6 +157,7 @@ async fn run(
         }
         Command::Unseal(args) => operator::unseal(args, session).await,
         Command::Seal(args) => operator::seal(args, session).await,
+        Command::Lockdown(args) => operator::lockdown(args, session).await,
         Command::Report(args) => report::run(args, session).await,
         Command::Key(KeyCommand::Slot(command)) => slots::run(command, session).await,
         Command::Key(KeyCommand::Rotate(command)) => root_key::run(command, session).await,

@@ -30,6 +30,16 @@ pub(crate) struct UnsealArgs {
     forget: bool,
 }
 
+/// Locks the vault down, for the hour in which a key is known to be in the wrong hands: every API key and every
+/// service's key or certificate is void at once, handles are gone, accounts are refreshed no more, and the vault is
+/// sealed. No start unseals it by itself: `unseal` ends the lockdown, and what was void stays void.
+#[derive(Args, Debug)]
+pub(crate) struct LockdownArgs {
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+}
+
 /// Seals the vault.
 #[derive(Args, Debug)]
 pub(crate) struct SealArgs {
@@ -200,6 +210,24 @@ pub(crate) async fn seal(args: SealArgs, session: &Session) -> Outcome {
         "the vault is sealed; a request that has not ended yet keeps the keys in memory until it does"
     };
     session.out.done(&done, said)?;
+    Ok(Exit::Ok)
+}
+
+/// Locks down: every key is void, and nobody but a person unseals.
+pub(crate) async fn lockdown(args: LockdownArgs, session: &Session) -> Outcome {
+    let client = session.local()?;
+    if !args.yes {
+        let warning = "This makes every API key and every service's credential void for good, and seals the vault.";
+        session.prompts.confirm(warning, "lockdown", "pass --yes")?;
+    }
+    let route = Route::new("/v1/operator/lockdown");
+    let done: VaultSealed = client.call(Method::POST, &route, None).await?;
+    session
+        .out
+        .done(&done, "every key is void, and the vault is sealed")?;
+    session.out.hint(
+        "when it is safe again, `runtools-broker unseal`, and make new keys; `report --since` says who used what",
+    );
     Ok(Exit::Ok)
 }
 

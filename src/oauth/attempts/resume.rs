@@ -100,6 +100,10 @@ impl Attempts {
         if now.millis_since(waiting.ends(now)) >= 0 {
             return Ok(Err(Failure::Expired));
         }
+        // Whoever began it may have been whom the lockdown was meant for.
+        if vault.is_void(waiting.begun) {
+            return Ok(Err(Failure::Cancelled));
+        }
         let provider = self.accounts.provider(&waiting.provider);
         let Some(provider) = provider.filter(|provider| provider.spec().device.is_some()) else {
             return Ok(Err(Failure::NotEnabled));
