@@ -73,6 +73,7 @@ const FILES: &[(&str, &str)] = files![
     "telegram"
     "threads"
     "tiktok"
+    "trello"
     "twitch"
     "typeform"
     "vercel-integration"
