@@ -257,7 +257,7 @@ fn who_may_reveal_is_the_organisations_policy() {
     let now = policy(json!({"membersRevealShared": true}));
     assert_eq!(
         now,
-        json!({"revealEnabled": true, "membersRevealShared": true})
+        json!({"revealEnabled": true, "membersRevealShared": true, "deviceFlows": true})
     );
     assert_eq!(value_of(&ann, "SHARED"), "shared-value");
     policy(json!({"revealEnabled": false}));

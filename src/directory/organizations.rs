@@ -327,6 +327,7 @@ impl Directory {
             now.members_reveal_shared = settings
                 .members_reveal_shared
                 .unwrap_or(now.members_reveal_shared);
+            now.device_flows = settings.device_flows.unwrap_or(now.device_flows);
         }
         let sealed = vault.seal_state(keys.kek(), keys.id(), Owner::SYSTEM, &place, &record)?;
         let mut batch = Batch::new();

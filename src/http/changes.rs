@@ -59,15 +59,27 @@ pub(super) const fn of_key(body: &wire::UpdateApiKey) -> &'static str {
 
 /// An organisation.
 pub(super) fn of_org(body: &wire::UpdateOrganization) -> &'static str {
-    let settings = body.settings.as_ref();
-    let reveal = settings.and_then(|settings| settings.reveal_enabled);
-    let shared = settings.and_then(|settings| settings.members_reveal_shared);
-    match (reveal, shared) {
-        (Some(true), _) => "reveal_on",
-        (Some(false), _) => "reveal_off",
-        (None, Some(true)) => "members_reveal_on",
-        (None, Some(false)) => "members_reveal_off",
-        (None, None) if body.name.is_some() => "name_changed",
-        (None, None) => "nothing_changed",
+    let Some(settings) = &body.settings else {
+        let named = body.name.is_some();
+        return if named {
+            "name_changed"
+        } else {
+            "nothing_changed"
+        };
+    };
+    // The one that matters most, when there are several.
+    match (
+        settings.reveal_enabled,
+        settings.members_reveal_shared,
+        settings.device_flows,
+    ) {
+        (Some(true), ..) => "reveal_on",
+        (Some(false), ..) => "reveal_off",
+        (None, Some(true), _) => "members_reveal_on",
+        (None, Some(false), _) => "members_reveal_off",
+        (None, None, Some(true)) => "device_flows_on",
+        (None, None, Some(false)) => "device_flows_off",
+        (None, None, None) if body.name.is_some() => "name_changed",
+        (None, None, None) => "nothing_changed",
     }
 }

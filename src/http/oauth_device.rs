@@ -39,6 +39,16 @@ pub(super) async fn start_device(
             "Connect it in a browser: runtools oauth connect PROVIDER.",
         ));
     }
+    let directory = &app.directory;
+    let settings = directory.settings(&caller.vault, &caller.principal).await?;
+    if !settings.device_flows {
+        return Err(ApiError::new(
+            StatusCode::FORBIDDEN,
+            "device_flows_off",
+            "An admin of this organisation has switched device flows off.",
+            "Connect it in a browser: runtools oauth connect PROVIDER.",
+        ));
+    }
     let client = caller.client_for(&provider).await?;
     let again = caller.again(provider.id(), body.reconnect, None).await?;
     let scopes = Caller::scopes_for(&provider, &client, body.scopes, again.as_deref())?;

@@ -36,6 +36,14 @@ pub struct OrgSettings {
     pub reveal_enabled: bool,
     /// Whether members may reveal organisation-wide secrets. Default: no.
     pub members_reveal_shared: bool,
+    /// Whether accounts may be connected by a code that is typed on another device (RFC 8628, section 5.4, tells
+    /// why one may not want that). Default: yes.
+    #[serde(default = "yes")]
+    pub device_flows: bool,
+}
+
+const fn yes() -> bool {
+    true
 }
 
 impl Default for OrgSettings {
@@ -43,6 +51,7 @@ impl Default for OrgSettings {
         Self {
             reveal_enabled: true,
             members_reveal_shared: false,
+            device_flows: true,
         }
     }
 }
@@ -120,6 +129,9 @@ pub struct UpdateOrgSettings {
     /// Whether members may reveal organisation-wide secrets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub members_reveal_shared: Option<bool>,
+    /// Whether accounts may be connected by a code that is typed on another device.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device_flows: Option<bool>,
 }
 
 /// A member of an organisation.

@@ -43,3 +43,32 @@ fn an_organisation_has_a_hundred_attempts_and_the_next_hears_when_to_come_back()
         .post("/v1/oauth/device/start/fault", &json!({}));
     assert_eq!(late.refused(503), "too_many_flows");
 }
+
+#[test]
+fn an_admin_switches_device_flows_off_and_on_again() {
+    let fault = FaultProvider::start();
+    let (broker, admin) = faulty(&fault);
+    let member = broker.member("Ann");
+    let policy = |on: bool| {
+        let body = json!({"settings": {"deviceFlows": on}});
+        admin
+            .json("PATCH", "/v1/organizations/current", &body)
+            .expect(200)
+    };
+    assert_eq!(policy(false)["data"]["settings"]["deviceFlows"], false);
+    for client in [&admin, &member] {
+        let refused = client.post("/v1/oauth/device/start/fault", &json!({}));
+        assert_eq!(refused.refused(403), "device_flows_off");
+    }
+    assert!(fault.asked("/device").is_empty(), "nobody was asked");
+    policy(true);
+    start(&member, "fault");
+    let log = admin.get("/v1/audit?action=org.update").expect(200);
+    let codes: Vec<_> = log["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| entry["code"].as_str().unwrap())
+        .collect();
+    assert_eq!(codes, ["device_flows_on", "device_flows_off"]);
+}

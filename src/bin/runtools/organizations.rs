@@ -29,6 +29,9 @@ pub(crate) struct OrgUpdateArgs {
     /// Whether members may reveal shared secrets
     #[arg(long, value_name = "BOOL")]
     members_reveal_shared: Option<bool>,
+    /// Whether accounts may be connected by a code that is typed on another device
+    #[arg(long, value_name = "BOOL")]
+    device_flows: Option<bool>,
 }
 
 /// Runs one of the verbs.
@@ -58,6 +61,7 @@ fn details(org: &Organization) -> String {
             "members reveal shared",
             word(org.settings.members_reveal_shared),
         ),
+        ("device flows", word(org.settings.device_flows)),
         ("made (UTC)", &made),
     ];
     Fields(&lines).to_string()
@@ -89,10 +93,16 @@ async fn list(session: &Session) -> Result<(), ClientError> {
 
 async fn update(args: OrgUpdateArgs, session: &Session) -> Result<(), ClientError> {
     let client = session.client()?;
-    let policy = args.reveal_enabled.is_some() || args.members_reveal_shared.is_some();
-    let settings = policy.then_some(UpdateOrgSettings {
+    let policy = [
+        args.reveal_enabled,
+        args.members_reveal_shared,
+        args.device_flows,
+    ];
+    let changed = policy.iter().any(Option::is_some);
+    let settings = changed.then_some(UpdateOrgSettings {
         reveal_enabled: args.reveal_enabled,
         members_reveal_shared: args.members_reveal_shared,
+        device_flows: args.device_flows,
     });
     let body = body::change(&UpdateOrganization {
         name: args.name,
