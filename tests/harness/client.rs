@@ -62,6 +62,14 @@ impl Client {
         }
     }
 
+    /// The same client at another origin: a broker listens elsewhere after each start.
+    pub fn at(&self, origin: &str) -> Self {
+        Self {
+            place: Place::Origin(origin.to_owned()),
+            ..self.clone()
+        }
+    }
+
     /// The same client with an API key.
     pub fn key(&self, key: &str) -> Self {
         Self {

@@ -1,10 +1,13 @@
 //! Ends that take more than an answer of the provider's: somebody was removed, something is full, time went by.
 
+use std::sync::Arc;
+
 use serde_json::json;
 
 use super::ends::Eyes;
 use crate::harness::agreeable::{fault_client, fault_file, with_one_account};
 use crate::harness::connect::{self, TERMINAL, set_client, start, text};
+use crate::harness::disk::Disk;
 use crate::harness::fault_provider::{Answer, FaultProvider};
 use crate::harness::{Broker, Client};
 use crate::{agree, answer_with};
@@ -102,4 +105,42 @@ fn a_code_that_a_terminal_took_too_late_is_told_of_in_the_browser() {
     eyes.browser.open(&format!("{}/result", flow.page));
     eyes.see("code_expired");
     assert!(provider.asked("/token").is_empty(), "nothing was redeemed");
+}
+
+/// Takes all room on the broker's disk while a code is redeemed, until the store refuses.
+fn full_while_redeeming(provider: &FaultProvider, broker: &Broker, disk: &Arc<Disk>) {
+    let (operator, disk) = (broker.operator(), Arc::clone(disk));
+    provider.script("/token", move |_| {
+        disk.fill();
+        let value = "x".repeat(60_000);
+        let full = (0..400).any(|number| {
+            let secret = json!({"name": format!("FULL_{number}"), "value": value});
+            operator.post("/v1/secrets", &secret).status != 201
+        });
+        assert!(full, "nothing was refused");
+        Answer::tokens("access-of-a-full-disk", "refresh-of-a-full-disk")
+    });
+}
+
+#[test]
+fn what_could_not_be_kept_is_given_back_and_whoever_must_do_that_is_told_so() {
+    let (provider, mut broker) = with_one_account(|file| file, "");
+    answer_with(&provider, &[("code", "code-1")]);
+    let mia = broker.member("Mia");
+    assert_eq!(broker.stop(), Some(0));
+    let disk = Arc::new(Disk::over(&broker.data(), "64m"));
+    let mut eyes = Eyes::open();
+    for (taken_back, code) in [(200, "internal_error"), (500, "not_kept")] {
+        broker.restart();
+        provider.always("/revoke", Answer::empty(taken_back));
+        full_while_redeeming(&provider, &broker, &disk);
+        let mia = mia.at(broker.origin());
+        agree(&eyes.browser, &start(&mia, "fault", ""));
+        eyes.see(code);
+        assert!(!provider.asked("/revoke").is_empty());
+        disk.free();
+        broker.restart();
+        let kept = connect::connections(&mia.at(broker.origin()));
+        assert!(kept.is_empty(), "{kept:?}");
+    }
 }
