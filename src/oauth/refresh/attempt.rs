@@ -23,7 +23,7 @@ use crate::vault::{Unsealed, VaultError};
 
 use super::ending::Ended;
 use super::pace::{NoTurn, Turn};
-use super::plan;
+use super::plan::{self, is_graced};
 
 /// How often a turn at a busy provider is asked for.
 const TURN_EVERY: std::time::Duration = std::time::Duration::from_millis(20);
@@ -171,7 +171,11 @@ impl Accounts {
         // All that may fail without a word to the provider comes before the mark that one was sent.
         let client_set = client_set(about).await?;
         let sent = about.vault.now();
-        let lost = state.value.lost || state.value.attempt.is_some();
+        // Within the grace the old token is good, whatever became of the attempt before: a refusal then is
+        // the provider's word, and nothing that we lost.
+        let file = &about.provider.spec().refresh;
+        let unended = |attempt: &Attempt| !is_graced(file, attempt, sent);
+        let lost = state.value.lost || state.value.attempt.as_ref().is_some_and(unended);
         let fence = state.value.fence.saturating_add(1);
         let marked = TokenState {
             fence,
@@ -330,15 +334,16 @@ fn read(
         });
         turn.asked_to_wait(now, wait);
     }
-    let unseen = may_have_spent(provider, reply.status);
+    let unseen = may_have_spent(provider, reply.status, verdict.code.is_some());
     NotGranted::Failed { verdict, unseen }.into()
 }
 
 /// Whether a provider whose refresh tokens change may have spent ours and made another, of which this
-/// answer does not tell: a gateway gave up on it, or its own answer could not be read.
-fn may_have_spent(provider: &Provider, status: u16) -> bool {
+/// answer does not tell: a gateway gave up on it, or its own answer could not be read. Some tell their errors
+/// in a 200: what names its error is no success.
+fn may_have_spent(provider: &Provider, status: u16, named: bool) -> bool {
     let rotates = provider.spec().refresh.rotates != Rotates::Never;
-    rotates && matches!(status, 200..=299 | 408 | 502 | 504)
+    rotates && (matches!(status, 408 | 502 | 504) || (!named && matches!(status, 200..=299)))
 }
 
 /// Whether an ID token that came along is of the same issuer and subject as before (R13).

@@ -211,7 +211,12 @@ fn failed(
         // An answer ends the attempt. Without one it stays, and decides what is done next.
         attempt: old.attempt.clone().filter(|_| told.unseen),
         health: match old.health {
-            Health::Active if failures >= DEGRADED_AFTER => Health::Degraded,
+            // Answers that make no sense are counted apart: see `suspicious`.
+            Health::Active
+                if failures >= DEGRADED_AFTER && told.class != Class::Suspicious.as_str() =>
+            {
+                Health::Degraded
+            }
             other => other,
         },
         ..old.clone()

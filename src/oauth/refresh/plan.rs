@@ -1,7 +1,7 @@
 //! When a token set is refreshed, and what a caller gets meanwhile. Pure: times in, a decision out.
 
 use crate::clock::Timestamp;
-use crate::oauth::connection::{Health, TokenState};
+use crate::oauth::connection::{Attempt, Health, TokenState};
 use crate::oauth::provider::spec::{Refresh, RefreshMode, Rotates};
 
 /// The longest time before its end that an access token is refreshed, in milliseconds.
@@ -108,8 +108,7 @@ fn after_unknown(state: &TokenState, file: &Refresh, now: Timestamp) -> Option<T
     if file.rotates == Rotates::Never {
         return None;
     }
-    let grace = i64::from(file.reuse_grace_s).saturating_mul(1000);
-    if now.millis_since(attempt.sent) < grace {
+    if is_graced(file, attempt, now) {
         return None;
     }
     // The access token is served for as long as it lives: most is saved if the provider never saw the
@@ -118,6 +117,12 @@ fn after_unknown(state: &TokenState, file: &Refresh, now: Timestamp) -> Option<T
         .expires
         .filter(|_| !state.access_refused)
         .map(|expires| expires.plus_millis(-LAST_CHANCE))
+}
+
+/// Whether a provider that rotates still takes the token that an attempt of which no end was seen has sent.
+pub(super) fn is_graced(file: &Refresh, attempt: &Attempt, now: Timestamp) -> bool {
+    let grace = i64::from(file.reuse_grace_s).saturating_mul(1000);
+    now.millis_since(attempt.sent) < grace
 }
 
 /// What a caller gets.

@@ -260,3 +260,73 @@ async fn r10_a_failure_waits_as_long_as_the_file_limits_an_account() {
     let next = engine.state(&key).await.next_attempt.unwrap();
     assert_eq!(next, engine.now().plus_millis(2 * HOUR));
 }
+
+/// Refuses two refreshes, as far apart as it takes to be believed, and tells what became of the grant.
+async fn refused_twice(engine: &Engine, key: &SetKey, answer: (u16, &'static str)) -> Health {
+    for _ in 0..2 {
+        engine.issuer.fault(Fault::Answer(answer.0, answer.1));
+        drop(engine.lend(key).await);
+        engine.accounts.pass(&engine.rig.vault).await.unwrap();
+        engine.settled().await;
+        engine.rig.clock.advance_millis(2 * MINUTE);
+    }
+    engine.state(key).await.health
+}
+
+#[tokio::test]
+async fn r7_an_error_that_comes_with_200_is_the_providers_word_and_no_token_of_ours_that_was_lost()
+{
+    let engine = Engine::new("rotates = \"always\"", true, 0).await;
+    let key = engine.connect("ada").await;
+    engine.rig.clock.advance_millis(HOUR);
+    let gone = r#"{"error":"token_revoked"}"#;
+    let over = refused_twice(&engine, &key, (200, gone)).await;
+    assert_eq!(over, Health::Revoked(Revoked::UserRevoked));
+    assert_eq!(engine.ears.heard("rotation_lost"), 0);
+}
+
+#[tokio::test]
+async fn r5_what_is_refused_within_the_grace_was_not_lost_to_a_rotation() {
+    let refresh = "rotates = \"always\"\nreuse_grace_s = 600";
+    let engine = Engine::new(refresh, true, 600).await;
+    let key = engine.connect("ada").await;
+    engine.rig.clock.advance_millis(52 * MINUTE);
+    engine.issuer.fault(Fault::LoseAnswer);
+    drop(engine.lend(&key).await);
+    engine.settled().await;
+    assert!(engine.state(&key).await.attempt.is_some());
+    engine.rig.clock.advance_millis(2 * MINUTE);
+    let gone = r#"{"error":"invalid_grant","error_description":"token_revoked"}"#;
+    let over = refused_twice(&engine, &key, (400, gone)).await;
+    assert!(matches!(over, Health::Revoked(_)), "{over:?}");
+    assert_ne!(over, Health::Revoked(Revoked::RotationLost));
+    assert_eq!(engine.ears.heard("rotation_lost"), 0);
+}
+
+#[tokio::test]
+async fn r9_answers_that_make_no_sense_degrade_after_five_in_a_row_over_six_hours_and_no_sooner() {
+    let engine = Engine::new("rotates = \"never\"", false, 0).await;
+    let key = engine.connect("ada").await;
+    engine.rig.clock.advance_millis(HOUR);
+    for answer in 1..=8 {
+        engine.issuer.fault(Fault::Answer(404, ""));
+        assert!(engine.lend(&key).await.is_err());
+        engine.settled().await;
+        let state = engine.state(&key).await;
+        let health = if answer >= 7 {
+            Health::Degraded
+        } else {
+            Health::Active
+        };
+        assert_eq!(
+            (state.suspicious, state.health),
+            (answer, health),
+            "{answer}"
+        );
+        engine.rig.clock.advance_millis(HOUR + MINUTE);
+    }
+    // The next that is right ends the count.
+    engine.lend(&key).await.unwrap();
+    let state = engine.state(&key).await;
+    assert_eq!((state.suspicious, state.health), (0, Health::Active));
+}
