@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use harness::program::{Ran, run};
-use harness::{Broker, Client, Setup};
+use harness::{Broker, Client, Setup, eventually};
 use serde_json::{Value, json};
 
 const WRITERS: usize = 8;
@@ -124,7 +124,7 @@ fn under_eight_writers_what_is_restored_is_the_store_of_one_moment() {
                 let all = acknowledged.iter();
                 all.map(|count| count.load(Ordering::SeqCst)).collect()
             };
-            harness::eventually(|| counts().iter().all(|n| *n >= 5).then_some(()));
+            eventually(|| counts().iter().all(|n| *n >= 5).then_some(()));
             let before = counts();
             let made = create(&broker, &file, &recipient);
             let after = counts();
@@ -181,10 +181,13 @@ fn a_backup_is_recorded_shown_and_counted() {
     assert_eq!(info["data"]["last"]["generation"], made["generation"]);
     assert_eq!(info["data"]["keys"][0]["backups"], 1);
     assert!(info["data"]["keys"][0]["until"].is_string(), "{info}");
-    let log = operator
-        .get("/v1/audit?action=backup.create&all=true")
-        .expect(200);
-    assert_eq!(log["data"][0]["outcome"]["status"], "success", "{log}");
+    // An outcome is written after its answer.
+    eventually(|| {
+        let log = operator
+            .get("/v1/audit?action=backup.create&all=true")
+            .expect(200);
+        (log["data"][0]["outcome"]["status"] == "success").then_some(())
+    });
     let page = String::from_utf8(operator.get("/metrics").body).unwrap();
     assert!(page.contains("runtools_backup_failing 0"), "{page}");
     assert!(!page.contains("runtools_backup_last_timestamp_seconds 0\n"));

@@ -14,11 +14,11 @@ use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 
 use super::file::sync_parent;
 use super::trust::signer_of;
@@ -87,8 +87,7 @@ impl Work {
         let mut name = name.to_owned();
         name.push(".restoring");
         let path = into.with_file_name(name);
-        private_dir(&path).map_err(&making)?;
-        let lock = File::open(&path).map_err(&making)?;
+        let lock = private_dir(&path).map_err(&making)?;
         if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
             return Err(BackupError::Busy(into.to_owned()));
         }
@@ -147,10 +146,21 @@ impl Drop for Work {
     }
 }
 
-fn private_dir(path: &Path) -> io::Result<()> {
+/// Makes a folder for our eyes only, or takes the one that a killed restore has left: whoever else may have put
+/// one there, or a link to another, gets nothing emptied or filled.
+fn private_dir(path: &Path) -> io::Result<File> {
     match DirBuilder::new().mode(0o700).create(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        made => made,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        made => made?,
+    }
+    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let dir = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    let found = dir.metadata()?;
+    let ours = found.uid() == rustix::process::geteuid().as_raw();
+    if ours && found.mode() & 0o077 == 0 {
+        Ok(dir)
+    } else {
+        Err(io::ErrorKind::PermissionDenied.into())
     }
 }
 
@@ -170,7 +180,7 @@ impl Unpacked {
         let places = work.places();
         let making = BackupError::io("making the folder to restore into");
         for dir in [&places.data, &places.audit()] {
-            private_dir(dir).map_err(&making)?;
+            drop(private_dir(dir).map_err(&making)?);
         }
         let engine = OnceCell::new();
         let mut unpacking = Unpacking {

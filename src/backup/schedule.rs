@@ -1,7 +1,7 @@
 //! Backups that the broker makes by itself: which files they are, when the next is due, which ones go.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read};
 use std::path::PathBuf;
 
 use super::{BackupError, inspect};
@@ -10,6 +10,8 @@ use crate::id::StoreId;
 
 /// How many letters of the store's id stand in a name.
 const ID_LETTERS: usize = 8;
+/// No header of ours is longer.
+const HEADER_BYTES: u64 = 64 << 10;
 const END: &str = ".age";
 const UNFINISHED: &str = ".age.part";
 
@@ -36,12 +38,14 @@ impl Schedule {
         self.to.join(format!("{}{time}Z{END}", prefix(store)))
     }
 
-    /// When the newest of `store` was begun.
+    /// When the newest of `store` was begun. One from the future was made by a wrong clock, and is none.
     ///
     /// # Errors
     /// [`BackupError::Io`] when the folder cannot be read.
-    pub fn newest(&self, store: StoreId) -> Result<Option<Timestamp>, BackupError> {
-        Ok(self.files(store, END)?.last().map(|(made, _)| *made))
+    pub fn newest(&self, store: StoreId, now: Timestamp) -> Result<Option<Timestamp>, BackupError> {
+        let files = self.files(store, END)?;
+        let made = files.iter().map(|(made, _)| *made);
+        Ok(made.filter(|made| *made <= now).max())
     }
 
     /// When the next is due.
@@ -63,6 +67,8 @@ impl Schedule {
     pub fn thin_out(&self, store: StoreId, now: Timestamp) -> Result<usize, BackupError> {
         let removing = BackupError::io("removing an old backup");
         let mut files = self.files(store, END)?;
+        // Those from the future go first, and the one that was just made never.
+        files.sort_by_key(|(made, _)| (*made <= now, *made));
         files.pop();
         let many = (files.len() + 1).saturating_sub(self.keep);
         let mut going: Vec<PathBuf> = files
@@ -70,7 +76,10 @@ impl Schedule {
             .map(|it| it.1)
             .collect();
         let is_over = |path: &PathBuf| {
-            let outer = File::open(path).ok().and_then(|file| inspect(file).ok());
+            // Nothing but a file, and no more of it than a header is long.
+            let file = path.symlink_metadata().is_ok_and(|found| found.is_file());
+            let file = file.then(|| File::open(path).ok()).flatten();
+            let outer = file.and_then(|file| inspect(file.take(HEADER_BYTES)).ok());
             let expires = outer.and_then(|outer| outer.expires);
             expires.is_some_and(|expires| expires <= now)
         };
@@ -160,15 +169,15 @@ mod tests {
         let file = schedule.file(STORE, now());
         let name = file.file_name().unwrap().to_str().unwrap();
         assert_eq!(name, "runtools-broker-abababab-20261129T115207Z.age");
-        assert_eq!(schedule.newest(STORE).unwrap(), None);
+        assert_eq!(schedule.newest(STORE, now()).unwrap(), None);
         assert_eq!(schedule.due(None, now()), now());
         fs::write(&file, "x").unwrap();
-        let newest = schedule.newest(STORE).unwrap().unwrap();
+        let newest = schedule.newest(STORE, now()).unwrap().unwrap();
         assert_eq!(newest.to_string(), "2026-11-29T11:52:07.000Z");
         let due = schedule.due(Some(newest), now());
         assert_eq!(due.to_string(), "2026-11-30T11:52:07.000Z");
         let other = StoreId::from_bytes([1; 16]);
-        assert_eq!(schedule.newest(other).unwrap(), None);
+        assert_eq!(schedule.newest(other, now()).unwrap(), None);
         let future = now().plus_seconds(HOUR);
         assert_eq!(schedule.due(Some(future), now()), now());
     }
@@ -199,10 +208,24 @@ mod tests {
     }
 
     #[test]
+    fn one_from_the_future_is_no_newest_and_goes_first() {
+        let (_dir, schedule) = schedule(1);
+        let made = now().plus_seconds(-HOUR);
+        for when in [made, now().plus_seconds(900 * HOUR)] {
+            fs::write(schedule.file(STORE, when), "x").unwrap();
+        }
+        let newest = schedule.newest(STORE, now()).unwrap().unwrap();
+        let due = schedule.due(Some(newest), now());
+        assert!(due > now(), "not again and again until then");
+        assert_eq!(schedule.thin_out(STORE, now()).unwrap(), 1);
+        assert!(schedule.file(STORE, made).exists());
+    }
+
+    #[test]
     fn a_folder_that_is_gone_is_told() {
         let (dir, schedule) = schedule(2);
         drop(dir);
-        assert!(schedule.newest(STORE).is_err());
+        assert!(schedule.newest(STORE, now()).is_err());
         assert!(schedule.thin_out(STORE, now()).is_err());
     }
 }

@@ -56,7 +56,7 @@ async fn if_due(
     not_before: Option<Timestamp>,
 ) -> Option<Result<(), BackupError>> {
     let now = vault.now();
-    let newest = schedule.newest(vault.id());
+    let newest = schedule.newest(vault.id(), now);
     // A folder that cannot be looked into is told by the try to write there.
     let due = newest.map_or(now, |newest| schedule.due(newest, now));
     let due = not_before.map_or(due, |not_before| due.max(not_before));

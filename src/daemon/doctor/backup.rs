@@ -23,7 +23,7 @@ pub(super) fn backup(config: &Config, around: &Surroundings) -> Finding {
     let Ok(ring) = Ring::load(&config.keys_dir) else {
         return Finding::ok(CHECK, format!("to {shown}, when there is a store"));
     };
-    let newest = match schedule.newest(ring.store()) {
+    let newest = match schedule.newest(ring.store(), around.now) {
         Ok(newest) => newest,
         Err(error) => return Finding::fail(CHECK, &error, error.hint()),
     };
