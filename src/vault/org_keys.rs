@@ -113,6 +113,22 @@ impl Vault {
         Ok(key.expose(|key| crypto::seal(&root, Purpose::OrgKey, &context, key, random))?)
     }
 
+    /// Seals each generation of an organisation's key anew, under the root key that is active now. Whoever writes
+    /// a record of them does this: a box that was read may be of a root key that is being replaced, and one
+    /// that was sealed just now keeps that one waiting until it is on disk.
+    pub(super) fn renew_under_root(
+        &self,
+        org: OrgId,
+        sealeds: &mut Sealeds,
+    ) -> Result<(), VaultError> {
+        let versions: Vec<_> = sealeds.line.versions().collect();
+        for (version, sealed) in versions.into_iter().zip(&mut sealeds.keys) {
+            let key = self.open_org_key(org, version, sealed)?;
+            *sealed = self.seal_org_key(org, &key)?;
+        }
+        Ok(())
+    }
+
     /// Takes an organisation's record apart.
     pub(super) fn read_org_record(
         &self,

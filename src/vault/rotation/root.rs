@@ -163,11 +163,7 @@ impl Vault {
             if sealeds.keys.iter().all(|key| key.key() != Some(old)) {
                 continue;
             }
-            let versions: Vec<_> = sealeds.line.versions().collect();
-            for (version, sealed) in versions.into_iter().zip(&mut sealeds.keys) {
-                let key = self.open_org_key(org, version, sealed)?;
-                *sealed = self.seal_org_key(org, &key)?;
-            }
+            self.renew_under_root(org, sealeds)?;
             let new = self.write_org_record(&place, &parts)?;
             found.push(((place, record), new));
         }

@@ -85,6 +85,7 @@ impl Vault {
         let place = self.org_key_place(org.id());
         let old = self.store.get(&place).await?.ok_or(VaultError::Form)?;
         let mut record = self.read_org_record(&place, &old)?;
+        self.renew_under_root(org.id(), &mut record.sealeds)?;
         record.sealeds.line = record.sealeds.line.turned()?;
         let version = record.sealeds.line.active;
         let random = self.random();
@@ -111,6 +112,7 @@ impl Vault {
         let place = self.org_key_place(org.id());
         let old: Record = self.store.get(&place).await?.ok_or(VaultError::Form)?;
         let mut record = self.read_org_record(&place, &old)?;
+        self.renew_under_root(org.id(), &mut record.sealeds)?;
         let sealeds = &mut record.sealeds;
         let mut gone = Vec::new();
         let all: Vec<_> = sealeds.line.versions().zip(&sealeds.keys).collect();
