@@ -3,8 +3,9 @@
 mod harness;
 
 use harness::crm::{crm_call, install_crm};
+use harness::disk::Disk;
 use harness::{Broker, Setup, Upstream};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// An organisation with a key, a service with a key, and a tool that both may run.
 struct Handed {
@@ -52,6 +53,14 @@ fn handed_out() -> Handed {
     }
 }
 
+/// What the journal has of lockdowns, newest first: the code of each.
+fn operator_log(handed: &Handed) -> Vec<Value> {
+    let path = "/v1/audit?all=true&action=vault.lockdown";
+    let log = handed.broker.operator().get(path).expect(200);
+    let entries = log["data"].as_array().unwrap().iter();
+    entries.map(|entry| entry["code"].clone()).collect()
+}
+
 fn lock_down(broker: &Broker) {
     let asked = broker.runs(&["lockdown"], None);
     assert_ne!(asked.exit, 0, "nobody said yes");
@@ -90,12 +99,9 @@ fn every_key_is_void_at_once_and_stays_so_and_only_a_person_unseals() {
     let holder = handed.broker.anonymous().key(&fresh);
     holder.get("/v1/secrets").expect(200);
     handed.answers("unauthorized");
-    let log = handed
-        .broker
-        .operator()
-        .get("/v1/audit?all=true&action=vault.lockdown")
-        .expect(200);
-    assert_eq!(log["data"].as_array().unwrap().len(), 1, "{log}");
+    let log = operator_log(&handed);
+    // Newest first: whoever unsealed made void what was handed out until then.
+    assert_eq!(log, [json!("finished"), Value::Null]);
 }
 
 #[test]
@@ -113,14 +119,37 @@ fn a_lockdown_that_was_cut_short_is_finished_before_anybody_is_let_in() {
     assert_eq!(operator.get("/v1/secrets").refused(503), "sealed");
     handed.broker.runs(&["unseal"], None).expect(0);
     handed.answers("unauthorized");
-    let log = operator
-        .get("/v1/audit?all=true&action=vault.lockdown")
-        .expect(200);
-    let codes: Vec<_> = log["data"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|one| &one["code"])
-        .collect();
-    assert!(codes.contains(&&json!("finished")), "{log}");
+    assert!(operator_log(&handed).contains(&json!("finished")));
+}
+
+#[test]
+fn a_sealed_vault_is_locked_down_too_and_a_full_disk_keeps_nobody_in() {
+    let mut handed = handed_out();
+    let operator = handed.broker.operator();
+    operator.send("POST", "/v1/operator/seal", None).expect(200);
+    lock_down(&handed.broker);
+    handed.broker.restart();
+    let operator = handed.broker.operator();
+    assert_eq!(operator.get("/v1/secrets").refused(503), "sealed");
+    handed.broker.runs(&["unseal"], None).expect(0);
+    handed.answers("unauthorized");
+
+    let key = operator.make_key(&[]);
+    assert_eq!(handed.broker.stop(), Some(0));
+    let disk = Disk::over(&handed.broker.data(), "64m");
+    handed.broker.restart();
+    let holder = handed.broker.anonymous().key(&key);
+    holder.get("/v1/secrets").expect(200);
+    disk.fill();
+    let operator = handed.broker.operator();
+    let full = (0..4000).any(|n| {
+        let secret = json!({"name": format!("FULL_{n}"), "value": "x".repeat(60_000)});
+        operator.post("/v1/secrets", &secret).status != 201
+    });
+    assert!(full, "the disk is full and nothing was refused");
+    drop(handed.broker.runs(&["lockdown", "--yes"], None));
+    let shut_out = holder.get("/v1/secrets");
+    assert!(matches!(shut_out.status, 401 | 503), "{shut_out:?}");
+    disk.free();
+    drop(handed);
 }

@@ -141,24 +141,49 @@ pub(super) const fn done() -> wire::Gathered {
 /// gone, nothing is refreshed; and the vault is sealed, until a person unseals it.
 #[utoipa::path(post, path = "/v1/operator/lockdown", tag = "operator",
     responses((status = 200, description = "Locked down, and sealed", body = wire::Answer<wire::VaultSealed>)))]
-pub(super) async fn lockdown(caller: Caller, State(app): State<App>) -> Result<Response, ApiError> {
+pub(super) async fn lockdown(
+    caller: Result<Caller, ApiError>,
+    State(app): State<App>,
+    peer: Option<Extension<Peer>>,
+) -> Result<Response, ApiError> {
+    let mark = || app.lifecycle.places().lock_down(app.clock.now());
+    let caller = match caller {
+        // The one who unseals it makes everything void, before anybody is let in.
+        Err(_) if app.lifecycle.gate().is_sealed() => {
+            operator(&app, peer)?;
+            mark()?;
+            return Ok(locked_down(true));
+        }
+        caller => caller?,
+    };
     caller.may::<OperateVault>(()).await?;
     let event = caller.event(Action::VaultLockdown);
-    caller
+    let voided = caller
         .audited(event, async |recorded| {
-            app.lifecycle.places().lock_down(app.clock.now())?;
+            mark()?;
             reached(Failpoint::LockdownMarked);
             caller.vault.void_what_was_handed_out(recorded).await
         })
-        .await?;
+        .await;
+    // Nobody is known any more who was known a moment ago, and no handle stands for anything.
+    app.directory.forget();
+    app.broker.forget();
     drop(caller);
-    app.close_accounts().await;
+    // A disk that takes nothing keeps nobody from being shut out: what failed is finished by who unseals.
+    let marked = voided.is_ok().then_some(Ok(())).unwrap_or_else(mark);
+    drop(tokio::time::timeout(PATIENCE, app.close_accounts()).await);
     let emptied = app.seal(PATIENCE).await;
     tracing::warn!(emptied, "the vault was locked down");
-    Ok(reply::data(wire::VaultSealed {
+    marked?;
+    voided?;
+    Ok(locked_down(emptied))
+}
+
+fn locked_down(emptied: bool) -> Response {
+    reply::data(wire::VaultSealed {
         success: true,
         emptied,
-    }))
+    })
 }
 
 /// Seals the vault: running calls are cut off, and keys are wiped from memory.

@@ -6,8 +6,8 @@
 //!
 //! One record voids every API key and every service's credential that was made before it, so there is no
 //! moment at which half of them are good, and a kill leaves nothing half done: with the marker a start
-//! stays sealed whatever could unseal it, and whoever unseals finishes what was begun before anybody is
-//! let in.
+//! stays sealed whatever could unseal it, and whoever unseals moves that moment to their own time before
+//! anybody is let in. So what was handed out in the very moment of the lockdown is void too.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -60,7 +60,10 @@ impl Vault {
         self.void_until(self.now(), recorded).await
     }
 
+    /// `at` is a floor: a clock that was set back makes nothing good again.
     async fn void_until(&self, at: Timestamp, recorded: &Recorded) -> Result<(), VaultError> {
+        let before = self.void_until.0.load(Ordering::Acquire);
+        let at = Timestamp::from_millis(at.millis().max(before));
         let place = self.lockdown_place();
         let lockdown = Lockdown { at };
         let key = self.system_key();
@@ -85,14 +88,13 @@ impl Vault {
         let Some(begun) = places.locked_down()? else {
             return Ok(());
         };
-        // A marker that says nothing readable is no reason to let anybody in.
-        let begun = begun.unwrap_or_else(|| self.now());
-        if !self.is_void(begun) {
-            let event = Event::new(Action::VaultLockdown, Actor::System).code("finished");
-            let recorded = self.journal().record(event).await?;
-            self.void_until(begun, &recorded).await?;
-            recorded.outcome(Outcome::success());
-        }
+        // Whatever was handed out while the marker was written and the vault sealed, or by a clock that was
+        // wrong, is void as well: nobody has been inside since.
+        let begun = begun.map_or(self.now(), |begun| begun.max(self.now()));
+        let event = Event::new(Action::VaultLockdown, Actor::System).code("finished");
+        let recorded = self.journal().record(event).await?;
+        self.void_until(begun, &recorded).await?;
+        recorded.outcome(Outcome::success());
         Ok(())
     }
 }

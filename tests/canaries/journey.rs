@@ -273,7 +273,7 @@ pub(crate) fn misuse_it(planted: &mut Planted, broker: &Broker) {
     for (path, methods) in document["paths"].as_object().unwrap() {
         for method in methods.as_object().unwrap().keys() {
             // Sealing ends the story; it is told by its own journeys.
-            if path.contains("/seal") {
+            if path.contains("/seal") || path.contains("/lockdown") {
                 continue;
             }
             routes += 1;
