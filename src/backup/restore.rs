@@ -157,7 +157,8 @@ fn private_dir(path: &Path) -> io::Result<File> {
     let dir = File::from(rustix::fs::open(path, flags, Mode::empty())?);
     let found = dir.metadata()?;
     let ours = found.uid() == rustix::process::geteuid().as_raw();
-    if ours && found.mode() & 0o077 == 0 {
+    let others = Mode::RWXG | Mode::RWXO;
+    if ours && !Mode::from_raw_mode(found.mode()).intersects(others) {
         Ok(dir)
     } else {
         Err(io::ErrorKind::PermissionDenied.into())

@@ -39,16 +39,7 @@ pub(super) async fn start_device(
             "Connect it in a browser: runtools oauth connect PROVIDER.",
         ));
     }
-    let directory = &app.directory;
-    let settings = directory.settings(&caller.vault, &caller.principal).await?;
-    if !settings.device_flows {
-        return Err(ApiError::new(
-            StatusCode::FORBIDDEN,
-            "device_flows_off",
-            "An admin of this organisation has switched device flows off.",
-            "Connect it in a browser: runtools oauth connect PROVIDER.",
-        ));
-    }
+    caller.may_use_codes().await?;
     let client = caller.client_for(&provider).await?;
     let again = caller.again(provider.id(), body.reconnect, None).await?;
     let scopes = Caller::scopes_for(&provider, &client, body.scopes, again.as_deref())?;
@@ -88,6 +79,23 @@ pub(super) async fn start_device(
         interval: shown.interval_s,
         expires_at: shown.expires_at,
     })))
+}
+
+impl Caller {
+    /// Whether the organisation's admins let accounts be connected by a code that is typed elsewhere.
+    async fn may_use_codes(&self) -> Result<(), ApiError> {
+        let directory = &self.app.directory;
+        let settings = directory.settings(&self.vault, &self.principal).await?;
+        if settings.device_flows {
+            return Ok(());
+        }
+        Err(ApiError::new(
+            StatusCode::FORBIDDEN,
+            "device_flows_off",
+            "An admin of this organisation has switched device flows off.",
+            "Connect it in a browser: runtools oauth connect PROVIDER.",
+        ))
+    }
 }
 
 fn not_begun(failure: Failure) -> ApiError {

@@ -170,7 +170,7 @@ pub(super) async fn lockdown(
     app.broker.forget();
     drop(caller);
     // A disk that takes nothing keeps nobody from being shut out: what failed is finished by who unseals.
-    let marked = voided.is_ok().then_some(Ok(())).unwrap_or_else(mark);
+    let marked = if voided.is_ok() { Ok(()) } else { mark() };
     drop(tokio::time::timeout(PATIENCE, app.close_accounts()).await);
     let emptied = app.seal(PATIENCE).await;
     tracing::warn!(emptied, "the vault was locked down");
