@@ -12,8 +12,12 @@ fn an_admin_sets_the_client_in_either_spelling_and_its_secret_is_never_told() {
     let broker = connect::broker(&[("peer", peer.provider_file("peer", "peer"))], "");
     let (admin, member) = (broker.operator(), broker.member("Mia"));
     let client = peer.basic();
-    let refused = member.get("/v1/oauth/start/peer").refused(409);
-    assert_eq!(refused, "provider_not_configured");
+    let refused = member.get("/v1/oauth/start/peer");
+    assert_eq!(refused.refused(409), "provider_not_configured");
+    let hint = refused.value()["error"]["hint"].to_string();
+    for command in ["oauth configs set peer", "oauth-client set peer"] {
+        assert!(hint.contains(command), "{hint}");
+    }
     let camel =
         json!({"provider": "peer", "clientId": client.id, "clientSecret": "an-older-secret"});
     let snake = json!({"provider": "peer", "client_id": client.id, "client_secret": client.secret});
