@@ -29,8 +29,18 @@ const REMEMBERED: usize = 4096;
 struct Host {
     busy: u32,
     failures: u32,
-    /// Not before, when the host said so or its breaker is open.
+    /// Not before, while its breaker is open. An answer closes that.
     not_before: Option<Timestamp>,
+    /// Not before, because it said so: another's answer that was under way takes nothing of that back.
+    asked: Option<Timestamp>,
+}
+
+impl Host {
+    /// Until when it is left alone, if it is now.
+    fn resting(&self, now: Timestamp) -> Option<Timestamp> {
+        let until = self.not_before.max(self.asked);
+        until.filter(|until| until.millis_since(now) > 0)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -98,7 +108,7 @@ impl Turn {
     pub(in crate::oauth) fn asked_to_wait(&self, now: Timestamp, millis: i64) {
         let mut table = lock(&self.table);
         if let Some(host) = table.hosts.get_mut(&self.host) {
-            host.not_before = Some(now.plus_millis(millis));
+            host.asked = host.asked.max(Some(now.plus_millis(millis)));
         }
     }
 }
@@ -117,16 +127,15 @@ impl Paces {
         let most = most.unwrap_or(PER_HOST).clamp(1, PER_HOST);
         let mut table = lock(&self.0);
         if table.hosts.len() >= REMEMBERED {
-            table
-                .hosts
-                .retain(|_, host| host.busy > 0 || host.failures > 0 || host.not_before.is_some());
+            table.hosts.retain(|_, host| {
+                host.busy > 0 || host.failures > 0 || host.resting(now).is_some()
+            });
         }
         if table.busy >= OVERALL {
             return Err(NoTurn::Busy);
         }
         let entry = table.hosts.entry(host.to_owned()).or_default();
-        let resting = entry.not_before;
-        if let Some(until) = resting.filter(|until| until.millis_since(now) > 0) {
+        if let Some(until) = entry.resting(now) {
             return Err(NoTurn::Resting(until));
         }
         if entry.busy >= most {
@@ -149,16 +158,15 @@ impl Paces {
     #[must_use]
     pub(in crate::oauth) fn resting(&self, host: &str, now: Timestamp) -> Option<Timestamp> {
         let table = lock(&self.0);
-        let until = table.hosts.get(host)?.not_before?;
-        (until.millis_since(now) > 0).then_some(until)
+        table.hosts.get(host)?.resting(now)
     }
 
     /// How many hosts are left alone.
     #[must_use]
     pub(in crate::oauth) fn open_breakers(&self, now: Timestamp) -> usize {
         let table = lock(&self.0);
-        let resting = table.hosts.values().filter_map(|host| host.not_before);
-        resting.filter(|until| until.millis_since(now) > 0).count()
+        let resting = table.hosts.values();
+        resting.filter_map(|host| host.resting(now)).count()
     }
 }
 
@@ -220,5 +228,18 @@ mod tests {
         assert!(paces.enter("a.example", None, at(89)).is_err());
         assert_eq!(paces.resting("a.example", at(89)), Some(at(90)));
         assert!(paces.enter("a.example", None, at(90)).is_ok());
+    }
+
+    #[test]
+    fn r10_another_s_answer_takes_back_nothing_that_a_host_asked_for() {
+        let paces = Paces::default();
+        let slow = paces.enter("a.example", None, at(0)).unwrap();
+        let turn = paces.enter("a.example", None, at(0)).unwrap();
+        turn.asked_to_wait(at(1), 90_000);
+        turn.asked_to_wait(at(2), 1_000);
+        slow.answered();
+        assert_eq!(paces.resting("a.example", at(3)), Some(at(91)));
+        assert!(paces.enter("a.example", None, at(90)).is_err());
+        assert!(paces.enter("a.example", None, at(91)).is_ok());
     }
 }
