@@ -1,6 +1,7 @@
 //! What is backed up comes back, for whom it should and from whom it should.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -225,9 +226,29 @@ async fn nothing_is_restored_over_data_and_what_a_kill_has_left_is_begun_anew() 
     }
     assert_eq!(names(&into), ["data"]);
     fs::remove_dir(into.join("data")).unwrap();
-    let left = dir.path().join("restored.restoring/data/store");
+    let unfinished = dir.path().join("restored.restoring");
+    let left = unfinished.join("data/store");
     fs::create_dir_all(&left).unwrap();
     fs::write(left.join("half"), "x").unwrap();
+    // Where others may write, and behind a link, somebody else may have put it: nothing of it is touched.
+    let planted = |how: &str| {
+        let refused = Unpacked::from(&*file, &identities(), &into, 1 << 20).unwrap_err();
+        assert!(
+            matches!(refused, BackupError::Io { .. }),
+            "{how}: {refused}"
+        );
+        assert!(left.join("half").exists(), "{how}");
+    };
+    let open_to = |mode| fs::set_permissions(&unfinished, Permissions::from_mode(mode)).unwrap();
+    open_to(0o777);
+    planted("open");
+    open_to(0o700);
+    let elsewhere = dir.path().join("elsewhere");
+    fs::rename(&unfinished, &elsewhere).unwrap();
+    symlink(&elsewhere, &unfinished).unwrap();
+    planted("a link");
+    fs::remove_file(&unfinished).unwrap();
+    fs::rename(&elsewhere, &unfinished).unwrap();
     // An empty folder gives way; another that restores does not.
     let first = Unpacked::from(&*file, &identities(), &into, 1 << 20).unwrap();
     let busy = Unpacked::from(&*file, &identities(), &into, 1 << 20).unwrap_err();
