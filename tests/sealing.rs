@@ -98,6 +98,8 @@ fn a_vault_with_a_passphrase_only_starts_sealed_and_is_unsealed_over_the_socket_
     // Nobody from the network, whatever they know.
     for client in [&anonymous, &anonymous.key(&key)] {
         assert_eq!(unseal(client, WORDS).refused(403), "operator_only");
+        let locked = client.post("/v1/operator/lockdown", &json!({}));
+        assert_eq!(locked.refused(403), "operator_only");
         assert_eq!(
             client.get("/v1/operator/slots").refused(403),
             "operator_only"
@@ -129,6 +131,7 @@ fn every_route_says_sealed(operator: &Client, network: &Client) {
             "/readyz",
             "/metrics",
             "/v1/operator/unseal",
+            "/v1/operator/lockdown",
             "/v1/operator/slots",
             "/v1/operator/slots/{id}/test",
         ],
