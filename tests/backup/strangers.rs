@@ -100,22 +100,19 @@ fn it_is_verified_by_what_its_broker_has_and_a_forged_one_is_refused() {
     assert!(std::fs::read_dir(into.path()).unwrap().next().is_none());
 }
 
+/// Makes one whose time is over then.
+fn create_until(broker: &Broker, file: &str, recipient: &str, expires: &str) {
+    let to = ["backup", "create", "--to", file, "-r", recipient];
+    let made = broker.runs(&[&to[..], &["--expires", expires]].concat(), None);
+    assert_eq!(made.exit, 0, "{}", made.stderr);
+}
+
 #[test]
 fn what_it_says_to_everybody_and_what_to_whoever_opens_it() {
     let broker = Broker::with(Setup::default());
     let (identity, recipient) = key(broker.folder().path());
     let file = broker.path("a.age").display().to_string();
-    let words = [
-        "backup",
-        "create",
-        "--to",
-        &file,
-        "-r",
-        &recipient,
-        "--expires",
-        "30d",
-    ];
-    assert_eq!(broker.runs(&words, None).exit, 0);
+    create_until(&broker, &file, &recipient, "30d");
     let nowhere = tempfile::tempdir().unwrap();
     let outside = run(
         nowhere.path(),
@@ -162,18 +159,7 @@ fn one_whose_time_is_over_is_restored_only_by_who_says_so() {
     let file = broker.path("a.age").display().to_string();
     let soon = runtools_broker::clock::Clock::now(&runtools_broker::clock::SystemClock);
     let soon = soon.plus_seconds(2).to_string();
-    let words = [
-        "backup",
-        "create",
-        "--to",
-        &file,
-        "-r",
-        &recipient,
-        "--expires",
-        &soon,
-    ];
-    let made = broker.runs(&words, None);
-    assert_eq!(made.exit, 0, "{}", made.stderr);
+    create_until(&broker, &file, &recipient, &soon);
     std::thread::sleep(std::time::Duration::from_secs(3));
     let dir = tempfile::tempdir().unwrap();
     let into = dir.path().join("restored");

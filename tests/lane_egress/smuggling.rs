@@ -52,6 +52,24 @@ impl Set {
         format!("POST {target} HTTP/1.1\r\nHost: {host}\r\n{lines}{framing}\r\n{body}")
     }
 
+    /// One that is there only for who reads another wrongly.
+    fn hidden(&self) -> String {
+        self.post("/hidden", "Content-Length: 3\r\n", "a=b")
+    }
+
+    /// Requests that are read in more ways than one, all to this lane: those that are refused, and those that
+    /// are sent on once.
+    fn ambiguous(&self) -> [Vec<(&'static str, String)>; 2] {
+        let reader = Reader {
+            request: &|framing, body| self.post("/shown", framing, body),
+            get: &format!("GET {}", self.target("/shown")),
+            host: self.host(),
+            body: "a=b&c=d",
+            hidden: &self.hidden(),
+        };
+        [reader.refused(), reader.once()]
+    }
+
     /// What comes of some bytes: the statuses, and whether the broker closes within so long a silence.
     fn send(&self, bytes: &[u8], patience: Duration) -> (Vec<u16>, bool, String) {
         let mut stream = TcpStream::connect(self.host()).unwrap();
@@ -77,17 +95,9 @@ impl Set {
 #[test]
 fn ht_1_ambiguous_requests_to_the_streaming_lane_are_refused_and_end_the_connection() {
     let set = Set::new();
-    let hidden = set.post("/hidden", "Content-Length: 3\r\n", "a=b");
-    let get = format!("GET {}", set.target("/shown"));
-    let reader = Reader {
-        request: &|framing, body| set.post("/shown", framing, body),
-        get: &get,
-        host: set.host(),
-        body: "a=b&c=d",
-        hidden: &hidden,
-    };
     let mut wrong = Vec::new();
-    for (what, bytes) in reader.refused() {
+    let [refused, _] = set.ambiguous();
+    for (what, bytes) in refused {
         let (statuses, closed, text) = set.send(bytes.as_bytes(), Duration::from_secs(30));
         let refused = statuses.len() <= 1 && statuses.iter().all(|it| (400..=505).contains(it));
         if !(refused && closed) {
@@ -110,16 +120,8 @@ fn ht_1_ambiguous_requests_to_the_streaming_lane_are_refused_and_end_the_connect
 #[test]
 fn ht_1_what_is_ambiguous_only_to_others_is_sent_on_at_most_once() {
     let set = Set::new();
-    let hidden = set.post("/hidden", "Content-Length: 3\r\n", "a=b");
-    let get = format!("GET {}", set.target("/shown"));
-    let reader = Reader {
-        request: &|framing, body| set.post("/shown", framing, body),
-        get: &get,
-        host: set.host(),
-        body: "a=b&c=d",
-        hidden: &hidden,
-    };
-    for (what, bytes) in reader.once() {
+    let [_, once] = set.ambiguous();
+    for (what, bytes) in once {
         let before = set.upstream.seen().len();
         let (statuses, _, text) = set.send(bytes.as_bytes(), Duration::from_millis(700));
         assert!(statuses.len() <= 1, "{what}: {text}");
@@ -127,10 +129,7 @@ fn ht_1_what_is_ambiguous_only_to_others_is_sent_on_at_most_once() {
         one_at_most(what, &seen, "/shown");
     }
     // Two plain requests in one write are two.
-    let both = format!(
-        "{}{hidden}",
-        set.post("/shown", "Content-Length: 3\r\n", "c=d")
-    );
+    let both = set.post("/shown", "Content-Length: 3\r\n", "c=d") + &set.hidden();
     let before = set.upstream.seen().len();
     let (statuses, _, text) = set.send(both.as_bytes(), Duration::from_secs(2));
     assert_eq!(statuses, [200, 200], "{text}");
