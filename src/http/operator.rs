@@ -149,9 +149,12 @@ pub(super) async fn lockdown(
     let mark = || app.lifecycle.places().lock_down(app.clock.now());
     let caller = match caller {
         // The one who unseals it makes everything void, before anybody is let in.
-        Err(_) if app.lifecycle.gate().is_sealed() => {
+        Err(error) if app.lifecycle.gate().is_sealed() => {
             operator(&app, peer)?;
-            mark()?;
+            if !app.lifecycle.lock_down_sealed().await? {
+                return Err(error);
+            }
+            tracing::warn!("the vault was locked down while it was sealed");
             return Ok(locked_down(true));
         }
         caller => caller?,

@@ -15,11 +15,8 @@ impl Lifecycle {
     /// # Errors
     /// As [`Lifecycle::unseal`].
     pub async fn unseal_unattended(self: &Arc<Self>) -> Result<Unattended<Unsealed>, VaultError> {
-        if self.places().locked_down()?.is_some() {
-            return Ok(Unattended::Waits(Vec::new()));
-        }
         match self.ask().await? {
-            Unattended::Opened(root) => self.unseal_with(root).await.map(Unattended::Opened),
+            Unattended::Opened(root) => self.unseal_alone(root).await,
             Unattended::Waits(why) => Ok(Unattended::Waits(why)),
         }
     }
@@ -31,9 +28,7 @@ impl Lifecycle {
     /// As [`Lifecycle::unseal`].
     pub async fn unseal_later(self: &Arc<Self>) -> Result<Unattended<Unsealed>, VaultError> {
         match self.ask().await? {
-            Unattended::Opened(root) if !self.was_open() => {
-                self.unseal_with(root).await.map(Unattended::Opened)
-            }
+            Unattended::Opened(root) if !self.was_open() => self.unseal_alone(root).await,
             Unattended::Opened(_) => Ok(Unattended::Waits(Vec::new())),
             Unattended::Waits(why) => Ok(Unattended::Waits(why)),
         }
@@ -45,7 +40,7 @@ impl Lifecycle {
     /// As [`Lifecycle::unseal`]; why the first of them did not open it.
     pub async fn unseal_by_custodians(self: &Arc<Self>) -> Result<Unsealed, VaultError> {
         match self.ask().await? {
-            Unattended::Opened(root) => self.unseal_once(root).await,
+            Unattended::Opened(root) => self.unseal_with(root).await,
             Unattended::Waits(lost) => {
                 let nobody = CustodyError::NoSlotOfKind(SlotKind::KeyFile);
                 Err(lost.into_iter().next().unwrap_or(nobody).into())

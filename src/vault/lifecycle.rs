@@ -15,7 +15,7 @@ use std::time::Duration;
 use crate::audit::{AuditError, Head, Journal, JournalKeys, Known, Options};
 use crate::clock::Clock;
 use crate::crypto::{Key, MacKey, Random, SigningKey};
-use crate::custody::{Custodians, CustodyError, NewSlot, Provider, Ring};
+use crate::custody::{Custodians, CustodyError, NewSlot, Provider, Ring, Unattended};
 use crate::id::StoreId;
 use crate::store::{Batch, Engine, Spool, Store, StoreKeys};
 
@@ -39,6 +39,8 @@ pub struct Lifecycle {
     custodians: Custodians,
     pub(super) gatherings: Gatherings,
     pub(super) opened: AtomicBool,
+    /// Held by whoever opens it, or decides that nobody does: from the look at the marker to the open gate.
+    pub(super) opening: tokio::sync::Mutex<()>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) random: Arc<dyn Random>,
     retention_days: i64,
@@ -92,6 +94,7 @@ impl Lifecycle {
             custodians: Custodians::of(&places.keys),
             gatherings: Gatherings::default(),
             opened: AtomicBool::new(false),
+            opening: tokio::sync::Mutex::default(),
             places,
             gate: Gate::default(),
             engine,
@@ -145,18 +148,32 @@ impl Lifecycle {
         // Argon2 takes a good part of a second of processor time.
         let trying = tokio::task::spawn_blocking(move || this.ring().open(opener.provider()));
         let root = trying.await.map_err(|_| VaultError::Form)??;
-        self.unseal_once(root).await
-    }
-
-    /// Unseals, unless it is open by now.
-    pub(super) async fn unseal_once(self: &Arc<Self>, root: Key) -> Result<Unsealed, VaultError> {
-        if let Ok(open) = self.gate.unsealed() {
-            return Ok(open);
-        }
         self.unseal_with(root).await
     }
 
+    /// Unseals, unless it is open by now.
     pub(super) async fn unseal_with(self: &Arc<Self>, root: Key) -> Result<Unsealed, VaultError> {
+        let _turn = self.opening.lock().await;
+        self.open_gate(root).await
+    }
+
+    /// The same where no person asks for it: after a lockdown nothing is opened.
+    pub(super) async fn unseal_alone(
+        self: &Arc<Self>,
+        root: Key,
+    ) -> Result<Unattended<Unsealed>, VaultError> {
+        let _turn = self.opening.lock().await;
+        if self.places.locked_down()?.is_some() {
+            return Ok(Unattended::Waits(Vec::new()));
+        }
+        self.open_gate(root).await.map(Unattended::Opened)
+    }
+
+    /// Opens, in one's turn.
+    async fn open_gate(self: &Arc<Self>, root: Key) -> Result<Unsealed, VaultError> {
+        if let Ok(open) = self.gate.unsealed() {
+            return Ok(open);
+        }
         let this = Arc::clone(self);
         let opened = tokio::task::spawn_blocking(move || this.open_vault(root));
         let vault = opened.await.map_err(|_| VaultError::Form)??;

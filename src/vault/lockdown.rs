@@ -19,7 +19,7 @@ use crate::crypto::Owner;
 use crate::id::OrgId;
 use crate::store::{Batch, Class, StoreKey};
 
-use super::{Places, Vault, VaultError};
+use super::{Lifecycle, Places, Vault, VaultError};
 
 const NO_ORG: OrgId = OrgId::from_bytes([0; 16]);
 
@@ -96,5 +96,68 @@ impl Vault {
         self.void_until(begun, &recorded).await?;
         recorded.outcome(Outcome::success());
         Ok(())
+    }
+}
+
+impl Lifecycle {
+    /// Locks a vault down that is sealed: whoever unseals it makes void what was handed out, before anybody is
+    /// let in. False when somebody has opened it meanwhile.
+    ///
+    /// # Errors
+    /// When the marker cannot be written.
+    pub async fn lock_down_sealed(&self) -> Result<bool, VaultError> {
+        let _turn = self.opening.lock().await;
+        if !self.gate().is_sealed() {
+            return Ok(false);
+        }
+        self.places().lock_down(self.clock.now())?;
+        Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crate::custody::Unattended;
+    use crate::vault::tests_rig::Rig;
+
+    #[tokio::test]
+    async fn a_vault_that_was_locked_down_while_it_was_sealed_is_opened_by_a_person_only() {
+        let rig = Rig::new().await;
+        let (lifecycle, before) = (rig.lifecycle.clone(), rig.vault.now());
+        assert!(!lifecycle.lock_down_sealed().await.unwrap(), "it is open");
+        assert!(lifecycle.places().locked_down().unwrap().is_none());
+        drop(rig.vault);
+        assert!(lifecycle.seal(Duration::from_secs(5)).await);
+        assert!(lifecycle.lock_down_sealed().await.unwrap());
+        // At a start, and for one who was away at it: this one was never open before.
+        lifecycle
+            .opened
+            .store(false, std::sync::atomic::Ordering::Release);
+        for opened in [
+            lifecycle.unseal_unattended().await.unwrap(),
+            lifecycle.unseal_later().await.unwrap(),
+        ] {
+            assert!(matches!(opened, Unattended::Waits(_)));
+            assert!(lifecycle.gate().is_sealed());
+        }
+        let vault = lifecycle.unseal_by_custodians().await.unwrap();
+        assert!(vault.is_void(before), "what was handed out before is void");
+        assert!(lifecycle.places().locked_down().unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_was_set_back_makes_nothing_good_again() {
+        let rig = Rig::new().await;
+        let made = rig.vault.now();
+        let recorded = rig.recorded().await;
+        rig.vault.void_what_was_handed_out(&recorded).await.unwrap();
+        rig.clock.advance_millis(-3_600_000);
+        rig.vault.void_what_was_handed_out(&recorded).await.unwrap();
+        assert!(rig.vault.is_void(made));
+        drop(recorded);
+        let rig = rig.reopen().await.unwrap();
+        assert!(rig.vault.is_void(made), "nor after a start");
     }
 }
