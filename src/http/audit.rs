@@ -151,16 +151,17 @@ pub(super) async fn export(caller: Caller, State(app): State<App>) -> Result<Res
     let event = caller.event(Action::AuditExport);
     caller.vault.journal().note(event).await?;
     let vault = caller.vault.clone();
-    let (pieces, breaker, written) = pieces(vault.closing());
+    let (pieces, whole, written) = pieces(vault.closing());
     let exporting = tokio::task::spawn_blocking(move || {
         let mut out = std::io::BufWriter::with_capacity(64 * 1024, pieces);
         // Who does not read on must not keep the vault open.
         vault.journal().export(1, &mut out).is_ok() && out.flush().is_ok()
     });
     tokio::spawn(async move {
-        if !exporting.await.unwrap_or(false) {
+        if exporting.await.unwrap_or(false) {
+            whole.say();
+        } else {
             tracing::warn!("an audit export was broken off");
-            breaker.cut().await;
         }
     });
     let kind = HeaderValue::from_static("application/jsonl; charset=utf-8");

@@ -41,7 +41,7 @@ pub(super) async fn create_backup(
     let event = caller.event(Action::BackupCreate);
     let keys = app.lifecycle.places().keys.clone();
     let vault = caller.vault.clone();
-    let (pieces, breaker, written) = pieces(vault.closing());
+    let (pieces, whole, written) = pieces(vault.closing());
     let (refused, refusal) = oneshot::channel();
     let shared = app.clone();
     tokio::spawn(async move {
@@ -54,10 +54,10 @@ pub(super) async fn create_backup(
         shared.meter.operation(Action::BackupCreate.code(), word);
         // Who does not read on must not keep the vault open.
         drop(vault);
-        if let Err(error) = made {
+        match made {
+            Ok(_) => whole.say(),
             // Whoever reads the stream already is told by its end.
-            refused.send(error).unwrap_or_default();
-            breaker.cut().await;
+            Err(error) => refused.send(error).unwrap_or_default(),
         }
     });
     match written.begun().await {

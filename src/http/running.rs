@@ -56,7 +56,7 @@ impl Running {
         self.begin((caller.org(), caller.user()))
     }
 
-    fn begin(&self, (org, user): (OrgId, UserId)) -> Result<Turn, ApiError> {
+    pub(super) fn begin(&self, (org, user): (OrgId, UserId)) -> Result<Turn, ApiError> {
         let (of_user, of_org) = (self.most, self.most.saturating_mul(ORG));
         let mut counts = self.counts();
         if counts
