@@ -283,6 +283,23 @@ fn room_for(what: Counted) -> &'static str {
     }
 }
 
+/// What a rotation of keys has to say: it is under way, or does not come on.
+fn of_rotation(error: &VaultError) -> ApiError {
+    let (code, message, hint) = match error {
+        VaultError::Stuck(_) => (
+            "records_left",
+            capital(&error.to_string()),
+            "Both keys go on opening, and the work is tried again by itself. The operator finds what is left in the broker's log.",
+        ),
+        _ => (
+            "rotating",
+            "A rotation of this organisation's keys is not over.".to_owned(),
+            "Wait for it, or resume it if it is paused: runtools key rotate status.",
+        ),
+    };
+    ApiError::new(StatusCode::CONFLICT, code, message, hint)
+}
+
 impl From<VaultError> for ApiError {
     fn from(error: VaultError) -> Self {
         match error {
@@ -320,18 +337,12 @@ impl From<VaultError> for ApiError {
                 capital(&error.to_string()),
                 room_for(what),
             ),
-            VaultError::Rotating => Self::new(
-                StatusCode::CONFLICT,
-                "rotating",
-                "A rotation of this organisation's keys is not over.",
-                "Wait for it, or resume it if it is paused: runtools key rotate status.",
-            ),
+            VaultError::Rotating | VaultError::Stuck(_) => of_rotation(&error),
             VaultError::Store(error) => error.into(),
             VaultError::Audit(error) => error.into(),
             VaultError::Custody(error) => error.into(),
             VaultError::Crypto(_)
             | VaultError::Form
-            | VaultError::Stuck(_)
             | VaultError::StoreGone
             | VaultError::RingGone
             | VaultError::JournalMismatch { .. }

@@ -189,6 +189,8 @@ impl Accounts {
     /// Reads the store, and takes in what it did not take before.
     async fn load(&self, vault: &Unsealed) -> Result<Arc<Roster>, VaultError> {
         let roster = Arc::new(Roster::load(vault).await?);
+        // No refresh is under way before the roster is there.
+        vault.sweep_spool().await?;
         self.empty_spool(vault, &roster).await;
         Ok(roster)
     }

@@ -4,6 +4,7 @@ use super::accounts::Accounts;
 use crate::audit::{Action, Actor, Event, Outcome, Target, TargetKind};
 use crate::directory::{Directory, DirectoryError};
 use crate::id::{OrgId, UserId};
+use crate::oauth::refresh::has_spooled;
 use crate::vault::{Unsealed, VaultError};
 
 impl Accounts {
@@ -40,7 +41,8 @@ impl Accounts {
             let connection = &kept.value.connection;
             connection.org == org && connection.user == user
         });
-        Ok(to_revoke || !roster.of_member(org, user, None).is_empty())
+        let has_some = to_revoke || !roster.of_member(org, user, None).is_empty();
+        Ok(has_some || has_spooled(vault, (org, user)).await?)
     }
 
     /// Forgets the accounts of one who is no member any more.

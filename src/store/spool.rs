@@ -77,12 +77,28 @@ impl Spool {
         sync_dir(&self.folder)
     }
 
-    /// Every file, with what is in it; without, where that cannot be read. What a kill left half written goes.
-    /// Blocks.
+    /// Every file, with what is in it; without, where that cannot be read. Blocks.
     ///
     /// # Errors
     /// When the folder cannot be read.
     pub fn all(&self) -> io::Result<Vec<(SpoolName, Option<Vec<Record>>)>> {
+        let named = self.ending(WHOLE)?.into_iter();
+        let found = named.filter_map(|(name, path)| Some((name_of(&name)?, read(&path))));
+        Ok(found.collect())
+    }
+
+    /// Removes what a kill left half written. To be called while nobody writes: what is half written then is
+    /// nobody's. Blocks.
+    ///
+    /// # Errors
+    /// What the operating system refuses.
+    pub fn sweep(&self) -> io::Result<()> {
+        let mut left = self.ending(UNFINISHED)?.into_iter();
+        left.try_for_each(|(_, path)| fs::remove_file(path))
+    }
+
+    /// The files that end so: the rest of their name, and where they are.
+    fn ending(&self, end: &str) -> io::Result<Vec<(String, PathBuf)>> {
         let entries = match fs::read_dir(&self.folder) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             entries => entries?,
@@ -91,14 +107,8 @@ impl Spool {
         for entry in entries {
             let entry = entry?;
             let name = entry.file_name();
-            let Some(name) = name.to_str() else {
-                continue;
-            };
-            if name.ends_with(UNFINISHED) {
-                fs::remove_file(entry.path())?;
-            } else if let Some(name) = name.strip_suffix(WHOLE).and_then(name_of) {
-                found.push((name, read(&entry.path())));
-            }
+            let name = name.to_str().and_then(|name| name.strip_suffix(end));
+            found.extend(name.map(|name| (name.to_owned(), entry.path())));
         }
         Ok(found)
     }
@@ -135,7 +145,10 @@ impl Spool {
             .and_then(|()| fs::rename(&fresh, self.at(name, WHOLE)))
             .and_then(|()| sync_dir(&self.folder));
         if written.is_err() {
-            fs::remove_file(&fresh).unwrap_or_default();
+            // Under either name: it may be there already, and not for sure.
+            for path in [fresh, self.at(name, WHOLE)] {
+                fs::remove_file(path).unwrap_or_default();
+            }
         }
         written
     }
@@ -241,6 +254,8 @@ mod tests {
         fs::write(folder.join("notes"), b"of somebody's").unwrap();
         fs::write(&whole, b"something else").unwrap();
         assert_eq!(spool.all().unwrap(), [([1; 16], None)]);
+        assert!(half.exists(), "somebody may be writing it");
+        spool.sweep().unwrap();
         assert!(!half.exists());
         assert!(whole.exists());
     }

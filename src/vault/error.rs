@@ -69,8 +69,8 @@ pub enum VaultError {
     /// A rotation of this organisation's keys is not over.
     #[error("a rotation of this organisation's keys is not over")]
     Rotating,
-    /// Records are left that an old generation sealed, and that do not open.
-    #[error("{0} records are left that an old key sealed, and do not open: both keys are kept")]
+    /// Records are left that an old generation sealed: they do not open, or wait in the spool.
+    #[error("{0} records are left that an old key sealed: both keys are kept")]
     Stuck(u64),
     /// The store failed.
     #[error(transparent)]

@@ -63,6 +63,7 @@ pub(in crate::oauth) use flight::Flights;
 pub(in crate::oauth) use pace::{NoTurn, Paces};
 pub(in crate::oauth) use plan::grant_ends;
 pub use schedule::Pass;
+pub(in crate::oauth) use spool::has_spooled;
 #[cfg(test)]
 pub(in crate::oauth) use stops::Stops;
 pub(in crate::oauth) use turning::Refused;

@@ -5,12 +5,14 @@
 //! Those that are not to be kept (the connection was forgotten or renewed, they are somebody else's) go the
 //! same way to where they are revoked. Where the file cannot be written either, the provider is asked at once.
 
+use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 
 use super::attempt::{Subjects, vault_org};
 use super::success::Said;
 use crate::audit::{Action, Outcome, Recorded};
 use crate::crypto::{Owner, Record};
+use crate::id::{OrgId, UserId};
 use crate::oauth::accounts::{Accounts, put_connection, put_state};
 use crate::oauth::client::Client;
 use crate::oauth::connection::{Connection, Roster, SetKey, TokenInfo, TokenState};
@@ -130,26 +132,27 @@ impl Accounts {
     /// Takes out of the spool what the store takes now. What fails for one holds up no other, and is tried
     /// again at the next pass.
     pub(in crate::oauth) async fn empty_spool(&self, vault: &Unsealed, roster: &Roster) {
-        let spool = vault.spool().clone();
-        let found = tokio::task::spawn_blocking(move || spool.all()).await;
-        let found = match found {
-            Ok(Ok(found)) => found,
-            Ok(Err(error)) => {
+        let found = match vault.spooled().await {
+            Ok(found) => found,
+            Err(error) => {
                 tracing::warn!(%error, "the spool cannot be read");
                 return;
             }
-            Err(_) => return,
         };
         for (name, records) in found {
+            let file = HEXLOWER.encode(&name);
             let Some([note, tokens]) = records.as_deref() else {
-                tracing::warn!("a file in the spool is damaged; it is left where it is");
+                tracing::warn!(
+                    file,
+                    "a file in the spool is damaged; it is left where it is"
+                );
                 continue;
             };
             let records = (note, tokens);
             match self.settle_spooled(vault, roster, &name, records).await {
                 Ok(true) => forget(vault, name).await,
                 Ok(false) => {}
-                Err(error) => tracing::warn!(%error, "spooled tokens could not be stored"),
+                Err(error) => tracing::warn!(file, %error, "spooled tokens could not be stored"),
             }
         }
     }
@@ -167,11 +170,11 @@ impl Accounts {
         if self.flights.has(&key) {
             return Ok(false);
         }
-        let event = event::about(vault, Action::OauthRefresh, &note.connection);
-        let recorded = vault.journal().record(event.code("spooled")).await?;
         let whose = (&*org, Owner::user(note.connection.user));
         let place = tokens_place(name);
         let tokens = SealedTokens::of_record(vault, whose, &place, tokens).await?;
+        let event = event::about(vault, Action::OauthRefresh, &note.connection);
+        let recorded = vault.journal().record(event.code("spooled")).await?;
         let tokens = tokens.open(&recorded)?;
         let kept = self
             .place(vault, (roster, &*org), &note, (tokens, &recorded))
@@ -236,6 +239,22 @@ impl Accounts {
         self.wake();
         Ok(false)
     }
+}
+
+/// Whether tokens of somebody's are in the spool.
+pub(in crate::oauth) async fn has_spooled(
+    vault: &Unsealed,
+    (org, user): (OrgId, UserId),
+) -> Result<bool, VaultError> {
+    let found = vault.spooled().await?;
+    let theirs = |name: &SpoolName, records: &Option<Vec<Record>>| {
+        let Some([note, _]) = records.as_deref() else {
+            return false;
+        };
+        let note = open(vault, name, note).map(|(_, note)| note.connection);
+        note.is_ok_and(|whose| whose.org == org && whose.user == user)
+    };
+    Ok(found.iter().any(|(name, records)| theirs(name, records)))
 }
 
 /// Takes a file out of the spool. One that stays is seen to be of no use at the next pass.

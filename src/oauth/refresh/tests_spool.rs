@@ -5,13 +5,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::has_spooled;
 use super::stops::Stops;
 use crate::audit::Action;
 use crate::failpoint::Failpoint;
-use crate::id::ConnectionId;
+use crate::id::{ConnectionId, UserId};
 use crate::oauth::AccessFault;
 use crate::oauth::connection::{Health, SetKey};
-use crate::oauth::tests_rig::{Engine, Fault, HOUR};
+use crate::oauth::tests_rig::{Engine, Fault, HOUR, USER};
 use crate::store::{MemoryEngine, Refusing};
 
 const ROTATES: &str = "rotates = \"always\"";
@@ -71,6 +72,12 @@ async fn r5_tokens_that_the_store_refuses_are_there_after_the_next_start() {
         let (engine, key) = refused(refusing).await;
         let files = spooled(&engine);
         assert_eq!(files.len(), 1, "{refusing:?}");
+        // Whose key is not to be destroyed, and whose may be.
+        let nobody = UserId::from_bytes([9; 16]);
+        for (user, has) in [(USER, true), (nobody, false)] {
+            let found = has_spooled(&engine.rig.vault, (engine.org, user)).await;
+            assert_eq!(found.unwrap(), has, "{user}");
+        }
         let bytes = std::fs::read(&files[0]).unwrap();
         for hidden in ["at-1", "rt-1", "ada", "issuer"] {
             let found = bytes

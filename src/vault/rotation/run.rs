@@ -136,6 +136,11 @@ impl Turn<'_> {
                     }
                 }
                 Phase::Retire => {
+                    // What stands beside the store is in no scan of it.
+                    let left = self.spooled(&owners().await?).await?;
+                    if left > 0 {
+                        return Err(VaultError::Stuck(left));
+                    }
                     let recorded = self.recorded(Action::KeyRotateFinish).await?;
                     self.mark = mark_of(&recorded);
                     self.retire(&owners().await?).await?;
@@ -183,6 +188,20 @@ impl Turn<'_> {
         let one = self.job.what.owner();
         let owners = one.as_ref().map_or(owners, std::slice::from_ref);
         self.vault.keys_of(&self.org, owners).await
+    }
+
+    /// How many records in the spool an older generation sealed. One of another organisation's owner may be
+    /// counted, since an owner's id is one everywhere: then this waits for longer than it had to.
+    async fn spooled(&self, owners: &[Owner]) -> Result<u64, VaultError> {
+        let turned = self.turned(owners).await?;
+        let found = self.vault.spooled().await?;
+        let records = found.iter().filter_map(|(_, records)| records.as_ref());
+        let keys = records.flatten().filter_map(crate::crypto::Record::key);
+        let old = keys.filter(|name| match self.job.what {
+            Turned::Org => self.org.kek().is_older(*name),
+            _ => turned.iter().any(|(_, keys)| keys.is_older(*name)),
+        });
+        Ok(u64::try_from(old.count()).unwrap_or(u64::MAX))
     }
 
     async fn prepare(&self, owners: Vec<Owner>) -> Result<(), VaultError> {

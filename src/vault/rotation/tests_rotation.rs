@@ -292,3 +292,30 @@ async fn the_journal_says_when_it_ended_and_that_a_start_went_on_with_it() {
     let keys: Arc<_> = keys.unwrap();
     assert_eq!(keys.active().name().version, 2);
 }
+
+#[tokio::test]
+async fn an_old_key_stays_while_something_beside_the_store_wants_it() {
+    let rig = Rig::new().await;
+    let org = rig.org(7).await;
+    let kept = fill(&rig, &org, ANNA).await;
+    let place = StoreKey::new(Class::Spooled, &[b"note"]);
+    let (vault, name) = (&rig.vault, [5; 16]);
+    let note = vault.seal_state(org.kek(), org.id(), Owner::SYSTEM, &place, &"tokens");
+    vault.spool().put(name, &[note.unwrap()]).unwrap();
+    begin(&rig, org.id(), Turned::Org).await.unwrap();
+    for _ in 0..2 {
+        let stuck = run(&rig, org.id()).await.unwrap_err();
+        assert!(matches!(stuck, VaultError::Stuck(1)), "{stuck}");
+    }
+    let found = vault.spooled().await.unwrap();
+    let [note] = found[0].1.as_deref().unwrap() else {
+        panic!("one record was put there");
+    };
+    let read: String = vault
+        .open_state(org.kek(), org.id(), Owner::SYSTEM, &place, note)
+        .unwrap();
+    assert_eq!(read, "tokens");
+    vault.spool().remove(name).unwrap();
+    assert!(run(&rig, org.id()).await.unwrap());
+    all_is_there(&rig, org.id(), ANNA, &kept).await;
+}
