@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashSet;
-use std::io::{Read, Write};
+use std::io::{Chain, Cursor, Read, Write};
 
 use age::stream::{StreamReader, StreamWriter};
 use age::{DecryptError, Decryptor, EncryptError, Encryptor};
@@ -113,20 +113,27 @@ pub(super) fn seal<W: Write>(
     encryptor.wrap_output(out).map_err(writing)
 }
 
+/// No header of ours is longer. A foreign one may go on for ever, and is read again for each few bytes of it.
+const HEADER_BYTES: u64 = 64 << 10;
+
+/// A file whose first bytes were looked at, as it was before that.
+type Again<R> = Chain<Cursor<Vec<u8>>, R>;
+
 /// Opens a file that [`seal`] made.
 pub(super) fn open<R: Read>(
-    input: R,
+    mut input: R,
     identities: &Identities,
-) -> Result<(Outer, StreamReader<R>), BackupError> {
-    let look = Look::default();
-    let first: &dyn age::Identity = &look;
-    let all = std::iter::once(first).chain(identities.of_age());
-    let decryptor = Decryptor::new(input).map_err(|error| refused(&error))?;
-    match decryptor.decrypt(all) {
-        Ok(inside) => Ok((look.said()?, inside)),
-        // What is no backup is told as that, whoever could open it.
-        Err(error) => look.said().and(Err(refused(&error))),
-    }
+) -> Result<(Outer, StreamReader<Again<R>>), BackupError> {
+    let mut start = Vec::new();
+    let reading = BackupError::io("reading the backup");
+    let mut first = input.by_ref().take(HEADER_BYTES);
+    first.read_to_end(&mut start).map_err(reading)?;
+    // What is no backup is told as that, whoever could open it.
+    let outer = inspect(start.as_slice())?;
+    let decryptor = Decryptor::new(Cursor::new(start).chain(input));
+    let decryptor = decryptor.map_err(|error| refused(&error))?;
+    let inside = decryptor.decrypt(identities.of_age());
+    Ok((outer, inside.map_err(|error| refused(&error))?))
 }
 
 /// Reads what a backup says of itself to everybody. Nothing of it is verified.
@@ -136,7 +143,7 @@ pub(super) fn open<R: Read>(
 pub fn inspect(input: impl Read) -> Result<Outer, BackupError> {
     let look = Look::default();
     let only: &dyn age::Identity = &look;
-    let decryptor = Decryptor::new(input).map_err(|error| refused(&error))?;
+    let decryptor = Decryptor::new(input.take(HEADER_BYTES)).map_err(|error| refused(&error))?;
     match decryptor.decrypt(std::iter::once(only)) {
         Ok(_) | Err(DecryptError::NoMatchingKeys) => look.said(),
         Err(error) => Err(refused(&error)),

@@ -101,8 +101,11 @@ impl<W: Write> Frames<W> {
 
     fn put(&mut self, kind: Kind, parts: &[&[u8]]) -> Result<(), BackupError> {
         let length: usize = parts.iter().map(|part| part.len()).sum();
-        // Bodies are made by this module, and none is longer.
-        let length = u32::try_from(length).unwrap_or(u32::MAX);
+        // Settings are as long as somebody wrote them, and what no reader takes is not to be written.
+        let length = u32::try_from(length).ok();
+        let length =
+            length.filter(|length| usize::try_from(*length).is_ok_and(|it| it <= MAX_BODY));
+        let length = length.ok_or_else(|| writing()(io::ErrorKind::FileTooLarge.into()))?;
         let mut put = || -> io::Result<()> {
             self.out.write_all(&[kind.byte()])?;
             self.out.write_all(&length.to_be_bytes())?;

@@ -1,7 +1,7 @@
 //! Backups that the broker makes by itself: which files they are, when the next is due, which ones go.
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
 use std::path::PathBuf;
 
 use super::{BackupError, inspect};
@@ -10,8 +10,6 @@ use crate::id::StoreId;
 
 /// How many letters of the store's id stand in a name.
 const ID_LETTERS: usize = 8;
-/// No header of ours is longer.
-const HEADER_BYTES: u64 = 64 << 10;
 const END: &str = ".age";
 const UNFINISHED: &str = ".age.part";
 
@@ -76,10 +74,10 @@ impl Schedule {
             .map(|it| it.1)
             .collect();
         let is_over = |path: &PathBuf| {
-            // Nothing but a file, and no more of it than a header is long.
+            // Nothing but a file: whoever opens a pipe waits for its other end.
             let file = path.symlink_metadata().is_ok_and(|found| found.is_file());
             let file = file.then(|| File::open(path).ok()).flatten();
-            let outer = file.and_then(|file| inspect(file.take(HEADER_BYTES)).ok());
+            let outer = file.and_then(|file| inspect(file).ok());
             let expires = outer.and_then(|outer| outer.expires);
             expires.is_some_and(|expires| expires <= now)
         };

@@ -174,3 +174,37 @@ proptest! {
         prop_assert!(inspect(&*header).is_err());
     }
 }
+
+/// A header that never ends, and how much of it was read.
+struct Endless(usize);
+
+impl std::io::Read for Endless {
+    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+        const LINE: &[u8] = b"-> X25519 AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\nAAAA\n";
+        const FIRST: &[u8] = b"age-encryption.org/v1\n";
+        for byte in out.iter_mut() {
+            let after = self.0.checked_sub(FIRST.len());
+            *byte = after.map_or_else(|| FIRST[self.0], |at| LINE[at % LINE.len()]);
+            self.0 += 1;
+        }
+        Ok(out.len())
+    }
+}
+
+#[test]
+fn of_a_header_without_end_no_more_is_read_than_one_is_long() {
+    let mut endless = Endless(0);
+    let refused = inspect(&mut endless).unwrap_err();
+    assert!(matches!(refused, BackupError::NotABackup), "{refused}");
+    assert!(endless.0 <= 64 << 10, "{}", endless.0);
+    let mut endless = Endless(0);
+    let read = read(
+        &mut endless,
+        &identities(),
+        &mut |_| Ok(()),
+        &mut |_| Ok(()),
+    );
+    let refused = read.map(drop).unwrap_err();
+    assert!(matches!(refused, BackupError::NotABackup), "{refused}");
+    assert!(endless.0 <= 64 << 10, "{}", endless.0);
+}
