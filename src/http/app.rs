@@ -307,7 +307,7 @@ impl App {
         self.accounts
             .forget_departed(&vault, &self.directory)
             .await?;
-        self.shred_departed(&vault).await?;
+        self.shred_departed(&vault).await;
         let minutes = self.minutes.fetch_add(1, Ordering::Relaxed);
         if minutes.is_multiple_of(60) {
             super::idempotency::forget_old(&vault).await?;

@@ -43,18 +43,35 @@ impl App {
         }
     }
 
-    /// Destroys what is left of those who were removed.
-    pub(super) async fn shred_departed(&self, vault: &Unsealed) -> Result<(), ApiError> {
+    /// Destroys what is left of those who were removed. What fails for one is tried again, and holds up no other.
+    pub(super) async fn shred_departed(&self, vault: &Unsealed) {
         for org in vault.org_ids() {
-            for user in self.directory.departed(vault, org).await? {
-                let due = vault.has_key(org, Owner::user(user)).await?
-                    && !self.accounts.still_has_tokens(vault, (org, user)).await?;
-                if due {
-                    let event = Event::new(Action::KeyDestroy, crate::audit::Actor::System);
-                    self.shred_member(vault, (org, user), event).await?;
+            let departed = match self.directory.departed(vault, org).await {
+                Ok(departed) => departed,
+                Err(error) => {
+                    tracing::warn!(%error, "who was removed could not be read");
+                    continue;
+                }
+            };
+            for user in departed {
+                if let Err(error) = self.shred_if_due(vault, (org, user)).await {
+                    let code = error.code();
+                    tracing::warn!(code, "what a removed member had is still there");
                 }
             }
         }
-        Ok(())
+    }
+
+    async fn shred_if_due(
+        &self,
+        vault: &Unsealed,
+        (org, user): (OrgId, UserId),
+    ) -> Result<(), ApiError> {
+        let has_key = vault.has_key(org, Owner::user(user)).await?;
+        if !has_key || self.accounts.still_has_tokens(vault, (org, user)).await? {
+            return Ok(());
+        }
+        let event = Event::new(Action::KeyDestroy, crate::audit::Actor::System);
+        self.shred_member(vault, (org, user), event).await.map(drop)
     }
 }

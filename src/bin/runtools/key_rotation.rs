@@ -122,8 +122,26 @@ async fn ended(
     let (mut now, mut said) = (begun, Instant::now());
     while now.phase != RotationPhase::Finished && !now.paused {
         tokio::time::sleep(ASKED).await;
-        let found: KeyRotations = client.get(&Route::new(ROTATION)).await?;
-        now = found.rotation.filter(|it| it.id == now.id).unwrap_or(now);
+        let found = client.get::<KeyRotations>(&Route::new(ROTATION)).await;
+        if found.is_err() {
+            session.out.redraw("");
+        }
+        let Some(next) = found?.rotation.filter(|it| it.id == now.id) else {
+            session.out.redraw("");
+            let words = "it is over: another was begun since; see `runtools key rotate status`";
+            return session.out.done(&now, words);
+        };
+        let trouble = next
+            .trouble
+            .as_deref()
+            .filter(|_| next.trouble != now.trouble);
+        if let Some(code) = trouble {
+            session.out.redraw("");
+            session.out.note(format!(
+                "it does not come on ({code}), and is tried again by itself; Ctrl-C leaves it running"
+            ));
+        }
+        now = next;
         let bar = meter::bar(phase(now.phase), now.done, now.total);
         if !session.out.redraw(&bar) && said.elapsed() >= SAID {
             said = Instant::now();
