@@ -1,6 +1,6 @@
 //! The file: known keys of the right kind, or a sentence that says which is not.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
@@ -16,7 +16,17 @@ pub(super) fn parse(text: &str) -> Result<Config, ConfigError> {
     check("", &given, &defaults)?;
     // The keys are known by now, so what remains is a text of a wrong form: an address, a word.
     let mut config: Config = toml::from_str(text).map_err(|error| form(text, &error))?;
-    let optional = [
+    for path in optional_paths(&mut config) {
+        // The shipped file has to write something for "not set".
+        path.take_if(|path| path.as_os_str().is_empty());
+    }
+    config.oauth.public_url.take_if(|url| url.is_empty());
+    Ok(config)
+}
+
+/// The paths that may be left out.
+const fn optional_paths(config: &mut Config) -> [&mut Option<PathBuf>; 7] {
+    [
         &mut config.socket,
         &mut config.tls.cert,
         &mut config.tls.key,
@@ -24,13 +34,7 @@ pub(super) fn parse(text: &str) -> Result<Config, ConfigError> {
         &mut config.proxy.socket,
         &mut config.store.external_anchor,
         &mut config.backup.to,
-    ];
-    for path in optional {
-        // The shipped file has to write something for "not set".
-        path.take_if(|path| path.as_os_str().is_empty());
-    }
-    config.oauth.public_url.take_if(|url| url.is_empty());
-    Ok(config)
+    ]
 }
 
 /// Refuses numbers out of range and settings that contradict each other.
@@ -84,16 +88,7 @@ pub(super) fn anchor(config: &mut Config, text: &str, file: &Path) -> Result<(),
     if table.contains_key("keys_dir") {
         config.keys_dir = folder.join(&config.keys_dir);
     }
-    let optional = [
-        &mut config.socket,
-        &mut config.tls.cert,
-        &mut config.tls.key,
-        &mut config.oauth.providers_dir,
-        &mut config.proxy.socket,
-        &mut config.store.external_anchor,
-        &mut config.backup.to,
-    ];
-    for path in optional.into_iter().flatten() {
+    for path in optional_paths(config).into_iter().flatten() {
         *path = folder.join(&path);
     }
     if egress.is_some_and(|egress| egress.contains_key("extra_roots")) {
