@@ -71,7 +71,7 @@ pub(super) async fn keep_asking(
             Ok(true) => return,
             Ok(false) => {}
             Err(error) => {
-                tracing::warn!(error = %error, "the vault cannot be unsealed; it is tried again");
+                tracing::warn!(error = %error, "unsealing did not end well; it is tried again unless the vault is open now: runtools status");
             }
         }
         wait = (wait * 2).min(LONGEST_WAIT);

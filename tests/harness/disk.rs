@@ -29,7 +29,7 @@ impl Disk {
             .status();
         assert!(
             mounted.unwrap().success(),
-            "this test mounts a tmpfs: run it as root"
+            "this test mounts a tmpfs: run it as root, in a container with --cap-add SYS_ADMIN"
         );
         if exists {
             copy(&aside.join("."), place);
