@@ -112,6 +112,20 @@ failpoints! {
     RestorePlaced = "restore.placed",
     /// A lockdown: after its marker was written, and before anything is void.
     LockdownMarked = "vault.lockdown.marked",
+    /// An init: after its marker was written.
+    InitBegun = "init.begun",
+    /// After the ring was made.
+    InitRing = "init.ring",
+    /// After the store was.
+    InitStore = "init.store",
+    /// After the first organisation was.
+    InitFounded = "init.founded",
+    /// After another slot was added.
+    InitSlot = "init.slot",
+    /// After the settings file has its name.
+    InitSettings = "init.settings",
+    /// After the files have their owner, and before the marker goes.
+    InitOwned = "init.owned",
 }
 
 /// `RUNTOOLS_FAILPOINT` says something that no place is called.

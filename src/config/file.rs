@@ -12,8 +12,7 @@ use super::settings::{Config, RANGES};
 pub(super) fn parse(text: &str) -> Result<Config, ConfigError> {
     let table: toml::Table = toml::from_str(text).map_err(|error| syntax(text, &error))?;
     let given = serde_json::to_value(table).map_err(|_| ConfigError::Syntax { line: 1 })?;
-    let defaults = defaults();
-    check("", &given, &defaults)?;
+    refuse_unknown(&given, &defaults())?;
     // The keys are known by now, so what remains is a text of a wrong form: an address, a word.
     let mut config: Config = toml::from_str(text).map_err(|error| form(text, &error))?;
     for path in optional_paths(&mut config) {
@@ -120,18 +119,26 @@ fn at<'a>(value: &'a Value, key: &str) -> Option<&'a Value> {
         .try_fold(value, |value, name| value.get(name))
 }
 
-fn check(prefix: &str, given: &Value, known: &Value) -> Result<(), ConfigError> {
+/// Refuses what `given` has beside the keys of `known`, or of another kind than there.
+///
+/// # Errors
+/// [`ConfigError::Unknown`], [`ConfigError::Kind`].
+pub fn refuse_unknown(given: &Value, known: &Value) -> Result<(), ConfigError> {
+    check("", given, known, &keys(known))
+}
+
+fn check(prefix: &str, given: &Value, known: &Value, all: &[String]) -> Result<(), ConfigError> {
     let Value::Object(fields) = given else {
         return Ok(());
     };
     for (name, value) in fields {
         let key = format!("{prefix}{name}");
         match known.get(name) {
-            None => return Err(unknown(key)),
+            None => return Err(unknown(key, all)),
             // Sections with names of the operator's own; what is in them is known to their type.
             Some(Value::Object(section)) if section.is_empty() && value.is_object() => {}
             Some(section @ Value::Object(_)) if value.is_object() => {
-                check(&format!("{key}."), value, section)?;
+                check(&format!("{key}."), value, section, all)?;
             }
             Some(default) => {
                 let wanted = wants(default);
@@ -168,8 +175,7 @@ fn wants(default: &Value) -> &'static str {
     }
 }
 
-fn unknown(key: String) -> ConfigError {
-    let known = keys(&defaults());
+fn unknown(key: String, known: &[String]) -> ConfigError {
     // The last part decides between equals: `cache_mb` at the top means `store.cache_mb`.
     let last = |key: &str| key.rsplit('.').next().unwrap_or_default().to_owned();
     let far = |candidate: &str| {
@@ -181,9 +187,9 @@ fn unknown(key: String) -> ConfigError {
     };
     // A third of the letters wrong is a slip; more is another word.
     let most = (last(&key).chars().count() / 3).max(1);
-    let candidates = known.into_iter().map(|name| (far(&name), name));
+    let candidates = known.iter().map(|name| (far(name), name));
     let nearest = candidates.min().filter(|((far, _), _)| *far <= most);
-    let nearest = nearest.map(|(_, name)| name);
+    let nearest = nearest.map(|(_, name)| name.clone());
     ConfigError::Unknown { key, nearest }
 }
 

@@ -10,6 +10,7 @@ use super::error::ConfigError;
 use super::file::{anchor, parse, validate};
 use super::log::{LogFormat, LogLevel};
 use super::settings::Config;
+use super::written::SHIPPED;
 
 /// Where a file is looked for when none is named, in this order.
 const PLACES: [&str; 2] = ["config/broker.toml", "/etc/runtools/broker.toml"];
@@ -41,15 +42,28 @@ impl Config {
     /// [`ConfigError`] when a named file cannot be read, when a file does not parse, and when the
     /// settings are out of range or contradict each other.
     pub fn load(flags: &Flags, env: &Env) -> Result<Self, ConfigError> {
+        let config = match named(flags, env) {
+            Some(path) => from_file(&path)?,
+            None => from_first_of(&PLACES)?,
+        };
+        config.under(flags, env)
+    }
+
+    /// The same with this text for the file, which is to stand at `path`.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn of_text(text: &str, path: &Path, flags: &Flags, env: &Env) -> Result<Self, ConfigError> {
+        from_text(text.to_owned(), path)?.under(flags, env)
+    }
+
+    /// The settings of the file, and over them those of the flags and the environment.
+    fn under(self, flags: &Flags, env: &Env) -> Result<Self, ConfigError> {
         let known = [CONFIG, DATA_DIR, KEYS_DIR, SOCKET];
         if let Some(name) = env.brokers().find(|name| !known.contains(name)) {
             return Err(ConfigError::Variable(name.to_owned()));
         }
-        let named = flags.config.clone().or_else(|| env.path(CONFIG));
-        let mut config = match named {
-            Some(path) => from_file(&path)?,
-            None => from_first_of(&PLACES)?,
-        };
+        let mut config = self;
         let set = |place: &mut PathBuf, flag: &Option<PathBuf>, variable: &str| {
             if let Some(path) = flag.clone().or_else(|| env.path(variable)) {
                 *place = path;
@@ -86,6 +100,66 @@ pub fn default_socket(env: &Env, data_dir: &Path) -> PathBuf {
     }
 }
 
+/// Where the settings file is, or is to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SettingsFile {
+    /// Its path.
+    pub path: PathBuf,
+    /// What stands there, if anything does.
+    pub text: Option<String>,
+    /// Whether somebody named it, and it was not only looked for.
+    pub is_named: bool,
+}
+
+impl SettingsFile {
+    /// The file that is named, else the first that a start would find, else `fallback`.
+    ///
+    /// # Errors
+    /// [`ConfigError::Read`] for one that is there and cannot be read.
+    pub fn find(flags: &Flags, env: &Env, fallback: &Path) -> Result<Self, ConfigError> {
+        let named = named(flags, env);
+        let is_named = named.is_some();
+        let places = named.map_or_else(|| PLACES.map(PathBuf::from).to_vec(), |path| vec![path]);
+        for path in &places {
+            match fs::read_to_string(path) {
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(source) => return Err(unreadable(path, source)),
+                Ok(text) => {
+                    let (path, text) = (path.clone(), Some(text));
+                    return Ok(Self {
+                        path,
+                        text,
+                        is_named,
+                    });
+                }
+            }
+        }
+        let path = places.into_iter().next().filter(|_| is_named);
+        Ok(Self {
+            path: path.unwrap_or_else(|| fallback.to_owned()),
+            text: None,
+            is_named,
+        })
+    }
+
+    /// Whether it is the file of the sources, which the program was built from.
+    #[must_use]
+    pub fn is_the_sources(&self) -> bool {
+        !self.is_named && self.text.as_deref() == Some(SHIPPED)
+    }
+}
+
+fn named(flags: &Flags, env: &Env) -> Option<PathBuf> {
+    flags.config.clone().or_else(|| env.path(CONFIG))
+}
+
+fn unreadable(path: &Path, source: std::io::Error) -> ConfigError {
+    ConfigError::Read {
+        path: path.to_owned(),
+        source,
+    }
+}
+
 fn from_first_of(places: &[&str]) -> Result<Config, ConfigError> {
     for place in places {
         match from_file(Path::new(place)) {
@@ -97,10 +171,11 @@ fn from_first_of(places: &[&str]) -> Result<Config, ConfigError> {
 }
 
 fn from_file(path: &Path) -> Result<Config, ConfigError> {
-    let text = fs::read_to_string(path).map_err(|source| ConfigError::Read {
-        path: path.to_owned(),
-        source,
-    })?;
+    let text = fs::read_to_string(path).map_err(|source| unreadable(path, source))?;
+    from_text(text, path)
+}
+
+fn from_text(text: String, path: &Path) -> Result<Config, ConfigError> {
     let mut config = parse(&text)?;
     anchor(&mut config, &text, path)?;
     config.text = Some(text);

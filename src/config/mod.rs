@@ -23,13 +23,15 @@ mod proxy;
 mod secrets;
 mod settings;
 mod store;
+mod written;
 
 pub use backup::BackupSettings;
 pub use custody::{CustodySettings, ExecSettings, Pkcs11Settings};
 pub use env::Env;
 pub use error::ConfigError;
+pub use file::refuse_unknown;
 pub use hardening::HardeningMode;
-pub use layers::{Flags, default_socket};
+pub use layers::{Flags, SettingsFile, default_socket};
 pub use limits::LimitSettings;
 pub use log::{LogFormat, LogLevel, LogSettings};
 pub use proxy::ProxySettings;
@@ -38,6 +40,7 @@ pub use settings::{
     AuditSettings, AuthSettings, Config, EgressSettings, RateSettings, TlsSettings,
 };
 pub use store::StoreSettings;
+pub use written::{merged, written};
 
 #[cfg(test)]
 mod tests;

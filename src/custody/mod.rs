@@ -84,6 +84,7 @@ pub use error::CustodyError;
 pub use fault::FileFault;
 pub use gathering::{Gathered, Gathering, Progress};
 pub use means::{Provider, SlotKind};
+pub use passphrase::check as check_passphrase;
 pub use pkcs11::Device;
 pub use plugin::Plugin;
 pub use put_back::put_key_file_back;

@@ -109,7 +109,7 @@ impl Stretch {
 ///
 /// # Errors
 /// [`CustodyError::PassphraseLength`].
-pub(super) fn check(passphrase: &Secret) -> Result<(), CustodyError> {
+pub fn check(passphrase: &Secret) -> Result<(), CustodyError> {
     // Characters of UTF-8: every byte but the continuing ones.
     let chars =
         passphrase.expose(|bytes| bytes.iter().filter(|byte| **byte & 0xC0 != 0x80).count());

@@ -16,11 +16,12 @@
 //! ```
 
 use std::fmt;
+use std::path::Path;
 
 use data_encoding::{BASE32_NOPAD, DecodePartial};
 use zeroize::Zeroizing;
 
-use super::{CustodyError, field};
+use super::{CustodyError, disk, field};
 use crate::crypto::{Key, KeyRef, Random, sha256_parts};
 use crate::secret::Secret;
 
@@ -149,6 +150,32 @@ impl Share {
             text.extend(group.iter().map(u8::to_ascii_lowercase));
         }
         Secret::take(text)
+    }
+
+    /// Whether `typed` is these two groups of its letters, counted from 1: who can say them has it at hand.
+    #[must_use]
+    pub fn has_groups(&self, at: [usize; 2], typed: &Secret) -> bool {
+        let wanted = self.text().expose(|text| {
+            let groups: Vec<&[u8]> = text.split(|byte| *byte == b'-').collect();
+            let group = |at: usize| groups.get(at).copied().unwrap_or_default();
+            Secret::take(at.map(group).concat())
+        });
+        let letters = typed.expose(|typed| {
+            let letters = typed.iter().filter(|byte| byte.is_ascii_alphanumeric());
+            Secret::take(letters.map(u8::to_ascii_lowercase).collect())
+        });
+        !wanted.is_empty() && wanted.same_as(&letters)
+    }
+
+    /// Puts the share into a file of its own, which only its owner may read. False when there is one.
+    ///
+    /// # Errors
+    /// [`CustodyError::File`].
+    pub fn put(&self, path: &Path) -> Result<bool, CustodyError> {
+        self.text().expose(|text| {
+            let line = Zeroizing::new([text, b"\n"].concat());
+            disk::write_new(path, &line)
+        })
     }
 
     /// Whether a text begins as every share does.

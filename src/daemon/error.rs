@@ -33,6 +33,9 @@ pub enum DaemonError {
     /// Others may read or write a folder that is to be private.
     #[error("the folder {} can be read or changed by others", .0.display())]
     FolderOpen(PathBuf),
+    /// An init was cut short: nothing that it made is in use.
+    #[error("an init was cut short in {}, before it was done", .0.display())]
+    Unfinished(PathBuf),
     /// A file of certificate authorities cannot be read.
     #[error("the certificate file {} cannot be read", .0.display())]
     Roots(PathBuf),
@@ -114,6 +117,7 @@ impl DaemonError {
                 "Move it away, or name a folder with --data-dir or --keys-dir.".to_owned()
             }
             Self::FolderOpen(path) => format!("Close it: chmod 700 '{}'", path.display()),
+            Self::Unfinished(_) => "Run `runtools-broker init` again, with the same answers: it clears away what it left, and begins anew.".to_owned(),
             Self::Roots(_) => "List readable PEM files in egress.extra_roots.".to_owned(),
             Self::Oauth { key, .. } => format!("Correct {key} in the settings file."),
             Self::NoPublicUrl(_) => {

@@ -1,5 +1,6 @@
 //! The daemon's folders: its own, closed to everybody else.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::Path;
@@ -55,12 +56,16 @@ fn not_a_folder(path: &Path, found: &fs::Metadata) -> DaemonError {
 /// Whether there is nothing in the folder but what a checkout puts there.
 pub(super) fn nothing_yet(path: &Path) -> std::io::Result<bool> {
     for entry in fs::read_dir(path)? {
-        let name = entry?.file_name();
-        if name != "README.md" && name != ".gitignore" && name != ".gitkeep" {
+        if !is_of_a_checkout(&entry?.file_name()) {
             return Ok(false);
         }
     }
     Ok(true)
+}
+
+/// Whether a checkout puts a file of this name into the folder.
+pub(super) fn is_of_a_checkout(name: &OsStr) -> bool {
+    name == "README.md" || name == ".gitignore" || name == ".gitkeep"
 }
 
 #[cfg(test)]

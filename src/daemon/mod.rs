@@ -11,6 +11,7 @@ pub mod doctor;
 mod error;
 mod folders;
 mod front;
+pub mod init;
 mod offline;
 mod parts;
 mod prepare;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::DaemonError;
 use super::parts::places;
+use super::prepare::refuse_unfinished;
 use super::start::open_vault;
 use crate::audit::{Action, Actor, Event, Outcome};
 use crate::clock::SystemClock;
@@ -33,6 +34,7 @@ impl Offline {
     /// # Errors
     /// [`StoreError::NotCreated`] where there is none yet; what a start reports.
     pub fn open(config: &Config) -> Result<Self, DaemonError> {
+        refuse_unfinished(config)?;
         let places = places(config);
         let found = engine_at(&places.store())?;
         let (engine, _) = found.ok_or(StoreError::NotCreated)?;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::DaemonError;
 use super::connected::check;
 use super::folders::{private, refuse_file};
+use super::init::is_unfinished;
 use super::parts::places;
 use crate::config::{Config, HardeningMode};
 use crate::hardening::{Confined, Reach, confine};
@@ -27,6 +28,7 @@ impl Prepared {
     pub fn new(config: Config) -> Result<Self, DaemonError> {
         refuse_cleartext(&config)?;
         check(&config)?;
+        refuse_unfinished(&config)?;
         data_and_keys(&config, &places(&config))?;
         for socket in sockets(&config) {
             if let Some(parent) = socket.parent().filter(|parent| !parent.exists()) {
@@ -85,6 +87,14 @@ pub(super) fn data_and_keys(config: &Config, places: &Places) -> Result<(), Daem
     places.refuse_gone()?;
     private(&config.data_dir)?;
     private(&config.keys_dir)
+}
+
+/// What an init did not end is nobody's installation yet.
+pub(super) fn refuse_unfinished(config: &Config) -> Result<(), DaemonError> {
+    if is_unfinished(&config.data_dir) {
+        return Err(DaemonError::Unfinished(config.data_dir.clone()));
+    }
+    Ok(())
 }
 
 /// Cleartext stays on this machine.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::DaemonError;
 use super::parts::places;
-use super::prepare::data_and_keys;
+use super::prepare::{data_and_keys, refuse_unfinished};
 use crate::audit::Options;
 use crate::clock::SystemClock;
 use crate::config::Config;
@@ -39,6 +39,7 @@ impl Refused {
     /// [`StoreError::NotCreated`] where there is none yet; what a start reports of folders, lock, format
     /// and ring.
     pub fn open(config: &Config) -> Result<Self, DaemonError> {
+        refuse_unfinished(config)?;
         let places = places(config);
         let (engine, _) = engine_at(&places.store())?.ok_or(StoreError::NotCreated)?;
         data_and_keys(config, &places)?;

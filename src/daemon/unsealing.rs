@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{DaemonError, Welcome};
 use crate::audit::{Action, Actor, Event, Outcome};
 use crate::custody::{CustodyError, Unattended};
-use crate::directory::Directory;
+use crate::directory::{Directory, First};
 use crate::http::serve::Shutdown;
 use crate::vault::{Lifecycle, Unsealed, VaultError};
 
@@ -123,16 +123,28 @@ async fn begin(vault: &Unsealed, directory: &Directory, uid: u32) -> Result<bool
         .note(event)
         .await
         .map_err(VaultError::from)?;
+    found_first(vault, directory, uid, &First::of(uid)).await
+}
+
+/// Makes the first organisation, recorded as the work of the user `uid`, where there is none. Answers whether
+/// it did.
+pub(super) async fn found_first(
+    vault: &Unsealed,
+    directory: &Directory,
+    uid: u32,
+    first: &First,
+) -> Result<bool, DaemonError> {
     if !vault.org_ids().is_empty() {
         return Ok(false);
     }
+    let generation = vault.store().generation();
     let event = Event::new(Action::VaultInit, Actor::Operator { uid }).store_generation(generation);
     let recorded = vault
         .journal()
         .record(event)
         .await
         .map_err(VaultError::from)?;
-    let made = directory.ensure_first(vault, uid, &recorded).await?;
+    let made = directory.ensure_first(vault, first, &recorded).await?;
     recorded.outcome(Outcome::success());
     Ok(made)
 }

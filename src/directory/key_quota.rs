@@ -132,7 +132,7 @@ async fn count(vault: &Vault, org: &OrgKeys, user: UserId) -> Result<Count, Dire
 #[cfg(test)]
 mod tests {
     use super::super::place::key_place;
-    use super::super::{Directory, DirectoryError, MadeKey};
+    use super::super::{Directory, DirectoryError, First, MadeKey};
     use crate::policy::{self, CreateApiKey, RevokeApiKey, Scopes};
     use crate::vault::VaultError;
     use crate::vault::tests_rig::Rig;
@@ -149,7 +149,9 @@ mod tests {
     async fn whoever_is_full_is_counted_again_when_a_key_ended_and_not_before() {
         let (rig, directory) = (Rig::new().await, Directory::new(1));
         let (vault, recorded) = (&rig.vault, rig.recorded().await);
-        let first = directory.ensure_first(vault, 7, &recorded).await;
+        let first = directory
+            .ensure_first(vault, &First::of(7), &recorded)
+            .await;
         assert!(first.unwrap());
         let me = directory.by_uid(vault, 7, 7).await.unwrap().unwrap();
         let me = me.principal();

@@ -74,7 +74,7 @@ impl MemberEntry {
     }
 }
 
-fn check_email(email: &str) -> Result<(), DirectoryError> {
+pub(super) fn check_email(email: &str) -> Result<(), DirectoryError> {
     let sound = email.len() <= 254
         && email.bytes().all(|b| b.is_ascii_graphic())
         && email.split_once('@').is_some_and(|(user, host)| {

@@ -66,11 +66,11 @@ impl OrgEntry {
 }
 
 /// Who the first admin of a new organisation is.
-struct Founder {
-    user: UserId,
-    name: String,
-    email: Option<String>,
-    uid: Option<u32>,
+pub(super) struct Founder {
+    pub(super) user: UserId,
+    pub(super) name: String,
+    pub(super) email: Option<String>,
+    pub(super) uid: Option<u32>,
 }
 
 pub(super) fn check_name(name: &str) -> Result<(), DirectoryError> {
@@ -87,7 +87,7 @@ pub(super) fn check_name(name: &str) -> Result<(), DirectoryError> {
 }
 
 /// A legal slug made of a name.
-fn slug_of(name: &str) -> String {
+pub(super) fn slug_of(name: &str) -> String {
     let mut slug = String::new();
     for c in name.chars().take(60) {
         if c.is_ascii_alphanumeric() {
@@ -105,32 +105,6 @@ fn slug_of(name: &str) -> String {
 }
 
 impl Directory {
-    /// Makes the first organisation and its admin, who is recognised by `uid` over the Unix socket.
-    /// Does nothing when there is an organisation already.
-    ///
-    /// # Errors
-    /// When the store or the journal fails.
-    pub async fn ensure_first(
-        &self,
-        vault: &Unsealed,
-        uid: u32,
-        recorded: &Recorded,
-    ) -> Result<bool, DirectoryError> {
-        if !vault.org_ids().is_empty() {
-            return Ok(false);
-        }
-        let user = UserId::from_random(vault.random().bytes()?);
-        let founder = Founder {
-            user,
-            name: "Admin".to_owned(),
-            email: None,
-            uid: Some(uid),
-        };
-        self.found(vault, "Default", "default", founder, recorded)
-            .await?;
-        Ok(true)
-    }
-
     /// Makes an organisation; the caller becomes its admin.
     ///
     /// # Errors
@@ -165,7 +139,7 @@ impl Directory {
             .await
     }
 
-    async fn found(
+    pub(super) async fn found(
         &self,
         vault: &Unsealed,
         name: &str,

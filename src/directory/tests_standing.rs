@@ -1,6 +1,6 @@
 //! A caller who loses something between the decision and the change.
 
-use crate::directory::{Directory, DirectoryError, Recognised};
+use crate::directory::{Directory, DirectoryError, First, Recognised};
 use crate::id::UserId;
 use crate::policy::{
     self, CreateApiKey, Denied, ManageMembers, Permit, Principal, RevokeApiKey, Scopes, UpdateOrg,
@@ -19,7 +19,9 @@ impl House {
     async fn new() -> Self {
         let (rig, directory) = (Rig::new().await, Directory::default());
         let recorded = rig.recorded().await;
-        let made = directory.ensure_first(&rig.vault, 7, &recorded).await;
+        let made = directory
+            .ensure_first(&rig.vault, &First::of(7), &recorded)
+            .await;
         assert!(made.unwrap());
         Self { rig, directory }
     }

@@ -80,11 +80,9 @@ impl Lifecycle {
             }
             Ok(ring) => ring,
             Err(CustodyError::RingMissing(_)) if empty => {
-                places.begin_start()?;
-                let store = StoreId::from_random((*random).bytes()?);
                 let file = places.key_file();
                 let slot = NewSlot::new(Provider::KeyFile(&file), "first key file", clock.now());
-                Ring::create(&places.keys, store, &slot, &*random)?.0
+                places.make_ring(&slot, &*random)?.0
             }
             Err(CustodyError::RingMissing(_)) => return Err(VaultError::RingGone),
             Err(error) => return Err(error.into()),
@@ -151,8 +149,11 @@ impl Lifecycle {
         self.unseal_with(root).await
     }
 
-    /// Unseals, unless it is open by now.
-    pub(super) async fn unseal_with(self: &Arc<Self>, root: Key) -> Result<Unsealed, VaultError> {
+    /// Unseals by the root key itself, for whoever has opened the ring or made it; unless it is open by now.
+    ///
+    /// # Errors
+    /// As [`unseal`](Self::unseal).
+    pub async fn unseal_with(self: &Arc<Self>, root: Key) -> Result<Unsealed, VaultError> {
         let _turn = self.opening.lock().await;
         self.open_gate(root).await
     }

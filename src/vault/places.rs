@@ -6,7 +6,9 @@ use std::path::PathBuf;
 
 use super::VaultError;
 use crate::clock::Timestamp;
-use crate::custody::{KEY_FILE, RING_FILE};
+use crate::crypto::{Key, Random};
+use crate::custody::{KEY_FILE, NewSlot, RING_FILE, Ring};
+use crate::id::StoreId;
 use crate::store::{AnchorFiles, anchor_was_used};
 
 fn io(error: &std::io::Error) -> VaultError {
@@ -92,10 +94,25 @@ impl Places {
     }
 
     /// A first start begins, durably.
-    pub(super) fn begin_start(&self) -> Result<(), VaultError> {
+    fn begin_start(&self) -> Result<(), VaultError> {
         let begun = File::create(self.first_start()).and_then(|marker| marker.sync_all());
         begun.map_err(|error| io(&error))?;
         self.sync()
+    }
+
+    /// Begins a first start: draws a root key, and makes the ring that `slot` opens. A kill from here to the
+    /// end of that start leaves what a later start goes on with.
+    ///
+    /// # Errors
+    /// What custody reports: [`CustodyError::RingExists`](crate::custody::CustodyError::RingExists) above all.
+    pub fn make_ring(
+        &self,
+        slot: &NewSlot<'_>,
+        random: &dyn Random,
+    ) -> Result<(Ring, Key), VaultError> {
+        self.begin_start()?;
+        let store = StoreId::from_random(random.bytes()?);
+        Ok(Ring::create(&self.keys, store, slot, random)?)
     }
 
     /// The first start is over, durably; nothing happens when it was over before.

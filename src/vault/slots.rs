@@ -25,7 +25,9 @@ pub enum Opener {
 }
 
 impl Opener {
-    pub(super) fn provider(&self) -> Provider<'_> {
+    /// The same, lent.
+    #[must_use]
+    pub fn provider(&self) -> Provider<'_> {
         match self {
             Self::KeyFile(path) => Provider::KeyFile(path),
             Self::Passphrase(words) => Provider::Passphrase(words),

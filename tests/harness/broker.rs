@@ -22,6 +22,8 @@ pub struct Setup {
     pub unready: bool,
     /// Where it is to kill itself: a name of `src/failpoint.rs`.
     pub failpoint: Option<&'static str>,
+    /// Leave `broker.toml` as it is, for an installation that was made on purpose.
+    pub settled: bool,
     /// Put these words before the command, e.g. `["strace", "-f", …]`.
     pub wrapper: Vec<String>,
 }
@@ -84,7 +86,9 @@ impl Broker {
 
     fn launch(&mut self) {
         let config = self.path("broker.toml");
-        std::fs::write(&config, self.config_text()).unwrap();
+        if !self.setup.settled {
+            std::fs::write(&config, self.config_text()).unwrap();
+        }
         let mut words = self.setup.wrapper.clone();
         words.extend([
             Self::binary().to_owned(),

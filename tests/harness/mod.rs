@@ -38,6 +38,7 @@ pub mod oidc_log;
 pub mod program;
 pub mod screen;
 pub mod slow;
+pub mod terminal;
 pub mod tools;
 pub mod upstream;
 

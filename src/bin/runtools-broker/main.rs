@@ -20,6 +20,7 @@ mod doctor;
 mod documents;
 #[path = "../runtools/global.rs"]
 mod global;
+mod init;
 mod layout;
 mod members;
 mod oauth_clients;
@@ -63,6 +64,8 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Play the whole story with a broker that is gone afterwards
     Demo,
+    /// Make an installation: keys, store, first organisation, ways to unseal, settings
+    Init(init::InitArgs),
     /// Examine this installation, and say what to mend
     Doctor(serve::ServeArgs),
     /// Print the OpenAPI 3.1 document of the API
@@ -155,6 +158,7 @@ async fn run(
             let flags = args.over(before).flags(socket);
             doctor::run(&flags, report, session).await
         }
+        Command::Init(args) => init::run(args, before, socket, report, session).await,
         Command::Unseal(args) => operator::unseal(args, session).await,
         Command::Seal(args) => operator::seal(args, session).await,
         Command::Lockdown(args) => operator::lockdown(args, session).await,

@@ -6,7 +6,8 @@ use runtools_broker::backup::BackupError;
 use runtools_broker::client::{ClientError, Session, stdin_is_piped};
 use runtools_broker::config::Config;
 use runtools_broker::crypto::Key;
-use runtools_broker::custody::{Custodians, Provider, Ring, Share, SlotKind};
+use runtools_broker::custody::{Custodians, Provider, Ring, Share, SlotKind, Split};
+use runtools_broker::secret::Secret;
 
 use crate::operator::{INSTEAD, passphrase};
 
@@ -32,44 +33,41 @@ pub(super) fn open(
     {
         return Ok(Some(root));
     }
-    let asked = match (ring.has(SlotKind::Passphrase), ring.has(SlotKind::Shares)) {
-        (true, _) => by_passphrase(ring, session),
-        (false, true) => by_shares(ring, session),
-        (false, false) => return Ok(None),
-    };
-    match asked {
+    if !ring.has(SlotKind::Passphrase) && !ring.has(SlotKind::Shares) {
+        return Ok(None);
+    }
+    match by_person(ring, session) {
         // Nobody can be asked: nothing is known.
         Err(ClientError::NoTerminal { .. }) => Ok(None),
         asked => asked.map(Some),
     }
 }
 
-fn by_passphrase(ring: &Ring, session: &Session) -> Result<Key, ClientError> {
-    let words = passphrase("passphrase of the backup's key ring", session)?;
-    ring.open(Provider::Passphrase(&words))
-        .map_err(|error| super::failed(&BackupError::Custody(error)))
-}
-
-/// One after the other, at one terminal: whoever restores has them all.
-fn by_shares(ring: &Ring, session: &Session) -> Result<Key, ClientError> {
+/// By what somebody types or pipes in: a passphrase; or shares, one after the other, since whoever restores has
+/// them all.
+fn by_person(ring: &Ring, session: &Session) -> Result<Key, ClientError> {
     let custody = |error| super::failed(&BackupError::Custody(error));
-    let threshold = ring
-        .slots()
+    let question = match (ring.has(SlotKind::Passphrase), ring.has(SlotKind::Shares)) {
+        (true, true) => "passphrase, or a share, of the backup's key ring",
+        (true, false) => "passphrase of the backup's key ring",
+        _ => "share",
+    };
+    let words = passphrase(question, session)?;
+    let only_shares = !ring.has(SlotKind::Passphrase);
+    if !only_shares && !Share::is_like(&words) {
+        return ring.open(Provider::Passphrase(&words)).map_err(custody);
+    }
+    let parse = |line: &Secret| Share::parse(line).map_err(custody);
+    let mut shares: Vec<Share> = Share::lines(&words)
         .iter()
-        .filter_map(|slot| slot.split)
-        .map(|split| split.threshold)
-        .min();
-    let mut shares = Vec::new();
-    if stdin_is_piped() {
-        let piped = runtools_broker::client::read_stdin()?;
-        for line in Share::lines(&piped) {
-            shares.push(Share::parse(&line).map_err(custody)?);
-        }
-    } else {
-        for _ in 0..threshold.unwrap_or(2) {
-            let line = session.prompts.hidden("share", INSTEAD)?;
-            shares.push(Share::parse(&line).map_err(custody)?);
-        }
+        .map(parse)
+        .collect::<Result<_, _>>()?;
+    drop(words);
+    let slots = ring.slots().into_iter().filter_map(|slot| slot.split);
+    let of_first = |split: &Split| shares.first().is_some_and(|share| split.has(share));
+    let needed = slots.filter(of_first).map(|split| split.threshold).min();
+    while !stdin_is_piped() && shares.len() < usize::from(needed.unwrap_or_default()) {
+        shares.push(parse(&session.prompts.hidden("share", INSTEAD)?)?);
     }
     ring.open(Provider::Shares(&shares)).map_err(custody)
 }
