@@ -71,6 +71,7 @@ fn the_whole_tree_of_runtools_is_reviewed_when_it_changes() {
 fn the_operators_client_verbs_are_reviewed_when_they_change() {
     for noun in [
         "init",
+        "doctor",
         "unseal",
         "seal",
         "key",

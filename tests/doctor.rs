@@ -324,3 +324,35 @@ fn what_was_not_looked_into_is_not_said_to_work() {
     let shown = broker.runs(&["doctor"], None).stdout;
     assert!(!shown.contains("not examined"), "{shown}");
 }
+
+#[test]
+fn what_it_may_mend_by_itself_it_mends_only_where_it_is_asked_to() {
+    let mut broker = Broker::start();
+    assert_eq!(broker.stop(), Some(0));
+    let (key, keys) = (broker.keys().join("root.key"), broker.keys());
+    let widen = |path: &Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
+    widen(&key, 0o644);
+    fails(&broker, &["key_file"]);
+    assert_eq!(mode(&key), 0o644, "nobody asked");
+    let mended = broker.runs(&["doctor", "--fix"], None);
+    assert_eq!(mended.exit, 0, "{}{}", mended.stdout, mended.stderr);
+    assert_eq!(mode(&key), 0o600);
+    let told = &mended.stderr;
+    assert!(told.contains("did: chmod 600 '"), "{told}");
+    assert!(told.contains("key rotate root"), "{told}");
+
+    // What takes more than a mode is left to people, and what is well is left alone.
+    widen(&keys, 0o755);
+    fs::write(broker.socket(), "x").unwrap();
+    let document = broker.runs(&["doctor", "--fix", "--json"], None).expect(1);
+    assert_eq!(level(&document, "keys_dir"), "ok");
+    assert_eq!(level(&document, "socket"), "fail");
+    assert_eq!(fs::read(broker.socket()).unwrap(), b"x");
+    assert_eq!(mode(&keys), 0o700);
+    fs::remove_file(broker.socket()).unwrap();
+    let quiet = broker.runs(&["doctor", "--fix"], None);
+    assert!(!quiet.stderr.contains("chmod"), "{}", quiet.stderr);
+}

@@ -179,5 +179,6 @@ fn from_text(text: String, path: &Path) -> Result<Config, ConfigError> {
     let mut config = parse(&text)?;
     anchor(&mut config, &text, path)?;
     config.text = Some(text);
+    config.file = Some(path.to_owned());
     Ok(config)
 }

@@ -66,6 +66,9 @@ pub struct Config {
     /// The file as it was read, for backups.
     #[serde(skip)]
     pub text: Option<String>,
+    /// Where that file is.
+    #[serde(skip)]
+    pub file: Option<PathBuf>,
     /// Where systemd put the service's credentials. systemd says it; no file does.
     #[serde(skip)]
     pub credentials_dir: Option<PathBuf>,
@@ -293,6 +296,7 @@ impl Default for Config {
             custody: CustodySettings::default(),
             backup: BackupSettings::default(),
             text: None,
+            file: None,
             credentials_dir: None,
         }
     }

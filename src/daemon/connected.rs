@@ -59,16 +59,24 @@ pub(super) fn connect(
 /// # Errors
 /// What the start would fail with.
 pub(super) fn check(config: &Config) -> Result<(), DaemonError> {
+    settled_url(config)?;
+    allowed_hosts(config)?;
+    return_rules(config)?;
+    catalog(config).map(drop)
+}
+
+/// Where browsers reach the broker, as far as the settings tell.
+///
+/// # Errors
+/// What the start would fail with.
+pub(super) fn settled_url(config: &Config) -> Result<PublicUrl, DaemonError> {
     // Any free port is none yet; which one it is does not matter here.
     let port = |port| if port == 0 { 8420 } else { port };
     let listen = config.listen.iter();
     let listen: Vec<_> = listen
         .map(|addr| SocketAddr::new(addr.ip(), port(addr.port())))
         .collect();
-    public_url(config, &listen)?;
-    allowed_hosts(config)?;
-    return_rules(config)?;
-    catalog(config).map(drop)
+    public_url(config, &listen)
 }
 
 fn allowed_hosts(config: &Config) -> Result<Vec<HostPattern>, DaemonError> {

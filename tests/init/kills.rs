@@ -37,7 +37,7 @@ fn killed_at(folder: &Path, place: &str) {
     assert_eq!(ended.status.code(), None, "{place}: {ended:?}");
 }
 
-/// No start takes it for an installation, and it says the way out.
+/// Neither a start nor the doctor takes it for an installation, and both say the way out.
 #[track_caller]
 fn nobody_starts_it(folder: &Path) {
     let before = tree(folder);
@@ -48,6 +48,12 @@ fn nobody_starts_it(folder: &Path) {
         assert!(refused.stderr.contains(words), "{}", refused.stderr);
     }
     assert_eq!(tree(folder), before);
+    let doctor = run(folder, &[&words[..], &["doctor", "--json"]].concat(), None);
+    let document = doctor.expect(1).to_string();
+    assert!(
+        document.contains("`runtools-broker init` again"),
+        "{document}"
+    );
 }
 
 #[test]

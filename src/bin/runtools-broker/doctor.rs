@@ -1,19 +1,40 @@
 //! `doctor`: is this installation well, and what is to be done if not?
 
+use clap::Args;
 use runtools_broker::client::{Exit, Outcome, Session};
 use runtools_broker::config::{Config, Env, Flags};
-use runtools_broker::daemon::doctor::{Finding, Level, Surroundings, examine, refused_settings};
+use runtools_broker::daemon::doctor::{
+    Finding, Level, Mend, Surroundings, examine, refused_settings,
+};
 use runtools_broker::hardening::Report;
 
 use crate::layout::{Paint, Screen, wrapped};
+use crate::serve::ServeArgs;
 
-/// Examines, shows, and fails when something is not as it must be.
-pub(crate) async fn run(flags: &Flags, report: &Report, session: &Session) -> Outcome {
+/// What is done about it.
+#[derive(Args, Debug)]
+pub(crate) struct DoctorArgs {
+    /// Put right what can be put right without a risk: rights that others have to the broker's own files are taken away
+    #[arg(long)]
+    pub(crate) fix: bool,
+    #[command(flatten)]
+    pub(crate) serve: ServeArgs,
+}
+
+/// Examines, mends where that is asked for, shows, and fails when something is not as it must be.
+pub(crate) async fn run(fix: bool, flags: &Flags, report: &Report, session: &Session) -> Outcome {
     let found = match Config::load(flags, &Env::of_process()) {
         Err(error) => refused_settings(&error),
         Ok(config) => {
             let around = Surroundings::observe(&config, report).await;
-            examine(&config, &around)
+            let found = examine(&config, &around);
+            let mends = found.mends();
+            if fix && !mends.is_empty() {
+                mend(&mends, around.uid, session);
+                examine(&config, &around)
+            } else {
+                found
+            }
         }
     };
     session
@@ -23,6 +44,19 @@ pub(crate) async fn run(flags: &Flags, report: &Report, session: &Session) -> Ou
         Level::Ok | Level::Unexamined | Level::Warn => Exit::Ok,
         Level::Fail => Exit::Failed,
     })
+}
+
+/// Applies each, and says so. One that cannot be applied is found again, with its advice.
+fn mend(mends: &[&Mend], uid: u32, session: &Session) {
+    for mend in mends {
+        match mend.apply(uid) {
+            Ok(done) => session.out.note(format!("did: {done}")),
+            Err(error) => session.out.note(format!("could not be mended: {error}")),
+        }
+    }
+    session
+        .out
+        .hint("whoever could read a key before may have it: `runtools-broker key rotate root`");
 }
 
 /// The findings as a tree, and a line that counts them.

@@ -67,7 +67,7 @@ enum Command {
     /// Make an installation: keys, store, first organisation, ways to unseal, settings
     Init(init::InitArgs),
     /// Examine this installation, and say what to mend
-    Doctor(serve::ServeArgs),
+    Doctor(doctor::DoctorArgs),
     /// Print the OpenAPI 3.1 document of the API
     Openapi,
     /// Unseal the vault with a passphrase, shares, or what opens it by itself
@@ -155,8 +155,8 @@ async fn run(
         // They ended in `main`: they have an event loop of their own, or need none.
         Command::Serve(_) | Command::Openapi | Command::Demo | Command::Pkcs11(_) => Ok(Exit::Ok),
         Command::Doctor(args) => {
-            let flags = args.over(before).flags(socket);
-            doctor::run(&flags, report, session).await
+            let flags = args.serve.over(before).flags(socket);
+            doctor::run(args.fix, &flags, report, session).await
         }
         Command::Init(args) => init::run(args, before, socket, report, session).await,
         Command::Unseal(args) => operator::unseal(args, session).await,

@@ -20,6 +20,12 @@ pub(super) fn backup(config: &Config, around: &Surroundings) -> Finding {
         let fix = "Make the folder, or mount it, and start the broker again: it can write only where a folder was at its start.";
         return Finding::fail(CHECK, text, fix);
     }
+    if !(around.is_writable)(&schedule.to) {
+        let text = format!("nothing can be written into {shown}, so no backup is made");
+        let fix =
+            "Give it to the user who runs the broker, with room; or mount it to be written to.";
+        return Finding::fail(CHECK, text, fix);
+    }
     let Ok(ring) = Ring::load(&config.keys_dir) else {
         return Finding::ok(CHECK, format!("to {shown}, when there is a store"));
     };

@@ -14,7 +14,7 @@ use std::time::SystemTime;
 use super::finding::Finding;
 use super::store::is_free;
 use super::surroundings::{Running, Surroundings};
-use crate::audit::{AuditError, Verdict, VerifyReport};
+use crate::audit::{AuditError, Options, Verdict, VerifyReport};
 use crate::config::Config;
 use crate::crypto::{Key, Random, SystemRandom};
 use crate::daemon::error::vault_hint;
@@ -119,7 +119,28 @@ fn held(broker: &Running) -> Finding {
 fn judged(found: Examination) -> Vec<Finding> {
     let records = found.records;
     let text = format!("{records} records, all there and unaltered, as the anchor has them");
-    vec![Finding::ok(CONTENTS, text), chain(found.journal)]
+    let checkpoint = checkpoint(&found.journal);
+    let mut parts = vec![Finding::ok(CONTENTS, text), chain(found.journal)];
+    parts.extend(checkpoint);
+    parts
+}
+
+/// How much of a sound chain nobody has signed. A broker signs after a thousand records, and after a minute.
+fn checkpoint(found: &Result<Option<VerifyReport>, AuditError>) -> Option<Finding> {
+    const CHECK: &str = "checkpoint";
+    let report = (*found).as_ref().ok()?.as_ref()?;
+    let covered = match report.verdict {
+        Verdict::Intact => report.head.seq,
+        Verdict::Incomplete { covered } => covered,
+        Verdict::Tampered(_) => return None,
+    };
+    let left = report.head.seq.saturating_sub(covered);
+    if left <= Options::default().checkpoint_every {
+        return Some(Finding::ok(CHECK, format!("signed up to record {covered}")));
+    }
+    let text = format!("nobody has signed the last {left} records");
+    let fix = "Start the broker: it signs them within a minute. If it does not, look for failed writes in its log.";
+    Some(Finding::warn(CHECK, text, fix))
 }
 
 fn chain(found: Result<Option<VerifyReport>, AuditError>) -> Finding {

@@ -5,6 +5,8 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::mend::Mend;
+
 /// How bad it is. The worst of several counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -34,6 +36,9 @@ pub struct Finding {
     /// What a group consists of.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub parts: Vec<Finding>,
+    /// What puts it right without a risk, if anything does.
+    #[serde(skip)]
+    pub(super) mend: Option<Mend>,
 }
 
 impl Finding {
@@ -53,6 +58,12 @@ impl Finding {
         Self::new(check, Level::Fail, text, Some(fix.to_string()))
     }
 
+    /// The same, for one that can be put right by itself.
+    pub(super) fn mended_by(self, mend: Mend) -> Self {
+        let mend = Some(mend);
+        Self { mend, ..self }
+    }
+
     pub(super) fn group(check: &'static str, parts: Vec<Self>) -> Self {
         let worst = parts.iter().map(|part| part.level).max();
         Self {
@@ -68,6 +79,7 @@ impl Finding {
             text: text.to_string(),
             fix,
             parts: Vec::new(),
+            mend: None,
         }
     }
 

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::UNIX_EPOCH;
 
 use super::finding::{Finding, quoted};
+use super::mend::Mend;
 use super::surroundings::Surroundings;
 use crate::clock::Timestamp;
 use crate::daemon::folders::nothing_yet;
@@ -71,10 +72,15 @@ pub(super) fn folder(check: &'static str, path: &Path, uid: u32) -> (Folder, Fin
             let text = format!("{shown} is yours alone (mode {mode:04o})");
             (Folder::Used, Finding::ok(check, text))
         }
-        Ok(false) => unusable(
-            format!("{shown} is open to others (mode {mode:04o})"),
-            format!("chmod 700 {}", quoted(path)),
-        ),
+        Ok(false) => {
+            let text = format!("{shown} is open to others (mode {mode:04o})");
+            let fix = format!("chmod 700 {}", quoted(path));
+            let mend = Mend::new(path.to_owned(), 0o700);
+            (
+                Folder::Unusable,
+                Finding::fail(check, text, fix).mended_by(mend),
+            )
+        }
         Err(error) => unusable(
             format!("{shown} cannot be read: {}", error.kind()),
             format!("chmod 700 {}", quoted(path)),

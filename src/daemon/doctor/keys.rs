@@ -2,8 +2,9 @@
 
 use super::contents::Opener;
 use super::finding::Finding;
+use super::mend::Mend;
 use crate::config::Config;
-use crate::custody::{CustodyError, KEY_FILE, Provider, Ring, SlotInfo, SlotKind};
+use crate::custody::{CustodyError, FileFault, KEY_FILE, Provider, Ring, SlotInfo, SlotKind};
 
 /// The ring and what opens it. `fresh` when nothing was ever stored, so that no ring is no loss.
 pub(super) fn ring(config: &Config, fresh: bool) -> Vec<Finding> {
@@ -12,7 +13,7 @@ pub(super) fn ring(config: &Config, fresh: bool) -> Vec<Finding> {
             let text = "not made yet; the first start makes it, with a key file";
             return vec![Finding::ok("ring", text)];
         }
-        Err(error) => return vec![Finding::fail("ring", &error, error.hint())],
+        Err(error) => return vec![refused("ring", &error)],
         Ok(ring) => ring,
     };
     let text = format!("it can be read; it has {}", slots_in_words(&ring));
@@ -95,7 +96,19 @@ fn key_file(ring: &Ring, config: &Config) -> Finding {
             let fix = "Put the key file back from its backup. If it is lost, unseal, remove its slot, move a wrong root.key away, and add another: runtools-broker key slot";
             Finding::warn("key_file", text, fix)
         }
-        Err(error) => Finding::fail("key_file", &error, error.hint()),
+        Err(error) => refused("key_file", &error),
+    }
+}
+
+/// What custody says of a file; a mode that is too wide can be put right by itself.
+fn refused(check: &'static str, error: &CustodyError) -> Finding {
+    let found = Finding::fail(check, error, error.hint());
+    match error {
+        CustodyError::File {
+            path,
+            fault: FileFault::FileMode(_),
+        } => found.mended_by(Mend::new(path.clone(), 0o600)),
+        _ => found,
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::finding::Finding;
 use super::surroundings::Running;
-use crate::config::Config;
+use crate::config::{Config, HardeningMode};
 use crate::hardening::{Control, Report};
 
 /// Files that the broker has open besides its connections, generously.
@@ -124,7 +124,7 @@ pub(super) fn hardening(report: &Report) -> Vec<Finding> {
 }
 
 /// What the running broker has given up: only it can tell.
-pub(super) fn confinement(broker: &Running) -> Finding {
+pub(super) fn confinement(broker: &Running, config: &Config, root: &Path) -> Finding {
     const NAME: &str = "confinement";
     match broker {
         Running::Up {
@@ -142,19 +142,38 @@ pub(super) fn confinement(broker: &Running) -> Finding {
         Running::Up { .. } | Running::Silent => {
             Finding::unexamined(NAME, "the broker does not tell")
         }
-        Running::Down => Finding::ok(NAME, "a broker confines itself when it starts"),
+        Running::Down if has_landlock(root) => {
+            Finding::ok(NAME, "a broker confines itself when it starts")
+        }
+        Running::Down => {
+            let text = "this kernel has Landlock switched off: a broker could reach every file of its user";
+            if config.hardening == HardeningMode::Require {
+                let fix = "Switch it on (lsm=landlock,… on the kernel's command line); or accept less: hardening = \"best-effort\". As it is, no broker starts.";
+                return Finding::fail(NAME, text, fix);
+            }
+            let fix = "Switch it on: lsm=landlock,… on the kernel's command line.";
+            Finding::warn(NAME, text, fix)
+        }
     }
+}
+
+/// Whether the kernel has it switched on, as far as it tells.
+fn has_landlock(root: &Path) -> bool {
+    let listed = fs::read_to_string(root.join("sys/kernel/security/lsm"));
+    listed.map_or(true, |all| all.trim().split(',').any(|it| it == "landlock"))
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::path::Path;
 
     use super::super::Level;
     use super::super::Running;
     use super::super::surroundings::unconfined;
     use super::super::tests_rig::{config, report, up};
     use super::{confinement, core_files, hardening, open_files, swap, user};
+    use crate::config::Config;
     use crate::hardening::Control;
 
     const HEAD: &str = "Filename\tType\tSize\tUsed\tPriority\n";
@@ -202,6 +221,8 @@ mod tests {
         page += &line("landlock_signals", 0);
         assert_eq!(unconfined(&page), Some(vec!["landlock_signals"]));
         let mut broker = up(&[], &[]);
+        let root = Path::new("/no/such/root");
+        let confinement = |broker: &Running| confinement(broker, &Config::default(), root);
         assert_eq!(confinement(&broker).level, Level::Ok);
         if let Running::Up {
             unconfined: told, ..

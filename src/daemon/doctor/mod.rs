@@ -5,7 +5,8 @@
 //! in [`Surroundings`], so that every fault can be shown to it in a test. Findings name paths, modes
 //! and times. Where the key file opens the ring, the root key serves to check ring, store and journal
 //! as a start would, and is wiped after it; no secret is opened. What could not be looked at is said to
-//! be unexamined, and never to work.
+//! be unexamined, and never to work. Only where it is asked to does it change something: modes of the broker's
+//! own files ([`Mend`]).
 
 mod backup;
 mod contents;
@@ -13,14 +14,23 @@ mod finding;
 mod folders;
 mod keys;
 mod machine;
+mod mend;
+mod outward;
 mod proxy;
+mod public;
+mod settings;
 mod store;
 mod surroundings;
+#[cfg(test)]
+mod tests_case;
+#[cfg(test)]
+mod tests_faults;
 #[cfg(test)]
 mod tests_rig;
 mod ways_in;
 
 pub use finding::{Finding, Level};
+pub use mend::Mend;
 pub use surroundings::{FreeBytes, ProxyUp, Running, Surroundings};
 
 use self::folders::Folder;
@@ -43,6 +53,8 @@ pub fn examine(config: &Config, around: &Surroundings) -> Finding {
         _ => key_parts.extend(keys::ring(config, fresh)),
     }
     let mut data_parts = vec![data_found];
+    data_parts.extend(store::unfinished(config));
+    data_parts.extend(store::locked_down(config));
     if data != Folder::Unusable {
         data_parts.extend(store::store(config, around));
         data_parts.push(store::journal(config, around));
@@ -62,31 +74,31 @@ pub fn examine(config: &Config, around: &Surroundings) -> Finding {
 
     let mut ways_in = ways_in::listeners(config, around);
     ways_in.push(ways_in::certificate(config.tls_files(), around.now));
+    ways_in.extend(public::names(config));
+    ways_in.extend(public::key_mode(config));
+    ways_in.push(public::redirect(config));
     let socket = config.api_socket();
     let keys = ("socket", "socket");
-    ways_in.push(ways_in::socket_file(keys, &socket, config, &around.broker));
-    ways_in.extend(proxy::proxy(config, &around.broker));
+    ways_in.push(ways_in::socket_file(keys, &socket, config, around));
+    ways_in.extend(proxy::proxy(config, around));
+    let ways_out = vec![
+        ways_in::roots(config),
+        outward::routes(&around.root),
+        outward::resolver(&around.root),
+    ];
 
     Finding::group(
         "runtools-broker",
         vec![
-            settings(config),
+            settings::settings(config, around.uid),
             ways_in::broker(&around.broker),
             Finding::group("keys", key_parts),
             Finding::group("data", data_parts),
             Finding::group("ways_in", ways_in),
-            Finding::group("ways_out", vec![ways_in::roots(config)]),
+            Finding::group("ways_out", ways_out),
             machine(config, around),
         ],
     )
-}
-
-/// The settings were read; what they name may be missing still.
-fn settings(config: &Config) -> Finding {
-    match super::connected::check(config) {
-        Ok(()) => Finding::ok("settings", "they can be read, and agree"),
-        Err(error) => Finding::fail("settings", &error, error.hint()),
-    }
 }
 
 /// What is left to say when the settings are refused.
@@ -105,7 +117,7 @@ fn machine(config: &Config, around: &Surroundings) -> Finding {
         machine::core_files(&around.root, &around.hardening),
         machine::user(&around.hardening),
         Finding::group("hardening", machine::hardening(&around.hardening)),
-        machine::confinement(&around.broker),
+        machine::confinement(&around.broker, config, &around.root),
     ];
     Finding::group("machine", parts)
 }

@@ -1,14 +1,15 @@
 //! The egress proxy: where it is to listen, and whether it does.
 
 use super::finding::Finding;
-use super::surroundings::{ProxyUp, Running};
+use super::surroundings::{ProxyUp, Running, Surroundings};
 use super::ways_in::{free, socket_file};
 use crate::config::Config;
 
 const RESTART: &str = "Restart the broker: it was started with other settings.";
 
 /// Its address and its socket: free when the broker is down, answered by the proxy when it is up.
-pub(super) fn proxy(config: &Config, broker: &Running) -> Vec<Finding> {
+pub(super) fn proxy(config: &Config, around: &Surroundings) -> Vec<Finding> {
+    let broker = &around.broker;
     if !config.proxy.enabled {
         let found = match broker {
             Running::Up { proxy: Some(_), .. } => {
@@ -20,7 +21,7 @@ pub(super) fn proxy(config: &Config, broker: &Running) -> Vec<Finding> {
     }
     let keys = ("proxy_socket", "proxy.socket");
     let path = config.proxy_socket();
-    let file = || socket_file(keys, &path, config, broker);
+    let file = || socket_file(keys, &path, config, around);
     match broker {
         Running::Up {
             proxy: Some(up), ..
@@ -80,13 +81,14 @@ fn silent(check: &'static str, place: &str) -> Finding {
 mod tests {
     use std::net::TcpListener;
 
-    use super::super::tests_rig::{config, up};
-    use super::super::{Level, ProxyUp, Running};
+    use super::super::tests_rig::{around, config, up};
+    use super::super::{Level, ProxyUp, Running, Surroundings};
     use super::proxy;
     use crate::config::Config;
 
     fn levels(config: &Config, broker: &Running) -> Vec<Level> {
-        let found = proxy(config, broker);
+        let broker = broker.clone();
+        let found = proxy(config, &Surroundings { broker, ..around() });
         found.into_iter().map(|found| found.level).collect()
     }
 

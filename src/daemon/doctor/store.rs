@@ -11,6 +11,8 @@ use super::folders::modified;
 use super::surroundings::{Running, Surroundings};
 use crate::config::Config;
 use crate::custody::RING_FILE;
+use crate::daemon::DaemonError;
+use crate::daemon::init::is_unfinished;
 use crate::daemon::parts::places;
 use crate::store::{EngineKind, ExternalFault, StoreError, engine_at};
 
@@ -43,6 +45,24 @@ pub(super) fn store(config: &Config, around: &Surroundings) -> Vec<Finding> {
         found.push(anchor(elsewhere, &missing));
     }
     found
+}
+
+/// An init that was cut short: no broker starts with what it left.
+pub(super) fn unfinished(config: &Config) -> Option<Finding> {
+    let data = &config.data_dir;
+    is_unfinished(data).then(|| {
+        let error = DaemonError::Unfinished(data.clone());
+        Finding::fail("init", &error, error.hint())
+    })
+}
+
+/// A lockdown that nobody has ended.
+pub(super) fn locked_down(config: &Config) -> Option<Finding> {
+    let since = places(config).locked_down().ok()??;
+    let since = since.map_or_else(String::new, |since| format!(" at {since}"));
+    let text = format!("the vault was locked down{since}: no start unseals it by itself");
+    let fix = "When it is safe again: runtools-broker unseal, and make new keys.";
+    Some(Finding::warn("lockdown", text, fix))
 }
 
 /// Of a form that this version knows, and of the engine that the settings name.

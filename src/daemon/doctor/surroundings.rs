@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use http::Method;
+use rustix::fs::{Access, access};
 use rustix::process::{Resource, getrlimit};
 
 use crate::clock::{Clock, SystemClock, Timestamp};
@@ -28,7 +29,9 @@ pub struct Surroundings {
     pub now: Timestamp,
     /// How much room a disk has.
     pub free_bytes: FreeBytes,
-    /// Where `proc` and `sys` are: `/`.
+    /// Whether we may put files into a folder.
+    pub is_writable: fn(&Path) -> bool,
+    /// Where `proc`, `sys` and `etc` are: `/`.
     pub root: PathBuf,
     /// How many files may be open at once; `None` when there is no limit.
     pub open_files: Option<u64>,
@@ -91,6 +94,7 @@ impl Surroundings {
         Self {
             now: SystemClock.now(),
             free_bytes,
+            is_writable: |path| access(path, Access::WRITE_OK | Access::EXEC_OK).is_ok(),
             root: PathBuf::from("/"),
             open_files: getrlimit(Resource::Nofile).current,
             uid: rustix::process::geteuid().as_raw(),

@@ -2,9 +2,11 @@
 
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
+use futures_util::future::join_all;
 use tempfile::TempDir;
 
 use super::{Running, Surroundings};
@@ -13,10 +15,12 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::crypto::SystemRandom;
 use crate::custody::{KEY_FILE, NewSlot, Provider, Ring};
+use crate::daemon::unsealing::found_first;
+use crate::directory::{Directory, First};
 use crate::hardening::{Control, Report};
 use crate::id::StoreId;
 use crate::store::{DiskEngine, EngineKind};
-use crate::vault::{Lifecycle, Probes};
+use crate::vault::{Lifecycle, Probes, Unsealed};
 
 pub(super) fn uid() -> u32 {
     rustix::process::geteuid().as_raw()
@@ -33,7 +37,8 @@ pub(super) fn around() -> Surroundings {
     Surroundings {
         now: SystemClock.now(),
         free_bytes: |_| Ok(1 << 40),
-        root: PathBuf::from("/no/such/root"),
+        is_writable: |_| true,
+        root: Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/machine"),
         open_files: None,
         uid: uid(),
         hardening: report(None),
@@ -88,23 +93,60 @@ pub(super) fn with_store() -> (TempDir, Config) {
             .create(folder)
             .unwrap();
     }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build();
-    runtime.unwrap().block_on(start_and_stop(&config));
+    run(async { closed(open(&config, Options::default()).await).await });
     (dir, config)
 }
 
-async fn start_and_stop(config: &Config) {
+/// Starts, makes the first organisation, and stops.
+pub(super) fn commit(config: &Config) {
+    run(async {
+        let (lifecycle, vault) = open(config, Options::default()).await;
+        let (directory, first) = (Directory::default(), First::of(uid()));
+        let made = found_first(&vault, &directory, uid(), &first).await;
+        assert!(made.unwrap());
+        closed((lifecycle, vault)).await;
+    });
+}
+
+/// Starts, writes more records than a broker leaves unsigned, without signing them, and stops after `look`.
+pub(super) fn write_much(config: &Config, look: impl FnOnce()) {
+    let options = Options {
+        checkpoint_every: 100_000,
+        checkpoint_after: Duration::from_hours(1),
+        ..Options::default()
+    };
+    run(async {
+        let (lifecycle, vault) = open(config, options).await;
+        let note = || {
+            vault
+                .journal()
+                .note(Event::new(Action::ServerStart, Actor::System))
+        };
+        let noted = join_all((0..1100).map(|_| note())).await;
+        assert!(noted.iter().all(Result::is_ok));
+        look();
+        closed((lifecycle, vault)).await;
+    });
+}
+
+fn run(work: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build();
+    runtime.unwrap().block_on(work);
+}
+
+async fn open(config: &Config, options: Options) -> (Arc<Lifecycle>, Unsealed) {
     let places = crate::daemon::parts::places(config);
     let engine = Arc::new(DiskEngine::open(&places.store(), EngineKind::Sled, 1 << 20).unwrap());
+    let (clock, random) = (Arc::new(SystemClock), Arc::new(SystemRandom));
     let lifecycle = Lifecycle::open(
         places,
         engine,
-        Arc::new(SystemClock),
-        Arc::new(SystemRandom),
+        clock,
+        random,
         30,
-        Options::default(),
+        options,
         Probes::default(),
     );
     let lifecycle = Arc::new(lifecycle.unwrap());
@@ -112,6 +154,10 @@ async fn start_and_stop(config: &Config) {
     let vault = vault.opened().unwrap();
     let event = Event::new(Action::ServerStart, Actor::System);
     vault.journal().note(event).await.unwrap();
+    (lifecycle, vault)
+}
+
+async fn closed((lifecycle, vault): (Arc<Lifecycle>, Unsealed)) {
     drop(vault);
-    assert!(lifecycle.seal(std::time::Duration::from_secs(10)).await);
+    assert!(lifecycle.seal(Duration::from_secs(10)).await);
 }

@@ -3,10 +3,11 @@
 use std::fs;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use super::finding::{Finding, quoted};
+use super::mend::Mend;
 use super::surroundings::{Running, Surroundings};
 use crate::clock::Timestamp;
 use crate::config::Config;
@@ -14,6 +15,9 @@ use crate::http::serve::{MAX_SOCKET_PATH_BYTES, TlsCertificate, TlsFiles, refuse
 
 /// How long before its end a certificate should be renewed: 14 days.
 const RENEW_MILLIS: i64 = 14 * 86_400_000;
+
+/// The version of this program.
+const OWN: &str = env!("CARGO_PKG_VERSION");
 
 /// What the broker on the socket says of itself.
 pub(super) fn broker(running: &Running) -> Finding {
@@ -40,6 +44,11 @@ pub(super) fn broker(running: &Running) -> Finding {
             "broker",
             format!("not ready: {}", reasons.join(", ")),
             "Wait, then look again.",
+        ),
+        Running::Up { version, .. } if version != OWN => Finding::warn(
+            "broker",
+            format!("version {version} runs, and this is version {OWN}"),
+            "Restart the broker, so that the installed version serves.",
         ),
         Running::Up { version, .. } => {
             Finding::ok("broker", format!("version {version}, unsealed and ready"))
@@ -119,6 +128,10 @@ pub(super) fn certificate(files: Option<TlsFiles>, now: Timestamp) -> Finding {
             "Check its dates: openssl x509 -enddate",
         );
     };
+    if let Some(begin) = loaded.begins_at().filter(|begin| *begin > now) {
+        let fix = "Wait, or put the one before it back; and look at the clock: timedatectl.";
+        return Finding::fail("certificate", format!("it begins only at {begin}"), fix);
+    }
     let left = end.millis_since(now);
     match left {
         ..=0 => Finding::fail("certificate", format!("it ended at {end}"), RENEW),
@@ -135,7 +148,7 @@ pub(super) fn socket_file(
     (check, key): (&'static str, &str),
     path: &Path,
     config: &Config,
-    broker: &Running,
+    around: &Surroundings,
 ) -> Finding {
     let shown = path.display();
     let length = path.as_os_str().len();
@@ -157,7 +170,16 @@ pub(super) fn socket_file(
         let text = format!("{shown} is there and is no socket");
         return Finding::fail(check, text, "Move it away, or choose another path.");
     }
-    if *broker == Running::Down {
+    let owner = found.uid();
+    if owner != around.uid && owner != 0 {
+        let text = format!(
+            "{shown} is user {owner}'s, and this runs as user {}",
+            around.uid
+        );
+        let fix = "See who listens there: ss -xlp. Move it away, or choose another path: clients would speak to that user.";
+        return Finding::fail(check, text, fix);
+    }
+    if around.broker == Running::Down {
         let text = format!("{shown} was left behind by a broker that was killed");
         let fix = "Nothing to do: the next start replaces it.";
         return Finding::warn(check, text, fix);
@@ -168,7 +190,7 @@ pub(super) fn socket_file(
     } else {
         let text = format!("{shown} has mode {mode:04o}, wider than {wanted:04o}");
         let fix = format!("chmod {wanted:o} {}", quoted(path));
-        Finding::fail(check, text, fix)
+        Finding::fail(check, text, fix).mended_by(Mend::new(path.to_owned(), wanted))
     }
 }
 
@@ -268,7 +290,9 @@ mod tests {
         config.socket = Some(path.clone());
         let level = |broker: &Running, config: &Config| {
             let keys = ("socket", "socket");
-            socket_file(keys, &config.api_socket(), config, broker).level
+            let broker = broker.clone();
+            let around = Surroundings { broker, ..around() };
+            socket_file(keys, &config.api_socket(), config, &around).level
         };
         assert_eq!(level(&Running::Down, &config), Level::Ok);
         let listening = UnixListener::bind(&path).unwrap();

@@ -14,7 +14,7 @@ use rustls::{DigitallySignedStruct, DistinguishedName, Error, PeerIncompatible, 
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, UnixTime};
 
-use super::expiry::expires_at;
+use super::expiry::validity;
 use crate::clock::Timestamp;
 use crate::crypto::{Digest, sha256};
 
@@ -54,7 +54,8 @@ pub fn read_certificate(pem: &str) -> Option<(Digest, Timestamp)> {
         return None;
     }
     let certificate = CertificateDer::from_pem_slice(pem.as_bytes()).ok()?;
-    Some((sha256(&certificate), expires_at(&certificate)?))
+    let (_, end) = validity(&certificate)?;
+    Some((sha256(&certificate), end))
 }
 
 /// Takes any certificate whose key the client has.

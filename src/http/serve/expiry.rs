@@ -1,4 +1,4 @@
-//! When a certificate ends: just enough X.509 (RFC 5280, 4.1) to find one date.
+//! When a certificate begins and ends: just enough X.509 (RFC 5280, 4.1) to find two dates.
 
 use crate::clock::Timestamp;
 
@@ -7,8 +7,8 @@ const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 const VERSION: u8 = 0xa0;
 
-/// The end of a DER certificate's validity, or nothing if it has another form.
-pub(super) fn expires_at(certificate: &[u8]) -> Option<Timestamp> {
+/// From when and until when a DER certificate is valid, or nothing if it has another form.
+pub(super) fn validity(certificate: &[u8]) -> Option<(Timestamp, Timestamp)> {
     let (certificate, _) = inside(SEQUENCE, certificate)?;
     let (mut fields, _) = inside(SEQUENCE, certificate)?;
     if fields.first() == Some(&VERSION) {
@@ -19,8 +19,13 @@ pub(super) fn expires_at(certificate: &[u8]) -> Option<Timestamp> {
         (_, _, fields) = element(fields)?;
     }
     let (validity, _) = inside(SEQUENCE, fields)?;
-    let (_, _, rest) = element(validity)?;
+    let (tag, text, rest) = element(validity)?;
+    let begin = date(tag, text)?;
     let (tag, text, _) = element(rest)?;
+    Some((begin, date(tag, text)?))
+}
+
+fn date(tag: u8, text: &[u8]) -> Option<Timestamp> {
     let text = std::str::from_utf8(text).ok()?;
     let full = match tag {
         // Two digits of a year: from 1950 to 2049.
@@ -72,7 +77,7 @@ fn element(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::expires_at;
+    use super::validity;
 
     fn certificate(year: i32) -> Vec<u8> {
         let mut params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
@@ -83,7 +88,9 @@ mod tests {
 
     #[test]
     fn the_end_is_read_from_both_forms_of_a_date() {
-        let end = |year| expires_at(&certificate(year)).unwrap().to_string();
+        let end = |year| validity(&certificate(year)).unwrap().1.to_string();
+        let (begin, _) = validity(&certificate(2030)).unwrap();
+        assert_eq!(begin.to_string(), "1975-01-01T00:00:00.000Z");
         assert_eq!(end(2030), "2030-02-03T00:00:00.000Z");
         assert_eq!(end(2099), "2099-02-03T00:00:00.000Z");
     }
@@ -91,7 +98,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
-            expires_at(&bytes);
+            validity(&bytes);
         }
 
         #[test]
@@ -99,8 +106,8 @@ mod tests {
             let mut der = certificate(2030);
             let at = at % der.len();
             der[at] = to;
-            expires_at(&der);
-            expires_at(&der[..at]);
+            validity(&der);
+            validity(&der[..at]);
         }
     }
 }

@@ -9,14 +9,15 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
+use rustls::client::verify_server_name;
 use rustls::crypto::{CryptoProvider, ring};
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 
 use super::client_certificate::{AnyCertificate, ClientCertificates};
-use super::expiry::expires_at;
+use super::expiry::validity;
 use super::observer::Observer;
 use super::shutdown::Shutdown;
 use crate::clock::Timestamp;
@@ -112,7 +113,25 @@ impl TlsCertificate {
     /// When the certificate in use ends, if that can be read from it.
     #[must_use]
     pub fn expires_at(&self) -> Option<Timestamp> {
-        expires_at(self.current.load().cert.first()?)
+        validity(self.current.load().cert.first()?).map(|(_, end)| end)
+    }
+
+    /// When the certificate in use begins, if that can be read from it.
+    #[must_use]
+    pub fn begins_at(&self) -> Option<Timestamp> {
+        validity(self.current.load().cert.first()?).map(|(begin, _)| begin)
+    }
+
+    /// Whether the certificate in use is for the host of this name or address.
+    #[must_use]
+    pub fn is_for(&self, host: &str) -> bool {
+        let current = self.current.load();
+        let parsed = current.cert.first().map(ParsedCertificate::try_from);
+        let name = ServerName::try_from(host.trim_matches(['[', ']']));
+        match (parsed, name) {
+            (Some(Ok(certificate)), Ok(name)) => verify_server_name(&certificate, &name).is_ok(),
+            _ => false,
+        }
     }
 
     /// Looks at the files `every` so often, until the end. Renewal tools replace files by rename,
