@@ -92,7 +92,6 @@ impl Prepared {
         let judge = judge(&directory, &hub, &connected.accounts, &lifecycle);
         let broker = Broker::new(egress, judge, Arc::clone(&clock), config.lane_limits());
         let broker = Front::before(front.as_ref(), broker);
-        let hosts = hosts(&config, connected.host);
         let shutdown = Shutdown::new();
         let backups = Arc::new(Keeper::new(config.backup_plan()));
         let app = App::new(AppParts {
@@ -107,9 +106,10 @@ impl Prepared {
             clock,
             backups: Arc::clone(&backups),
             meter: Arc::<Metrics>::clone(&metrics),
+            certificate: certificate.clone(),
             shutdown: shutdown.clone(),
             operator_uid: uid,
-            hosts,
+            hosts: hosts(&config, connected.host),
             rates: rate_rules(&config),
             client_certificates: config.client_certificates(),
         });

@@ -21,7 +21,7 @@ use super::lockout::Lockout;
 use super::meter::Meter;
 use super::misses::Misses;
 use super::running::Running;
-use super::serve::{ClientCertificates, Shutdown};
+use super::serve::{ClientCertificates, Shutdown, TlsCertificate};
 use super::store::Compactions;
 
 /// Milliseconds between two looks while the vault is sealed, or the store fails.
@@ -67,6 +67,8 @@ pub struct AppParts {
     pub backups: Arc<Keeper>,
     /// Who counts.
     pub meter: Arc<dyn Meter>,
+    /// The certificate, if there is one.
+    pub certificate: Option<Arc<TlsCertificate>>,
     /// Ends serving.
     pub shutdown: Shutdown,
     /// The user id that this process runs as.
@@ -99,6 +101,7 @@ pub struct Inner {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) backups: Arc<Keeper>,
     pub(super) meter: Arc<dyn Meter>,
+    pub(super) certificate: Option<Arc<TlsCertificate>>,
     pub(super) shutdown: Shutdown,
     pub(super) operator_uid: u32,
     pub(super) hosts: Vec<String>,
@@ -160,6 +163,7 @@ impl App {
             clock: parts.clock,
             backups: parts.backups,
             meter,
+            certificate: parts.certificate,
             shutdown,
             operator_uid: parts.operator_uid,
             hosts: parts

@@ -8,7 +8,7 @@ use axum::response::Response;
 use http::HeaderValue;
 use serde_json::Value;
 
-use crate::audit::{Action, Scope, Verdict};
+use crate::audit::{Action, Journal, Scope, Verdict};
 use crate::directory::MemberEntry;
 use crate::id::ServiceId;
 use crate::name::ServiceName;
@@ -92,13 +92,17 @@ fn names(
     responses((status = 200, description = "The head", body = wire::Answer<wire::AuditHead>)))]
 pub(super) async fn head(caller: Caller) -> Result<Response, ApiError> {
     caller.may::<ReadAudit>(()).await?;
-    let head = caller.vault.journal().head();
-    let public = caller.vault.journal().public_key();
-    Ok(reply::data(wire::AuditHead {
+    Ok(reply::data(told(caller.vault.journal())))
+}
+
+/// Where a journal stands.
+pub(super) fn told(journal: &Journal) -> wire::AuditHead {
+    let (head, public) = (journal.head(), journal.public_key());
+    wire::AuditHead {
         seq: head.seq,
         hash: data_encoding::HEXLOWER.encode(&head.hash),
         public_key: data_encoding::HEXLOWER.encode(&public.0),
-    }))
+    }
 }
 
 /// Checks the whole journal: chain, signatures, seals.

@@ -23,6 +23,8 @@ pub trait Meter: Observer {
     fn state(&self, sealed: bool, ready: bool, store_bytes: Option<u64>);
     /// The newest backup, in seconds since 1970, and whether the last try failed.
     fn backups(&self, last: Option<i64>, failing: bool);
+    /// The hardening controls that are not in force.
+    fn not_enforced(&self) -> Vec<&'static str>;
     /// The page that Prometheus reads.
     fn page(&self) -> String;
 }

@@ -12,14 +12,20 @@ use super::caller::Caller;
 use super::serve::Peer;
 use super::{ApiError, App, reply};
 
-/// Whether the process answers. Over the Unix socket also what tool code elsewhere comes by.
+/// Whether the process answers. Over the Unix socket also what tool code elsewhere comes by, and to the operator how
+/// the installation is.
 #[utoipa::path(get, path = "/v1/status", tag = "system",
     responses((status = 200, description = "It does", body = wire::Status)))]
 pub(super) async fn status(
     State(app): State<App>,
     peer: Option<axum::Extension<Peer>>,
 ) -> Json<wire::Status> {
+    let installation = match super::operator::operator(&app, peer) {
+        Ok(_) => Some(installation(&app).await),
+        Err(_) => None,
+    };
     Json(wire::Status {
+        installation,
         status: "ok".to_owned(),
         service: "runtools-broker".to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -30,6 +36,35 @@ pub(super) async fn status(
             failing: app.backups.failed().map(|failed| failed.code.to_owned()),
         }),
     })
+}
+
+async fn installation(app: &App) -> wire::Installation {
+    let slots = app.lifecycle.slots();
+    let open = app.lifecycle.gate().unsealed().ok();
+    let accounts = match &open {
+        // Where they cannot be read, other things are the matter, and say so.
+        Some(vault) => app.accounts.roster(vault).await.ok(),
+        None => None,
+    };
+    wire::Installation {
+        root_key: app.lifecycle.root_generation(),
+        oldest_slot_at: slots.iter().map(|slot| slot.created).min(),
+        slots: slots.len(),
+        audit_head: open
+            .as_ref()
+            .map(|vault| super::audit::told(vault.journal())),
+        certificate_ends_at: app.certificate.as_ref().and_then(|it| it.expires_at()),
+        not_enforced: app
+            .meter
+            .not_enforced()
+            .into_iter()
+            .map(str::to_owned)
+            .collect(),
+        accounts: accounts.map(|roster| {
+            let (connected, failing) = roster.standing();
+            wire::AccountsStanding { connected, failing }
+        }),
+    }
 }
 
 /// Whether somebody comes over the Unix socket.

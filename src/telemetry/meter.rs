@@ -73,6 +73,10 @@ impl Meter for Metrics {
         self.backup_failing.set(i64::from(failing));
     }
 
+    fn not_enforced(&self) -> Vec<&'static str> {
+        self.lacking().iter().copied().collect()
+    }
+
     fn page(&self) -> String {
         self.encode()
     }

@@ -1,6 +1,8 @@
 //! The series, and one typed handle for each.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicI64, AtomicU64};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use prometheus_client::encoding::text::encode;
@@ -59,6 +61,7 @@ pub struct Metrics {
     /// Whether the last try failed.
     pub(super) backup_failing: Gauge,
     hardening: Family<[Label; 1], Gauge>,
+    not_enforced: Mutex<BTreeSet<&'static str>>,
     certificate_expiry: Gauge<i64, AtomicI64>,
     certificate_reload_failures: Counter,
     pub(super) oauth: OauthSeries,
@@ -130,6 +133,7 @@ impl Metrics {
                 "When the newest backup was begun, in seconds since 1970; 0 before there is one",
             ),
             backup_failing: s.zero("backup_failing", "1 while the last backup failed"),
+            not_enforced: Mutex::default(),
             hardening: s.zero("hardening_enforced", "1 for a control that is in force"),
             certificate_expiry: s.zero(
                 "tls_certificate_expiry_timestamp_seconds",
@@ -171,11 +175,24 @@ impl Metrics {
 
     /// Which hardening controls, by their labels, are in force.
     pub fn set_hardening(&self, controls: impl IntoIterator<Item = (&'static str, bool)>) {
+        let mut lacking = self.lacking();
         for (control, enforced) in controls {
             self.hardening
                 .get_or_create(&[("control", control)])
                 .set(i64::from(enforced));
+            if enforced {
+                lacking.remove(control);
+            } else {
+                lacking.insert(control);
+            }
         }
+    }
+
+    /// The hardening controls that are not in force.
+    pub(super) fn lacking(&self) -> MutexGuard<'_, BTreeSet<&'static str>> {
+        self.not_enforced
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// When the certificate in use ends, in seconds since 1970.

@@ -127,6 +127,12 @@ impl Lifecycle {
         self.changing_ring().slots()
     }
 
+    /// The root key's generation: from 1, one more each time it was replaced.
+    #[must_use]
+    pub fn root_generation(&self) -> u32 {
+        self.changing_ring().root().version
+    }
+
     /// Whether somebody has a slot who may give no key now and give it later.
     #[must_use]
     pub fn may_open_later(&self) -> bool {

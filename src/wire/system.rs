@@ -25,6 +25,44 @@ pub struct Status {
     /// Backups, as far as they are known while the vault is sealed. To who asks over the Unix socket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backup: Option<BackupStanding>,
+    /// The installation. To its operator over the Unix socket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub installation: Option<Installation>,
+}
+
+/// How an installation is, for the person who runs it.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Installation {
+    /// The root key's generation: from 1, one more each time it was replaced.
+    pub root_key: u32,
+    /// How many ways there are to unseal.
+    pub slots: usize,
+    /// When the oldest of them was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub oldest_slot_at: Option<Timestamp>,
+    /// Where the journal stands. Not while the vault is sealed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit_head: Option<super::AuditHead>,
+    /// When the certificate ends, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub certificate_ends_at: Option<Timestamp>,
+    /// What should be denied to the process and is not.
+    pub not_enforced: Vec<String>,
+    /// The connected accounts. Not while the vault is sealed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accounts: Option<AccountsStanding>,
+}
+
+/// How many accounts are connected, and how they are.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+pub struct AccountsStanding {
+    /// How many there are.
+    pub connected: usize,
+    /// How many of them cannot be refreshed now, or not any more.
+    pub failing: usize,
 }
 
 /// When the last backup was made, and whether the last try failed.

@@ -18,6 +18,7 @@ use crate::proxy::ProxyCommand;
 use crate::run::RunArgs;
 use crate::secrets::SecretCommand;
 use crate::services::ServiceCommand;
+use crate::status::StatusArgs;
 use crate::tools::ToolCommand;
 
 const START: &str = "\
@@ -96,8 +97,8 @@ pub(crate) enum Command {
     /// What was done, by whom, and the proof
     #[command(subcommand)]
     Audit(AuditCommand),
-    /// Whether the broker answers and is unsealed
-    Status,
+    /// Whether the broker answers and is unsealed, and to its operator how the installation is
+    Status(StatusArgs),
     /// Print completions for a shell
     Completions(CompletionsArgs),
     /// Write the manual pages

@@ -93,7 +93,7 @@ async fn run(command: Command, opener: Option<Opener>, session: &Session) -> Out
         Command::Key(command) => key_rotation::run(command, session).await,
         Command::Service(command) => services::run(command, session).await,
         Command::Audit(command) => audit::run(command, session).await,
-        Command::Status => status::run(session).await,
+        Command::Status(args) => status::run(args, session).await,
         Command::Completions(args) => documents::completions(&args, Cli::command(), session),
         Command::Man(args) => documents::manual(&args, Cli::command(), session),
         Command::Version => documents::version(Cli::command().get_name(), session),

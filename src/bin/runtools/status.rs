@@ -1,11 +1,46 @@
-//! Whether the broker answers, and what tool code elsewhere comes by.
+//! How the broker is, on one screen: whether it answers, and to its operator what there is to look after.
 
+use std::time::Duration;
+
+use clap::Args;
 use runtools_broker::client::text::{Fields, minute};
 use runtools_broker::client::{Exit, Outcome, Place, Route, Session};
-use runtools_broker::wire::{BackupStanding, Lanes, Status};
+use runtools_broker::wire::{AccountsStanding, BackupStanding, Installation, Lanes, Status};
+
+/// How often it is looked at again.
+const EVERY: Duration = Duration::from_secs(2);
+/// The terminal, wiped from its top.
+const WIPE: &str = "\u{1b}[2J\u{1b}[H";
+
+/// How it is shown.
+#[derive(Args, Debug)]
+pub(crate) struct StatusArgs {
+    /// Look again every two seconds, until Ctrl-C
+    #[arg(long, short)]
+    watch: bool,
+}
 
 /// Shows the broker's state. A sealed vault ends with code 10.
-pub(crate) async fn run(session: &Session) -> Outcome {
+pub(crate) async fn run(args: StatusArgs, session: &Session) -> Outcome {
+    if !args.watch {
+        return once(session).await;
+    }
+    session.out.in_lines();
+    loop {
+        if session.out.width().is_some() && !session.out.is_json() {
+            session.out.text(WIPE)?;
+        }
+        match once(session).await {
+            Ok(_) => {}
+            // It may come back.
+            Err(error) if error.exit() == Exit::Unreachable => session.out.error(&error),
+            Err(error) => return Err(error),
+        }
+        tokio::time::sleep(EVERY).await;
+    }
+}
+
+async fn once(session: &Session) -> Outcome {
     let place = session.place()?;
     let at = match &place {
         Place::Socket(path) => path.display().to_string(),
@@ -13,20 +48,7 @@ pub(crate) async fn run(session: &Session) -> Outcome {
     };
     let client = session.client_at(place)?;
     let status: Status = client.get_bare(&Route::new("/v1/status")).await?;
-    session.out.show(&status, || {
-        let mut lines = vec![
-            ("broker", at.as_str()),
-            ("version", status.version.as_str()),
-            ("vault", if status.sealed { "sealed" } else { "unsealed" }),
-        ];
-        let proxy = status.lanes.as_ref().map(proxy);
-        let backup = status.backup.as_ref().map(backup);
-        let handles = status.lanes.as_ref().map(|it| it.handles.to_string());
-        lines.extend(proxy.as_deref().map(|text| ("egress proxy", text)));
-        lines.extend(handles.as_deref().map(|text| ("handles", text)));
-        lines.extend(backup.as_deref().map(|text| ("last backup", text)));
-        Fields(&lines).to_string()
-    })?;
+    session.out.show(&status, || screen(&at, &status))?;
     if status.sealed {
         session
             .out
@@ -34,6 +56,68 @@ pub(crate) async fn run(session: &Session) -> Outcome {
         return Ok(Exit::Sealed);
     }
     Ok(Exit::Ok)
+}
+
+fn screen(at: &str, status: &Status) -> String {
+    let mut lines = vec![
+        ("broker", at.to_owned()),
+        ("version", status.version.clone()),
+        (
+            "vault",
+            if status.sealed { "sealed" } else { "unsealed" }.to_owned(),
+        ),
+    ];
+    if let Some(lanes) = &status.lanes {
+        lines.push(("egress proxy", proxy(lanes)));
+        lines.push(("handles", lanes.handles.to_string()));
+    }
+    lines.extend(status.backup.as_ref().map(|it| ("last backup", backup(it))));
+    lines.extend(status.installation.iter().flat_map(installation));
+    let lines: Vec<_> = lines
+        .iter()
+        .map(|(name, text)| (*name, text.as_str()))
+        .collect();
+    Fields(&lines).to_string()
+}
+
+/// What the operator sees besides.
+fn installation(it: &Installation) -> Vec<(&'static str, String)> {
+    let since = it.oldest_slot_at.map_or_else(String::new, |at| {
+        let at = minute(at);
+        format!(", since {}", at.split(' ').next().unwrap_or_default())
+    });
+    let slots = match it.slots {
+        1 => "1 slot".to_owned(),
+        count => format!("{count} slots"),
+    };
+    let mut lines = vec![(
+        "root key",
+        format!("generation {}, {slots}{since}", it.root_key),
+    )];
+    lines.extend(it.audit_head.as_ref().map(|head| {
+        let hash = head.hash.get(..16).unwrap_or_default();
+        ("audit head", format!("{} {hash}", head.seq))
+    }));
+    let certificate = it.certificate_ends_at;
+    let certificate =
+        certificate.map_or_else(|| "none".to_owned(), |end| format!("until {}", minute(end)));
+    lines.push(("certificate", certificate));
+    lines.push((
+        "hardening",
+        match &it.not_enforced[..] {
+            [] => "all in force".to_owned(),
+            lacking => format!("without {}", lacking.join(", ")),
+        },
+    ));
+    lines.extend(it.accounts.map(|accounts| {
+        let AccountsStanding { connected, failing } = accounts;
+        let failing = match failing {
+            0 => String::new(),
+            failing => format!(", {failing} failing"),
+        };
+        ("accounts", format!("{connected}{failing}"))
+    }));
+    lines
 }
 
 /// When the last backup was made, and whether there should be a newer one.

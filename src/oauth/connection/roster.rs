@@ -8,7 +8,7 @@
 //! older one changes nothing.
 
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::index::Index;
@@ -261,6 +261,16 @@ impl Roster {
         let held = tables.held.get(&(org, user)).into_iter().flatten();
         let own = held.map(|(_, ids)| ids.len()).sum();
         (own, tables.index.count_of_org(org))
+    }
+
+    /// How many connections there are, and how many have a token set that is not as it should be.
+    #[must_use]
+    pub fn standing(&self) -> (usize, usize) {
+        let tables = self.lock();
+        let states = tables.states.values();
+        let ill = states.filter(|state| state.value.health != Health::Active);
+        let ill: BTreeSet<_> = ill.map(|state| state.value.connection).collect();
+        (tables.connections.len(), ill.len())
     }
 
     /// Tokens that are still to be revoked.
