@@ -133,6 +133,13 @@ failpoints! {
 #[error("RUNTOOLS_FAILPOINT names no place")]
 pub struct UnknownFailpoint;
 
+/// Where it is said, in the builds that read it.
+pub const VARIABLE: Option<&str> = if cfg!(debug_assertions) {
+    Some("RUNTOOLS_FAILPOINT")
+} else {
+    None
+};
+
 /// Reads at which place this process is to die, if at any. To be called before there is anything to lose.
 ///
 /// # Errors
@@ -206,7 +213,7 @@ mod armed {
             clippy::disallowed_methods,
             reason = "no setting: builds that ship do not read it, and no file can say it"
         )]
-        let said = std::env::var_os("RUNTOOLS_FAILPOINT");
+        let said = super::VARIABLE.and_then(std::env::var_os);
         let Some(said) = said else {
             return Ok(());
         };

@@ -3,46 +3,26 @@
 mod harness;
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 
+use harness::memory::occurrences;
+use harness::nobody::{as_nobody, is_root, nobodys_folder};
 use harness::{Broker, Setup};
+use runtools_broker::custody::{Provider, Ring};
 use serde_json::json;
 
-const NOBODY: u32 = 65534;
-
-fn is_root() -> bool {
-    fs::metadata("/proc/self").unwrap().uid() == 0
-}
-
-/// Runs a command as a user who is not root, under a careless umask, allowing core files.
-fn as_nobody() -> Vec<String> {
-    let mut words = vec![
+/// Under a careless umask, allowing core files, as a user who is not root.
+fn careless() -> Vec<String> {
+    let words = [
         "sh",
         "-c",
         "umask 000; ulimit -c unlimited 2>/dev/null; exec \"$@\"",
         "sh",
     ];
-    if is_root() {
-        words.extend([
-            "setpriv",
-            "--reuid=65534",
-            "--regid=65534",
-            "--clear-groups",
-        ]);
-    }
-    words.into_iter().map(str::to_owned).collect()
-}
-
-/// A folder that nobody owns, and that everybody can reach the binary from.
-fn folder() -> Arc<tempfile::TempDir> {
-    let folder = tempfile::tempdir().unwrap();
-    if is_root() {
-        chown(folder.path(), Some(NOBODY), Some(NOBODY)).unwrap();
-    }
-    Arc::new(folder)
+    let words = words.iter().map(|&word| word.to_owned());
+    words.chain(as_nobody()).collect()
 }
 
 /// What the system says of a process that hardened itself.
@@ -78,7 +58,7 @@ fn assert_hardened(what: &str, pid: u32) {
 
 /// Starts `binary` where it waits, for a value on its standard input or for requests.
 fn waiting(binary: &str, arguments: &[&str]) -> Child {
-    let mut words = as_nobody();
+    let mut words = careless();
     words.push(binary.to_owned());
     Command::new(&words[0])
         .args(&words[1..])
@@ -99,10 +79,10 @@ fn waits_for_input(pid: u32) -> bool {
 #[test]
 fn neither_binary_can_be_dumped_and_none_of_their_tasks_gains_rights() {
     let setup = Setup {
-        wrapper: as_nobody(),
+        wrapper: careless(),
         ..Setup::default()
     };
-    let broker = Broker::over(folder(), setup);
+    let broker = Broker::over(nobodys_folder(), setup);
     // Threads that come with work are meant too.
     let secret = json!({"name": "MADE", "value": "some value"});
     let operator = broker.operator();
@@ -128,24 +108,152 @@ fn neither_binary_can_be_dumped_and_none_of_their_tasks_gains_rights() {
         "not_dumpable",
         "no_new_privs",
         "unprivileged",
+        "secret_page",
     ] {
-        let line = page
-            .lines()
-            .find(|line| line.starts_with("runtools_hardening_enforced") && line.contains(control));
+        in_force(&page, control);
+    }
+}
+
+#[track_caller]
+fn in_force(page: &str, control: &str) {
+    let line = format!("runtools_hardening_enforced{{control=\"{control}\"}} 1");
+    assert!(page.lines().any(|it| it == line), "{control}: {page}");
+}
+
+fn metrics(broker: &Broker) -> String {
+    String::from_utf8(broker.operator().get("/metrics").body).unwrap()
+}
+
+/// Everything that the system says of each thread of a process.
+fn tasks(pid: u32) -> Vec<String> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let tasks: Vec<_> = tasks.map(|task| task.unwrap().path()).collect();
+    assert!(tasks.len() > 2, "threads that came with work are meant too");
+    let read = |task: &std::path::PathBuf| fs::read_to_string(task.join("status")).unwrap();
+    tasks.iter().map(read).collect()
+}
+
+#[test]
+fn a_broker_that_root_starts_keeps_none_of_roots_rights() {
+    if !is_root() {
+        eprintln!("not tried: this user has none to lose");
+        return;
+    }
+    let broker = Broker::start();
+    let secret = json!({"name": "MADE", "value": "some value"});
+    broker.operator().post("/v1/secrets", &secret).expect(201);
+    in_force(&metrics(&broker), "capabilities");
+    for status in tasks(broker.pid()) {
+        let sets = status.lines().filter(|line| line.starts_with("Cap"));
+        let sets: Vec<_> = sets.collect();
+        assert_eq!(sets.len(), 5, "{status}");
+        for set in sets {
+            assert!(set.ends_with("\t0000000000000000"), "{set}");
+        }
+    }
+}
+
+/// Ten open files, and a password in the environment.
+const CARELESS_PARENT: &str = r#"export DATABASE_PASSWORD="$1"; shift
+for number in {10..19}; do eval "exec $number<\$0"; done; exec "$@""#;
+
+#[test]
+fn a_broker_leaves_behind_what_whoever_started_it_left_open_or_exported() {
+    let folder = tempfile::tempdir().unwrap();
+    let left_open = folder.path().join("left-open");
+    fs::write(&left_open, "somebody else's").unwrap();
+    let password = format!("exported-{}", std::process::id());
+    let parent = [
+        "bash",
+        "-c",
+        CARELESS_PARENT,
+        left_open.to_str().unwrap(),
+        &password,
+    ];
+    let broker = Broker::with(Setup {
+        wrapper: parent.iter().map(|&word| word.to_owned()).collect(),
+        ..Setup::default()
+    });
+    let page = metrics(&broker);
+    in_force(&page, "environment");
+    in_force(&page, "no_inherited_files");
+    let proc = Path::new("/proc").join(broker.pid().to_string());
+    for file in fs::read_dir(proc.join("fd")).unwrap() {
+        let (file, number) = {
+            let file = file.unwrap();
+            (file.path(), file.file_name().into_string().unwrap())
+        };
+        // One that is gone by now was none that was inherited.
+        let Ok(target) = fs::read_link(&file) else {
+            continue;
+        };
+        assert_ne!(target, left_open);
+        let Ok(info) = fs::read_to_string(proc.join("fdinfo").join(&number)) else {
+            continue;
+        };
+        let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
+        let flags = u32::from_str_radix(flags.unwrap().trim(), 8).unwrap();
+        let close_on_exec = flags & 0o2_000_000 != 0;
         assert!(
-            line.is_some_and(|line| line.ends_with(" 1")),
-            "{control}: {line:?}"
+            number.parse::<u32>().unwrap() < 3 || close_on_exec,
+            "{target:?}"
         );
     }
+    let environment = fs::read_to_string(proc.join("environ")).unwrap();
+    assert!(!environment.contains("DATABASE_PASSWORD"), "{environment}");
+    if is_root() {
+        assert_eq!(occurrences(broker.pid(), password.as_bytes()), 0);
+    }
+}
+
+#[test]
+fn root_finds_no_root_key_in_the_memory_of_a_broker_that_works_with_it() {
+    if !is_root() {
+        eprintln!("not tried: only root reads the memory of a broker");
+        return;
+    }
+    let broker = Broker::start();
+    let operator = broker.operator();
+    let secret = json!({"name": "MADE", "value": "some value"});
+    operator.post("/v1/secrets", &secret).expect(201);
+    // What the root key is used for: slots, the keys of organisations, and opening all of it.
+    let slot =
+        json!({"kind": "passphrase", "label": "spare", "passphrase": "correct horse battery"});
+    operator.post("/v1/operator/slots", &slot).expect(201);
+    operator.send("POST", "/v1/operator/seal", None).expect(200);
+    let words = json!({"passphrase": "correct horse battery"});
+    operator.post("/v1/operator/unseal", &words).expect(200);
+    operator
+        .post("/v1/secrets/MADE/reveal", &json!({}))
+        .expect(200);
+
+    let file = broker.keys().join("root.key");
+    let ring = Ring::load(&broker.keys()).unwrap();
+    let root = ring.open(Provider::KeyFile(&file)).unwrap();
+    let root = root.expose(|bytes| bytes.to_vec());
+    let file = fs::read(file).unwrap();
+    let pid = broker.pid();
+    assert!(occurrences(pid, broker.keys().to_str().unwrap().as_bytes()) > 0);
+    for (what, key) in [("the root key", root), ("the key file", file)] {
+        let halves: Vec<_> = key.chunks(16).map(|half| occurrences(pid, half)).collect();
+        assert_eq!(halves, [0, 0], "{what}");
+    }
+    let maps = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
+    assert!(maps.contains("/secretmem"), "{maps}");
+    // Of memory that is locked there is little: a limit of 8 MB is common, and a container's may be 64 kB.
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let locked = status.lines().find_map(|line| line.strip_prefix("VmLck:"));
+    let locked = locked.unwrap().trim().trim_end_matches(" kB");
+    assert!(locked.parse::<u32>().unwrap() < 1024, "{locked}");
 }
 
 #[test]
 fn no_file_of_ours_can_be_read_by_others_under_a_careless_umask() {
     let setup = Setup {
-        wrapper: as_nobody(),
+        wrapper: careless(),
         ..Setup::default()
     };
-    let mut broker = Broker::over(folder(), setup);
+    let mut broker = Broker::over(nobodys_folder(), setup);
     let secret = json!({"name": "MADE", "value": "some value"});
     broker.operator().post("/v1/secrets", &secret).expect(201);
     broker.restart();

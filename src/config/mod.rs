@@ -27,7 +27,7 @@ mod written;
 
 pub use backup::BackupSettings;
 pub use custody::{CustodySettings, ExecSettings, Pkcs11Settings};
-pub use env::Env;
+pub use env::{Env, ServiceEnv};
 pub use error::ConfigError;
 pub use file::refuse_unknown;
 pub use hardening::HardeningMode;

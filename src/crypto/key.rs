@@ -9,6 +9,7 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, Zeroizing};
 
+use super::shelter::Sheltered;
 use super::{CryptoError, Random};
 use crate::id::ObjectId;
 use crate::secret::Secret;
@@ -22,11 +23,17 @@ pub struct KeyRef {
     pub version: u32,
 }
 
-/// A 256-bit key. Boxed, so that moving it copies no key byte; wiped when dropped.
+/// A 256-bit key. Moving it copies no key byte, and it is wiped when dropped.
 pub struct Key {
     name: KeyRef,
-    bytes: Box<Zeroizing<[u8; 32]>>,
+    bytes: Bytes,
     holds: Hold,
+}
+
+/// Where its bytes are.
+enum Bytes {
+    Boxed(Box<Zeroizing<[u8; 32]>>),
+    Sheltered(Sheltered),
 }
 
 /// That somebody seals under a key, or has a box that was sealed under it just now and is on its way to
@@ -100,9 +107,28 @@ impl Key {
     fn of(name: KeyRef, bytes: Box<Zeroizing<[u8; 32]>>) -> Self {
         Self {
             name,
-            bytes,
+            bytes: Bytes::Boxed(bytes),
             holds: Hold::default(),
         }
+    }
+
+    /// The same key, kept where nobody else looks while there is room: see [`shelter`](super::shelter()).
+    /// For the few keys that open others and are open as long as the vault.
+    #[must_use]
+    pub fn sheltered(self) -> Self {
+        match self.expose(Sheltered::copy_of) {
+            Some(room) => Self {
+                bytes: Bytes::Sheltered(room),
+                ..self
+            },
+            None => self,
+        }
+    }
+
+    /// Whether it is kept there.
+    #[cfg(test)]
+    pub(crate) const fn is_sheltered(&self) -> bool {
+        matches!(self.bytes, Bytes::Sheltered(_))
     }
 
     /// Takes hold of the key.
@@ -128,14 +154,18 @@ impl Key {
 
     /// Lends the 32 bytes for the length of `read`.
     pub fn expose<R>(&self, read: impl FnOnce(&[u8; 32]) -> R) -> R {
-        read(&self.bytes)
+        match &self.bytes {
+            Bytes::Boxed(bytes) => read(bytes),
+            Bytes::Sheltered(room) => room.expose(read),
+        }
     }
 
     /// The fingerprint that stands beside boxes sealed under this key.
     #[must_use]
     pub fn commitment(&self) -> Commitment {
         let mut out = [0; 32];
-        let expanded = Hkdf::<Sha256>::new(None, self.bytes.as_slice()).expand(b"dek-id", &mut out);
+        let expanded =
+            self.expose(|key| Hkdf::<Sha256>::new(None, key).expand(b"dek-id", &mut out));
         debug_assert!(
             expanded.is_ok(),
             "32 bytes are within HKDF's bound of 255 blocks"
@@ -146,7 +176,8 @@ impl Key {
     /// Whether both are the same key, in constant time.
     #[must_use]
     pub fn same_as(&self, other: &Self) -> bool {
-        self.bytes.as_slice().ct_eq(other.bytes.as_slice()).into()
+        self.expose(|one| other.expose(|other| one.ct_eq(other)))
+            .into()
     }
 }
 

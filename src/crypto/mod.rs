@@ -26,6 +26,7 @@ mod obx1;
 mod pad;
 mod random;
 mod sealed;
+mod shelter;
 mod sign;
 mod strict_json;
 
@@ -54,5 +55,6 @@ pub use obx1::{open, open_padded, seal, seal_padded};
 pub use pad::padded_len;
 pub use random::{Random, SystemRandom};
 pub use sealed::{OVERHEAD, Purpose, Record, RecordReader, Sealed};
+pub use shelter::{Shelter, shelter};
 pub use sign::{PublicKey, Signature, SigningKey};
 pub use strict_json::unambiguous_json;

@@ -63,7 +63,7 @@ impl Ring {
             id: ObjectId::from_random(random.bytes()?),
             version: 1,
         };
-        let root = Key::generate(name, random)?;
+        let root = Key::generate(name, random)?.sheltered();
         let slot = Slot::make(first, store, &root, random)?;
         let identity = Identity { store, root: name };
         let ring = Self::of(dir, identity, vec![slot], &root)?;

@@ -146,6 +146,7 @@ impl Slot {
     ) -> Result<Self, CustodyError> {
         let id = ObjectId::from_random(random.bytes()?);
         let (means, key) = Means::make(new, place(store, id), random)?;
+        let key = key.sheltered();
         let context = Context::system(store, id, u64::from(root.name().version));
         let sealed = root.expose(|root| seal(&key, Purpose::OrgKey, &context, root, random))?;
         Ok(Self {
@@ -191,6 +192,7 @@ impl Slot {
         let Some(key) = self.means.key(provider, place(ring.store, self.id))? else {
             return Ok(None);
         };
+        let key = key.sheltered();
         let context = Context::system(ring.store, self.id, u64::from(ring.root.version));
         match open(&key, Purpose::OrgKey, &context, &self.sealed) {
             Ok(root) => root_key(&root, ring.root).map(Some),
@@ -215,6 +217,7 @@ impl Slot {
         let Some(key) = self.means.key(provider, place(store, self.id))? else {
             return Ok(None);
         };
+        let key = key.sheltered();
         let context = |root: &Key| Context::system(store, self.id, u64::from(root.name().version));
         match open(&key, Purpose::OrgKey, &context(old), &self.sealed) {
             Ok(_) => {}
@@ -243,5 +246,5 @@ const fn place(store: StoreId, id: ObjectId) -> Place {
 
 fn root_key(opened: &Secret, name: KeyRef) -> Result<Key, CustodyError> {
     let mut copy = opened.expose(|bytes| Zeroizing::new(bytes.to_vec()));
-    Ok(Key::from_bytes(name, &mut copy)?)
+    Ok(Key::from_bytes(name, &mut copy)?.sheltered())
 }

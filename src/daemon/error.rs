@@ -70,6 +70,9 @@ pub enum DaemonError {
     /// The settings require confinement, and name a program, which a confined process cannot start.
     #[error("hardening is required, and custody names a program: a confined broker starts none")]
     RunsPrograms,
+    /// The settings require that the process be confined, and root runs it.
+    #[error("hardening is required, and root runs the broker: its files would be within reach")]
+    IsRoot,
     /// The store does not open.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -103,7 +106,10 @@ impl DaemonError {
     /// Whether the machine cannot do what the settings ask for: starting again would not help.
     #[must_use]
     pub const fn is_configuration(&self) -> bool {
-        matches!(self, Self::Unconfined(_) | Self::RunsPrograms)
+        matches!(
+            self,
+            Self::Unconfined(_) | Self::RunsPrograms | Self::IsRoot
+        )
     }
 
     /// What to do next.
@@ -128,6 +134,7 @@ impl DaemonError {
             Self::Provider(_) => "Correct the provider file; src/manual/providers.md describes the format.".to_owned(),
             Self::Unconfined(_) => "Run it on Linux 5.13 or newer with Landlock and seccomp, in a container that allows them; or accept less: hardening = \"best-effort\".".to_owned(),
             Self::RunsPrograms => "Take the sections custody.exec and custody.pkcs11 out of the settings file; or accept less: hardening = \"best-effort\".".to_owned(),
+            Self::IsRoot => "Run it as a user of its own, who owns data and keys; or accept less: hardening = \"best-effort\".".to_owned(),
             Self::Store(error) => error.hint().to_owned(),
             Self::Vault(error) => vault_hint(error),
             Self::Listen(error) => listen_hint(error),

@@ -45,8 +45,12 @@ impl Prepared {
     ///
     /// # Errors
     /// [`DaemonError::Unconfined`] where the settings require it and the kernel does not do it;
-    /// [`DaemonError::RunsPrograms`] where they require it and name a program to run.
+    /// [`DaemonError::RunsPrograms`] where they require it and name a program to run, [`DaemonError::IsRoot`]
+    /// where root is to run it.
     pub fn confine(&mut self) -> Result<(), DaemonError> {
+        if self.config.hardening == HardeningMode::Require && rustix::process::getuid().is_root() {
+            return Err(DaemonError::IsRoot);
+        }
         if self.config.custody.runs_programs() {
             return allow_programs(self.config.hardening);
         }

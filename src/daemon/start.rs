@@ -78,7 +78,7 @@ impl Prepared {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let random: Arc<dyn Random> = Arc::new(SystemRandom);
         let metrics = Arc::new(Metrics::new());
-        metrics.set_hardening(report.labels());
+        show(report, &metrics);
         let lifecycle = open_vault(&config, &metrics, Arc::clone(&clock), random)?;
         let uid = rustix::process::geteuid().as_raw();
         let directory = Arc::new(Directory::new(config.auth.keys_per_member));
@@ -256,6 +256,14 @@ impl Daemon {
             router: pages::router(state),
             templates: pages::TEMPLATES,
         }
+    }
+}
+
+/// Shows which controls are in force, and warns of each that is not.
+fn show(report: &Report, metrics: &Metrics) {
+    metrics.set_hardening(report.labels());
+    for (control, _) in report.controls().filter(|(_, in_force)| !in_force) {
+        tracing::warn!(control = control.label(), "not in force");
     }
 }
 

@@ -13,7 +13,7 @@ use landlock::{
     Scope,
 };
 
-use super::confinement::{Confined, Confinement};
+use super::confinement::Confinement;
 
 /// What a confined process may still reach.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,26 +38,12 @@ const SYSTEM: [&str; 7] = [
     "/sys/fs/cgroup",
 ];
 
-/// Gives up every file, port, signal and abstract socket that `reach` does not name. The process must
-/// have one thread: a second one would keep everything.
-#[must_use]
-pub fn confine(reach: &Reach) -> Confined {
-    let given_up = if has_one_thread() {
-        give_up(reach)
-    } else {
-        &[]
-    };
-    let mut confined = Confined::default();
-    for what in BY_AGE {
-        confined.note(what, given_up.contains(&what));
-    }
-    confined
-}
-
 /// What kernels learned, oldest first.
-const BY_AGE: [Confinement; 3] = [Confinement::Files, Confinement::Ports, Confinement::Signals];
+pub(super) const BY_AGE: [Confinement; 3] =
+    [Confinement::Files, Confinement::Ports, Confinement::Signals];
 
-/// Gives up as much as the kernel can, on this thread: what that is.
+/// Gives up every file, port, signal and abstract socket that `reach` does not name, as far as the kernel can,
+/// on this thread and those that it starts: what that is.
 pub(super) fn give_up(reach: &Reach) -> &'static [Confinement] {
     for count in (1..=BY_AGE.len()).rev() {
         let Some(wanted) = BY_AGE.get(..count) else {
@@ -70,10 +56,6 @@ pub(super) fn give_up(reach: &Reach) -> &'static [Confinement] {
         }
     }
     &[]
-}
-
-fn has_one_thread() -> bool {
-    fs::read_dir("/proc/self/task").is_ok_and(|tasks| tasks.count() == 1)
 }
 
 /// In folders of its own: everything but running a program, and devices, pipes and links.

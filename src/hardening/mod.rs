@@ -12,24 +12,28 @@
 //! | `no_inherited_files` | files a careless parent left open |
 //! | `unprivileged` | doing all this as root, whom none of it stops |
 //! | `no_panic_payload` | a value in the message of a panic |
+//! | `secret_page` | reading the keys that open all others, even for root ([`harden_for_keys`]) |
 //!
-//! The first four are enforced or the program does not start. The last three are observed or cannot
+//! The first four are enforced or the program does not start. The others are observed or cannot
 //! fail. Inherited files are reported, and kept from every program that is started after this: those that
-//! hold a key for the broker are none of their business. The environment cannot be
-//! emptied safely either: no secret of the daemon ever comes from there.
+//! hold a key for the broker are none of their business.
 //!
-//! A serving process gives up more, in two steps: [`confine`] before its first other thread, files and
-//! ports (`files.rs`), and [`deny_calls`] when all run, system calls (`calls.rs`). Not every kernel can;
+//! A serving process gives up more. First [`begin_afresh`]: what was inherited at all. Then [`confine`], before
+//! its first other thread: rights that root has, memory that is written and run, files and
+//! ports (`files.rs`). And [`deny_calls`] when all run: system calls (`calls.rs`). Not every kernel can;
 //! the setting `hardening` says whether the broker serves without.
 
+mod afresh;
 mod calls;
 mod confinement;
 mod files;
 mod panics;
+mod rights;
 
+pub use afresh::begin_afresh;
 pub use calls::deny_calls;
-pub use confinement::{Confined, Confinement};
-pub use files::{Reach, confine};
+pub use confinement::{Confined, Confinement, confine};
+pub use files::Reach;
 
 use std::fs;
 
@@ -38,6 +42,8 @@ use rustix::io::Errno;
 use rustix::process::{DumpableBehavior, Resource, Rlimit};
 use rustix::process::{dumpable_behavior, getrlimit, getuid, setrlimit, umask};
 use rustix::thread::set_no_new_privs;
+
+use crate::crypto::{self, Shelter};
 
 /// One thing the process denies itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -56,6 +62,8 @@ pub enum Control {
     Unprivileged,
     /// A panic prints where it happened, and not what it says.
     NoPanicPayload,
+    /// The keys that open all others are where only this process reads.
+    SecretPage,
 }
 
 /// Which controls are in force. `doctor` shows it and `runtools_hardening_enforced` counts it.
@@ -72,7 +80,7 @@ pub struct HardeningError {
 
 impl Control {
     /// Every control there is.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Umask,
         Self::CoreLimit,
         Self::NotDumpable,
@@ -80,6 +88,7 @@ impl Control {
         Self::NoInheritedFiles,
         Self::Unprivileged,
         Self::NoPanicPayload,
+        Self::SecretPage,
     ];
 
     /// Its name in reports, logs and metrics.
@@ -93,6 +102,7 @@ impl Control {
             Self::NoInheritedFiles => "no_inherited_files",
             Self::Unprivileged => "unprivileged",
             Self::NoPanicPayload => "no_panic_payload",
+            Self::SecretPage => "secret_page",
         }
     }
 }
@@ -151,6 +161,18 @@ pub fn harden() -> Result<Report, HardeningError> {
         (Control::Unprivileged, !getuid().is_root()),
         (Control::NoPanicPayload, true),
     ]))
+}
+
+/// As [`harden`], for a process that opens keys: it makes the page for them, as long as the system still
+/// lets it.
+///
+/// # Errors
+/// As [`harden`].
+pub fn harden_for_keys() -> Result<Report, HardeningError> {
+    let mut report = harden()?;
+    let secret = crypto::shelter() == Shelter::Secret;
+    report.0.push((Control::SecretPage, secret));
+    Ok(report)
 }
 
 /// As [`harden`], for a process that runs a program of its user's: children inherit the `umask`, `no_new_privs`

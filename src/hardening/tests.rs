@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::{Command, Output};
 
-use super::{Control, harden};
+use super::{Control, harden, harden_for_keys};
 
 /// Set for the child only. The tests named `child_…` do nothing without it.
 const CHILD: &str = "RUNTOOLS_TEST_HARDENING_CHILD";
@@ -40,7 +40,7 @@ fn child_is_hardened() {
     if !is_child() {
         return;
     }
-    let report = harden().unwrap();
+    let report = harden_for_keys().unwrap();
     let thread = std::thread::spawn(|| fs::read_to_string("/proc/thread-self/status").unwrap());
     for status in [
         fs::read_to_string("/proc/thread-self/status").unwrap(),

@@ -12,6 +12,7 @@ use rustix::process::{Signal, getpid, getppid, kill_process};
 use seccompiler::BpfProgram;
 
 use super::calls::{NEVER, OLDER, SERVING, never, serving};
+use super::confinement::deny_written_code;
 use super::tests::{child, is_child};
 use super::{Confinement, Reach, confine};
 
@@ -104,6 +105,35 @@ fn child_is_confined() {
     fs::read("/proc/self/status").unwrap();
     refused(Command::new("/usr/bin/env").spawn().map(drop));
     ports_and_signals(version);
+}
+
+#[test]
+fn memory_that_was_written_is_never_run() {
+    let output = child("tests_confinement::child_denies_written_code", |_| {});
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{text}");
+    assert!(text.contains("1 passed"), "{text}");
+}
+
+#[test]
+fn child_denies_written_code() {
+    if !is_child() {
+        return;
+    }
+    // A program that is started inherits it, so that somebody else can try.
+    let maps = || {
+        let script = "import mmap; mmap.mmap(-1, 4096, prot=mmap.PROT_WRITE | mmap.PROT_EXEC)";
+        let output = Command::new("python3").args(["-c", script]).output();
+        let output = output.unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.success(), errors.contains("[Errno 13]"))
+    };
+    assert_eq!(maps(), (true, false));
+    assert!(
+        deny_written_code(),
+        "this kernel has no PR_SET_MDWE, and the test proves nothing"
+    );
+    assert_eq!(maps(), (false, true));
 }
 
 /// In a folder of its own: everything but programs, devices and links.

@@ -169,7 +169,7 @@ impl Vault {
             id: ObjectId::from_bytes(*org.bytes()),
             version: 1,
         };
-        let kek = Key::generate(name, self.random())?;
+        let kek = Key::generate(name, self.random())?.sheltered();
         let index = Key::generate(name, self.random())?;
         let random = self.random();
         let id = crypto::seal(
@@ -219,6 +219,35 @@ impl Vault {
         for org in self.org_ids() {
             if let Ok(org) = self.org(org) {
                 org.kek.forget_retired();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::vault::tests_rig::Rig;
+
+    #[tokio::test]
+    async fn the_keys_that_open_all_others_are_sheltered_drawn_or_opened_or_replaced() {
+        let mut rig = Rig::new().await;
+        let id = rig.org(7).await.id();
+        for round in ["drawn", "opened", "replaced"] {
+            if round == "opened" {
+                rig = rig.reopen().await.unwrap();
+            }
+            if round == "replaced" {
+                let recorded = rig.recorded().await;
+                let rotated = rig.lifecycle.rotate_root(&rig.vault, None, &recorded);
+                assert_eq!(rotated.await.unwrap(), 2);
+            }
+            let (ring, org) = (&rig.vault.keyring, rig.vault.org(id).unwrap());
+            for (what, keys) in [
+                ("root", &ring.root),
+                ("state", &ring.state),
+                ("org", org.kek()),
+            ] {
+                assert!(keys.active().is_sheltered(), "{what}, {round}");
             }
         }
     }

@@ -103,7 +103,7 @@ impl Vault {
         let context = self.org_key_context(org, version);
         let root = &self.keyring.root;
         let key = root.open(Purpose::OrgKey, &context, sealed)?;
-        Ok(Key::from_secret(org_key_name(org, version), &key)?)
+        Ok(Key::from_secret(org_key_name(org, version), &key)?.sheltered())
     }
 
     /// Seals one generation of an organisation's key under the root key.

@@ -101,7 +101,8 @@ pub(super) fn next_root(
     let version = version.checked_add(1).ok_or(VaultError::Form)?;
     let context = next_root_context(store, version);
     let next = crypto::open(root, Purpose::OrgKey, &context, &record.reader().sealed()?)?;
-    Ok(Some(Key::from_secret(KeyRef { id, version }, &next)?))
+    let next = Key::from_secret(KeyRef { id, version }, &next)?;
+    Ok(Some(next.sheltered()))
 }
 
 /// The six keys.
@@ -130,7 +131,7 @@ impl SystemKeys {
     ) -> Result<Self, CryptoError> {
         let mut keys = Vec::with_capacity(6);
         for which in Which::ALL {
-            let key = Key::generate(which.name(), random)?;
+            let key = Key::generate(which.name(), random)?.sheltered();
             let sealed = key.expose(|bytes| {
                 crypto::seal(root, which.purpose(), &which.context(store), bytes, random)
             })?;
@@ -158,7 +159,7 @@ impl SystemKeys {
                 .filter(|next| sealed.key() == Some(next.name()));
             let root = by_next.unwrap_or(root);
             let secret = crypto::open(root, which.purpose(), &which.context(store), &sealed)?;
-            keys.push(Key::from_secret(which.name(), &secret)?);
+            keys.push(Key::from_secret(which.name(), &secret)?.sheltered());
         }
         if keys.is_empty() {
             return Ok(None);

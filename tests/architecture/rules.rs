@@ -54,19 +54,22 @@ const CLI: [&str; 10] = [
 ];
 
 /// Dependencies and powers, and the one place where each is used.
-pub(super) const DOORS: [(&str, &[&str]); 47] = [
+pub(super) const DOORS: [(&str, &[&str]); 50] = [
     ("age::", &["src/backup/"]),
     ("age_core::", &["src/backup/"]),
     ("aes_gcm::", &["src/crypto/"]),
     ("hkdf::", &["src/crypto/"]),
     ("hmac::", &["src/crypto/"]),
     ("sha2::", &["src/crypto/"]),
+    ("memfd_secret::", &["src/crypto/"]),
+    ("memmap2::", &["src/crypto/"]),
     ("ring::rand", &["src/crypto/"]),
     ("ring::signature", &["src/crypto/"]),
     ("ring::digest", &["src/crypto/"]),
     ("ring::hmac", &["src/crypto/"]),
     ("ring::aead", &["src/crypto/"]),
     ("argon2::", &["src/custody/"]),
+    ("capctl::", &["src/hardening/"]),
     ("close_fds::", &["src/hardening/"]),
     ("cryptoki::", &["src/custody/"]),
     ("sled::", &["src/store/"]),
@@ -100,11 +103,12 @@ pub(super) const DOORS: [(&str, &[&str]); 47] = [
     ("SystemTime::now", &["src/clock.rs"]),
     (
         "Command::new",
-        // And whoever holds a key for the broker: asked once, with nothing of ours in hand.
+        // And whoever holds a key for the broker: asked once, with nothing of ours in hand. And itself.
         &[
             "src/client/browser.rs",
             "src/client/program.rs",
             "src/custody/child.rs",
+            "src/hardening/afresh.rs",
         ],
     ),
     ("qrcode::", &["src/client/qr.rs"]),
@@ -151,7 +155,7 @@ pub(super) const EXPOSERS: &[(&str, usize)] = &[
     ("src/crypto/hash.rs", 5),
     ("src/crypto/jws_jwk.rs", 3),
     ("src/crypto/jws_key.rs", 1),
-    ("src/crypto/key.rs", 1),
+    ("src/crypto/key.rs", 6),
     ("src/crypto/obx1.rs", 1),
     ("src/crypto/sign.rs", 1),
     ("src/custody/passphrase.rs", 2),

@@ -32,6 +32,7 @@ pub mod disk;
 pub mod fault_provider;
 pub mod jar;
 pub mod memory;
+pub mod nobody;
 pub mod oidc;
 pub mod oidc_client;
 pub mod oidc_log;

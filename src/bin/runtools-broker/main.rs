@@ -120,7 +120,7 @@ enum KeyCommand {
 }
 
 fn main() -> ExitCode {
-    let report = match runtools_broker::hardening::harden() {
+    let report = match runtools_broker::hardening::harden_for_keys() {
         Ok(report) => report,
         Err(error) => return start::unhardened(&error),
     };

@@ -9,7 +9,7 @@ use clap::Args;
 use runtools_broker::config::{Config, Env, Flags, default_socket};
 use runtools_broker::daemon::{Daemon, DaemonError, Prepared, Welcome};
 use runtools_broker::failpoint;
-use runtools_broker::hardening::Report;
+use runtools_broker::hardening::{Report, begin_afresh};
 use runtools_broker::telemetry::logs;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -82,6 +82,7 @@ pub(crate) fn openapi() -> ExitCode {
 }
 
 pub(crate) fn run(arguments: &ServeArgs, socket: Option<PathBuf>, report: &Report) -> ExitCode {
+    begin_afresh(report);
     let config = match Config::load(&arguments.flags(socket), &Env::of_process()) {
         Ok(config) => config,
         Err(error) => return failed(&error, "config/broker.toml in the sources lists every key."),

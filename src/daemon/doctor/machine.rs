@@ -114,6 +114,11 @@ pub(super) fn hardening(report: &Report) -> Vec<Finding> {
                 "files were open that whoever started this had left open",
                 "Start the broker from a unit file, or from a plain shell.",
             ),
+            (Control::SecretPage, false) => Finding::warn(
+                control.label(),
+                "root can read the keys in the broker's memory",
+                "Linux 6.5 or newer keeps them to the broker; 5.14 or newer with secretmem.enable=1 at boot.",
+            ),
             (control, false) => Finding::fail(
                 control.label(),
                 "not in force",
@@ -174,7 +179,7 @@ mod tests {
     use super::super::tests_rig::{config, report, up};
     use super::{confinement, core_files, hardening, open_files, swap, user};
     use crate::config::Config;
-    use crate::hardening::Control;
+    use crate::hardening::{Confinement, Control};
 
     const HEAD: &str = "Filename\tType\tSize\tUsed\tPriority\n";
 
@@ -212,11 +217,14 @@ mod tests {
 
     #[test]
     fn a_broker_tells_what_it_has_not_given_up() {
-        let line =
-            |what, value| format!("runtools_hardening_enforced{{control=\"{what}\"}} {value}\n");
-        let mut page: String = ["landlock_files", "landlock_ports", "seccomp"]
-            .map(|what| line(what, 1))
-            .concat();
+        let line = |what: &str, value| {
+            format!("runtools_hardening_enforced{{control=\"{what}\"}} {value}\n")
+        };
+        let mut page: String = Confinement::ALL
+            .into_iter()
+            .filter(|what| *what != Confinement::Signals)
+            .map(|what| line(what.label(), 1))
+            .collect();
         assert_eq!(unconfined(&page), None, "one is not told");
         page += &line("landlock_signals", 0);
         assert_eq!(unconfined(&page), Some(vec!["landlock_signals"]));
@@ -248,6 +256,7 @@ mod tests {
         };
         assert_eq!(level(Control::NoNewPrivs), Level::Fail);
         assert_eq!(level(Control::NoInheritedFiles), Level::Warn);
+        assert_eq!(level(Control::SecretPage), Level::Warn);
         assert_eq!(core_files(root.path(), &report(None)).level, Level::Ok);
         let open = report(Some(Control::NotDumpable));
         assert_eq!(core_files(root.path(), &open).level, Level::Fail);

@@ -55,7 +55,7 @@ impl Lifecycle {
         let new = if drawn {
             let KeyRef { id, version } = old.name();
             let version = version.checked_add(1).ok_or(VaultError::Form)?;
-            Arc::new(Key::generate(KeyRef { id, version }, vault.random())?)
+            Arc::new(Key::generate(KeyRef { id, version }, vault.random())?.sheltered())
         } else {
             root.opener(root.name()).ok_or(VaultError::Form)?
         };

@@ -89,7 +89,7 @@ impl Vault {
         record.sealeds.line = record.sealeds.line.turned()?;
         let version = record.sealeds.line.active;
         let random = self.random();
-        let key = Key::generate(org_key_name(org.id(), version), random)?;
+        let key = Key::generate(org_key_name(org.id(), version), random)?.sheltered();
         let sealed = self.seal_org_key(org.id(), &key)?;
         record.sealeds.keys.insert(0, sealed);
         let context = self.org_index_context(org.id());
