@@ -31,6 +31,7 @@ pub mod desk;
 pub mod disk;
 pub mod fault_provider;
 pub mod jar;
+pub mod machine;
 pub mod memory;
 pub mod nobody;
 pub mod oidc;
