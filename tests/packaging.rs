@@ -2,10 +2,17 @@
 //!
 //! systemd-analyze (the package systemd) must be installed; without it these tests fail.
 
+mod harness;
+
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::chown;
 use std::path::Path;
 use std::process::Command;
+
+use harness::Broker;
+use harness::machine::Machine;
+use harness::nobody::is_root;
 
 const UNIT: &str = "config/systemd/runtools-broker.service";
 const SOCKET_ONLY: &str = "config/systemd/runtools-broker-socket-only.conf";
@@ -86,4 +93,74 @@ fn what_the_package_names_is_there_or_is_built() {
     ] {
         assert!(targets.iter().any(|(_, it)| *it == to), "{what}: {to}");
     }
+}
+
+/// Stands in for debconf: the answer is in a file.
+const CONFMODULE: &str =
+    "db_fset() { :; }; db_input() { :; }; db_go() { :; }; db_purge() { :; }; db_stop() { :; }
+db_get() { read RET </srv/answer; }";
+
+#[test]
+fn a_purge_asks_before_it_destroys_the_vault_and_a_removal_leaves_it() {
+    if !is_root() {
+        eprintln!("not tried: only root has a root of its own");
+        return;
+    }
+    let rm = ["/usr/bin/rm", "/bin/rm"].map(Path::new);
+    let rm = rm.into_iter().find(|it| it.exists()).unwrap();
+    let machine = Machine::with(&[rm]);
+    let script = fs::read_to_string("config/debian/postrm").unwrap();
+    fs::write(machine.home().join("postrm"), script).unwrap();
+    let root = machine.home().parent().unwrap().to_owned();
+    let (vault, debconf) = (
+        root.join("var/lib/runtools"),
+        root.join("usr/share/debconf"),
+    );
+    fs::create_dir_all(&debconf).unwrap();
+    fs::write(debconf.join("confmodule"), CONFMODULE).unwrap();
+    let is_left_by = |why: &str, answer: &str| {
+        fs::create_dir_all(vault.join("data")).unwrap();
+        chown(&vault, Some(65534), Some(65534)).unwrap();
+        chown(vault.parent().unwrap(), Some(65534), Some(65534)).unwrap();
+        fs::write(machine.home().join("answer"), format!("{answer}\n")).unwrap();
+        machine.runs(&format!("bash postrm {why}"));
+        vault.join("data").exists()
+    };
+    assert!(is_left_by("remove", "true"));
+    assert!(is_left_by("upgrade", "true"));
+    assert!(is_left_by("purge", "false"));
+    assert!(!is_left_by("purge", "true"));
+    fs::remove_file(debconf.join("confmodule")).unwrap();
+    assert!(is_left_by("purge", "true"), "where nobody can be asked");
+}
+
+#[test]
+fn the_image_is_the_programs_and_a_number_for_a_user_and_asks_its_broker_how_it_is() {
+    let text = fs::read_to_string("config/container/Containerfile").unwrap();
+    let says = |word: &str| -> Vec<_> {
+        let lines = text.lines().filter_map(|line| line.strip_prefix(word));
+        lines.map(str::trim).collect()
+    };
+    assert_eq!(
+        says("FROM "),
+        ["scratch"],
+        "no shell, no library, no package"
+    );
+    assert!(says("RUN ").is_empty());
+    let user = says("USER ")[0].split(':');
+    assert!(user.map(|id| id.parse::<u32>().unwrap()).all(|id| id > 0));
+    let words: Vec<_> = text
+        .split('"')
+        .filter(|word| word.starts_with("/bin/"))
+        .collect();
+    assert_eq!(words, ["/bin/runtools-broker"; 2]);
+    assert!(text.contains("\"health\"]"), "{text}");
+
+    let mut broker = Broker::start();
+    let health = |broker: &Broker| broker.runs(&["health"], None).exit;
+    assert_eq!(health(&broker), 0);
+    broker.runs(&["seal", "--yes"], None).expect(0);
+    assert_eq!(health(&broker), 0, "to start it again would seal it again");
+    assert_eq!(broker.stop(), Some(0));
+    assert_ne!(health(&broker), 0);
 }

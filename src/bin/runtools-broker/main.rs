@@ -20,6 +20,7 @@ mod doctor;
 mod documents;
 #[path = "../runtools/global.rs"]
 mod global;
+mod health;
 mod init;
 mod layout;
 mod members;
@@ -68,6 +69,8 @@ enum Command {
     Init(init::InitArgs),
     /// Examine this installation, and say what to mend
     Doctor(doctor::DoctorArgs),
+    /// Say whether the broker answers, sealed or not: the healthcheck of a container
+    Health,
     /// Print the OpenAPI 3.1 document of the API
     Openapi,
     /// Unseal the vault with a passphrase, shares, or what opens it by itself
@@ -159,6 +162,7 @@ async fn run(
             doctor::run(args.fix, &flags, report, session).await
         }
         Command::Init(args) => init::run(args, before, socket, report, session).await,
+        Command::Health => health::run(session).await,
         Command::Unseal(args) => operator::unseal(args, session).await,
         Command::Seal(args) => operator::seal(args, session).await,
         Command::Lockdown(args) => operator::lockdown(args, session).await,
