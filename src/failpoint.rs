@@ -96,6 +96,38 @@ failpoints! {
     RootEnds = "key.root.ends",
     /// After the end was written down.
     RotateFinished = "key.rotate.finished",
+    /// The journal's keys: after the next ones were drawn and written down.
+    AuditDrawn = "key.audit.drawn",
+    /// After the journal says that they come next.
+    AuditAnnounced = "key.audit.announced",
+    /// After it has a segment under them, and before they have signed anything.
+    AuditBegun = "key.audit.begun",
+    /// Before the key is destroyed that signed until then.
+    AuditRetires = "key.audit.retires",
+    /// After it was.
+    AuditRetired = "key.audit.retired",
+    /// The key of what belongs to no organisation: after the next one was drawn and written down.
+    StateDrawn = "key.state.drawn",
+    /// After everything was sealed under it, and before the old one is destroyed.
+    StateSealed = "key.state.sealed",
+    /// After that, on disk, and before it is in memory.
+    StateRetired = "key.state.retired",
+    /// The key that names in the database are under: after the next one was drawn and written down.
+    IndexDrawn = "key.index.drawn",
+    /// After the store is in files whose names are under it.
+    IndexTurned = "key.index.turned",
+    /// After the one before was destroyed.
+    IndexRetired = "key.index.retired",
+    /// The key file: after the ring has a slot for the next one.
+    KeyFileAdded = "key.file.added",
+    /// After that one has its name.
+    KeyFilePlaced = "key.file.placed",
+    /// After the slot of the one before was removed.
+    KeyFileRemoved = "key.file.removed",
+    /// A deleted organisation: after its records are gone, and before its key is.
+    OrgShredded = "org.delete.shredded",
+    /// After that, on disk, and before it is in memory.
+    OrgKeyDestroyed = "org.delete.destroyed",
     /// A backup: after a frame of it was written.
     BackupFrame = "backup.frame",
     /// After its file is durable, and before it has its name.

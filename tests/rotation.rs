@@ -1,10 +1,12 @@
 //! Keys are replaced while everybody is served, and a kill at any place of it loses nothing.
 //!
-//! Each place once; with `RUNTOOLS_SLOW=1` in the environment, a hundred kills at any moment besides.
+//! Each place once, and fifty kills at any moment besides; with `RUNTOOLS_SLOW=1` in the environment, a thousand.
 #![expect(clippy::too_many_lines, reason = "a journey is told in one piece")]
 
 mod harness;
 
+#[path = "rotation/own.rs"]
+mod own;
 #[path = "rotation/stage.rs"]
 mod stage;
 
@@ -75,37 +77,55 @@ fn a_rotation_that_is_killed_at_any_place_under_writers_ends_with_one_key_of_eac
 }
 
 #[expect(clippy::disallowed_methods, reason = "who runs it says how long")]
-fn rounds() -> u64 {
+fn rounds() -> usize {
     if std::env::var_os("RUNTOOLS_SLOW").is_some() {
-        100
+        1000
     } else {
-        5
+        50
     }
 }
 
+/// Short waits more often than long ones: some replacements are over in milliseconds.
+fn a_moment() -> Duration {
+    let random: &dyn Random = &SystemRandom;
+    let [byte] = random.bytes().unwrap();
+    Duration::from_micros(u64::from(byte) * u64::from(byte) * 4)
+}
+
 #[test]
-fn a_rotation_outlives_kills_at_any_moment() {
+fn every_replacement_of_keys_outlives_kills_at_any_moment() {
     let mut stage = Stage::new(setup("sled"));
     let mut levels = Levels::default();
-    for round in 0..rounds() {
-        let level = if round % 2 == 0 { "owner" } else { "org" };
-        let random: &dyn Random = &SystemRandom;
-        let [byte] = random.bytes().unwrap();
-        let pid = stage.broker.pid().to_string();
+    let root = ("root", "/v1/operator/root-rotation");
+    let own = own::LEVELS.map(|(level, path, _)| (level, path));
+    let all = [("owner", ""), ("org", ""), root].into_iter().chain(own);
+    for (level, path) in all.cycle().take(rounds()) {
+        let (moment, pid) = (a_moment(), stage.broker.pid().to_string());
         stage.until_it_is_gone(|operator| {
-            begin(operator, &json!({"level": level}));
-            std::thread::sleep(Duration::from_millis(u64::from(byte)));
-            let mut kill = std::process::Command::new("kill");
-            assert!(kill.args(["-KILL", &pid]).status().unwrap().success());
+            std::thread::scope(|scope| {
+                if path.is_empty() {
+                    begin(operator, &json!({"level": level}));
+                } else {
+                    scope.spawn(|| drop(operator.try_send("POST", path, None)));
+                }
+                std::thread::sleep(moment);
+                let mut kill = std::process::Command::new("kill");
+                assert!(kill.args(["-KILL", &pid]).status().unwrap().success());
+            });
         });
         assert_eq!(stage.died_of(), KILL);
         stage.broker.restart();
-        wait_for_the_end(&stage.broker.operator());
-        levels.turned(level);
+        if path.is_empty() {
+            wait_for_the_end(&stage.broker.operator());
+            levels.turned(level);
+        } else {
+            own::ended(&stage, path);
+        }
         stage.check();
     }
     assert_eq!(stage.broker.stop(), Some(0));
     levels.are_in(&stage, "any moment");
+    own::only_one_of_each(&stage, "sled", "any moment");
 }
 
 #[test]

@@ -78,6 +78,7 @@ actions! {
     ServiceUndelegate = "service.undelegate",
     OrgCreate = "org.create",
     OrgUpdate = "org.update",
+    OrgDelete = "org.delete",
     MemberAdd = "member.add",
     MemberRole = "member.role",
     MemberRemove = "member.remove",
@@ -97,6 +98,7 @@ actions! {
     KeyRotateResume = "key.rotate_resume",
     KeyRotateFinish = "key.rotate_finish",
     KeyDestroy = "key.destroy",
+    VaultShred = "vault.shred",
     StoreCompact = "store.compact",
     StoreCompactStop = "store.compact_stop",
     StoreMigrate = "store.migrate",
@@ -105,6 +107,7 @@ actions! {
     BackupRestore = "backup.restore",
     AuditExport = "audit.export",
     AuditRepaired = "audit.repaired",
+    AuditHandOver = "audit.hand_over",
     ServerStart = "server.start",
     ServerShutdown = "server.shutdown",
 }

@@ -2,8 +2,9 @@
 
 use data_encoding::HEXLOWER;
 
-use super::checkpoint::{Checkpoint, CheckpointError};
+use super::checkpoint::Checkpoint;
 use super::export::read_checkpoint;
+use super::keys::announced;
 use super::line::Start;
 use super::{Head, Verdict, VerifyReport};
 use crate::crypto::PublicKey;
@@ -55,7 +56,15 @@ pub struct Fault {
 /// Follows one chain.
 #[derive(Debug)]
 pub(super) struct Checker {
-    public: PublicKey,
+    /// The key that has to be among those that sign.
+    trusted: PublicKey,
+    reached: bool,
+    /// The first checkpoint that somebody else signed, while nothing says that they may.
+    unproven: Option<u64>,
+    /// Who signs here.
+    signer: PublicKey,
+    /// Who signs next, and where that was said.
+    announced: Option<(u64, PublicKey)>,
     store: StoreId,
     from: Head,
     head: Head,
@@ -71,7 +80,11 @@ impl Checker {
     /// A checker of the chain that continues `from`.
     pub(super) fn new(public: PublicKey, store: StoreId, from: Head) -> Self {
         Self {
-            public,
+            trusted: public,
+            reached: false,
+            unproven: None,
+            signer: public,
+            announced: None,
             store,
             from,
             head: from,
@@ -82,6 +95,12 @@ impl Checker {
             first_step_back: None,
             known: None,
         }
+    }
+
+    /// The chain begins under this key, which says nothing of itself.
+    pub(super) fn beginning_with(mut self, signer: PublicKey) -> Self {
+        self.signer = signer;
+        self
     }
 
     /// Demands that the chain contains `known`.
@@ -128,18 +147,20 @@ impl Checker {
             self.last_time = time;
         }
         self.head = next;
+        if start.is_handover
+            && let Some(key) = announced(line)
+        {
+            self.announced = Some((next.seq, key));
+        }
         self.check_known()
     }
 
     /// Takes a checkpoint.
     pub(super) fn checkpoint(&mut self, note: &str) -> Result<(), Fault> {
-        let read = Checkpoint::parse(note, &self.public);
-        let checkpoint = read.map_err(|error| match error {
-            CheckpointError::Form | CheckpointError::Signature => Fault {
-                first: self.head.seq,
-                last: self.head.seq,
-                problem: Problem::Forged,
-            },
+        let (checkpoint, signer) = self.signed(note).ok_or(Fault {
+            first: self.head.seq,
+            last: self.head.seq,
+            problem: Problem::Forged,
         })?;
         if checkpoint.store != self.store {
             return Err(Fault {
@@ -151,9 +172,28 @@ impl Checker {
         if checkpoint.head != self.head {
             return Err(self.rewritten_until(self.head.seq.max(checkpoint.head.seq)));
         }
+        if signer != self.signer {
+            (self.signer, self.announced) = (signer, None);
+        }
+        // What the trusted key signs vouches for all before it, whoever signed there.
+        self.reached |= signer == self.trusted;
+        if !self.reached {
+            self.unproven.get_or_insert(self.head.seq);
+        }
         self.covered = Some(checkpoint);
         self.checkpoints = self.checkpoints.saturating_add(1);
         Ok(())
+    }
+
+    /// A checkpoint of the key that signs here; or of the next one, once the one before has signed that it is.
+    fn signed(&self, note: &str) -> Option<(Checkpoint, PublicKey)> {
+        if let Ok(checkpoint) = Checkpoint::parse(note, &self.signer) {
+            return Some((checkpoint, self.signer));
+        }
+        let (said, next) = self.announced?;
+        let covered = self.covered.is_some_and(|by| by.head.seq >= said);
+        let checkpoint = Checkpoint::parse(note, &next).ok().filter(|_| covered)?;
+        Some((checkpoint, next))
     }
 
     /// A fault of the record that should come next.
@@ -169,6 +209,7 @@ impl Checker {
     fn rewritten_until(&self, last: u64) -> Fault {
         let sound = self
             .covered
+            .filter(|_| self.reached)
             .map_or(self.from.seq, |checkpoint| checkpoint.head.seq);
         Fault {
             first: sound.saturating_add(1),
@@ -205,7 +246,12 @@ impl Checker {
                 problem: Problem::Known,
             });
         let covered = self.covered.map(|checkpoint| checkpoint.head.seq);
-        let verdict = match fault.or(missing) {
+        let forged = self.unproven.filter(|_| !self.reached).map(|seq| Fault {
+            first: seq,
+            last: seq,
+            problem: Problem::Forged,
+        });
+        let verdict = match forged.or(fault).or(missing) {
             Some(fault) => Verdict::Tampered(fault),
             None if whole && covered == Some(self.head.seq) => Verdict::Intact,
             None => Verdict::Incomplete {
@@ -220,6 +266,7 @@ impl Checker {
             records: self.head.seq.saturating_sub(self.from.seq),
             checkpoints: self.checkpoints,
             last_checkpoint: self.covered,
+            signer: self.signer,
             clock_steps_back: self.steps_back,
             first_step_back: self.first_step_back,
         }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::segment;
 use super::shared::Published;
 use super::{AuditError, Head, Journal, disk};
-use crate::crypto::{Digest, Signature};
+use crate::crypto::Digest;
 
 /// How many bytes are read at a time.
 const PIECE: usize = 256 << 10;
@@ -53,12 +53,6 @@ impl Journal {
     #[must_use]
     pub fn extent(&self) -> Extent {
         Extent(self.shared().published())
-    }
-
-    /// Signs a backup, whose digest this is.
-    #[must_use]
-    pub fn sign_backup(&self, digest: &Digest) -> Signature {
-        self.shared().keys.sign.sign(&backup_message(digest))
     }
 
     /// Tells `each` the segments up to `extent`, in order and without gaps. Blocks.

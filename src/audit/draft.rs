@@ -28,8 +28,9 @@ pub(super) struct Draft {
 
 impl Writer {
     pub(super) fn draft(&mut self, sign: bool) -> Draft {
-        let lost = self.shared.lost.swap(0, Ordering::Relaxed);
-        if lost > 0 && self.own.is_none() {
+        if self.own.is_none()
+            && let lost @ 1.. = self.shared.lost.swap(0, Ordering::Relaxed)
+        {
             let gap = Gap {
                 outcomes_lost: lost,
                 ..Gap::default()
@@ -119,7 +120,12 @@ impl Writer {
             head: draft.head,
             time: now,
         };
-        let note = checkpoint.sign(&self.shared.keys.sign);
+        let keys = self.shared.keys();
+        // Keys that do not sign are never in force.
+        let Some(key) = keys.active().signs() else {
+            return;
+        };
+        let note = checkpoint.sign(key);
         draft.signed = export::write_checkpoint(&mut self.plaintext, &note).is_some();
     }
 }

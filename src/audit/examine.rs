@@ -25,7 +25,7 @@ impl Journal {
     pub fn examine(
         dir: &Path,
         store: StoreId,
-        keys: JournalKeys,
+        keys: &JournalKeys,
         known: Known,
         most_bytes: u64,
     ) -> Result<Option<VerifyReport>, AuditError> {
@@ -35,8 +35,9 @@ impl Journal {
             journal: "is gone",
         };
         let last = *segments.last().ok_or(gone)?;
-        let seal = Seal { store, keys: &keys };
+        let seal = Seal { store, keys };
         let found = scan::last_segment(dir, last, seal)?;
+        let keys = scan::in_force(keys, &found.segment)?;
         let published = Published {
             head: found.head,
             generation: found.generation,

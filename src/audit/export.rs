@@ -6,9 +6,11 @@
 //! {"checkpoint":"<signed note>"}
 //! ```
 //!
-//! `seq` and `hash` of the first line are the position before the first record. To verify: hash
+//! `seq` and `hash` of the first line are the position before the first record, and `public_key` signs there. To verify: hash
 //! `runtools-audit-1` ‖ previous hash (32 bytes) ‖ line for each record, compare, count `seq` up by
-//! one, and check each note's signature, number and hash against the record before it.
+//! one, and check each note's signature, number and hash against the record before it. A record of
+//! `audit.hand_over` names the key that signs next; once a checkpoint of the key before covers it, that one's
+//! are the ones that count. The key that one was given has to be among those that sign.
 
 use std::borrow::Cow;
 
@@ -66,8 +68,8 @@ pub(super) fn header(store: StoreId, from: Head, public: &PublicKey) -> Option<V
     Some(out)
 }
 
-/// Reads the first line of an export.
-pub(super) fn read_header(line: &[u8]) -> Option<(StoreId, Head)> {
+/// Reads the first line of an export: whose it is, where it begins, and who signs there.
+pub(super) fn read_header(line: &[u8]) -> Option<(StoreId, Head, PublicKey)> {
     let Header { journal } = serde_json::from_slice(line).ok()?;
     let hash = HEXLOWER
         .decode(journal.hash.as_bytes())
@@ -78,7 +80,9 @@ pub(super) fn read_header(line: &[u8]) -> Option<(StoreId, Head)> {
         seq: journal.seq,
         hash,
     };
-    (journal.format == 1).then_some((journal.store, head))
+    let signer = HEXLOWER.decode(journal.public_key.as_bytes()).ok()?;
+    let signer = PublicKey(signer.try_into().ok()?);
+    (journal.format == 1).then_some((journal.store, head, signer))
 }
 
 /// Appends a record's line of an export.

@@ -18,20 +18,11 @@ use super::scan::{self, Found};
 use super::segment::{self, Before, Seal, Segment};
 use super::shared::{Asked, Parts, Probe, Published, Shared};
 use super::writer::Writer;
-use super::{Action, AuditError, Event, Head, Outcome, VerifyReport};
+use super::{Action, AuditError, Event, Head, JournalKey, JournalKeys, Outcome, VerifyReport};
 use crate::clock::Clock;
-use crate::crypto::{Key, PublicKey, Random, SigningKey};
+use crate::crypto::{PublicKey, Random};
 use crate::id::{OrgId, StoreId};
 use crate::waiting;
-
-/// The keys of a journal.
-#[derive(Debug)]
-pub struct JournalKeys {
-    /// Seals frames.
-    pub seal: Key,
-    /// Signs checkpoints.
-    pub sign: SigningKey,
-}
 
 /// How a journal behaves. The default is what the broker runs with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,6 +110,8 @@ impl Journal {
             Err(TryLockError::Error(error)) => return Err(locking(error)),
         }
         let found = find(&parts)?;
+        let mut parts = parts;
+        parts.keys = scan::in_force(&parts.keys, &found.segment)?;
         let published = Published {
             head: found.head,
             generation: found.generation,
@@ -192,7 +185,31 @@ impl Journal {
     /// The key that verifies checkpoints.
     #[must_use]
     pub fn public_key(&self) -> PublicKey {
-        self.0.shared.keys.sign.public()
+        self.0.shared.keys().active().public()
+    }
+
+    /// The generation of the keys that seal and sign.
+    #[must_use]
+    pub fn key_version(&self) -> u32 {
+        self.0.shared.keys().active().version()
+    }
+
+    /// Has `next` seal and sign from here on. The change stands in the chain, under a checkpoint of the keys
+    /// in force and one of the next. Answers the position of the change. Blocks.
+    ///
+    /// # Errors
+    /// [`AuditError::Unavailable`] when it cannot be written in time. It may be done all the same: see
+    /// [`Journal::key_version`].
+    pub fn hand_over(&self, next: JournalKey) -> Result<Head, AuditError> {
+        let answer = self.0.shared.hand_over(next)?;
+        let answer = answer.recv_timeout(self.0.shared.options.patience);
+        answer.unwrap_or(Err(AuditError::Unavailable))
+    }
+
+    /// The keys that seal and sign now.
+    #[must_use]
+    pub fn signer(&self) -> JournalKey {
+        self.0.shared.keys().active().clone()
     }
 
     /// Whether records are being taken.
@@ -266,10 +283,8 @@ impl Journal {
 
 /// Finds where the journal ends, or begins one.
 fn find(parts: &Parts) -> Result<Found, AuditError> {
-    let seal = Seal {
-        store: parts.store,
-        keys: &parts.keys,
-    };
+    let (store, keys) = (parts.store, &parts.keys);
+    let seal = Seal { store, keys };
     let listing = AuditError::io("list the audit segments");
     if let Some(last) = segment::list(&parts.dir).map_err(listing)?.last() {
         return scan::last_segment(&parts.dir, *last, seal);
@@ -335,6 +350,12 @@ impl Recorded {
     #[must_use]
     pub const fn seq(&self) -> u64 {
         self.head.seq
+    }
+
+    /// What was recorded.
+    #[must_use]
+    pub const fn action(&self) -> Action {
+        self.action
     }
 
     /// Says how it ended. The outcome goes into the next group; nobody waits for it.

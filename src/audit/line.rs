@@ -99,6 +99,8 @@ pub(super) struct Start<'a> {
     /// 24 characters, so that comparing bytes compares times.
     pub(super) time: &'a [u8],
     pub(super) is_outcome: bool,
+    /// Whether it says who signs next.
+    pub(super) is_handover: bool,
 }
 
 impl<'a> Start<'a> {
@@ -113,10 +115,12 @@ impl<'a> Start<'a> {
         let rest = rest.strip_prefix(br#"",""#)?;
         let is_outcome = rest.starts_with(br#"outcome":"#);
         let known = is_outcome || rest.starts_with(br#"action":"#);
+        let is_handover = rest.starts_with(br#"action":"audit.hand_over""#);
         (sound && known && line.last() == Some(&b'}')).then_some(Self {
             seq,
             time,
             is_outcome,
+            is_handover,
         })
     }
 }

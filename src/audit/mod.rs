@@ -26,6 +26,7 @@ mod event;
 mod examine;
 mod export;
 mod journal;
+mod keys;
 mod known;
 mod line;
 mod outcome;
@@ -45,6 +46,8 @@ mod tests_examine;
 mod tests_export;
 #[cfg(test)]
 mod tests_failure;
+#[cfg(test)]
+mod tests_handover;
 #[cfg(test)]
 mod tests_journal;
 #[cfg(test)]
@@ -66,7 +69,8 @@ pub use checkpoint::{Checkpoint, CheckpointError};
 pub use copying::{Extent, Piece, backup_message, segment_file};
 pub use error::AuditError;
 pub use event::{Code, Decision, Event, Gap, Target, TargetKind};
-pub use journal::{Journal, JournalKeys, Options, Recorded};
+pub use journal::{Journal, Options, Recorded};
+pub use keys::{JournalKey, JournalKeys, Signer};
 pub use known::Known;
 pub use outcome::{Outcome, Status};
 pub use query::{Ended, Entry, Filter, MAX_PAGE, Page, Scope, SecretFilter};

@@ -1,18 +1,21 @@
 //! Reading what is durable: containment, export and verification of the live segments.
 
 use std::io::Write;
+use std::sync::Arc;
 
 use super::checker::{Checker, Fault, Problem};
 use super::export;
 use super::line::Start;
-use super::segment::{self, Frame, FrameAt, Segment};
+use super::segment::{self, Frame, FrameAt, Seal, Segment};
 use super::shared::{Published, Shared};
-use super::{AuditError, Head, VerifyReport};
+use super::{AuditError, Head, JournalKeys, VerifyReport};
+use crate::crypto::PublicKey;
 
 /// The journal as it stood when the reading began.
 #[derive(Debug)]
 pub(super) struct Reader<'a> {
     shared: &'a Shared,
+    keys: Arc<JournalKeys>,
     pub(super) end: Published,
     segments: Vec<u64>,
 }
@@ -34,9 +37,17 @@ impl<'a> Reader<'a> {
         segments.retain(|first| *first <= end.segment);
         Ok(Self {
             shared,
+            keys: shared.keys(),
             end,
             segments,
         })
+    }
+
+    fn seal(&self) -> Seal<'_> {
+        Seal {
+            store: self.shared.store,
+            keys: &self.keys,
+        }
     }
 
     /// The segments' first records, oldest first.
@@ -45,7 +56,7 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn index(&self, first: u64) -> Result<Indexed, AuditError> {
-        let segment = Segment::open(&self.shared.dir, first, self.shared.seal())?;
+        let segment = Segment::open(&self.shared.dir, first, self.seal())?;
         let looking = AuditError::io("look at an audit segment");
         let until = if first == self.end.segment {
             self.end.length
@@ -61,7 +72,7 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn frame(&self, indexed: &Indexed, at: FrameAt) -> Result<Frame, AuditError> {
-        let frame = indexed.segment.read(at, self.shared.seal());
+        let frame = indexed.segment.read(at, self.seal());
         frame.ok_or(AuditError::Damaged {
             segment: indexed.segment.first,
             seq: at.first,
@@ -105,6 +116,7 @@ impl<'a> Reader<'a> {
             .unwrap_or(0);
         for first in self.segments.iter().skip(begin) {
             let indexed = self.index(*first)?;
+            let version = indexed.segment.version;
             let start = indexed
                 .frames
                 .iter()
@@ -118,7 +130,7 @@ impl<'a> Reader<'a> {
                     let is_record = Start::of(line).is_some();
                     if !header_written && position.seq.saturating_add(1) == since {
                         header_written = true;
-                        self.push_header(&mut buffer, position)?;
+                        self.push_header(&mut buffer, position, version)?;
                     }
                     if is_record {
                         position = position.after(line);
@@ -138,14 +150,26 @@ impl<'a> Reader<'a> {
         }
         if !header_written {
             buffer.clear();
-            self.push_header(&mut buffer, self.end.head)?;
+            let version = self.keys.active().version();
+            self.push_header(&mut buffer, self.end.head, version)?;
             out.write_all(&buffer).map_err(&writing)?;
         }
         Ok(position)
     }
 
-    fn push_header(&self, buffer: &mut Vec<u8>, from: Head) -> Result<(), AuditError> {
-        let public = self.shared.keys.sign.public();
+    /// Who signs in the segments of the generation `version`.
+    fn signer_of(&self, version: u32) -> PublicKey {
+        let found = self.keys.version(version);
+        found.unwrap_or_else(|| self.keys.active()).public()
+    }
+
+    fn push_header(
+        &self,
+        buffer: &mut Vec<u8>,
+        from: Head,
+        version: u32,
+    ) -> Result<(), AuditError> {
+        let public = self.signer_of(version);
         let header = export::header(self.shared.store, from, &public);
         buffer.extend_from_slice(&header.ok_or(AuditError::Unavailable)?);
         Ok(())
@@ -153,8 +177,15 @@ impl<'a> Reader<'a> {
 
     /// Follows the chain through all segments.
     pub(super) fn verify(&self, known: Option<Head>) -> Result<VerifyReport, AuditError> {
-        let public = self.shared.keys.sign.public();
-        let mut checker = Checker::new(public, self.shared.store, Head::GENESIS).expecting(known);
+        let public = self.keys.active().public();
+        let checker = Checker::new(public, self.shared.store, Head::GENESIS).expecting(known);
+        // Who signed first is not asked: the keys in force vouch for all before them.
+        let begun = self
+            .segments
+            .first()
+            .and_then(|first| self.index(*first).ok());
+        let signer = begun.map_or(public, |first| self.signer_of(first.segment.version));
+        let mut checker = checker.beginning_with(signer);
         for first in &self.segments {
             if let Some(fault) = self.verify_segment(&mut checker, *first)? {
                 return Ok(checker.end(Some(fault), true));
@@ -185,7 +216,7 @@ impl<'a> Reader<'a> {
             return Ok(Some(checker.fault(Problem::Frame)));
         }
         for at in &indexed.frames {
-            let frame = indexed.segment.read(*at, self.shared.seal());
+            let frame = indexed.segment.read(*at, self.seal());
             let Some(frame) = frame.filter(|frame| frame.before.head == checker.head()) else {
                 return Ok(Some(checker.fault(Problem::Frame)));
             };

@@ -23,7 +23,8 @@ impl Writer {
             self.gap.refused = self.gap.refused.saturating_add(1);
             asked.reply.answer(Err(AuditError::Unavailable));
         }
-        for reply in self.work.checkpoints.drain(..) {
+        let handovers = self.work.handovers.drain(..).map(|(_, reply)| reply);
+        for reply in self.work.checkpoints.drain(..).chain(handovers) {
             drop(reply.try_send(Err(AuditError::Unavailable)));
         }
         let over = self

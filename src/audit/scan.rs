@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::checker::Checker;
 use super::segment::{FRAME_HEADER, MAX_BOX, Seal, Segment};
-use super::{AuditError, Head};
+use super::{AuditError, Head, JournalKeys};
 
 /// The last segment, ready to be written on.
 #[derive(Debug)]
@@ -52,6 +52,13 @@ impl Found {
     }
 }
 
+/// The keys, with those in force that the last segment is under.
+pub(super) fn in_force(keys: &JournalKeys, last: &Segment) -> Result<JournalKeys, AuditError> {
+    keys.with_active(last.version).ok_or(AuditError::OtherKey {
+        segment: last.first,
+    })
+}
+
 /// Opens and verifies the segment whose first record is `first`, and judges its tail.
 pub(super) fn last_segment(dir: &Path, first: u64, seal: Seal<'_>) -> Result<Found, AuditError> {
     let mut found = Found::empty(Segment::open(dir, first, seal)?);
@@ -64,7 +71,11 @@ pub(super) fn last_segment(dir: &Path, first: u64, seal: Seal<'_>) -> Result<Fou
 
 /// Reads whole, sound frames, and stops before the first that is not.
 fn read_frames(found: &mut Found, size: u64, seal: Seal<'_>) -> Result<(), AuditError> {
-    let public = seal.keys.sign.public();
+    let other = AuditError::OtherKey {
+        segment: found.segment.first,
+    };
+    let signer = seal.keys.version(found.segment.version).ok_or(other)?;
+    let public = signer.public();
     let mut checker = Checker::new(public, seal.store, found.head);
     while let Some(at) = found.segment.frame_at(found.length, size) {
         let Some(frame) = found.segment.read(at, seal) else {

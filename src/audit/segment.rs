@@ -56,13 +56,15 @@ impl Seal<'_> {
         random: &dyn Random,
     ) -> Result<Sealed, CryptoError> {
         let context = Context::system(self.store, object, first);
-        crypto::seal_padded(&self.keys.seal, Purpose::State, &context, plaintext, random)
+        let key = self.keys.active().seal();
+        crypto::seal_padded(key, Purpose::State, &context, plaintext, random)
     }
 
     fn open(&self, object: ObjectId, first: u64, bytes: &[u8]) -> Option<Vec<u8>> {
         let sealed = Sealed::parse(bytes).ok()?;
         let context = Context::system(self.store, object, first);
-        let opened = crypto::open_padded(&self.keys.seal, Purpose::State, &context, &sealed);
+        let key = self.keys.opener(sealed.key()?)?;
+        let opened = crypto::open_padded(key, Purpose::State, &context, &sealed);
         opened
             .ok()
             .map(|plaintext| plaintext.expose(<[u8]>::to_vec))
@@ -140,6 +142,8 @@ pub(super) struct Segment {
     pub(super) before: Before,
     /// The offset of its first frame.
     pub(super) start: u64,
+    /// The generation of keys that seals and signs it.
+    pub(super) version: u32,
 }
 
 /// The path of the segment whose first record this is.
@@ -189,6 +193,7 @@ impl Segment {
             first,
             before,
             start,
+            version: seal.keys.active().version(),
         })
     }
 
@@ -213,9 +218,9 @@ impl Segment {
         ) else {
             return Err(damaged);
         };
+        let name = Sealed::parse(&bytes).ok().and_then(|sealed| sealed.key());
         let Some(plaintext) = seal.open(BEGINNING, first, &bytes) else {
-            let other = Sealed::parse(&bytes)
-                .is_ok_and(|sealed| sealed.key() != Some(seal.keys.seal.name()));
+            let other = name.is_some_and(|name| seal.keys.opener(name).is_none());
             return Err(if other {
                 AuditError::OtherKey { segment: first }
             } else {
@@ -229,6 +234,7 @@ impl Segment {
             first,
             before,
             start,
+            version: name.map_or(0, |name| name.version),
         })
     }
 
@@ -262,9 +268,11 @@ impl Segment {
     pub(super) fn read(&self, at: FrameAt, seal: Seal<'_>) -> Option<Frame> {
         let offset = at.offset.checked_add(size(FRAME_HEADER))?;
         let bytes = read_at(&self.file, offset, usize::try_from(at.length).ok()?)?;
+        // Of the segment's own generation: one of another was put there.
+        let name = Sealed::parse(&bytes).ok()?.key()?;
         let plaintext = seal.open(FRAME, at.first, &bytes)?;
         let before = read_before(&plaintext, at.first)?;
-        Some(Frame { before, plaintext })
+        (name.version == self.version).then_some(Frame { before, plaintext })
     }
 
     /// The offset behind the last byte of `offset..until` that is not zero, or `offset`.

@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use tokio::sync::oneshot;
 
 use super::disk::Disk;
 use super::line::Late;
-use super::segment::Seal;
-use super::{AuditError, Event, Head, JournalKeys, Known, Options, Recorded};
+use super::{AuditError, Event, Head, JournalKey, JournalKeys, Known, Options, Recorded};
 use crate::clock::Clock;
 use crate::crypto::Random;
 use crate::id::StoreId;
@@ -24,12 +24,17 @@ pub(super) struct Asked {
     pub(super) reply: Reply<Result<Recorded, AuditError>>,
 }
 
+/// Who waits for a position.
+pub(super) type Waiting = mpsc::SyncSender<Result<Head, AuditError>>;
+
 /// What waits for the writer.
 #[derive(Debug, Default)]
 pub(super) struct Work {
     pub(super) intents: VecDeque<Asked>,
     pub(super) outcomes: VecDeque<Late>,
-    pub(super) checkpoints: Vec<mpsc::SyncSender<Result<Head, AuditError>>>,
+    pub(super) checkpoints: Vec<Waiting>,
+    /// Keys that are to take over, and who waits for that.
+    pub(super) handovers: VecDeque<(JournalKey, Waiting)>,
     /// Who wants to know whether the writer still comes round.
     pub(super) calls: Vec<oneshot::Sender<()>>,
 }
@@ -37,7 +42,10 @@ pub(super) struct Work {
 impl Work {
     /// Whether there is nothing to write.
     pub(super) fn is_empty(&self) -> bool {
-        self.intents.is_empty() && self.outcomes.is_empty() && self.checkpoints.is_empty()
+        self.intents.is_empty()
+            && self.outcomes.is_empty()
+            && self.checkpoints.is_empty()
+            && self.handovers.is_empty()
     }
 
     /// Answers who only wants to know that the writer came round.
@@ -49,13 +57,15 @@ impl Work {
     }
 
     fn is_outcomes_only(&self) -> bool {
-        self.intents.is_empty() && self.checkpoints.is_empty() && !self.outcomes.is_empty()
+        let outcomes = !self.outcomes.is_empty() && self.handovers.is_empty();
+        self.intents.is_empty() && self.checkpoints.is_empty() && outcomes
     }
 
     fn append(&mut self, other: &mut Self) {
         self.intents.append(&mut other.intents);
         self.outcomes.append(&mut other.outcomes);
         self.checkpoints.append(&mut other.checkpoints);
+        self.handovers.append(&mut other.handovers);
         self.calls.append(&mut other.calls);
     }
 }
@@ -100,7 +110,7 @@ pub trait Probe: Send + Sync + std::fmt::Debug {
 pub(super) struct Shared {
     pub(super) dir: PathBuf,
     pub(super) store: StoreId,
-    pub(super) keys: JournalKeys,
+    keys: ArcSwap<JournalKeys>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) random: Arc<dyn Random>,
     pub(super) disk: Arc<dyn Disk>,
@@ -150,7 +160,7 @@ impl Shared {
         Self {
             dir,
             store,
-            keys,
+            keys: ArcSwap::from_pointee(keys),
             clock,
             random,
             disk,
@@ -165,11 +175,15 @@ impl Shared {
         }
     }
 
-    pub(super) fn seal(&self) -> Seal<'_> {
-        Seal {
-            store: self.store,
-            keys: &self.keys,
-        }
+    /// The keys as they are now.
+    pub(super) fn keys(&self) -> Arc<JournalKeys> {
+        self.keys.load_full()
+    }
+
+    /// The next keys seal and sign from here on.
+    pub(super) fn follow_with(&self, next: JournalKey) {
+        let keys = self.keys.load().followed_by(next);
+        self.keys.store(Arc::new(keys));
     }
 
     pub(super) fn published(&self) -> Published {
@@ -221,6 +235,21 @@ impl Shared {
             return Err(AuditError::Unavailable);
         }
         queue.work.checkpoints.push(reply);
+        self.notify(queue);
+        Ok(answer)
+    }
+
+    /// Queues keys that are to take over.
+    pub(super) fn hand_over(
+        &self,
+        next: JournalKey,
+    ) -> Result<mpsc::Receiver<Result<Head, AuditError>>, AuditError> {
+        let (reply, answer) = mpsc::sync_channel(1);
+        let mut queue = lock(&self.queue);
+        if queue.closing || !self.healthy.load(Ordering::Acquire) {
+            return Err(AuditError::Unavailable);
+        }
+        queue.work.handovers.push_back((next, reply));
         self.notify(queue);
         Ok(answer)
     }

@@ -11,7 +11,7 @@ fn examined(dir: &Path, head: Head, most: u64) -> Result<Option<VerifyReport>, A
         head,
         generation: 0,
     };
-    Journal::examine(dir, store(), keys(1), known, most)
+    Journal::examine(dir, store(), &keys(1), known, most)
 }
 
 fn files(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {

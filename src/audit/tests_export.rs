@@ -53,7 +53,7 @@ fn tampered(first: u64, last: u64, problem: Problem) -> Verdict {
 
 /// Gives each record from `line` on the number and hash that a forger would compute.
 fn rechain(lines: &mut [String]) {
-    let (_, mut head) = export::read_header(lines[0].as_bytes()).unwrap();
+    let (_, mut head, _) = export::read_header(lines[0].as_bytes()).unwrap();
     for line in lines.iter_mut().skip(1) {
         if let Some(export::ExportLine::Record { line: record, .. }) =
             export::read_line(line.as_bytes())

@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use super::disk::{Disk, System};
 use super::shared::Parts;
-use super::{Action, Actor, AuditError, Event, Journal, JournalKeys, Options, Via};
+use super::{
+    Action, Actor, AuditError, Event, Journal, JournalKey, JournalKeys, Options, Signer, Via,
+};
 use crate::clock::{ManualClock, Timestamp};
 use crate::crypto::{Key, KeyRef, SigningKey, SystemRandom};
 use crate::id::{ApiKeyId, ObjectId, OrgId, StoreId, UserId};
@@ -80,10 +82,8 @@ fn key(byte: u8) -> Key {
 }
 
 pub(super) fn keys(seal: u8) -> JournalKeys {
-    JournalKeys {
-        seal: key(seal),
-        sign: sign_key(),
-    }
+    let only = JournalKey::new(key(seal), Signer::Signs(sign_key()));
+    JournalKeys::new(vec![only]).unwrap()
 }
 
 impl Rig {

@@ -45,6 +45,8 @@ pub struct VerifyReport {
     pub checkpoints: u64,
     /// The last of them.
     pub last_checkpoint: Option<Checkpoint>,
+    /// Who signs at its end: another key than was given when that one has handed over.
+    pub signer: PublicKey,
     /// How often a record is older than the one before it: the clock was set back. Not a fault.
     pub clock_steps_back: u64,
     /// The first such record.
@@ -106,14 +108,16 @@ pub fn verify_export_knowing(
 ) -> Result<VerifyReport, VerifyError> {
     let mut line = Vec::with_capacity(1024);
     read_line(&mut reader, &mut line)?;
-    let (store, from) = export::read_header(&line).ok_or(VerifyError::NotAnExport)?;
+    let (store, from, signer) = export::read_header(&line).ok_or(VerifyError::NotAnExport)?;
     if let Some(known) = known.filter(|known| known.seq < from.seq) {
         return Err(VerifyError::KnownBefore {
             known: known.seq,
             from: from.seq,
         });
     }
-    let mut checker = Checker::new(*public, store, from).expecting(known);
+    let mut checker = Checker::new(*public, store, from)
+        .beginning_with(signer)
+        .expecting(known);
     loop {
         match read_line(&mut reader, &mut line)? {
             Read::End => return Ok(checker.end(None, true)),

@@ -13,12 +13,14 @@ use std::time::{Duration, Instant};
 
 use super::disk::Identity;
 use super::draft::Draft;
+use super::keys::handover;
 use super::recovery::repaired;
 use super::room;
 use super::scan::Found;
-use super::segment::{Before, PREFIX, Segment};
-use super::shared::{Published, Shared, Work};
-use super::{AuditError, Event, Gap, Head, Recorded};
+use super::segment::{Before, PREFIX, Seal, Segment};
+use super::shared::{Published, Shared, Waiting, Work};
+use super::{AuditError, Event, Gap, Head, JournalKey, Recorded};
+use crate::failpoint::{Failpoint, reached};
 use crate::waiting;
 
 /// The writer's state.
@@ -95,7 +97,11 @@ impl Writer {
                 self.recover();
             }
             while !self.broken && self.has_something_to_do(closing) {
-                if let Err(error) = self.commit(closing || self.is_checkpoint_due()) {
+                let done = match self.work.handovers.pop_front() {
+                    Some((next, reply)) => self.hand_over(next, &reply),
+                    None => self.commit(closing || self.is_checkpoint_due()),
+                };
+                if let Err(error) = done {
                     tracing::error!(%error, "the audit journal cannot be written");
                 }
             }
@@ -130,7 +136,7 @@ impl Writer {
 
     /// Writes one group: the journal's own record, outcomes, intents, a checkpoint.
     pub(super) fn commit(&mut self, sign: bool) -> Result<(), AuditError> {
-        let made = self.rotate_when_full().and_then(|()| {
+        let made = self.rotate_when_due().and_then(|()| {
             let draft = self.draft(sign);
             match self.write() {
                 Ok(length) => {
@@ -156,9 +162,33 @@ impl Writer {
         }
     }
 
-    fn rotate_when_full(&mut self) -> Result<(), AuditError> {
+    /// Has the next keys take over: the ones in force say so, and sign that; then what is written is under
+    /// the next ones.
+    fn hand_over(&mut self, next: JournalKey, reply: &Waiting) -> Result<(), AuditError> {
+        self.own = Some(handover(&next));
+        let mut done = self.commit(true);
+        if done.is_ok() {
+            reached(Failpoint::AuditAnnounced);
+            self.shared.follow_with(next);
+            // No checkpoint of theirs covers anything yet.
+            self.uncovered = self.uncovered.max(1);
+            done = self.commit(true);
+        }
+        // Who no longer waits does not need to know.
+        drop(reply.try_send(match &done {
+            Ok(()) => Ok(self.head),
+            Err(_) => Err(AuditError::Unavailable),
+        }));
+        done
+    }
+
+    /// Begins another segment when this one is full, or the keys in force are not those that it is under.
+    fn rotate_when_due(&mut self) -> Result<(), AuditError> {
         let shared = Arc::clone(&self.shared);
-        if self.length < shared.options.segment_bytes || self.head == self.segment.before.head {
+        let keys = shared.keys();
+        let full = self.length >= shared.options.segment_bytes;
+        let turned = keys.active().version() != self.segment.version;
+        if !(full || turned) || self.head == self.segment.before.head {
             return Ok(());
         }
         self.trim()
@@ -168,7 +198,12 @@ impl Writer {
             generation: self.generation,
         };
         let (random, disk) = (shared.random.as_ref(), shared.disk.as_ref());
-        let segment = Segment::create(&shared.dir, shared.seal(), before, random, disk)?;
+        let (store, keys) = (shared.store, &keys);
+        let seal = Seal { store, keys };
+        let segment = Segment::create(&shared.dir, seal, before, random, disk)?;
+        if turned {
+            reached(Failpoint::AuditBegun);
+        }
         self.identity =
             Identity::of(&segment.file).map_err(AuditError::io("look at an audit segment"))?;
         (self.length, self.room) = (segment.start, segment.start);
@@ -184,9 +219,9 @@ impl Writer {
         }
         let shared = &self.shared;
         let first = self.head.seq.saturating_add(1);
-        let frame = shared
-            .seal()
-            .frame(first, &self.plaintext, shared.random.as_ref())?;
+        let (store, keys) = (shared.store, &shared.keys());
+        let seal = Seal { store, keys };
+        let frame = seal.frame(first, &self.plaintext, shared.random.as_ref())?;
         let doing = AuditError::io("write the audit journal");
         let file = &self.segment.file;
         let end = self

@@ -8,9 +8,9 @@ use super::frame::{Frames, Kind};
 use super::open::GONE;
 use super::shape::{End, Head};
 use super::{BackupError, Outer, Recipients};
-use crate::audit::{Extent, Piece};
+use crate::audit::{Extent, Piece, backup_message};
 use crate::clock::Timestamp;
-use crate::crypto::sha256;
+use crate::crypto::{PublicKey, sha256};
 use crate::custody::{CustodyError, Ring};
 use crate::store::{Progress, Snapshot, StoreError, Write as Change};
 use crate::vault::Vault;
@@ -61,9 +61,10 @@ pub fn write(
         expires: wish.expires,
         key: wish.recipients.key(),
     };
+    let signer = vault.journal().public_key();
     let head = Head {
         outer,
-        signer: vault.journal().public_key(),
+        signer,
         engine: store.engine_kind().unwrap_or_default(),
         release: env!("CARGO_PKG_VERSION").to_owned(),
     };
@@ -89,7 +90,7 @@ pub fn write(
     let moment = trouble
         .map_or(Ok(()), Err)
         .and(moment.map_err(BackupError::from))?;
-    let (end, mut out) = finish(vault, making.finish()?, moment)?;
+    let (end, mut out) = finish(vault, signer, making.finish()?, moment)?;
     out.flush().map_err(BackupError::io("writing the backup"))?;
     let bytes = out.bytes;
     Ok(Made { outer, end, bytes })
@@ -98,6 +99,7 @@ pub fn write(
 /// Writes what is of the store's moment and not of the store: the ring, the journal, the end.
 fn finish<W: Write>(
     vault: &Vault,
+    begun_by: PublicKey,
     mut frames: Frames<W>,
     moment: Snapshot<(Result<Vec<u8>, CustodyError>, Extent)>,
 ) -> Result<(End, W), BackupError> {
@@ -121,7 +123,11 @@ fn finish<W: Write>(
         journal: extent.head(),
         ring: sha256(&ring),
     };
-    let out = frames.end(&end.encode(), |digest| vault.journal().sign_backup(digest))?;
+    // Whose signature it has stands at its beginning.
+    let signer = vault.journal().signer();
+    let signs = signer.signs().filter(|key| key.public() == begun_by);
+    let signs = signs.ok_or(StoreError::Restless)?;
+    let out = frames.end(&end.encode(), |digest| signs.sign(&backup_message(digest)))?;
     Ok((end, out))
 }
 

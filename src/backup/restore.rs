@@ -21,7 +21,7 @@ use std::sync::Arc;
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 
 use super::file::sync_parent;
-use super::trust::signer_of;
+use super::trust::signers_of;
 use super::{BackupError, Head, Identities, Opened, Part, read};
 use crate::audit::{
     Action, Actor, Event, Head as JournalHead, Options, Piece, Target, TargetKind, segment_file,
@@ -254,8 +254,8 @@ impl Unpacked {
             opened,
         } = self;
         let places = work.places();
-        let signer = signer_of(root, &ring, &opened.head, &*engine)?;
-        if signer != opened.head.signer {
+        let signers = signers_of(root, &ring, &opened.head, &*engine)?;
+        if !signers.contains(&opened.head.signer) {
             return Err(BackupError::Forged);
         }
         let shared: Arc<dyn Engine> = Arc::<DiskEngine>::clone(&engine);

@@ -10,7 +10,7 @@ use super::{BackupError, Head, Identities, Opened, Part, read};
 use crate::crypto::{Key, PublicKey};
 use crate::custody::Ring;
 use crate::store::{Class, Engine, MemoryEngine, Write};
-use crate::vault::backup_signer;
+use crate::vault::backup_signers;
 
 /// More changes of the installation's own keys than a backup ever has: they are kept in memory.
 const MOST_KEYS: usize = 1024;
@@ -65,15 +65,15 @@ pub fn verify(
         }
         Ok(())
     })?;
-    let signer = match sought {
-        Sought::Signer(signer) => *signer,
+    let signers = match sought {
+        Sought::Signer(signer) => vec![*signer],
         Sought::Opener(open) => {
             let ring = Ring::of_file(ring)?;
             let root = open(&ring)?.ok_or(BackupError::SignerUnknown)?;
-            signer_of(&root, &ring, &opened.head, &keys)?
+            signers_of(&root, &ring, &opened.head, &keys)?
         }
     };
-    if signer == opened.head.signer {
+    if signers.contains(&opened.head.signer) {
         Ok(Verified { opened })
     } else {
         Err(BackupError::Forged)
@@ -85,16 +85,16 @@ fn is_system_key(write: &Write<'_>) -> bool {
     key.first() == Some(&Class::SystemKey.byte())
 }
 
-/// Whose signature it has to be when `root` opened its ring.
-pub(super) fn signer_of(
+/// Whose signature it may be when `root` opened its ring.
+pub(super) fn signers_of(
     root: &Key,
     ring: &Ring,
     head: &Head,
     engine: &dyn Engine,
-) -> Result<PublicKey, BackupError> {
+) -> Result<Vec<PublicKey>, BackupError> {
     if ring.store() != head.outer.store {
         return Err(BackupError::Forged);
     }
     // Records that this root key did not seal are somebody else's.
-    backup_signer(root, ring.store(), engine).map_err(|_| BackupError::Forged)
+    backup_signers(root, ring.store(), engine).map_err(|_| BackupError::Forged)
 }

@@ -29,6 +29,7 @@ mod sealed;
 mod shelter;
 mod sign;
 mod strict_json;
+mod veil;
 
 #[cfg(test)]
 mod tests_jws;
@@ -58,3 +59,4 @@ pub use sealed::{OVERHEAD, Purpose, Record, RecordReader, Sealed};
 pub use shelter::{Shelter, shelter};
 pub use sign::{PublicKey, Signature, SigningKey};
 pub use strict_json::unambiguous_json;
+pub use veil::Veil;

@@ -59,6 +59,7 @@ mod pkcs11;
 mod plugin;
 mod protocol;
 mod put_back;
+mod renewal;
 mod ring;
 mod shares;
 mod slot;

@@ -162,7 +162,10 @@ impl Directory {
         vault: &Unsealed,
         index: ServiceIndex,
     ) -> Result<Result<Proved, Refused>, DirectoryError> {
-        let org = vault.org(index.org)?;
+        // One that was destroyed meanwhile has none.
+        let Ok(org) = vault.org(index.org) else {
+            return Ok(Err(Rejected::Unknown.into()));
+        };
         let place = service_place(&org, index.service);
         let record = vault.store().get(&place).await?.ok_or(VaultError::Form)?;
         let record: ServiceRecord =

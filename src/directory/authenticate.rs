@@ -154,7 +154,10 @@ impl Directory {
         (org, id): (OrgId, ApiKeyId),
         now: Timestamp,
     ) -> Result<Result<Bearer, Refused>, DirectoryError> {
-        let org = vault.org(org)?;
+        // One that was destroyed meanwhile has none.
+        let Ok(org) = vault.org(org) else {
+            return Ok(Err(Rejected::Unknown.into()));
+        };
         let place = key_place(&org, id);
         let record = vault.store().get(&place).await?.ok_or(VaultError::Form)?;
         let key: KeyRecord =

@@ -47,6 +47,14 @@ impl MemberEntry {
         self.0.uid
     }
 
+    /// The same as no member any more, when their organisation is `deleted`.
+    fn unless(mut self, deleted: bool) -> Self {
+        if deleted {
+            self.0.status = MemberStatus::Removed;
+        }
+        self
+    }
+
     /// The member as it is shown.
     #[must_use]
     pub fn to_wire(&self) -> wire::Member {
@@ -94,13 +102,17 @@ impl Directory {
         org: OrgId,
         user: UserId,
     ) -> Result<Option<MemberEntry>, DirectoryError> {
-        let org = vault.org(org)?;
+        // One that was destroyed meanwhile has none.
+        let Ok(org) = vault.org(org) else {
+            return Ok(None);
+        };
         let place = member_place(&org, user);
         let Some(record) = vault.store().get(&place).await? else {
             return Ok(None);
         };
         let member = vault.open_state(org.kek(), org.id(), Owner::SYSTEM, &place, &record)?;
-        Ok(Some(MemberEntry(member)))
+        let deleted = self.is_deleted(vault, &org).await?;
+        Ok(Some(MemberEntry(member).unless(deleted)))
     }
 
     /// The caller's own membership.
@@ -137,7 +149,9 @@ impl Directory {
         org: &OrgKeys,
     ) -> Result<Vec<MemberEntry>, DirectoryError> {
         let records = all(vault, org, &members_prefix(org)).await?;
-        let mut members: Vec<_> = records.into_iter().map(MemberEntry).collect();
+        let deleted = self.is_deleted(vault, org).await?;
+        let members = records.into_iter().map(MemberEntry);
+        let mut members: Vec<_> = members.map(|member| member.unless(deleted)).collect();
         members.sort_by_key(|member| (member.0.joined, member.0.id));
         Ok(members)
     }

@@ -10,6 +10,7 @@ mod acting;
 mod api_keys;
 mod authenticate;
 mod delegations;
+mod deletion;
 mod error;
 mod first;
 mod key_quota;

@@ -49,6 +49,7 @@ impl OrgEntry {
             slug,
             settings,
             created,
+            deleted: _,
         } = self.0.clone();
         let plan = "free".to_owned();
         let (role, org_role) = (role, role);
@@ -156,6 +157,7 @@ impl Directory {
             slug: slug.to_owned(),
             settings: OrgSettings::default(),
             created: vault.now(),
+            deleted: None,
         };
         let place = org_place(&keys);
         let sealed = vault.seal_state(keys.kek(), id, Owner::SYSTEM, &place, &record)?;

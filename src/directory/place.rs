@@ -4,7 +4,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
-use crate::crypto::{Digest, MacKey, Owner};
+use crate::crypto::{Digest, MacKey, Owner, Record};
 use crate::id::{ApiKeyId, MemberId, OrgId, UserId};
 use crate::policy::Scopes;
 use crate::store::{Batch, Class, Expect, StoreKey};
@@ -21,6 +21,9 @@ pub(super) struct OrgRecord {
     pub(super) slug: String,
     pub(super) settings: OrgSettings,
     pub(super) created: Timestamp,
+    /// Since when nothing is left of it but what is still to be taken away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) deleted: Option<Timestamp>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -165,6 +168,14 @@ pub(super) async fn read_index<T: DeserializeOwned>(
     let Some(record) = vault.store().get(place).await? else {
         return Ok(None);
     };
-    let index = vault.open_state(vault.system_key(), NONE, Owner::SYSTEM, place, &record)?;
-    Ok(Some(index))
+    open_index(vault, place, &record).map(Some)
+}
+
+/// Where a record leads that stands at `place`.
+pub(super) fn open_index<T: DeserializeOwned>(
+    vault: &Vault,
+    place: &StoreKey,
+    record: &Record,
+) -> Result<T, VaultError> {
+    vault.open_state(vault.system_key(), NONE, Owner::SYSTEM, place, record)
 }

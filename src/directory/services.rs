@@ -78,8 +78,9 @@ impl Directory {
             return Ok(permit.principal().org());
         };
         if let Ok(id) = OrgId::parse(text) {
-            let known = vault.org_ids().contains(&id);
-            return known.then_some(id).ok_or(DirectoryError::NotFound);
+            let org = vault.org(id)?;
+            let deleted = self.is_deleted(vault, &org).await?;
+            return (!deleted).then_some(id).ok_or(DirectoryError::NotFound);
         }
         let slug = OrgSlug::parse(text).map_err(|_| DirectoryError::NotFound)?;
         let place = slug_place(vault.system_index(), slug.as_str());

@@ -22,6 +22,7 @@ use super::meter::Meter;
 use super::misses::Misses;
 use super::running::Running;
 use super::serve::{ClientCertificates, Shutdown, TlsCertificate};
+use super::shred::Shredding;
 use super::store::Compactions;
 
 /// Milliseconds between two looks while the vault is sealed, or the store fails.
@@ -112,6 +113,7 @@ pub struct Inner {
     pub(super) misses: Misses,
     pub(super) client_certificates: ClientCertificates,
     pub(super) compactions: Compactions,
+    pub(super) shredding: Shredding,
     /// Told when a rotation of keys is begun.
     pub(super) rotations: tokio::sync::Notify,
     pub(super) unsealing: tokio::sync::Mutex<()>,
@@ -178,6 +180,7 @@ impl App {
             misses: Misses::default(),
             client_certificates: parts.client_certificates,
             compactions: Compactions::default(),
+            shredding: Shredding::default(),
             rotations: tokio::sync::Notify::default(),
             unsealing: tokio::sync::Mutex::default(),
             unseal_failures: UnsealFailures::default(),
@@ -305,13 +308,14 @@ impl App {
             return Ok(());
         };
         vault.forget_retired_keys();
-        self.end_root_rotation(&vault).await?;
+        self.end_rotations(&vault).await?;
         self.directory.write_last_used(&vault).await?;
         self.directory.purge_deleted(&vault).await?;
         self.accounts
             .forget_departed(&vault, &self.directory)
             .await?;
         self.shred_departed(&vault).await;
+        self.finish_deletions(&vault).await;
         let minutes = self.minutes.fetch_add(1, Ordering::Relaxed);
         if minutes.is_multiple_of(60) {
             super::idempotency::forget_old(&vault).await?;

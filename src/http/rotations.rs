@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::response::Response;
 
-use crate::audit::{Action, Actor, Event, Outcome, Target, TargetKind};
+use crate::audit::{Action, Actor, Event, Outcome, Recorded, Target, TargetKind};
 use crate::id::OrgId;
 use crate::policy::{OperateVault, Permit, RotateKeys};
 use crate::vault::{Phase, Rotation, Turned, Unsealed, VaultError};
@@ -175,9 +175,100 @@ pub(super) async fn rotate_root(
     Ok(reply::data(wire::RotatedRoot { version }))
 }
 
+/// Replaces the keys that seal and sign the audit journal, while everybody is served. The journal says so, signed
+/// by the key before, so that what was exported can be verified across the change.
+#[utoipa::path(post, path = "/v1/operator/audit-rotation", tag = "operator",
+    responses((status = 200, description = "Replaced", body = wire::Answer<wire::RotatedJournal>)))]
+pub(super) async fn rotate_audit(caller: Caller) -> Result<Response, ApiError> {
+    caller.may::<OperateVault>(()).await?;
+    let event = caller.event(Action::KeyRotate).code("audit");
+    let rotated = caller.audited(event, async |recorded| {
+        caller.vault.rotate_journal_keys(recorded).await
+    });
+    let (version, public) = rotated.await?;
+    Ok(reply::data(wire::RotatedJournal {
+        version,
+        public_key: data_encoding::HEXLOWER.encode(&public.0),
+    }))
+}
+
+/// Replaces the key that seals what belongs to no organisation, while everybody is served.
+#[utoipa::path(post, path = "/v1/operator/state-rotation", tag = "operator",
+    responses((status = 200, description = "Replaced", body = wire::Answer<wire::RotatedState>)))]
+pub(super) async fn rotate_state(caller: Caller) -> Result<Response, ApiError> {
+    caller.may::<OperateVault>(()).await?;
+    let event = caller.event(Action::KeyRotate).code("state");
+    let rotated = caller.audited(event, async |recorded| {
+        caller.vault.rotate_state_key(recorded).await
+    });
+    let version = rotated.await?;
+    Ok(reply::data(wire::RotatedState { version }))
+}
+
+/// That what was cut short is gone on with.
+pub(super) async fn resumed(vault: &Unsealed, what: &'static str) -> Result<Recorded, ApiError> {
+    let event = Event::new(Action::KeyRotateResume, Actor::System).code(what);
+    Ok(vault.journal().record(event).await?)
+}
+
+fn settle(recorded: Recorded, ended: Result<(), ApiError>) -> Result<(), ApiError> {
+    recorded.outcome(match &ended {
+        Ok(()) => Outcome::success(),
+        Err(error) => Outcome::failed(error.code()),
+    });
+    ended
+}
+
 impl App {
+    /// Ends what a kill has cut short: replacements of the root key, of the journal's keys, and of the key that
+    /// names are under.
+    pub(super) async fn end_rotations(&self, vault: &Unsealed) -> Result<(), ApiError> {
+        // Nothing is taken up that there is no time for.
+        if self.shutdown.is_ending() {
+            return Ok(());
+        }
+        self.end_root_rotation(vault).await?;
+        self.end_own_rotations(vault).await
+    }
+
+    /// Those of them that take nobody.
+    async fn end_own_rotations(&self, vault: &Unsealed) -> Result<(), ApiError> {
+        self.end_key_file_renewal(vault).await?;
+        if vault.is_journal_turning().await? {
+            let recorded = resumed(vault, "audit").await?;
+            let ended = vault.end_journal_rotation(&recorded).await;
+            settle(recorded, ended.map_err(ApiError::from))?;
+        }
+        if vault.is_state_turning() {
+            let recorded = resumed(vault, "state").await?;
+            let ended = vault.rotate_state_key(&recorded).await.map(drop);
+            settle(recorded, ended.map_err(ApiError::from))?;
+        }
+        if vault.is_index_turning()? {
+            self.resume_index_rotation(vault).await?;
+        } else if vault.has_stale_veils().await? {
+            let recorded = resumed(vault, "index").await?;
+            let ended = vault.retire_veils(&recorded).await;
+            settle(recorded, ended.map_err(ApiError::from))?;
+        }
+        Ok(())
+    }
+
+    /// Ends a replacement of the key file that was cut short.
+    async fn end_key_file_renewal(&self, vault: &Unsealed) -> Result<(), ApiError> {
+        if !self.lifecycle.is_key_file_renewing() {
+            return Ok(());
+        }
+        let _turn = self.unsealing.lock().await;
+        let recorded = resumed(vault, "key_file").await?;
+        let (lifecycle, vault) = (self.lifecycle.clone(), vault.clone());
+        let renewed = tokio::task::spawn_blocking(move || lifecycle.renew_key_file(&vault)).await;
+        let renewed = renewed.map_err(|_| ApiError::internal())?;
+        settle(recorded, renewed.map(drop).map_err(ApiError::from))
+    }
+
     /// Ends a replacement of the root key that was cut short, where nobody is needed for that.
-    pub(super) async fn end_root_rotation(&self, vault: &Unsealed) -> Result<(), ApiError> {
+    async fn end_root_rotation(&self, vault: &Unsealed) -> Result<(), ApiError> {
         if !vault.is_root_turning() {
             return Ok(());
         }
@@ -187,8 +278,7 @@ impl App {
             return Ok(());
         }
         let _turn = self.unsealing.lock().await;
-        let event = Event::new(Action::KeyRotateResume, Actor::System).code("root");
-        let recorded = vault.journal().record(event).await?;
+        let recorded = resumed(vault, "root").await?;
         match self.lifecycle.rotate_root(vault, None, &recorded).await {
             Ok(version) => {
                 tracing::info!(version, "the root key was replaced");
@@ -209,16 +299,32 @@ impl App {
     /// Works at rotations, one after the other, until serving ends: at those that are begun, and at those
     /// that a start found.
     pub async fn keep_rotating(&self) {
-        let mut rest = LOOK;
+        let (mut rest, mut open) = (LOOK, false);
         loop {
             tokio::select! {
                 () = self.shutdown.ending() => return,
                 () = self.rotations.notified() => {}
                 () = tokio::time::sleep(rest) => {}
             }
+            open = self.look_after(open).await;
             let came_on = self.rotate_due().await;
             rest = if came_on { LOOK } else { REST };
         }
+    }
+
+    /// Takes up what a kill has cut short, when the vault was not `open` at the last look. Answers whether it is.
+    async fn look_after(&self, open: bool) -> bool {
+        let Ok(vault) = self.lifecycle.gate().unsealed() else {
+            return false;
+        };
+        if !open {
+            if let Err(error) = self.end_own_rotations(&vault).await {
+                let code = error.code();
+                tracing::warn!(code, "a replacement of keys is not over yet");
+            }
+            self.finish_deletions(&vault).await;
+        }
+        true
     }
 
     async fn rotate_due(&self) -> bool {

@@ -9,9 +9,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{
-    ApiError, App, api_keys, audit, backup, broker, custom_tools, egress, key_slots, layers,
-    oauth_clients, oauth_connections, oauth_device, oauth_flows, oauth_providers, openapi,
-    operator, organizations, rotations, secret_versions, secrets, services, store, system, tools,
+    ApiError, App, api_keys, audit, backup, broker, custom_tools, deletions, egress, key_slots,
+    layers, oauth_clients, oauth_connections, oauth_device, oauth_flows, oauth_providers, openapi,
+    operator, organizations, rotations, secret_versions, secrets, services, shred, store, system,
+    tools,
 };
 
 fn table() -> OpenApiRouter<App> {
@@ -67,10 +68,22 @@ fn table() -> OpenApiRouter<App> {
         .routes(routes!(key_slots::slots, key_slots::add_slot))
         .routes(routes!(key_slots::test_slot))
         .routes(routes!(key_slots::remove_slot))
+        .merge(of_installation())
+        .routes(routes!(backup::create_backup, backup::backups))
+}
+
+/// The routes of the installation's keys and files.
+fn of_installation() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(deletions::delete_org))
+        .routes(routes!(deletions::delete_user))
         .routes(routes!(rotations::rotate_root))
+        .routes(routes!(rotations::rotate_audit))
+        .routes(routes!(rotations::rotate_state))
+        .routes(routes!(store::rotate_index))
+        .routes(routes!(shred::status, shred::begin))
         .routes(routes!(store::info))
         .routes(routes!(store::compact, store::stop))
-        .routes(routes!(backup::create_backup, backup::backups))
 }
 
 /// The routes of handles.

@@ -5,13 +5,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use axum::extract::State;
 use axum::response::Response;
 
-use crate::audit::{Action, Outcome};
+use crate::audit::{Action, Event, Outcome, Recorded};
 use crate::policy::OperateVault;
 use crate::store::{Progress, Rewritten, Store, StoreError};
-use crate::vault::Unsealed;
+use crate::vault::{Unsealed, VaultError};
 use crate::wire;
 
 use super::caller::Caller;
+use super::rotations::resumed;
 use super::{ApiError, App, reply};
 
 /// The compaction that is running, or how the last one ended.
@@ -32,7 +33,7 @@ impl Compactions {
     }
 
     /// Begins one, unless one is running.
-    fn begin(&self) -> Result<Arc<Progress>, StoreError> {
+    pub(super) fn begin(&self) -> Result<Arc<Progress>, StoreError> {
         let mut turn = self.lock();
         if matches!(*turn, Turn::Running(_)) {
             return Err(StoreError::Rewriting);
@@ -42,7 +43,7 @@ impl Compactions {
         Ok(progress)
     }
 
-    fn end(&self, done: Result<Rewritten, StoreError>) {
+    pub(super) fn end(&self, done: Result<Rewritten, StoreError>) {
         *self.lock() = Turn::Over(done);
     }
 
@@ -110,16 +111,50 @@ pub(super) async fn info(caller: Caller, State(app): State<App>) -> Result<Respo
     Ok(reply::data(shown(&app, &caller.vault)?))
 }
 
+/// What the store's files are rewritten for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rewriting {
+    /// To give room back.
+    Compaction,
+    /// To have names on disk stand under another key.
+    Index,
+}
+
 /// Begins a compaction: what is live is copied into fresh files, which take the place of the old ones.
 /// Everybody is served meanwhile. One that was killed or stopped is gone on with.
 #[utoipa::path(post, path = "/v1/operator/store/compact", tag = "operator",
     responses((status = 200, description = "It runs", body = wire::Answer<wire::StoreInfo>)))]
 pub(super) async fn compact(caller: Caller, State(app): State<App>) -> Result<Response, ApiError> {
-    caller.may::<OperateVault>(()).await?;
-    let store = caller.vault.store().clone();
-    let kind = store.engine_kind().ok_or(StoreError::NotOnDisk)?;
-    let progress = app.compactions.begin()?;
     let event = caller.event(Action::StoreCompact);
+    begin(&caller, &app, event, Rewriting::Compaction).await
+}
+
+/// Begins to replace the key that names in the database are under: what is live is copied into fresh files, in
+/// which each record stands under another name, and those take the place of the old ones. It is watched and
+/// stopped like a compaction; one that was killed is gone on with by itself.
+#[utoipa::path(post, path = "/v1/operator/index-rotation", tag = "operator",
+    responses((status = 200, description = "It runs", body = wire::Answer<wire::StoreInfo>)))]
+pub(super) async fn rotate_index(
+    caller: Caller,
+    State(app): State<App>,
+) -> Result<Response, ApiError> {
+    let event = caller.event(Action::KeyRotate).code("index");
+    begin(&caller, &app, event, Rewriting::Index).await
+}
+
+async fn begin(
+    caller: &Caller,
+    app: &App,
+    event: Event,
+    what: Rewriting,
+) -> Result<Response, ApiError> {
+    caller.may::<OperateVault>(()).await?;
+    caller
+        .vault
+        .store()
+        .engine_kind()
+        .ok_or(StoreError::NotOnDisk)?;
+    let progress = app.compactions.begin()?;
     let recorded = match caller.vault.journal().record(event).await {
         Ok(recorded) => recorded,
         Err(error) => {
@@ -127,30 +162,80 @@ pub(super) async fn compact(caller: Caller, State(app): State<App>) -> Result<Re
             return Err(error.into());
         }
     };
-    let shared = app.clone();
-    tokio::task::spawn_blocking(move || {
-        let done = store.rewrite(kind, &progress);
+    let (shared, vault) = (app.clone(), caller.vault.clone());
+    tokio::spawn(async move { shared.rewrite(vault, what, progress, recorded).await });
+    Ok(reply::data(shown(app, &caller.vault)?))
+}
+
+impl App {
+    /// Goes on with a replacement of the key that names are under, unless the files are being rewritten.
+    pub(super) async fn resume_index_rotation(&self, vault: &Unsealed) -> Result<(), ApiError> {
+        let Ok(progress) = self.compactions.begin() else {
+            return Ok(());
+        };
+        let recorded = match resumed(vault, "index").await {
+            Ok(recorded) => recorded,
+            Err(error) => {
+                self.compactions.end(Err(StoreError::Stopped));
+                return Err(error);
+            }
+        };
+        let (shared, vault) = (self.clone(), vault.clone());
+        let what = Rewriting::Index;
+        tokio::spawn(async move { shared.rewrite(vault, what, progress, recorded).await });
+        Ok(())
+    }
+
+    async fn rewrite(
+        self,
+        vault: Unsealed,
+        what: Rewriting,
+        progress: Arc<Progress>,
+        recorded: Recorded,
+    ) {
+        let action = recorded.action().code();
+        let done = match what {
+            Rewriting::Compaction => {
+                let store = vault.store().clone();
+                drop(vault);
+                tokio::task::spawn_blocking(move || compacted(&store, &progress)).await
+            }
+            Rewriting::Index => {
+                let turned = vault.while_open(vault.rotate_index_key(progress, &recorded));
+                Ok(turned.await.and_then(|turned| turned).map_err(of_store))
+            }
+        };
+        let done = done.unwrap_or(Err(StoreError::Failed));
         let (outcome, word) = match &done {
             Ok(done) => {
                 let (before, after) = (done.bytes_before, done.bytes_after);
-                tracing::info!(
-                    records = done.records,
-                    before,
-                    after,
-                    "the store was compacted"
-                );
+                let records = done.records;
+                tracing::info!(action, records, before, after, "the store was rewritten");
                 (Outcome::success(), "success")
             }
             Err(error) => {
-                tracing::warn!(error = %error, "the store was not compacted");
+                tracing::warn!(action, %error, "the store was not rewritten");
                 (Outcome::failed(code(error)), "failed")
             }
         };
         recorded.outcome(outcome);
-        shared.meter.operation(Action::StoreCompact.code(), word);
-        shared.compactions.end(done);
-    });
-    Ok(reply::data(shown(&app, &caller.vault)?))
+        self.meter.operation(action, word);
+        self.compactions.end(done);
+    }
+}
+
+fn compacted(store: &Store, progress: &Progress) -> Result<Rewritten, StoreError> {
+    let kind = store.engine_kind().ok_or(StoreError::NotOnDisk)?;
+    store.rewrite(kind, progress)
+}
+
+/// What a rewriting can fail with, when it is the vault that says it.
+fn of_store(error: VaultError) -> StoreError {
+    match error {
+        VaultError::Store(error) => error,
+        VaultError::Sealed => StoreError::Stopped,
+        _ => StoreError::Failed,
+    }
 }
 
 fn code(error: &StoreError) -> &'static str {

@@ -145,6 +145,10 @@ actions! {
     ReadOrg("org:read", "org.read", ()) = |p, _o| anyone(p);
     /// Make an organisation.
     CreateOrg("org:write", "org.create", ()) = |p, _o| operator(p);
+    /// Delete an organisation, whichever it is.
+    DeleteOrg("admin:resources", "org.delete", ()) = |p, _o| operator(p);
+    /// Remove somebody from every organisation.
+    DeleteUser("admin:resources", "user.delete", ()) = |p, _o| operator(p);
     /// Change the organisation's name or policy.
     UpdateOrg("org:write", "org.update", ()) = |p, _o| admin(p);
     /// List members.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
-use super::disk::{Copy, DiskEngine};
+use super::disk::{Copy, DiskEngine, Names};
 use super::rewrite::Progress;
 use super::state::{Census, State};
 use super::writer::{Health, Shared};
@@ -69,6 +69,7 @@ pub(super) struct Copying<'a> {
     pub(super) mac: &'a MacKey,
     pub(super) shared: &'a Shared,
     pub(super) progress: &'a Progress,
+    pub(super) names: Names<'a>,
 }
 
 /// A copy that was read back, and what was found in it.
@@ -79,7 +80,8 @@ pub(super) struct Verified {
 
 impl Copying<'_> {
     pub(super) fn all_of_it(&self, kind: EngineKind) -> Result<Verified, StoreError> {
-        let copy = self.disk.begin_copy(kind)?;
+        let copy = self.disk.begin_copy(kind, self.names)?;
+        self.prune(&*copy.engine)?;
         self.pages(&*copy.engine)?;
         reached(Failpoint::RewriteCopied);
         for _ in 0..ROUNDS {
@@ -110,15 +112,36 @@ impl Copying<'_> {
         self.shared.usable()
     }
 
-    /// Makes the copy hold what the store holds, page by page.
+    /// Takes out of a copy that is taken up what the store does not hold any more.
+    fn prune(&self, copy: &dyn Engine) -> Result<(), StoreError> {
+        let mut after: Option<Vec<u8>> = None;
+        loop {
+            self.go_on()?;
+            let page = copy.scan(&[], after.as_deref(), PAGE)?;
+            let Some((last, _)) = page.last() else {
+                return Ok(());
+            };
+            after = Some(last.clone());
+            let mut gone = vec![];
+            for (key, value) in &page {
+                if self.disk.get(key)?.as_ref() != Some(value) {
+                    gone.push(Write::Delete(key));
+                }
+            }
+            if !gone.is_empty() {
+                copy.apply(&gone)?;
+            }
+        }
+    }
+
+    /// Puts into the copy what the store holds, page by page.
     fn pages(&self, copy: &dyn Engine) -> Result<(), StoreError> {
         let mut after: Option<Vec<u8>> = None;
         loop {
             self.go_on()?;
             let page = self.disk.scan(&[], after.as_deref(), PAGE)?;
             let last = page.last().map(|(key, _)| key.clone());
-            let have = part(copy, after.as_deref(), last.as_deref())?;
-            copy_page(copy, &page, &have)?;
+            copy_page(copy, &page)?;
             self.progress.count(page.len());
             reached(Failpoint::RewritePage);
             match last {
@@ -129,38 +152,14 @@ impl Copying<'_> {
     }
 }
 
-/// What `copy` holds after `after`, up to and with `last`.
-fn part(
-    copy: &dyn Engine,
-    after: Option<&[u8]>,
-    last: Option<&[u8]>,
-) -> Result<Vec<Pair>, StoreError> {
-    // The key that comes next after one is that one with a zero behind it.
-    let next = |key: &[u8]| [key, &[0]].concat();
-    let from = after.map(next).unwrap_or_default();
-    let until = last.map(next);
-    let mut have = vec![];
-    copy.visit(&from, until.as_deref(), &mut |key, value| {
-        have.push((key.to_vec(), value.to_vec()));
-        Ok(())
-    })?;
-    Ok(have)
-}
-
-fn find<'a>(pairs: &'a [Pair], key: &[u8]) -> Option<&'a Pair> {
-    let at = pairs.binary_search_by(|(other, _)| other.as_slice().cmp(key));
-    pairs.get(at.ok()?)
-}
-
-/// Changes in `copy` what is not as in `page`, which is all that should be in that range.
-fn copy_page(copy: &dyn Engine, page: &[Pair], have: &[Pair]) -> Result<(), StoreError> {
-    let is_there = |pair: &&Pair| find(have, &pair.0) == Some(*pair);
-    let written = page.iter().filter(|pair| !is_there(pair));
-    let gone = have.iter().filter(|(key, _)| find(page, key).is_none());
-    let writes: Vec<_> = written
-        .map(|(key, value)| Write::Put(key, value))
-        .chain(gone.map(|(key, _)| Write::Delete(key)))
-        .collect();
+/// Puts into `copy` what of `page` is not there already.
+fn copy_page(copy: &dyn Engine, page: &[Pair]) -> Result<(), StoreError> {
+    let mut writes = vec![];
+    for (key, value) in page {
+        if copy.get(key)?.as_ref() != Some(value) {
+            writes.push(Write::Put(key, value));
+        }
+    }
     if writes.is_empty() {
         return Ok(());
     }

@@ -14,7 +14,9 @@ use super::files::{self, DataDir};
 use super::kind::{EngineKind, Folder};
 use super::redb_engine::RedbEngine;
 use super::sled_engine::SledEngine;
+use super::veiled::{Lifting, Veiled};
 use super::{Engine, Pair, StoreError, Visitor, Write};
+use crate::crypto::{Key, Veil};
 
 /// What an engine keeps in memory unless a setting says otherwise: 64 MiB, where their own defaults are
 /// 1 GB.
@@ -39,12 +41,23 @@ pub struct DiskEngine {
 struct Files {
     folder: Folder,
     engine: Box<dyn Engine>,
+    veil: Lifting,
 }
 
 /// Files that are to take the place of the store's.
 pub(super) struct Copy {
     folder: Folder,
     pub(super) engine: Box<dyn Engine>,
+    veil: Lifting,
+}
+
+/// Under which names a copy has its records.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Names<'a> {
+    /// The same.
+    Same,
+    /// Those under this veil, whose number that is.
+    Under(u32, &'a Key),
 }
 
 impl DiskEngine {
@@ -66,9 +79,15 @@ impl DiskEngine {
             Some(found) if found.kind == kind => found,
             Some(found) => return Err(StoreError::OtherEngine { found: found.kind }),
         };
-        let engine = open(&dir, folder, cache_bytes)?;
+        let veil = Lifting::default();
+        let engine = open(&dir, folder, cache_bytes, &veil)?;
+        let files = Files {
+            folder,
+            engine,
+            veil,
+        };
         let opened = Self {
-            live: ArcSwap::from_pointee(Files { folder, engine }),
+            live: ArcSwap::from_pointee(files),
             replaced: Mutex::default(),
             cache_bytes,
             turn: Mutex::default(),
@@ -81,6 +100,38 @@ impl DiskEngine {
     /// The engine that keeps the store.
     pub(super) fn kind(&self) -> EngineKind {
         self.live.load().folder.kind
+    }
+
+    /// The number of the veil that its names are under, if they are under one.
+    #[must_use]
+    pub fn veil(&self) -> Option<u32> {
+        self.live.load().folder.veil
+    }
+
+    /// Lifts the veil that its names are under. Until then it finds the keys of the installation only.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] when `key` is not that of its veil.
+    pub fn lift(&self, key: &Key) -> Result<(), StoreError> {
+        let live = self.live.load();
+        if live.folder.veil != Some(key.name().version) {
+            return Err(StoreError::Damaged {
+                what: "its names are under another key",
+            });
+        }
+        live.veil.get_or_init(|| Veil::new(key));
+        Ok(())
+    }
+
+    /// The number of the veil of a copy that was begun, and is not the store's.
+    ///
+    /// # Errors
+    /// What the operating system reports.
+    pub fn begun_veil(&self) -> Result<Option<u32>, StoreError> {
+        let live = self.live.load().folder;
+        let mut begun = self.dir.folders()?;
+        begun.retain(|folder| folder.number > live.number && folder.veil != live.veil);
+        Ok(begun.into_iter().find_map(|folder| folder.veil))
     }
 
     /// The right to rewrite, which one has at a time.
@@ -104,39 +155,74 @@ impl DiskEngine {
     }
 
     /// An empty copy in the next folder, or the one that was begun before.
-    pub(super) fn begin_copy(&self, kind: EngineKind) -> Result<Copy, StoreError> {
-        let live = self.live.load().folder;
+    pub(super) fn begin_copy(
+        &self,
+        kind: EngineKind,
+        names: Names<'_>,
+    ) -> Result<Copy, StoreError> {
+        let files = self.live.load();
+        let live = files.folder;
+        let (number, veil) = match names {
+            Names::Same => (live.veil, Lifting::clone(&files.veil)),
+            Names::Under(number, key) => (Some(number), Arc::new(Veil::new(key).into())),
+        };
         let mut begun = self.dir.folders()?;
         begun.retain(|folder| folder.number > live.number);
         begun.sort_unstable_by_key(|folder| folder.number);
-        let taken_up = begun.pop().filter(|last| last.kind == kind);
+        let is_like = |last: &Folder| last.kind == kind && last.veil == number;
+        let taken_up = begun.pop().filter(is_like);
         if let Some(folder) = taken_up
-            && let Ok(engine) = open(&self.dir, folder, self.cache_bytes)
+            && let Ok(engine) = open(&self.dir, folder, self.cache_bytes, &veil)
         {
-            return Ok(Copy { folder, engine });
+            return Ok(Copy {
+                folder,
+                engine,
+                veil,
+            });
         }
         self.remove_unfinished()?;
         let folder = Folder {
             kind,
             number: live.number.saturating_add(1),
+            veil: number,
         };
-        let engine = open(&self.dir, folder, self.cache_bytes)?;
-        Ok(Copy { folder, engine })
+        let engine = open(&self.dir, folder, self.cache_bytes, &veil)?;
+        Ok(Copy {
+            folder,
+            engine,
+            veil,
+        })
     }
 
     /// Closes a copy and opens it from disk.
     pub(super) fn reopen(&self, copy: Copy) -> Result<Copy, StoreError> {
-        let folder = copy.folder;
-        drop(copy);
-        let engine = open(&self.dir, folder, self.cache_bytes)?;
-        Ok(Copy { folder, engine })
+        let Copy {
+            folder,
+            engine,
+            veil,
+        } = copy;
+        drop(engine);
+        let engine = open(&self.dir, folder, self.cache_bytes, &veil)?;
+        Ok(Copy {
+            folder,
+            engine,
+            veil,
+        })
     }
 
     /// Makes the copy the store: first by name, then for everybody who reads.
     pub(super) fn put_in_place(&self, copy: Copy) -> Result<(), StoreError> {
-        let Copy { folder, engine } = copy;
+        let Copy {
+            folder,
+            engine,
+            veil,
+        } = copy;
         self.dir.name_live(folder)?;
-        let old = self.live.swap(Arc::new(Files { folder, engine }));
+        let old = self.live.swap(Arc::new(Files {
+            folder,
+            engine,
+            veil,
+        }));
         self.replaced().push(old);
         Ok(())
     }
@@ -184,11 +270,20 @@ impl DiskEngine {
 }
 
 /// Opens the files in `folder`.
-fn open(dir: &DataDir, folder: Folder, cache_bytes: u64) -> Result<Box<dyn Engine>, StoreError> {
+fn open(
+    dir: &DataDir,
+    folder: Folder,
+    cache_bytes: u64,
+    veil: &Lifting,
+) -> Result<Box<dyn Engine>, StoreError> {
     let at = dir.at(folder);
-    Ok(match folder.kind {
+    let engine: Box<dyn Engine> = match folder.kind {
         EngineKind::Sled => Box::new(SledEngine::open(&at, cache_bytes)?),
         EngineKind::Redb => Box::new(RedbEngine::open(&at, cache_bytes)?),
+    };
+    Ok(match folder.veil {
+        Some(_) => Box::new(Veiled::new(engine, Lifting::clone(veil))),
+        None => engine,
     })
 }
 
@@ -223,6 +318,10 @@ impl Engine for DiskEngine {
         self.live.load().engine.apply(writes)
     }
 
+    fn is_empty(&self) -> Result<bool, StoreError> {
+        self.live.load().engine.is_empty()
+    }
+
     fn size_bytes(&self) -> Result<u64, StoreError> {
         self.live.load().engine.size_bytes()
     }
@@ -239,86 +338,5 @@ impl fmt::Debug for DiskEngine {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use super::super::tests_support::{Place, contents, key, mark, put, record};
-    use super::super::{EngineKind, StoreError, Write, engine_at};
-
-    #[tokio::test]
-    async fn a_store_of_the_other_engine_is_refused_untouched_and_names_the_way_over() {
-        for (kind, other) in [
-            (EngineKind::Sled, EngineKind::Redb),
-            (EngineKind::Redb, EngineKind::Sled),
-        ] {
-            let mut place = Place::of(kind);
-            let store = place.create();
-            store.commit(put("a", record(1)), mark(1)).await.unwrap();
-            let expected = contents(&store).await;
-            drop(store);
-            place.kind = other;
-            let refused = place.engine().unwrap_err();
-            assert_eq!(refused, StoreError::OtherEngine { found: kind });
-            let hint = refused.hint();
-            assert!(
-                hint.contains(&format!("store migrate --to {other}")),
-                "{hint}"
-            );
-            assert!(
-                hint.contains(&format!("store.engine = \"{kind}\"")),
-                "{hint}"
-            );
-            assert!(!place.files().exists());
-            let found = engine_at(&place.data()).unwrap().unwrap();
-            place.kind = kind;
-            assert_eq!(found, (kind, place.files()));
-            let store = place.open().unwrap();
-            assert!(store.get(&key("a")).await.unwrap().is_some());
-            assert!(contents(&store).await == expected);
-        }
-    }
-
-    #[test]
-    fn a_first_file_of_redbs_that_a_kill_left_half_made_is_made_anew() {
-        let place = Place::of(EngineKind::Redb);
-        fs::create_dir_all(place.files()).unwrap();
-        fs::write(
-            place.data().join("format"),
-            "runtools-broker store 2 redb 1\n",
-        )
-        .unwrap();
-        fs::write(place.files().join("db.new"), [7; 5000]).unwrap();
-        let engine = place.engine().unwrap();
-        engine.apply(&[Write::Put(b"a", b"1")]).unwrap();
-        assert!(!place.files().join("db.new").exists());
-        // Emptied, it is no fresh one.
-        drop(engine);
-        fs::write(place.files().join("db"), b"").unwrap();
-        let refused = place.engine().unwrap_err();
-        assert!(matches!(refused, StoreError::Damaged { .. }), "{refused:?}");
-        assert_eq!(fs::read(place.files().join("db")).unwrap(), b"");
-    }
-
-    #[test]
-    fn a_range_that_ends_before_it_begins_is_empty() {
-        for kind in EngineKind::ALL {
-            let engine = Place::of(kind);
-            let engine = engine.engine().unwrap();
-            engine.apply(&[Write::Put(b"b", b"1")]).unwrap();
-            let visit = |from: &[u8], until: &[u8]| {
-                let mut seen = 0;
-                let counted = engine.visit(from, Some(until), &mut |_, _| {
-                    seen += 1;
-                    Ok(())
-                });
-                counted.unwrap();
-                seen
-            };
-            assert_eq!(visit(b"c", b"a"), 0, "{kind}");
-            assert_eq!(visit(b"b", b"b"), 0, "{kind}");
-            assert_eq!(visit(b"a", b"c"), 1, "{kind}");
-            assert_eq!(engine.len(), Ok(1));
-            assert_eq!(engine.scan(b"", None, 0).unwrap(), vec![]);
-        }
-    }
-}
+#[path = "tests_disk.rs"]
+mod tests;

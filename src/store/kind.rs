@@ -59,12 +59,18 @@ const MARKER: &str = "runtools-broker store";
 pub(super) struct Folder {
     pub(super) kind: EngineKind,
     pub(super) number: u32,
+    /// The veil that names in it are under, if they are under any.
+    pub(super) veil: Option<u32>,
 }
 
 impl Folder {
     /// The first one of a store.
     pub(super) const fn first(kind: EngineKind) -> Self {
-        Self { kind, number: 1 }
+        Self {
+            kind,
+            number: 1,
+            veil: None,
+        }
     }
 
     /// What it is called.
@@ -72,16 +78,23 @@ impl Folder {
         if self == Self::first(EngineKind::Sled) {
             return "sled".to_owned();
         }
-        format!("{}-{}", self.kind, self.number)
+        let Self { kind, number, veil } = self;
+        match veil {
+            None => format!("{kind}-{number}"),
+            Some(veil) => format!("{kind}-{number}-{veil}"),
+        }
     }
 
     /// The one of this name.
     pub(super) fn of_name(name: &str) -> Option<Self> {
-        let folder = match name.split_once('-') {
+        let mut words = name.split('-');
+        let kind = words.next()?.parse().ok()?;
+        let folder = match words.next() {
             None => Self::first(EngineKind::Sled),
-            Some((kind, number)) => Self {
-                kind: kind.parse().ok()?,
+            Some(number) => Self {
+                kind,
                 number: number.parse().ok()?,
+                veil: words.next().map(str::parse).transpose().ok()?,
             },
         };
         // One spelling each: `sled-1` and `redb-01` are nobody's.
@@ -94,7 +107,11 @@ impl Folder {
         if self == Self::first(EngineKind::Sled) {
             return format!("{MARKER} 1\n");
         }
-        format!("{MARKER} 2 {} {}\n", self.kind, self.number)
+        let Self { kind, number, veil } = self;
+        match veil {
+            None => format!("{MARKER} 2 {kind} {number}\n"),
+            Some(veil) => format!("{MARKER} 3 {kind} {number} {veil}\n"),
+        }
     }
 
     /// The one that a format marker names.
@@ -103,9 +120,10 @@ impl Folder {
         let mut words = text.strip_prefix(MARKER)?.split_ascii_whitespace();
         let folder = match words.next()? {
             "1" => Self::first(EngineKind::Sled),
-            "2" => Self {
+            "2" | "3" => Self {
                 kind: words.next()?.parse().ok()?,
                 number: words.next()?.parse().ok()?,
+                veil: words.next().map(str::parse).transpose().ok()?,
             },
             _ => return None,
         };
@@ -119,7 +137,15 @@ mod tests {
 
     #[test]
     fn a_folder_is_written_in_one_way_as_a_name_and_as_a_marker() {
-        let folder = |kind, number| Folder { kind, number };
+        let folder = |kind, number| Folder {
+            kind,
+            number,
+            veil: None,
+        };
+        let veiled = |kind, number, veil| Folder {
+            veil: Some(veil),
+            ..folder(kind, number)
+        };
         for (folder, name, marker) in [
             (
                 folder(EngineKind::Sled, 1),
@@ -141,14 +167,38 @@ mod tests {
                 "redb-17",
                 "runtools-broker store 2 redb 17\n",
             ),
+            (
+                veiled(EngineKind::Sled, 1, 1),
+                "sled-1-1",
+                "runtools-broker store 3 sled 1 1\n",
+            ),
+            (
+                veiled(EngineKind::Redb, 4, 12),
+                "redb-4-12",
+                "runtools-broker store 3 redb 4 12\n",
+            ),
         ] {
             assert_eq!(folder.name(), name);
             assert_eq!(folder.marker(), marker);
             assert_eq!(Folder::of_name(name), Some(folder));
             assert_eq!(Folder::of_marker(marker.as_bytes()), Some(folder));
         }
+    }
+
+    #[test]
+    fn what_is_spelled_otherwise_is_nobodys() {
         for name in [
-            "sled-1", "sled-02", "redb", "redb-", "redb-+1", "lmdb-1", "", "sled-2x",
+            "sled-1",
+            "sled-02",
+            "redb",
+            "redb-",
+            "redb-+1",
+            "lmdb-1",
+            "",
+            "sled-2x",
+            "sled-2-",
+            "sled-2-01",
+            "sled-2-1-1",
         ] {
             assert_eq!(Folder::of_name(name), None, "{name}");
         }
@@ -162,6 +212,9 @@ mod tests {
             "runtools-broker store 2  redb 1\n",
             "runtools-broker store 2 redb 1 more\n",
             "runtools-broker store 3 redb 1\n",
+            "runtools-broker store 2 redb 1 1\n",
+            "runtools-broker store 3 redb 2 01\n",
+            "runtools-broker store 4 redb 1\n",
             "something else\n",
         ] {
             assert_eq!(Folder::of_marker(marker.as_bytes()), None, "{marker:?}");

@@ -54,6 +54,7 @@ mod sled_engine;
 mod snapshot;
 mod spool;
 mod state;
+mod veiled;
 mod writer;
 
 #[cfg(test)]
@@ -68,6 +69,8 @@ mod tests_power;
 mod tests_rewrite;
 #[cfg(test)]
 mod tests_support;
+#[cfg(test)]
+mod tests_veil;
 
 use crate::crypto::Record;
 
@@ -107,6 +110,28 @@ pub const MAX_BATCH_CHANGES: usize = 1024;
 /// What the engine reports; [`StoreError::Damaged`] when the bytes are no record.
 pub fn read_raw(engine: &dyn Engine, key: &StoreKey) -> Result<Option<Record>, StoreError> {
     engine.get(key.as_bytes())?.map(adopt_record).transpose()
+}
+
+/// As [`read_raw`], of at most `limit` records whose keys begin with `prefix`.
+///
+/// # Errors
+/// As [`read_raw`].
+pub fn scan_raw(
+    engine: &dyn Engine,
+    prefix: &StoreKey,
+    limit: usize,
+) -> Result<Vec<(StoreKey, Record)>, StoreError> {
+    adopt_pairs(engine.scan(prefix.as_bytes(), None, limit)?)
+}
+
+fn adopt_pairs(pairs: Vec<Pair>) -> Result<Vec<(StoreKey, Record)>, StoreError> {
+    let adopted = pairs.into_iter().map(|(key, value)| {
+        let key = StoreKey::of(&key).ok_or(StoreError::Damaged {
+            what: "a record has an unknown class",
+        })?;
+        Ok((key, adopt_record(value)?))
+    });
+    adopted.collect()
 }
 
 fn parse_record(bytes: &[u8]) -> Result<Record, StoreError> {

@@ -13,7 +13,7 @@ use super::group::Group;
 use super::recent::Read;
 use super::state::State;
 use super::writer::{Committer, Health, Job, Order, Probe, Shared};
-use super::{Batch, Engine, EngineKind, JournalMark, StoreError, StoreKey, adopt_record, census};
+use super::{Batch, Engine, EngineKind, JournalMark, StoreError, StoreKey, adopt_pairs, census};
 use crate::crypto::{Key, MacKey, Random, Record};
 use crate::id::StoreId;
 use crate::waiting;
@@ -204,16 +204,7 @@ impl Store {
             None if prefix == StoreKey::STATE => Some(StoreKey::STATE),
             after => after,
         };
-        let pairs = self.0.engine.scan(prefix, after, limit)?;
-        pairs
-            .into_iter()
-            .map(|(key, value)| {
-                let key = StoreKey::of(&key).ok_or(StoreError::Damaged {
-                    what: "a record has an unknown class",
-                })?;
-                Ok((key, adopt_record(value)?))
-            })
-            .collect()
+        adopt_pairs(self.0.engine.scan(prefix, after, limit)?)
     }
 
     /// Makes the changes of `batch` together, durable when this returns, and remembers that the audit

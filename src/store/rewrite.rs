@@ -21,11 +21,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 
 use super::copying::{Copying, Verified, Watch};
-use super::disk::DiskEngine;
+use super::disk::{DiskEngine, Names};
 use super::state::State;
 use super::writer::{Order, Shared};
 use super::{Engine, EngineKind, Store, StoreError};
-use crate::crypto::MacKey;
+use crate::crypto::{Key, MacKey};
 use crate::failpoint::{Failpoint, reached};
 
 /// How far a rewriting has come, and the wish that it stops. Shared with whoever watches.
@@ -86,6 +86,35 @@ impl Store {
     /// hold, what the engines and the operating system report: the store is then where it was. If it
     /// cannot be told which files are the store's, it ends as [`StoreError::Failed`] until the next start.
     pub fn rewrite(&self, kind: EngineKind, progress: &Progress) -> Result<Rewritten, StoreError> {
+        self.rewrite_as(kind, Names::Same, progress)
+    }
+
+    /// As [`Store::rewrite`], into files of the same engine in which every name is under the veil of `key`, whose
+    /// number is the key's version: none of the names that stood on disk before stands there afterwards.
+    ///
+    /// # Errors
+    /// As [`Store::rewrite`].
+    pub fn rewrite_under(&self, key: &Key, progress: &Progress) -> Result<Rewritten, StoreError> {
+        let kind = self.engine_kind().ok_or(StoreError::NotOnDisk)?;
+        self.rewrite_as(kind, Names::Under(key.name().version, key), progress)
+    }
+
+    /// The number of the veil that its names are under, and that of a copy which was begun under another.
+    ///
+    /// # Errors
+    /// [`StoreError::NotOnDisk`], what the operating system reports.
+    pub fn veils(&self) -> Result<(Option<u32>, Option<u32>), StoreError> {
+        let (engine, ..) = self.parts();
+        let disk = engine.disk().ok_or(StoreError::NotOnDisk)?;
+        Ok((disk.veil(), disk.begun_veil()?))
+    }
+
+    fn rewrite_as(
+        &self,
+        kind: EngineKind,
+        names: Names<'_>,
+        progress: &Progress,
+    ) -> Result<Rewritten, StoreError> {
         let (engine, mac, shared) = self.parts();
         let disk = engine.disk().ok_or(StoreError::NotOnDisk)?;
         let _turn = disk.turn()?;
@@ -98,6 +127,7 @@ impl Store {
             mac: &mac,
             shared: &shared,
             progress,
+            names,
         };
         let copied = copying.all_of_it(kind);
         if matches!(copied, Err(StoreError::NoRoom | StoreError::Full)) {

@@ -132,7 +132,11 @@ async fn a_copy_that_was_begun_is_gone_on_with_and_one_that_is_damaged_is_begun_
             fill(&store, 400).await;
             let expected = contents(&store).await;
             let (engine, ..) = store.parts();
-            let copy = engine.disk().unwrap().begin_copy(to).unwrap();
+            let copy = engine
+                .disk()
+                .unwrap()
+                .begin_copy(to, super::disk::Names::Same)
+                .unwrap();
             // Two that are right, one that was changed since, and two that are gone: before and after all.
             let right = |n: usize| (expected[n].0.as_bytes(), expected[n].1.as_bytes());
             let last = [0xff_u8; 40];

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use super::VaultError;
 use super::system::SystemKeys;
 use crate::audit::{
-    Action, Actor, AuditError, Event, Head, Journal, JournalKeys, Known, Options, Outcome, Target,
-    TargetKind,
+    Action, Actor, AuditError, Event, Head, Journal, JournalKey, JournalKeys, Known, Options,
+    Outcome, Target, TargetKind,
 };
 use crate::clock::Clock;
-use crate::crypto::{Key, PublicKey, Random, SigningKey};
+use crate::crypto::{Key, PublicKey, Random};
 use crate::id::StoreId;
 use crate::store::{AnchorFiles, Engine, OlderStore, StoreKeys};
 
@@ -43,24 +43,23 @@ pub fn examine_setback(
     Ok(Setback {
         id,
         store: OlderStore::examine(engine, id, store_keys, anchors)?,
-        journal: JournalKeys {
-            seal: keys.journal_seal,
-            sign: SigningKey::from_seed(&keys.journal_sign)?,
-        },
+        journal: keys.journal,
     })
 }
 
-/// Whose signature a backup of the store in `engine` has, if it is this root key's.
+/// Whose signature a backup of the store in `engine` may have, if it is this root key's: those of the journal's
+/// keys that sign. There is one of them, unless it is handing over.
 ///
 /// # Errors
 /// As [`examine_setback`].
-pub fn backup_signer(
+pub fn backup_signers(
     root: &Key,
     id: StoreId,
     engine: &dyn Engine,
-) -> Result<PublicKey, VaultError> {
+) -> Result<Vec<PublicKey>, VaultError> {
     let keys = SystemKeys::open(engine, id, root)?.ok_or(VaultError::StoreGone)?;
-    Ok(SigningKey::from_seed(&keys.journal_sign)?.public())
+    let signing = keys.journal.signing().map(JournalKey::public);
+    Ok(signing.collect())
 }
 
 impl Setback {
@@ -84,12 +83,6 @@ impl Setback {
             .version(self.store.generation());
         let event = Event::new(Action::StoreAcceptRollback, Actor::Operator { uid }).target(found);
         self.accept_as(event, audit, options, clock, random).await
-    }
-
-    /// Whose signature the journal's checkpoints have, and backups.
-    #[must_use]
-    pub fn signer(&self) -> PublicKey {
-        self.journal.sign.public()
     }
 
     /// The same as [`accept`](Self::accept), recorded as `event`.

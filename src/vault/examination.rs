@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::VaultError;
 use super::system::SystemKeys;
-use crate::audit::{AuditError, Head, Journal, JournalKeys, Known, VerifyReport};
-use crate::crypto::{Key, Random, SigningKey};
+use crate::audit::{AuditError, Head, Journal, Known, VerifyReport};
+use crate::crypto::{Key, Random};
 use crate::id::StoreId;
 use crate::store::{AnchorFiles, Engine, Store, StoreKeys};
 
@@ -36,10 +36,6 @@ pub fn examine(
     most_journal_bytes: u64,
 ) -> Result<Examination, VaultError> {
     let keys = SystemKeys::open(&*engine, id, root)?.ok_or(VaultError::StoreGone)?;
-    let journal_keys = JournalKeys {
-        seal: keys.journal_seal,
-        sign: SigningKey::from_seed(&keys.journal_sign)?,
-    };
     let store_keys = StoreKeys {
         seal: keys.store,
         anchor: keys.anchor,
@@ -57,6 +53,6 @@ pub fn examine(
     store.close();
     Ok(Examination {
         records,
-        journal: Journal::examine(audit, id, journal_keys, known, most_journal_bytes),
+        journal: Journal::examine(audit, id, &keys.journal, known, most_journal_bytes),
     })
 }

@@ -65,10 +65,10 @@ impl fmt::Debug for Keyring {
 }
 
 impl Keyring {
-    pub(super) fn new(root: Generations, state: Key, index: MacKey) -> Self {
+    pub(super) fn new(root: Generations, state: Generations, index: MacKey) -> Self {
         Self {
             root,
-            state: Generations::of(state),
+            state,
             index,
             orgs: RwLock::default(),
             owners: RwLock::default(),
@@ -105,6 +105,14 @@ impl Keyring {
     pub(super) fn forget_owner(&self, org: OrgId, owner: Owner) {
         let mut owners = self.owners.write().unwrap_or_else(PoisonError::into_inner);
         owners.remove(&(org, owner));
+    }
+
+    /// Forgets the keys of an organisation that were destroyed.
+    pub(super) fn forget_org(&self, org: OrgId) {
+        let mut orgs = self.orgs.write().unwrap_or_else(PoisonError::into_inner);
+        orgs.remove(&org);
+        let mut owners = self.owners.write().unwrap_or_else(PoisonError::into_inner);
+        owners.retain(|(of, _), _| *of != org);
     }
 
     /// Every key that has generations.
@@ -213,6 +221,7 @@ impl Vault {
     /// Wipes the generations that were retired a while ago.
     pub fn forget_retired_keys(&self) {
         self.keyring.root.forget_retired();
+        self.keyring.state.forget_retired();
         for keys in self.keyring.all() {
             keys.forget_retired();
         }

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use crate::audit::{AuditError, Head, Journal, JournalKeys, Known, Options};
 use crate::clock::Clock;
-use crate::crypto::{Key, MacKey, Random, SigningKey};
+use crate::crypto::{Key, MacKey, Random};
 use crate::custody::{Custodians, CustodyError, NewSlot, Provider, Ring, Unattended};
 use crate::id::StoreId;
 use crate::store::{Batch, Engine, Spool, Store, StoreKeys};
@@ -199,10 +199,7 @@ impl Lifecycle {
             }
             None => return Err(VaultError::StoreGone),
         };
-        let journal_keys = JournalKeys {
-            seal: keys.journal_seal,
-            sign: SigningKey::from_seed(&keys.journal_sign)?,
-        };
+        let journal_keys = keys.journal;
         let store_keys = StoreKeys {
             seal: keys.store,
             anchor: keys.anchor,

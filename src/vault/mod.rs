@@ -37,6 +37,7 @@ mod removal;
 mod rotation;
 mod secrets;
 mod shred;
+mod shred_org;
 mod slots;
 mod spooled;
 mod state;
@@ -50,7 +51,7 @@ mod tests_moves;
 #[cfg(test)]
 pub(crate) mod tests_rig;
 
-pub use acceptance::{Setback, backup_signer, examine_setback};
+pub use acceptance::{Setback, backup_signers, examine_setback};
 pub use draft::Condition;
 pub use error::{Counted, VaultError};
 pub use examination::{Examination, examine};

@@ -151,17 +151,23 @@ impl Vault {
         Ok(OrgRecord { id, sealeds, index })
     }
 
-    /// Puts an organisation's record together.
+    /// Puts an organisation's record together. What the installation's key seals in it is sealed anew: a box that
+    /// was read may be of a key that is being replaced, and one that was sealed just now keeps that one waiting
+    /// until it is on disk.
     pub(super) fn write_org_record(
         &self,
         place: &StoreKey,
         org: &OrgRecord,
     ) -> Result<Record, VaultError> {
         let OrgRecord { id, sealeds, index } = org;
+        let (state, context) = (&self.keyring.state, self.listed_org_context());
+        let opened = state.open(Purpose::State, &context, id)?;
+        let (active, random) = (state.active(), self.random());
+        let id = opened.expose(|id| crypto::seal(&active, Purpose::State, &context, id, random))?;
+        let id = &id;
         if let ([only], true) = (sealeds.keys.as_slice(), sealeds.line == Line::first()) {
             return Ok(record([id, only, index]));
         }
-        let state = &self.keyring.state;
         let line = self.seal_state_box(state, NO_ORG, Owner::SYSTEM, place, &sealeds.line)?;
         let before = [id, &line].into_iter();
         Ok(record(before.chain(&sealeds.keys).chain([index])))

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::custody::{
-    Custodian, CustodyError, Gathered, Gathering, NewSlot, Provider, Share, SlotInfo,
+    Custodian, CustodyError, Gathered, Gathering, NewSlot, Provider, Ring, Share, SlotInfo,
 };
 use crate::id::ObjectId;
 use crate::secret::Secret;
@@ -164,6 +164,27 @@ impl Lifecycle {
     /// What custody reports.
     pub fn test_slot(&self, opener: &Opener, id: ObjectId) -> Result<(), VaultError> {
         Ok(self.ring().test_slot(opener.provider(), id)?)
+    }
+
+    /// Gives the slot that the broker's own key file opens another key, in that file. Answers the id that the slot
+    /// has now; nothing when the file opens none. One that was cut short is gone on with.
+    ///
+    /// # Errors
+    /// What custody reports.
+    pub fn renew_key_file(&self, vault: &Unsealed) -> Result<Option<ObjectId>, VaultError> {
+        let mut ring = self.ring();
+        let root = vault.root_key(ring.root())?;
+        let (file, now) = (self.custodians().key_file(), self.clock.now());
+        let renewed = ring.renew_key_file(&root, file, now, &*self.random);
+        // However far it came: what stands on disk is what it is now.
+        *self.changing_ring() = ring;
+        Ok(renewed?)
+    }
+
+    /// Whether a renewal of the key file was cut short.
+    #[must_use]
+    pub fn is_key_file_renewing(&self) -> bool {
+        Ring::is_renewing(self.custodians().key_file())
     }
 
     /// Removes a slot, durably; never the last one.

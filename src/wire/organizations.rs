@@ -220,3 +220,35 @@ pub struct RemovedMember {
     /// to their providers, or the store failed: then it is done later, by itself.
     pub key_destroyed: bool,
 }
+
+/// An organisation was deleted.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DeletedOrganization {
+    /// Always true.
+    pub success: bool,
+    /// The organisation.
+    #[schema(value_type = String, format = "uuid")]
+    pub id: OrgId,
+    /// `logical`: nobody is recognised in it, and what it had is gone from every answer, while old bytes of the
+    /// database may hold it until `runtools-broker shred`.
+    pub level: super::DeletionLevel,
+    /// Whether its keys are destroyed. If not yet, tokens are still to be given back to their providers, or the
+    /// store failed: then it is done later, by itself.
+    pub key_destroyed: bool,
+}
+
+/// Somebody was removed from every organisation.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DeletedUser {
+    /// Always true.
+    pub success: bool,
+    /// Those that they were a member of.
+    #[schema(value_type = Vec<String>)]
+    pub organizations: Vec<OrgId>,
+    /// As of an organisation that is deleted.
+    pub level: super::DeletionLevel,
+    /// Whether the keys are destroyed that what they had was under, in each of them.
+    pub key_destroyed: bool,
+}

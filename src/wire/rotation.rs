@@ -101,6 +101,23 @@ pub struct RotateRoot {
     pub passphrase: Option<Secret>,
 }
 
+/// The journal's keys were replaced.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RotatedJournal {
+    /// The number of the new ones.
+    pub version: u32,
+    /// The key that verifies what they sign from here on, in hex.
+    pub public_key: String,
+}
+
+/// The key was replaced that seals what belongs to no organisation.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+pub struct RotatedState {
+    /// The number of the new one.
+    pub version: u32,
+}
+
 /// The root key was replaced.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
 pub struct RotatedRoot {

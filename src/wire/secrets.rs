@@ -235,6 +235,11 @@ pub enum DeletionLevel {
     Recoverable,
     /// No answer can ever return it.
     Logical,
+    /// Nor can anybody open what old bytes of the database hold of it, who has not the key ring of that time and
+    /// what opened it.
+    Database,
+    /// Nor does what opens the ring now open that ring: only the key of a slot of that time does.
+    Provider,
 }
 
 /// One version of a secret.

@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use runtools_broker::audit::{
-    Action, Actor, Event, Journal, JournalKeys, Options, Outcome, Target, TargetKind,
+    Action, Actor, Event, Journal, JournalKey, JournalKeys, Options, Outcome, Signer, Target,
+    TargetKind,
 };
 use runtools_broker::clock::SystemClock;
 use runtools_broker::crypto::{
@@ -201,10 +202,8 @@ pub(crate) fn journal(effort: Effort, report: &mut Report) {
     for count in [1, 16, 64, 256] {
         let dir = tempfile::tempdir().unwrap();
         let floor = append_and_sync(dir.path(), effort.time / 5);
-        let keys = JournalKeys {
-            seal: key(4),
-            sign: SigningKey::from_seed(&key(5)).unwrap(),
-        };
+        let signs = Signer::Signs(SigningKey::from_seed(&key(5)).unwrap());
+        let keys = JournalKeys::new(vec![JournalKey::new(key(4), signs)]).unwrap();
         let journal = Journal::open(
             &dir.path().join("audit"),
             STORE,

@@ -61,6 +61,10 @@ const STEPS: &[Step] = &[
     ("POST /v1/operator/oauth-clients", "/v1/operator/oauth-clients", r#"{"provider":"github","clientId":"id","clientSecret":"s"}"#, "oauth.client_set", ""),
     ("DELETE /v1/operator/oauth-clients/{provider}", "/v1/operator/oauth-clients/github", "", "oauth.client_remove", ""),
     ("POST /v1/operator/root-rotation", "/v1/operator/root-rotation", "", "key.rotate", ""),
+    ("POST /v1/operator/audit-rotation", "/v1/operator/audit-rotation", "", "key.rotate", ""),
+    ("POST /v1/operator/state-rotation", "/v1/operator/state-rotation", "", "key.rotate", ""),
+    ("POST /v1/operator/index-rotation", "/v1/operator/index-rotation", "", "key.rotate", ""),
+    ("DELETE /v1/operator/store/compact", "/v1/operator/store/compact", "", "store.compact_stop", ""),
     ("POST /v1/operator/slots", "/v1/operator/slots", r#"{"kind":"passphrase","label":"spare","passphrase":"correct horse battery staple"}"#, "key.slot_add", "slot"),
     ("POST /v1/key-rotation", "/v1/key-rotation", r#"{"level":"owner"}"#, "key.rotate", ""),
     ("POST /v1/operator/store/compact", "/v1/operator/store/compact", "", "store.compact", ""),
@@ -94,6 +98,13 @@ const WITH_A_PROVIDER: [&str; 6] = [
 const IN_BETWEEN: [&str; 2] = [
     "POST /v1/key-rotation/pause",
     "POST /v1/key-rotation/resume",
+];
+
+/// What takes others down with it: `tests/deletion.rs` and `tests/shred.rs` look at the records.
+const THOROUGH: [&str; 3] = [
+    "DELETE /v1/operator/organizations/{id}",
+    "DELETE /v1/operator/users/{id}",
+    "POST /v1/operator/shred",
 ];
 
 /// What is sent on to an upstream by a path of its own: `tests/lane_egress.rs` looks at the record.
@@ -146,6 +157,7 @@ fn each_change_of_the_document_is_made_once() {
     made.extend(READING.map(str::to_owned));
     made.extend(WITH_A_PROVIDER.map(str::to_owned));
     made.extend(IN_BETWEEN.map(str::to_owned));
+    made.extend(THOROUGH.map(str::to_owned));
     made.extend(RELAYED.map(str::to_owned));
     // Beginning to connect is asked for with GET, as it is documented.
     made.retain(|route| !route.starts_with("GET "));

@@ -69,7 +69,7 @@ pub(crate) fn bodies() -> Vec<(&'static str, Value)> {
 }
 
 /// Of the installation, or of the caller's own organisation by a provider's name, which is the same for all.
-pub(crate) const INSTALLATION: [&str; 11] = [
+pub(crate) const INSTALLATION: [&str; 13] = [
     "GET /v1/oauth/start/{provider}",
     "GET /v1/oauth/status/{provider}",
     "POST /v1/oauth/device/start/{provider}",
@@ -81,6 +81,8 @@ pub(crate) const INSTALLATION: [&str; 11] = [
     "POST /v1/operator/services/{id}/rotate",
     "POST /v1/operator/slots/{id}/test",
     "DELETE /v1/operator/slots/{id}",
+    "DELETE /v1/operator/organizations/{id}",
+    "DELETE /v1/operator/users/{id}",
 ];
 
 /// A connection takes a provider to make: `tests/tenants/connected.rs`.

@@ -13,6 +13,7 @@
 )]
 
 mod backup;
+mod deletions;
 mod demo;
 mod device;
 mod doctor;
@@ -26,10 +27,11 @@ mod layout;
 mod members;
 mod oauth_clients;
 mod operator;
+mod own_keys;
 mod report;
-mod root_key;
 mod serve;
 mod services;
+mod shred;
 mod slots;
 #[path = "../runtools/start.rs"]
 mod start;
@@ -84,6 +86,8 @@ enum Command {
     /// The key ring
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Take what was destroyed out of reach of old bytes, too
+    Shred(shred::ShredArgs),
     /// The store: which files keep it
     #[command(subcommand)]
     Store(store::StoreCommand),
@@ -95,6 +99,9 @@ enum Command {
     /// Who belongs to the organisation
     #[command(subcommand)]
     Member(members::MemberCommand),
+    /// Delete an organisation, or a person everywhere, with their keys
+    #[command(subcommand)]
+    Delete(deletions::DeleteCommand),
     /// Programs that act for the members of an organisation
     #[command(subcommand)]
     Service(services::ServiceCommand),
@@ -119,7 +126,7 @@ enum KeyCommand {
     Slot(slots::SlotCommand),
     /// Replace a key while everybody is served
     #[command(subcommand)]
-    Rotate(root_key::RotateCommand),
+    Rotate(own_keys::RotateCommand),
 }
 
 fn main() -> ExitCode {
@@ -168,11 +175,13 @@ async fn run(
         Command::Lockdown(args) => operator::lockdown(args, session).await,
         Command::Report(args) => report::run(args, session).await,
         Command::Key(KeyCommand::Slot(command)) => slots::run(command, session).await,
-        Command::Key(KeyCommand::Rotate(command)) => root_key::run(command, session).await,
+        Command::Key(KeyCommand::Rotate(command)) => own_keys::run(command, session).await,
+        Command::Shred(args) => shred::run(args, session).await,
         Command::Store(command) => store::run(command, before, socket, session).await,
         Command::Backup(command) => backup::run(command, before, socket, session).await,
         Command::Restore(args) => backup::restore(args, before, socket, session).await,
         Command::Member(command) => members::run(command, session).await,
+        Command::Delete(command) => deletions::run(command, session).await,
         Command::Service(command) => services::run(command, session).await,
         Command::OauthClient(command) => oauth_clients::run(command, session).await,
         Command::Completions(args) => documents::completions(&args, Cli::command(), session),

@@ -5,7 +5,7 @@ use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use data_encoding::HEXLOWER_PERMISSIVE;
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use http::Method;
 use runtools_broker::audit::{Verdict, VerifyReport, verify_export};
 use runtools_broker::client::text::{Fields, Visible, counted};
@@ -92,7 +92,12 @@ pub(crate) async fn run(command: AuditCommand, session: &Session) -> Outcome {
             file: Some(file),
             public_key: Some(key),
         }) => {
-            let found = offline(&file, &key)?;
+            let (found, signer) = offline(&file, &key)?;
+            if signer != key.to_ascii_lowercase() {
+                session.out.hint(format!(
+                    "the journal's keys were replaced: from there on it is signed by {signer}, so keep that key"
+                ));
+            }
             verdict(&found, session)
         }
         AuditCommand::Verify(_) => {
@@ -202,7 +207,8 @@ async fn head(session: &Session) -> Outcome {
     Ok(Exit::Ok)
 }
 
-fn offline(file: &Path, key: &str) -> Result<AuditVerification, ClientError> {
+/// What was found, and who signs at the export's end.
+fn offline(file: &Path, key: &str) -> Result<(AuditVerification, String), ClientError> {
     let key = HEXLOWER_PERMISSIVE.decode(key.as_bytes()).ok();
     let key: [u8; 32] = key.and_then(|key| key.try_into().ok()).ok_or_else(|| {
         ClientError::usage(
@@ -213,7 +219,8 @@ fn offline(file: &Path, key: &str) -> Result<AuditVerification, ClientError> {
     let reader = File::open(file).map_err(|error| ClientError::file(file, &error))?;
     let report = verify_export(BufReader::new(reader), &PublicKey(key));
     let report = report.map_err(|error| ClientError::failed(error.to_string(), error.hint()))?;
-    Ok(shape(&report))
+    let signer = HEXLOWER.encode(&report.signer.0);
+    Ok((shape(&report), signer))
 }
 
 fn shape(report: &VerifyReport) -> AuditVerification {

@@ -157,7 +157,10 @@ pub(crate) async fn delete(args: DeleteArgs, session: &Session) -> Outcome {
             )
         }
         (DeletionLevel::Recoverable, None) => format!("deleted {name}; it can be restored"),
-        (DeletionLevel::Logical, _) => format!("destroyed {name}"),
+        // No answer to a deletion reaches further.
+        (DeletionLevel::Logical | DeletionLevel::Database | DeletionLevel::Provider, _) => {
+            format!("destroyed {name}")
+        }
     };
     session.out.done(&gone, words)?;
     Ok(Exit::Ok)

@@ -153,7 +153,7 @@ impl Job {
 
 impl Vault {
     /// Where an organisation's rotation stands: the one that is under way, or the last.
-    pub(super) fn job_place(&self, org: OrgId) -> StoreKey {
+    pub(in crate::vault) fn job_place(&self, org: OrgId) -> StoreKey {
         let hash = self.system_index().hash(&[b"rotation", org.bytes()]);
         StoreKey::new(Class::Rotation, &[&hash])
     }

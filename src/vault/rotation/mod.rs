@@ -20,17 +20,24 @@
 //! One rotation at a time for each organisation. It is written down ([`job`]) and gone on with after every
 //! start, unless somebody paused it.
 
+mod index;
 mod job;
+mod journal;
 mod rewrap;
 mod root;
 mod run;
+mod state;
 mod turn;
 mod walk;
 
 #[cfg(test)]
+mod tests_journal;
+#[cfg(test)]
 mod tests_root;
 #[cfg(test)]
 mod tests_rotation;
+#[cfg(test)]
+mod tests_state;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -41,7 +48,7 @@ use crate::audit::Recorded;
 use crate::clock::Timestamp;
 use crate::crypto::{Owner, sha256};
 use crate::id::{ObjectId, OrgId};
-use crate::policy::{Permit, RotateKeys};
+use crate::policy::{OperateVault, Permit, RotateKeys};
 use crate::store::{Batch, Expect, JournalMark};
 
 use job::Job;
@@ -164,7 +171,31 @@ impl Vault {
         what: Turned,
         recorded: &Recorded,
     ) -> Result<Rotation, VaultError> {
-        let org = self.org(permit.principal().org())?;
+        let org = permit.principal().org();
+        self.begin_rotation_in(org, what, recorded).await
+    }
+
+    /// The same in whichever organisation, for whoever runs this installation.
+    ///
+    /// # Errors
+    /// As [`Vault::begin_rotation`].
+    pub async fn begin_rotation_of(
+        &self,
+        _permit: &Permit<OperateVault>,
+        org: OrgId,
+        what: Turned,
+        recorded: &Recorded,
+    ) -> Result<Rotation, VaultError> {
+        self.begin_rotation_in(org, what, recorded).await
+    }
+
+    async fn begin_rotation_in(
+        &self,
+        org: OrgId,
+        what: Turned,
+        recorded: &Recorded,
+    ) -> Result<Rotation, VaultError> {
+        let org = self.org(org)?;
         let _turn = self.rotations.changing.lock().await;
         if let Some(owner) = what.owner()
             && self.owner_key(&org, owner).await?.is_none()
@@ -193,15 +224,7 @@ impl Vault {
     ) -> Result<Rotation, VaultError> {
         let org = permit.principal().org();
         let _turn = self.rotations.changing.lock().await;
-        // Nobody takes it up from here on; who has it gives it back after the page at hand.
-        let stop = |known: &mut Known| {
-            known.job.paused = true;
-            known.progress.stop.store(true, Ordering::Relaxed);
-        };
-        self.rotations.with(org, stop).ok_or(VaultError::NotFound)?;
-        while self.rotations.with(org, |known| known.running) == Some(true) {
-            tokio::time::sleep(LOOK).await;
-        }
+        self.stop_rotation(org).await.ok_or(VaultError::NotFound)?;
         let (mut job, _) = self.read_job(org).await?.ok_or(VaultError::NotFound)?;
         if job.is_over() {
             self.rotations.with(org, |known| known.job = job);
@@ -209,6 +232,31 @@ impl Vault {
         }
         job.paused = true;
         self.write_job(org, job, None, recorded).await
+    }
+
+    /// Nobody takes it up from here on; who has it gives it back after the page at hand. Nothing when there is none.
+    async fn stop_rotation(&self, org: OrgId) -> Option<()> {
+        let stop = |known: &mut Known| {
+            known.job.paused = true;
+            known.progress.stop.store(true, Ordering::Relaxed);
+        };
+        self.rotations.with(org, stop)?;
+        while self.rotations.with(org, |known| known.running) == Some(true) {
+            tokio::time::sleep(LOOK).await;
+        }
+        Some(())
+    }
+
+    /// Has nobody work at the keys of an organisation that is taken away, or begin to, until the turn is over.
+    pub(super) async fn end_rotation_of(&self, org: OrgId) -> tokio::sync::MutexGuard<'_, ()> {
+        let turn = self.rotations.changing.lock().await;
+        self.stop_rotation(org).await.unwrap_or_default();
+        turn
+    }
+
+    /// Forgets the rotation of an organisation that is gone.
+    pub(super) fn forget_rotation_of(&self, org: OrgId) {
+        self.rotations.lock().remove(&org);
     }
 
     /// Goes on with the rotation of the caller's organisation.
@@ -237,6 +285,12 @@ impl Vault {
     #[must_use]
     pub fn rotation(&self, permit: &Permit<RotateKeys>) -> Option<Rotation> {
         let org = permit.principal().org();
+        self.rotations.with(org, |known| known.shown())
+    }
+
+    /// The same of whichever organisation, for whoever runs this installation.
+    #[must_use]
+    pub fn rotation_of(&self, _permit: &Permit<OperateVault>, org: OrgId) -> Option<Rotation> {
         self.rotations.with(org, |known| known.shown())
     }
 

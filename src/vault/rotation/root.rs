@@ -25,7 +25,7 @@ use crate::failpoint::{Failpoint, reached};
 use crate::secret::Secret;
 use crate::store::{Batch, Class, StoreKey};
 use crate::vault::key_record::boxes;
-use crate::vault::system::{next_root_context, next_root_place, system_places};
+use crate::vault::system::{MOST, SystemPlace, next_root_context, next_root_place};
 use crate::vault::{Lifecycle, Unsealed, Vault, VaultError};
 
 /// How many records are sealed anew in one commit.
@@ -143,15 +143,14 @@ impl Vault {
     ) -> Result<Vec<((StoreKey, Record), Record)>, VaultError> {
         let (root, random) = (&self.keyring.root, self.random());
         let mut found = Vec::new();
-        for (place, purpose, context) in system_places(self.id) {
-            let record = self.store.get(&place).await?.ok_or(VaultError::Form)?;
-            if record.key() != Some(old) {
-                continue;
+        let prefix = StoreKey::new(Class::SystemKey, &[]);
+        for (place, record) in self.store.scan(&prefix, None, MOST).await? {
+            if let Some(at) = SystemPlace::of(&place)
+                && record.key() == Some(old)
+            {
+                let new = at.renew(self.id, root, &record, random)?;
+                found.push(((place, record), new));
             }
-            let key = root.open(purpose, &context, &record.reader().sealed()?)?;
-            let sealed =
-                key.expose(|key| crypto::seal(&root.active(), purpose, &context, key, random))?;
-            found.push(((place, record), Record::of(&sealed)));
         }
         for org in self.org_ids() {
             let place = self.org_key_place(org);

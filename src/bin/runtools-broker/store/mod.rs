@@ -119,9 +119,17 @@ async fn stop(session: &Session) -> Result<(), ClientError> {
 }
 
 async fn compact(session: &Session) -> Result<(), ClientError> {
+    let found = rewritten(&route().then("compact"), session).await?;
+    let compaction = &found.compaction;
+    let (before, after) = (compaction.bytes_before, compaction.bytes_after);
+    let words = format!("compacted: {} before, {} now", size(before), size(after));
+    session.out.done(&found, words)
+}
+
+/// Has the store's files rewritten, by what is at `path`, and waits for the end.
+pub(crate) async fn rewritten(path: &Route, session: &Session) -> Result<StoreInfo, ClientError> {
     let client = session.local()?;
-    let path = route().then("compact");
-    let mut found: StoreInfo = client.call(Method::POST, &path, None).await?;
+    let mut found: StoreInfo = client.call(Method::POST, path, None).await?;
     let mut said = Instant::now();
     while found.compaction.state == CompactionState::Running {
         tokio::time::sleep(ASKED).await;
@@ -138,9 +146,7 @@ async fn compact(session: &Session) -> Result<(), ClientError> {
             compaction.hint.clone().unwrap_or_default(),
         ));
     }
-    let (before, after) = (compaction.bytes_before, compaction.bytes_after);
-    let words = format!("compacted: {} before, {} now", size(before), size(after));
-    session.out.done(&found, words)
+    Ok(found)
 }
 
 fn say(session: &Session, done: u64, total: u64) {

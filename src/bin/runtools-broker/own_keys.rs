@@ -1,0 +1,113 @@
+//! The installation's own keys: replaced while the broker serves.
+
+use clap::{Args, Subcommand};
+use http::Method;
+use runtools_broker::client::body::{self, Lent};
+use runtools_broker::client::{Exit, Outcome, Route, Session};
+use runtools_broker::wire::{KeySlot, RotatedJournal, RotatedRoot, RotatedState};
+use serde::Serialize;
+
+use crate::operator::passphrase;
+use crate::store;
+
+/// Which key.
+#[derive(Debug, Subcommand)]
+pub(crate) enum RotateCommand {
+    /// Replace the root key, under every slot of the ring
+    Root(RootArgs),
+    /// Replace the keys that seal and sign the audit journal
+    Audit(AuditArgs),
+    /// Replace the key that seals what belongs to no organisation
+    State(StateArgs),
+    /// Replace the key that names in the database are under
+    Index(IndexArgs),
+}
+
+/// Nothing is to be chosen.
+#[derive(Args, Debug)]
+pub(crate) struct RootArgs {}
+
+/// Nothing is to be chosen.
+#[derive(Args, Debug)]
+pub(crate) struct AuditArgs {}
+
+/// Nothing is to be chosen.
+#[derive(Args, Debug)]
+pub(crate) struct StateArgs {}
+
+/// Nothing is to be chosen.
+#[derive(Args, Debug)]
+pub(crate) struct IndexArgs {}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    passphrase: Option<Lent<'a>>,
+}
+
+/// Replaces one of them.
+pub(crate) async fn run(command: RotateCommand, session: &Session) -> Outcome {
+    match command {
+        RotateCommand::Root(RootArgs {}) => root(session).await,
+        RotateCommand::Audit(AuditArgs {}) => audit(session).await,
+        RotateCommand::State(StateArgs {}) => state(session).await,
+        RotateCommand::Index(IndexArgs {}) => index(session).await,
+    }
+}
+
+async fn audit(session: &Session) -> Outcome {
+    let route = Route::new("/v1/operator/audit-rotation");
+    let rotated: RotatedJournal = session.local()?.call(Method::POST, &route, None).await?;
+    let words = format!(
+        "from here on the journal is signed by {}",
+        rotated.public_key
+    );
+    session.out.done(&rotated, words)?;
+    session.out.hint(
+        "keep that key beside the one before: either verifies an export that reaches across the change",
+    );
+    Ok(Exit::Ok)
+}
+
+async fn state(session: &Session) -> Outcome {
+    let route = Route::new("/v1/operator/state-rotation");
+    let rotated: RotatedState = session.local()?.call(Method::POST, &route, None).await?;
+    let words = format!(
+        "what belongs to no organisation is sealed under key {}, and the one before is destroyed",
+        rotated.version
+    );
+    session.out.done(&rotated, words)?;
+    Ok(Exit::Ok)
+}
+
+async fn index(session: &Session) -> Outcome {
+    let route = Route::new("/v1/operator/index-rotation");
+    let found = store::rewritten(&route, session).await?;
+    let records = found.compaction.done;
+    let words = format!("{records} records stand under other names, and the old files are gone");
+    session.out.done(&found, words)?;
+    Ok(Exit::Ok)
+}
+
+/// Replaces it. A passphrase is asked for where a slot has one.
+async fn root(session: &Session) -> Outcome {
+    let client = session.local()?;
+    let slots: Vec<KeySlot> = client.list(&Route::new("/v1/operator/slots")).await?;
+    let asks = slots.iter().any(|slot| slot.kind == "passphrase");
+    let words = asks.then(|| passphrase("passphrase of the slot that has one", session));
+    let words = words.transpose()?;
+    let passphrase = words.as_ref().map(Lent);
+    let body = body::secret(&Body { passphrase })?;
+    drop(words);
+    let route = Route::new("/v1/operator/root-rotation");
+    let rotated: RotatedRoot = client.call(Method::POST, &route, Some(body)).await?;
+    let words = format!(
+        "root key {} is in every slot, and the one before nowhere",
+        rotated.version
+    );
+    session.out.done(&rotated, words)?;
+    session.out.hint(
+        "old copies of root.ring open with the old slots: renew those too if one may be known",
+    );
+    Ok(Exit::Ok)
+}

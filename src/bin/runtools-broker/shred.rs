@@ -1,0 +1,119 @@
+//! Shredding: what was destroyed is taken out of reach of old bytes.
+
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use http::Method;
+use runtools_broker::client::body::{self, Lent};
+use runtools_broker::client::{ClientError, Exit, Outcome, Route, Session};
+use runtools_broker::wire::{DeletionLevel, KeySlot, Shred, ShredState, ShredStep};
+use serde::Serialize;
+
+use crate::operator::passphrase;
+
+/// How often it is asked how far the work has come, and how often that is said.
+const ASKED: Duration = Duration::from_millis(200);
+const SAID: Duration = Duration::from_secs(2);
+
+/// Takes what was destroyed before out of reach of old bytes, too.
+///
+/// Every owner's key is replaced, then every organisation's, then the root key; what opens the key ring is, where
+/// nobody is needed for it; and what is live is copied into fresh files. Everybody is served meanwhile. The answer
+/// names the level that was reached (database or provider), and what is left to do.
+#[derive(Args, Debug)]
+pub(crate) struct ShredArgs {
+    /// Only show how far it has come, or how the last one ended
+    #[arg(long)]
+    status: bool,
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    passphrase: Option<Lent<'a>>,
+}
+
+/// Shreds. A passphrase is asked for where a slot has one.
+pub(crate) async fn run(args: ShredArgs, session: &Session) -> Outcome {
+    let client = session.local()?;
+    let route = Route::new("/v1/operator/shred");
+    if args.status {
+        let now: Shred = client.get(&route).await?;
+        told(&now, session)?;
+        return Ok(Exit::Ok);
+    }
+    let slots: Vec<KeySlot> = client.list(&Route::new("/v1/operator/slots")).await?;
+    let asks = slots.iter().any(|slot| slot.kind == "passphrase");
+    let words = asks.then(|| passphrase("passphrase of the slot that has one", session));
+    let words = words.transpose()?;
+    let passphrase = words.as_ref().map(Lent);
+    let body = body::secret(&Body { passphrase })?;
+    drop(words);
+    let mut now: Shred = client.call(Method::POST, &route, Some(body)).await?;
+    let mut said = Instant::now();
+    while now.state == ShredState::Running {
+        tokio::time::sleep(ASKED).await;
+        now = client.get(&route).await?;
+        if said.elapsed() >= SAID {
+            said = Instant::now();
+            session.out.note(at(&now));
+        }
+    }
+    if now.state == ShredState::Failed {
+        let code = now.error.clone().unwrap_or_default();
+        return Err(ClientError::failed(
+            format!("the level is still `logical`: {code}"),
+            now.hint.clone().unwrap_or_default(),
+        ));
+    }
+    told(&now, session)?;
+    Ok(Exit::Ok)
+}
+
+fn told(now: &Shred, session: &Session) -> Result<(), ClientError> {
+    session.out.done(now, words(now))?;
+    for slot in now.slots.iter().filter(|slot| !slot.renewed) {
+        let todo = slot.todo.as_deref().unwrap_or_default();
+        session.out.note(format!(
+            "slot {} ({}, {}): {todo}",
+            slot.id, slot.kind, slot.label
+        ));
+    }
+    if now.state == ShredState::Done {
+        session.out.hint(
+            "backups that were made before open with their own keys: destroy those, or wait until they expire",
+        );
+    }
+    Ok(())
+}
+
+fn words(now: &Shred) -> String {
+    match (now.state, now.level) {
+        (ShredState::Idle, _) => "nothing was shredded since the start".to_owned(),
+        (ShredState::Running, _) => at(now),
+        (ShredState::Done, Some(DeletionLevel::Provider)) => {
+            "level reached: provider. Old bytes of the database and of the key ring open with no key that there is now"
+                .to_owned()
+        }
+        (ShredState::Done, _) => {
+            "level reached: database. Old bytes of the database open only with the key ring of that time; that ring still opens with these slots:"
+                .to_owned()
+        }
+        (ShredState::Failed, _) => format!(
+            "level: logical, for it did not come to an end: {}",
+            now.error.as_deref().unwrap_or_default()
+        ),
+    }
+}
+
+fn at(now: &Shred) -> String {
+    let step = match now.step {
+        Some(ShredStep::Owners) => "replacing the keys of owners",
+        Some(ShredStep::Organizations) => "replacing the keys of organisations",
+        Some(ShredStep::Root) => "replacing the root key",
+        Some(ShredStep::Slots) => "replacing what opens the key ring",
+        Some(ShredStep::Files) => "copying what is live into fresh files",
+        None => "ending",
+    };
+    format!("{step}: {} of {}", now.done, now.total)
+}

@@ -1,0 +1,137 @@
+//! An engine whose names on disk are under a veil.
+//!
+//! Everybody above it knows a record by its key: a class, then keyed hashes. On disk the hashes stand under a
+//! [`Veil`], which belongs to the folder: other files may have another one, and to go from one veil to the
+//! next is to copy the store into a folder of the next ([`Store::rewrite_under`](super::Store::rewrite_under)).
+//! So there is no moment at which a record is under two names, or under none: the store is in one folder.
+//!
+//! The state record and the keys of the installation are found before any key is there, and say nothing by
+//! their names: those stand as they are. What is in order of the keys is in order of the names on disk.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use super::{Class, Engine, Pair, StoreError, StoreKey, Visitor, Write};
+use crate::crypto::Veil;
+
+const LOCKED: StoreError = StoreError::Damaged {
+    what: "its names are under a key that is not there",
+};
+const NO_NAME: StoreError = StoreError::Damaged {
+    what: "a record has a name that nothing is stored under",
+};
+
+/// The veil of a folder: given once the key is there.
+pub(super) type Lifting = Arc<OnceLock<Veil>>;
+
+/// An engine under a veil.
+pub(super) struct Veiled {
+    engine: Box<dyn Engine>,
+    veil: Lifting,
+}
+
+/// Whether a key stands on disk as it is.
+fn is_plain(key: &[u8]) -> bool {
+    key.is_empty() || key == StoreKey::STATE || key.first() == Some(&Class::SystemKey.byte())
+}
+
+impl Veiled {
+    pub(super) const fn new(engine: Box<dyn Engine>, veil: Lifting) -> Self {
+        Self { engine, veil }
+    }
+
+    /// How a key stands on disk.
+    fn covered(&self, key: &[u8]) -> Result<Vec<u8>, StoreError> {
+        let mut name = key.to_vec();
+        if !is_plain(key) {
+            let (_, hashes) = name.split_first_mut().ok_or(NO_NAME)?;
+            let veil = self.veil.get().ok_or(LOCKED)?;
+            veil.cover(hashes).map_err(|_| NO_NAME)?;
+        }
+        Ok(name)
+    }
+
+    /// The key that stands so on disk.
+    fn uncovered(&self, mut name: Vec<u8>) -> Result<Vec<u8>, StoreError> {
+        if !is_plain(&name) {
+            let (_, hashes) = name.split_first_mut().ok_or(NO_NAME)?;
+            let veil = self.veil.get().ok_or(LOCKED)?;
+            veil.uncover(hashes).map_err(|_| NO_NAME)?;
+        }
+        Ok(name)
+    }
+}
+
+impl Engine for Veiled {
+    fn name(&self) -> &'static str {
+        self.engine.name()
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.engine.get(&self.covered(key)?)
+    }
+
+    fn scan(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<Pair>, StoreError> {
+        let prefix = self.covered(prefix)?;
+        let after = after.map(|after| self.covered(after)).transpose()?;
+        let found = self.engine.scan(&prefix, after.as_deref(), limit)?;
+        let found = found.into_iter();
+        let found = found.map(|(name, value)| Ok((self.uncovered(name)?, value)));
+        found.collect()
+    }
+
+    /// The range is one of names as they stand on disk; so are the names that are shown while the veil is not
+    /// lifted.
+    fn visit(
+        &self,
+        from: &[u8],
+        until: Option<&[u8]>,
+        each: &mut Visitor<'_>,
+    ) -> Result<(), StoreError> {
+        self.engine.visit(from, until, &mut |name, value| {
+            if self.veil.get().is_none() {
+                return each(name, value);
+            }
+            each(&self.uncovered(name.to_vec())?, value)
+        })
+    }
+
+    fn apply(&self, writes: &[Write<'_>]) -> Result<(), StoreError> {
+        let covered = writes.iter().map(|write| match write {
+            Write::Put(key, value) => Ok((self.covered(key)?, Some(*value))),
+            Write::Delete(key) => Ok((self.covered(key)?, None)),
+        });
+        let covered = covered.collect::<Result<Vec<_>, StoreError>>()?;
+        let writes: Vec<_> = covered
+            .iter()
+            .map(|(name, value)| match value {
+                Some(value) => Write::Put(name, value),
+                None => Write::Delete(name),
+            })
+            .collect();
+        self.engine.apply(&writes)
+    }
+
+    fn len(&self) -> Result<u64, StoreError> {
+        self.engine.len()
+    }
+
+    fn is_empty(&self) -> Result<bool, StoreError> {
+        self.engine.is_empty()
+    }
+
+    fn size_bytes(&self) -> Result<u64, StoreError> {
+        self.engine.size_bytes()
+    }
+}
+
+impl fmt::Debug for Veiled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Veiled({:?})", self.engine)
+    }
+}

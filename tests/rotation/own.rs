@@ -1,0 +1,222 @@
+//! The installation's own keys, and the key file, killed at every place of their replacement under writers.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use runtools_broker::audit::{Verdict, verify_export};
+use runtools_broker::crypto::{PublicKey, Record};
+use runtools_broker::failpoint::Failpoint;
+use runtools_broker::store::{Class, DEFAULT_CACHE_BYTES, DiskEngine, Engine, EngineKind};
+use serde_json::Value;
+
+use crate::harness::{Client, Setup, eventually};
+use crate::stage::{KILL, Stage, setup};
+
+/// What is replaced, by which route, and in how many places it may be killed.
+pub(crate) const LEVELS: [(&str, &str, usize); 3] = [
+    ("audit", "/v1/operator/audit-rotation", 5),
+    ("state", "/v1/operator/state-rotation", 3),
+    ("index", "/v1/operator/index-rotation", 3),
+];
+
+/// What a copy into fresh files comes by.
+const COPYING: [&str; 4] = [
+    "store.rewrite.page",
+    "store.rewrite.caught_up",
+    "store.rewrite.naming",
+    "store.rewrite.placed",
+];
+
+fn places(level: &str) -> Vec<&'static str> {
+    let prefix = format!("key.{level}.");
+    let names = Failpoint::ALL.iter().map(|place| place.name());
+    let mut all: Vec<_> = names.filter(|name| name.starts_with(&prefix)).collect();
+    if level == "index" {
+        all.extend(COPYING);
+    }
+    all
+}
+
+fn kind(engine: &str) -> EngineKind {
+    engine.parse().unwrap()
+}
+
+/// The generations of the installation's keys in a stopped broker's store, by their numbers; those that its records
+/// name with them.
+fn own_keys(data: &Path, engine: &str) -> (BTreeSet<(u8, u32)>, BTreeSet<u32>) {
+    let engine = DiskEngine::open(&data.join("store"), kind(engine), DEFAULT_CACHE_BYTES).unwrap();
+    let (mut keys, mut named) = (BTreeSet::new(), BTreeSet::new());
+    let mut look = |name: &[u8], value: &[u8]| {
+        let sealed_by = Record::parse(value).unwrap().key();
+        if let Some(by) = sealed_by.filter(|by| by.id.bytes() == &[2; 16]) {
+            named.insert(by.version);
+        }
+        if let [class, number, version @ ..] = name
+            && *class == Class::SystemKey.byte()
+        {
+            let version = version.try_into().map_or(1, u32::from_be_bytes);
+            keys.insert((*number, version));
+        }
+        Ok(())
+    };
+    engine.visit(&[], None, &mut look).unwrap();
+    (keys, named)
+}
+
+fn version(client: &Client, path: &str) -> u64 {
+    let rotated = client.send("POST", path, None).expect(200);
+    rotated["data"]["version"].as_u64().unwrap()
+}
+
+/// Whether what was cut short was gone on with, and has ended well.
+fn is_over(stage: &Stage) -> bool {
+    let path = "/v1/audit?all=true&action=key.rotate_resume";
+    let found = stage.broker.operator().get(path).expect(200);
+    let entries = found["data"].as_array().unwrap();
+    let ended = |entry: &Value| entry["outcome"]["status"] == "success";
+    !entries.is_empty() && entries.iter().all(ended)
+}
+
+/// What was cut short goes on by itself, and the next one begins as if nothing had been.
+pub(crate) fn ended(stage: &Stage, path: &str) {
+    let operator = stage.broker.operator();
+    eventually(|| (operator.send("POST", path, None).status == 200).then_some(()));
+    eventually(|| {
+        let store = operator.get("/v1/operator/store").expect(200);
+        (store["data"]["compaction"]["state"] != "running").then_some(())
+    });
+}
+
+fn kill_own_keys(engine: &str) {
+    let mut stage = Stage::new(setup(engine));
+    let mut signers = vec![signer(&stage)];
+    for (level, path, count) in LEVELS {
+        let places = places(level);
+        assert_eq!(
+            places
+                .iter()
+                .filter(|place| place.starts_with("key."))
+                .count(),
+            count
+        );
+        for place in places {
+            stage.broker.restart_with(Setup {
+                failpoint: Some(place),
+                ..setup(engine)
+            });
+            stage.until_it_is_gone(|operator| {
+                drop(operator.try_send("POST", path, None));
+            });
+            assert_eq!(stage.died_of(), KILL, "{level}: {place}");
+            stage.broker.restart_with(setup(engine));
+            stage.check();
+            ended(&stage, path);
+            stage.check();
+            signers.push(signer(&stage));
+            assert_eq!(stage.broker.stop(), Some(0), "{level}: {place}");
+            only_one_of_each(&stage, engine, place);
+        }
+    }
+    stage.broker.restart();
+    stage.check();
+    intact_by_each(&stage, &signers);
+    let log = stage.broker.log_text();
+    assert!(!log.contains("panicked"), "{log}");
+}
+
+/// One key seals and one veil is there; of the journal's, those that sealed stay.
+pub(crate) fn only_one_of_each(stage: &Stage, engine: &str, place: &str) {
+    let (keys, named) = own_keys(&stage.broker.data(), engine);
+    let of = |number| {
+        let found = keys.iter().filter(move |(which, _)| *which == number);
+        found.map(|(_, version)| *version).collect::<Vec<_>>()
+    };
+    assert_eq!(of(2).len(), 1, "{place}: {keys:?}");
+    assert_eq!(named, BTreeSet::from_iter(of(2)), "{place}");
+    assert!(of(8).len() <= 1, "{place}: {keys:?}");
+    assert_eq!(of(3), of(4), "{place}");
+    assert_eq!(of(7), [0; 0], "{place}");
+}
+
+fn signer(stage: &Stage) -> String {
+    let head = stage.broker.operator().get("/v1/audit/head").expect(200);
+    head["data"]["publicKey"].as_str().unwrap().to_owned()
+}
+
+/// The journal from its beginning on, by every key that ever signed it.
+fn intact_by_each(stage: &Stage, signers: &[String]) {
+    let export = stage.broker.operator().get("/v1/audit/export");
+    assert_eq!(export.status, 200);
+    let all: BTreeSet<_> = signers.iter().collect();
+    assert!(all.len() > 5, "{all:?}");
+    for key in all {
+        let bytes = data_encoding::HEXLOWER.decode(key.as_bytes()).unwrap();
+        let key = PublicKey(bytes.try_into().unwrap());
+        let report = verify_export(export.body.as_slice(), &key).unwrap();
+        assert_eq!(report.verdict, Verdict::Intact);
+    }
+}
+
+#[test]
+fn own_keys_whose_replacement_is_killed_at_any_place_are_replaced_after_it_in_sled() {
+    kill_own_keys("sled");
+}
+
+#[test]
+fn own_keys_whose_replacement_is_killed_at_any_place_are_replaced_after_it_in_redb() {
+    kill_own_keys("redb");
+}
+
+#[test]
+fn a_replacement_that_was_cut_short_ends_by_itself() {
+    for (place, path, number, version) in [
+        ("key.audit.drawn", LEVELS[0].1, 3, 2),
+        ("key.state.drawn", LEVELS[1].1, 2, 2),
+        ("store.rewrite.copied", LEVELS[2].1, 8, 1),
+    ] {
+        let mut stage = Stage::new(Setup {
+            failpoint: Some(place),
+            ..setup("sled")
+        });
+        stage.until_it_is_gone(|operator| drop(operator.try_send("POST", path, None)));
+        assert_eq!(stage.died_of(), KILL, "{place}");
+        stage.broker.restart_with(setup("sled"));
+        eventually(|| is_over(&stage).then_some(()));
+        stage.check();
+        assert_eq!(stage.broker.stop(), Some(0), "{place}");
+        let (keys, _) = own_keys(&stage.broker.data(), "sled");
+        assert!(keys.contains(&(number, version)), "{place}: {keys:?}");
+        only_one_of_each(&stage, "sled", place);
+    }
+}
+
+#[test]
+fn the_verbs_say_what_was_replaced_and_nobody_else_may() {
+    let stage = Stage::new(setup("sled"));
+    let broker = &stage.broker;
+    assert_eq!(version(&broker.operator(), LEVELS[1].1), 2);
+    let ran = broker.runs(&["key", "rotate", "state"], None);
+    assert!(ran.stderr.contains("key 3"), "{}", ran.stderr);
+    let before = signer(&stage);
+    let ran = broker.runs(&["key", "rotate", "audit", "--json"], None);
+    let told: Value = ran.expect(0);
+    assert_eq!(told["data"]["publicKey"], signer(&stage));
+    assert_ne!(before, signer(&stage));
+    let ran = broker.runs(&["key", "rotate", "index"], None);
+    assert_eq!(ran.exit, 0, "{}", ran.stderr);
+    assert!(ran.stderr.contains("other names"), "{}", ran.stderr);
+    // An export across the change, by the key from before it.
+    let file = broker.path("export.jsonl");
+    let text = broker.operator().get("/v1/audit/export");
+    std::fs::write(&file, text.body).unwrap();
+    let file = file.to_str().unwrap();
+    let check = ["audit", "verify", "--file", file, "--public-key", &before];
+    let ran = crate::stage::runtools(broker, &check);
+    assert_eq!(ran.exit, 0, "{}", ran.stderr);
+    assert!(ran.stderr.contains(&signer(&stage)), "{}", ran.stderr);
+    let admin = broker.admin(&[]);
+    for (_, path, _) in LEVELS {
+        assert_eq!(admin.send("POST", path, None).refused(403), "operator_only");
+    }
+    stage.check();
+}
