@@ -34,6 +34,8 @@
 
 // words
 pub mod clock;
+#[cfg(test)]
+pub(crate) mod damage;
 pub mod failpoint;
 pub mod id;
 pub mod name;
@@ -61,6 +63,8 @@ pub mod vault;
 pub mod client;
 pub mod config;
 pub mod daemon;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod hardening;
 pub mod http;
 pub mod pages;

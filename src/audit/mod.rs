@@ -25,6 +25,8 @@ mod error;
 mod event;
 mod examine;
 mod export;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod journal;
 mod keys;
 mod known;
@@ -46,6 +48,8 @@ mod tests_examine;
 mod tests_export;
 #[cfg(test)]
 mod tests_failure;
+#[cfg(test)]
+mod tests_flips;
 #[cfg(test)]
 mod tests_handover;
 #[cfg(test)]

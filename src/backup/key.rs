@@ -99,6 +99,7 @@ mod tests {
     use super::super::tests_rig::{IDENTITY, RECIPIENT};
     use super::{Identities, Recipients};
     use crate::backup::BackupError;
+    use crate::damage::Harm;
     use crate::secret::Secret;
 
     #[test]
@@ -124,6 +125,11 @@ mod tests {
         assert_eq!(parse(&file).unwrap().of_age().count(), 1);
         for bad in ["", "# nothing\n", RECIPIENT, &format!("{IDENTITY}\nmore")] {
             assert!(matches!(parse(bad), Err(BackupError::Identity)), "{bad}");
+        }
+        for harm in Harm::every(IDENTITY.len()) {
+            let damaged = Identities::parse(&Secret::take(harm.of(IDENTITY.as_bytes())));
+            let blank = matches!(harm, Harm::Longer(b'\n'));
+            assert_eq!(damaged.is_ok(), blank, "{harm:?}");
         }
         let shown = format!("{:?}", parse(&file).unwrap());
         assert_eq!(shown, "Identities(1 hidden)");

@@ -37,6 +37,8 @@ mod envelope;
 mod error;
 mod file;
 mod frame;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod keeper;
 mod key;
 mod ledger;

@@ -55,14 +55,25 @@ pub fn read(
     each: &mut dyn FnMut(Part<'_>) -> Result<(), BackupError>,
 ) -> Result<Opened, BackupError> {
     let (outer, inside) = envelope::open(input, identities)?;
-    let mut frames = FrameReader::begin(inside)?;
+    let mut begin = |head: &Head| {
+        if head.outer != outer {
+            return Err(damaged("it says one thing outside and another inside"));
+        }
+        begin(head)
+    };
+    parts(FrameReader::begin(inside)?, &mut begin, each)
+}
+
+/// Reads what is inside of the encryption.
+pub(super) fn parts(
+    mut frames: FrameReader<impl Read>,
+    begin: &mut dyn FnMut(&Head) -> Result<(), BackupError>,
+    each: &mut dyn FnMut(Part<'_>) -> Result<(), BackupError>,
+) -> Result<Opened, BackupError> {
     frames.next()?;
     let head = Head::decode(frames.body()).ok_or(damaged("it begins in an unknown form"))?;
-    if head.outer != outer {
-        return Err(damaged("it says one thing outside and another inside"));
-    }
-    frames.link(Kind::Head, frames.body().len());
     begin(&head)?;
+    frames.link(Kind::Head, frames.body().len());
     let mut journal = JournalOrder::default();
     let mut ring = None;
     loop {

@@ -32,6 +32,8 @@ mod errand;
 mod error;
 mod exchange;
 mod execute;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod guard;
 mod handle;
 mod handles;

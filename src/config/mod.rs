@@ -15,6 +15,8 @@ mod custody;
 mod env;
 mod error;
 mod file;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod hardening;
 mod layers;
 mod limits;

@@ -14,6 +14,8 @@
 
 mod context;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod hash;
 mod jwks;
 mod jws;

@@ -50,6 +50,8 @@ mod error;
 mod fault;
 mod field;
 mod form;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod gathering;
 mod hint;
 mod key_file;

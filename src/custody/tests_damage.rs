@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::form;
 use super::tests_bench::{BOTH, Bench, add, code};
 use super::{CustodyError, Provider, SlotKind};
+use crate::damage::Harm;
 
 /// Where things stand in a ring whose first slot is labelled "first".
 const HEADER: usize = 42;
@@ -60,6 +61,21 @@ fn a_ring_with_any_bit_flipped_is_refused() {
         }
         bench.forge(&whole);
         assert_eq!(code(bench.reopen(kind)), "opened");
+    }
+}
+
+#[test]
+fn whatever_becomes_of_the_key_file_opens_nothing() {
+    let (bench, ..) = Bench::with(SlotKind::KeyFile);
+    let sound = std::fs::read(&bench.key_file).unwrap();
+    assert_eq!(sound.len(), 32);
+    for harm in Harm::every(sound.len()) {
+        std::fs::write(&bench.key_file, harm.of(&sound)).unwrap();
+        let expected = match harm {
+            Harm::Flipped { .. } => "wrong_key_file",
+            Harm::Cut(_) | Harm::Longer(_) | Harm::Twice => "key_file_length",
+        };
+        assert_eq!(code(bench.reopen(SlotKind::KeyFile)), expected, "{harm:?}");
     }
 }
 

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::shares::{MAX_SHARES, Share, Split};
 use crate::crypto::{KeyRef, SystemRandom};
+use crate::damage::Harm;
 use crate::id::ObjectId;
 use crate::secret::Secret;
 
@@ -123,6 +124,18 @@ fn a_share_is_read_as_people_write_it_and_a_slip_is_told_as_one() {
         &"a".repeat(5000),
     ] {
         assert_eq!(parse(other).unwrap_err(), "share_form");
+    }
+}
+
+#[test]
+fn whatever_becomes_of_a_share_it_is_no_other_one() {
+    let all = Share::deal(2, 2, &SystemRandom).unwrap();
+    let sound = text(&all[0]);
+    for harm in Harm::every(sound.len()) {
+        let damaged = harm.of(sound.as_bytes());
+        if let Ok(read) = Share::parse(&Secret::take(damaged)) {
+            assert_eq!(text(&read), sound, "{harm:?}");
+        }
     }
 }
 

@@ -13,6 +13,8 @@ mod delegations;
 mod deletion;
 mod error;
 mod first;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod key_quota;
 mod key_records;
 mod last_used;

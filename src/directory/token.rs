@@ -125,6 +125,7 @@ fn hashed(kind: Kind, text: &[u8], index: &MacKey) -> Digest {
 mod tests {
     use super::{Kind, Token, kind_of};
     use crate::crypto::SystemRandom;
+    use crate::damage::Harm;
 
     #[test]
     fn a_token_reads_back_and_a_changed_one_does_not() {
@@ -140,13 +141,9 @@ mod tests {
                 assert_eq!(text.len(), length);
                 assert_eq!(kind_of(text), Some(kind));
                 assert_eq!(Token::is_of_service(text), kind == Kind::Service);
-                for index in 0..text.len() {
-                    let mut other = text.to_vec();
-                    other[index] ^= 1;
-                    assert_eq!(kind_of(&other), None, "byte {index}");
+                for harm in Harm::every(text.len()) {
+                    assert_eq!(kind_of(&harm.of(text)), None, "{harm:?}");
                 }
-                assert_eq!(kind_of(&text[..length - 1]), None);
-                assert_eq!(kind_of(&[text, b"0"].concat()), None);
             });
         }
     }

@@ -22,6 +22,8 @@
 mod connector;
 mod endpoint;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod guard;
 mod incoming;
 mod limits;

@@ -25,6 +25,8 @@ mod egress;
 mod error;
 mod error_broker;
 mod error_storage;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod idempotency;
 mod key_slots;
 mod layers;

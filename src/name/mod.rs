@@ -34,6 +34,8 @@ macro_rules! kept_as_text {
     };
 }
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod host;
 mod likeness;
 mod plain;

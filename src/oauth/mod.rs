@@ -27,6 +27,8 @@ mod discovery;
 mod errands;
 mod event;
 pub mod flow;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod identify;
 mod keeper;
 mod outbound;

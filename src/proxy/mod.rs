@@ -17,6 +17,8 @@ mod answer;
 mod authority;
 mod credential;
 mod exchange;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod gate;
 mod hello;
 mod inside;

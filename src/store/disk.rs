@@ -62,7 +62,7 @@ pub(super) enum Names<'a> {
 
 impl DiskEngine {
     /// Opens the store's files in `path`, or makes the first ones, by the engine `kind`, which keeps about
-    /// `cache_bytes` in memory. Files that were replaced before a kill are removed.
+    /// `cache_bytes` in memory.
     ///
     /// # Errors
     /// [`StoreError::Locked`], [`StoreError::Format`]; [`StoreError::OtherEngine`] when the store is of the
@@ -76,6 +76,10 @@ impl DiskEngine {
                 dir.name_live(first)?;
                 first
             }
+            // A damaged marker names a folder that nobody made: it is not made now, beside the store's.
+            Some(found) if !dir.at(found).exists() && !dir.folders()?.is_empty() => {
+                return Err(StoreError::Format);
+            }
             Some(found) if found.kind == kind => found,
             Some(found) => return Err(StoreError::OtherEngine { found: found.kind }),
         };
@@ -86,15 +90,13 @@ impl DiskEngine {
             engine,
             veil,
         };
-        let opened = Self {
+        Ok(Self {
             live: ArcSwap::from_pointee(files),
             replaced: Mutex::default(),
             cache_bytes,
             turn: Mutex::default(),
             dir,
-        };
-        opened.remove_superseded()?;
-        Ok(opened)
+        })
     }
 
     /// The engine that keeps the store.
@@ -232,7 +234,8 @@ impl DiskEngine {
         locked.unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// Closes the files that were replaced as soon as nobody reads them, and removes them.
+    /// Closes the files that were replaced as soon as nobody reads them, and removes them. To be called when
+    /// the files that the marker names are known to be the store: a damaged one can name any.
     pub(super) fn remove_superseded(&self) -> Result<(), StoreError> {
         let live = self.live.load().folder;
         let waiting = std::mem::take(&mut *self.replaced());

@@ -62,6 +62,8 @@ mod tests_commit;
 #[cfg(test)]
 mod tests_damage;
 #[cfg(test)]
+mod tests_flips;
+#[cfg(test)]
 mod tests_log;
 #[cfg(test)]
 mod tests_power;

@@ -115,6 +115,10 @@ impl Store {
         let state = State::open(id, &keys.seal, &found)?;
         compare(&state, &remembered, || census::take(&*engine, &mac))?;
         let anchor = Anchors::agreeing(own, &remembered, &files, id, &mac, &state)?;
+        if let Some(disk) = engine.disk() {
+            // What a kill left behind.
+            disk.remove_superseded()?;
+        }
         Self::start(Committer {
             engine,
             store: id,

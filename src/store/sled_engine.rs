@@ -31,11 +31,24 @@ const LOCK_ATTEMPTS: u32 = 500;
 
 /// A sled database in a folder of its own.
 pub(super) struct SledEngine {
-    /// Taken out only when dropped.
-    db: Option<sled::Db>,
+    db: Guarded,
     /// A second handle of the database file, to sync it: sled's flush only starts the writing.
     sync: File,
     loose: PathBuf,
+}
+
+/// sled writes when it is dropped, and may panic there. All that was acknowledged is durable.
+struct Guarded(Option<sled::Db>);
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        let db = self.0.take();
+        guarded(|| {
+            drop(db);
+            Ok(())
+        })
+        .unwrap_or_default();
+    }
 }
 
 impl SledEngine {
@@ -53,13 +66,13 @@ impl SledEngine {
             // Only the commit writer flushes.
             .flush_every_ms(None)
             .use_compression(false);
-        let db = aside(move || open_patiently(&config))?;
+        let db = Guarded(Some(aside(move || open_patiently(&config))?));
         // sled writes its snapshot and repairs its log while it opens, and syncs neither names nor all
         // of the files.
         files::settle(folder).doing("syncing the data directory")?;
         let sync = File::open(folder.join("db")).doing("opening the database file")?;
         Ok(Self {
-            db: Some(db),
+            db,
             sync,
             loose: folder.join("blobs"),
         })
@@ -69,7 +82,7 @@ impl SledEngine {
         &self,
         work: impl FnOnce(&sled::Db) -> Result<R, StoreError>,
     ) -> Result<R, StoreError> {
-        let db = self.db.as_ref().ok_or(StoreError::Closed)?;
+        let db = self.db.0.as_ref().ok_or(StoreError::Closed)?;
         guarded(|| work(db))
     }
 
@@ -201,17 +214,5 @@ impl fmt::Debug for SledEngine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // sled's own Debug prints keys and values.
         f.write_str("SledEngine")
-    }
-}
-
-impl Drop for SledEngine {
-    fn drop(&mut self) {
-        // sled writes when it is dropped, and may panic there. All that was acknowledged is durable.
-        let db = self.db.take();
-        guarded(|| {
-            drop(db);
-            Ok(())
-        })
-        .unwrap_or_default();
     }
 }

@@ -23,6 +23,8 @@ mod binding;
 mod binding_read;
 mod catalog;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod hub;
 mod installs;
 mod parameters;

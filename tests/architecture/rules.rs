@@ -3,7 +3,7 @@
 use super::source::{Source, line_of, words};
 
 /// A module may import what stands to its left.
-const LINE: [&str; 28] = [
+const LINE: [&str; 30] = [
     // words
     "secret",
     "name",
@@ -11,7 +11,8 @@ const LINE: [&str; 28] = [
     "clock",
     "wire",
     "failpoint",
-    "waiting", //
+    "waiting",
+    "damage", //
     // machines
     "crypto",
     "custody",
@@ -34,7 +35,8 @@ const LINE: [&str; 28] = [
     "config",
     "telemetry",
     "hardening",
-    "daemon", //
+    "daemon",
+    "fuzz", //
     "bin",
 ];
 

@@ -12,6 +12,8 @@
 //! how.
 
 mod frame;
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzz;
 mod gate;
 mod half;
 mod handshake;

@@ -15,6 +15,8 @@ mod body;
 mod client_certificate;
 mod connection;
 mod expiry;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod limits;
 mod listen;
 mod observer;
