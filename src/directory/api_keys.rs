@@ -131,7 +131,7 @@ impl Directory {
             test: wanted.test,
             scopes: wanted.scopes,
             project: wanted.project,
-            created: vault.now(),
+            created: vault.handed_out_now(),
             expires: wanted.expires,
             revoked: None,
             last_used: None,

@@ -360,7 +360,7 @@ fn make_place(credentials: &mut Vec<Credential>, now: Timestamp) -> Result<(), D
 
 fn drawn(vault: &Unsealed, pin: Option<Pin>) -> Result<Drawn, DirectoryError> {
     let id = ServiceCredentialId::from_random(vault.random().bytes()?);
-    let created = vault.now();
+    let created = vault.handed_out_now();
     let index = vault.system_index();
     if let Some(Pin { fingerprint, ends }) = pin {
         if ends <= created {

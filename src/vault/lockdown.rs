@@ -47,6 +47,14 @@ impl Vault {
         made.millis() <= self.void_until.0.load(Ordering::Acquire)
     }
 
+    /// The moment of what is handed out now: after the last lockdown, also where the clock was ahead at it.
+    #[must_use]
+    pub fn handed_out_now(&self) -> Timestamp {
+        let void = self.void_until.0.load(Ordering::Acquire);
+        let after = Timestamp::from_millis(void.saturating_add(1));
+        self.now().max(after)
+    }
+
     fn lockdown_place(&self) -> StoreKey {
         let name = self.system_index().hash(&[b"lockdown"]);
         StoreKey::new(Class::State, &[&name])
@@ -156,6 +164,8 @@ mod tests {
         rig.clock.advance_millis(-3_600_000);
         rig.vault.void_what_was_handed_out(&recorded).await.unwrap();
         assert!(rig.vault.is_void(made));
+        assert!(rig.vault.is_void(rig.vault.now()));
+        assert!(!rig.vault.is_void(rig.vault.handed_out_now()));
         drop(recorded);
         let rig = rig.reopen().await.unwrap();
         assert!(rig.vault.is_void(made), "nor after a start");

@@ -147,7 +147,8 @@ impl Places {
     /// What the operating system reports.
     pub fn lock_down(&self, now: Timestamp) -> Result<(), VaultError> {
         let write = |mut marker: File| {
-            writeln!(marker, "{now}")?;
+            // Twice, so that one damaged byte is no other moment.
+            write!(marker, "{now}\n{now}\n")?;
             marker.sync_all()
         };
         let begun = File::create(self.lockdown()).and_then(write);
@@ -162,8 +163,11 @@ impl Places {
     pub fn locked_down(&self) -> Result<Option<Option<Timestamp>>, VaultError> {
         match std::fs::read(self.lockdown()) {
             Ok(text) => {
-                let text = String::from_utf8_lossy(&text);
-                Ok(Some(Timestamp::parse(text.trim()).ok()))
+                let text = str::from_utf8(&text).unwrap_or_default();
+                let half = text.get(..text.len() / 2).unwrap_or_default();
+                let whole = half.repeat(2) == text;
+                let at = half.strip_suffix('\n').filter(|_| whole);
+                Ok(Some(at.and_then(|at| Timestamp::parse(at).ok())))
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(io(&error)),
@@ -182,5 +186,32 @@ impl Places {
     fn sync(&self) -> Result<(), VaultError> {
         let synced = File::open(&self.data).and_then(|dir| dir.sync_all());
         synced.map_err(|error| io(&error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Places;
+    use crate::clock::Timestamp;
+    use crate::damage::Harm;
+
+    #[test]
+    fn a_damaged_marker_still_locks_down_and_names_no_other_moment() {
+        let folder = tempfile::tempdir().unwrap();
+        let places = Places {
+            data: folder.path().to_owned(),
+            keys: folder.path().to_owned(),
+            external_anchor: None,
+        };
+        assert_eq!(places.locked_down().unwrap(), None);
+        let now = Timestamp::parse("2026-11-23T09:30:00.120Z").unwrap();
+        places.lock_down(now).unwrap();
+        assert_eq!(places.locked_down().unwrap(), Some(Some(now)));
+        let marker = std::fs::read(places.lockdown()).unwrap();
+        for harm in Harm::every(marker.len()) {
+            std::fs::write(places.lockdown(), harm.of(&marker)).unwrap();
+            let found = places.locked_down().unwrap();
+            assert_eq!(found, Some(None), "{harm:?}");
+        }
     }
 }

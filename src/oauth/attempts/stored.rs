@@ -91,7 +91,7 @@ impl Attempts {
         begun: &DeviceBegun<DeviceGrant>,
         recorded: &Recorded,
     ) -> Result<(), VaultError> {
-        let (waiting, key) = (Waiting::of(begun, vault.now()), begun.key);
+        let (waiting, key) = (Waiting::of(begun, vault.handed_out_now()), begun.key);
         let org = vault.org(waiting.org)?;
         let mut batch = Batch::new();
         for older in &begun.gave_way {
