@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use http::Method;
-use runtools_broker::audit::{Verdict, VerifyReport, verify_export};
+use runtools_broker::audit::{Head, Verdict, VerifyReport, verify_export_knowing};
 use runtools_broker::client::text::{Fields, Visible, counted};
 use runtools_broker::client::{ClientError, Exit, Outcome, Route, Session, Table};
 use runtools_broker::crypto::PublicKey;
@@ -82,6 +82,10 @@ pub(crate) struct VerifyArgs {
     /// The key that signs the journal's checkpoints, in hex, kept from `audit head`
     #[arg(long, value_name = "HEX", requires = "file")]
     public_key: Option<String>,
+    /// A record that has to be in it, with the hash that it had, kept from `audit head`: what shows a journal
+    /// that was cut off, put back, or written anew with its own key
+    #[arg(long, value_name = "RECORD:HASH", requires = "file")]
+    known: Option<String>,
 }
 
 /// Runs one of the verbs.
@@ -91,8 +95,9 @@ pub(crate) async fn run(command: AuditCommand, session: &Session) -> Outcome {
         AuditCommand::Verify(VerifyArgs {
             file: Some(file),
             public_key: Some(key),
+            known,
         }) => {
-            let (found, signer) = offline(&file, &key)?;
+            let (found, signer) = offline(&file, &key, known.as_deref())?;
             if signer != key.to_ascii_lowercase() {
                 session.out.hint(format!(
                     "the journal's keys were replaced: from there on it is signed by {signer}, so keep that key"
@@ -208,7 +213,11 @@ async fn head(session: &Session) -> Outcome {
 }
 
 /// What was found, and who signs at the export's end.
-fn offline(file: &Path, key: &str) -> Result<(AuditVerification, String), ClientError> {
+fn offline(
+    file: &Path,
+    key: &str,
+    known: Option<&str>,
+) -> Result<(AuditVerification, String), ClientError> {
     let key = HEXLOWER_PERMISSIVE.decode(key.as_bytes()).ok();
     let key: [u8; 32] = key.and_then(|key| key.try_into().ok()).ok_or_else(|| {
         ClientError::usage(
@@ -217,10 +226,29 @@ fn offline(file: &Path, key: &str) -> Result<(AuditVerification, String), Client
         )
     })?;
     let reader = File::open(file).map_err(|error| ClientError::file(file, &error))?;
-    let report = verify_export(BufReader::new(reader), &PublicKey(key));
+    let known = known.map(position).transpose()?;
+    let report = verify_export_knowing(BufReader::new(reader), &PublicKey(key), known);
     let report = report.map_err(|error| ClientError::failed(error.to_string(), error.hint()))?;
     let signer = HEXLOWER.encode(&report.signer.0);
     Ok((shape(&report), signer))
+}
+
+/// A record's number and its hash.
+fn position(text: &str) -> Result<Head, ClientError> {
+    let read = |text: &str| {
+        let (seq, hash) = text.split_once(':')?;
+        let hash = HEXLOWER_PERMISSIVE.decode(hash.as_bytes()).ok()?;
+        Some(Head {
+            seq: seq.parse().ok()?,
+            hash: hash.try_into().ok()?,
+        })
+    };
+    read(text).ok_or_else(|| {
+        ClientError::usage(
+            "what is known is not a record's number, a colon and 64 hex digits",
+            "take both from `audit head`",
+        )
+    })
 }
 
 fn shape(report: &VerifyReport) -> AuditVerification {
@@ -309,7 +337,7 @@ mod tests {
     fn what_is_no_export_is_not_verified() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "{}\n").unwrap();
-        assert!(offline(file.path(), &"ab".repeat(32)).is_err());
-        assert!(offline(file.path(), "ab").is_err());
+        assert!(offline(file.path(), &"ab".repeat(32), None).is_err());
+        assert!(offline(file.path(), "ab", None).is_err());
     }
 }
