@@ -3,6 +3,7 @@
 //! A kill from outside hits some moment or other. What has to be right are the few lines between one durable
 //! write and the next, and each of those has a name here. A broker that is started with such a name in
 //! `RUNTOOLS_FAILPOINT` kills itself when it comes there (`name@3`: when it comes there for the third time).
+//! With `name!` the work panics there instead, once, and the process lives: what is in memory then can be looked at.
 //! The test sees it die, starts it again without the name, and looks at what became of the work.
 //!
 //! To name one more place: a row in the table below, and [`reached`] at the line.
@@ -158,6 +159,8 @@ failpoints! {
     InitSettings = "init.settings",
     /// After the files have their owner, and before the marker goes.
     InitOwned = "init.owned",
+    /// A value: after it was opened for one use.
+    ValueOpened = "vault.value.opened",
 }
 
 /// `RUNTOOLS_FAILPOINT` says something that no place is called.
@@ -218,11 +221,16 @@ mod armed {
         place: Failpoint,
         /// How many more times the work comes by.
         left: AtomicU32,
+        /// Whether it panics there.
+        pub(super) panics: bool,
     }
 
     impl Armed {
-        /// `name`, or `name@3`.
+        /// `name`, `name@3`, or either with `!` behind it.
         pub(super) fn parse(text: &str) -> Result<Self, UnknownFailpoint> {
+            let (text, panics) = text
+                .strip_suffix('!')
+                .map_or((text, false), |it| (it, true));
             let (name, times) = text.split_once('@').unwrap_or((text, "1"));
             let mut all = Failpoint::ALL.iter().copied();
             let place = all.find(|place| place.name() == name);
@@ -231,7 +239,11 @@ mod armed {
                 return Err(UnknownFailpoint);
             };
             let left = AtomicU32::new(times);
-            Ok(Self { place, left })
+            Ok(Self {
+                place,
+                left,
+                panics,
+            })
         }
 
         /// Whether this is where and when to die.
@@ -250,15 +262,19 @@ mod armed {
             return Ok(());
         };
         let armed = Armed::parse(said.to_str().unwrap_or_default())?;
-        tracing::warn!(place = armed.place.name(), "this process will kill itself");
+        tracing::warn!(
+            place = armed.place.name(),
+            "this process will kill itself, or panic"
+        );
         ARMED.get_or_init(|| armed);
         Ok(())
     }
 
     pub(super) fn reached(place: Failpoint) {
-        if !ARMED.get().is_some_and(|armed| armed.is_now(place)) {
+        let Some(armed) = ARMED.get().filter(|armed| armed.is_now(place)) else {
             return;
-        }
+        };
+        assert!(!armed.panics, "a test has asked for this");
         // No handler sees it, no destructor runs, no buffer is written.
         while kill_process(getpid(), Signal::KILL).is_ok() {
             std::thread::park();
@@ -302,6 +318,13 @@ mod tests {
     }
 
     #[test]
+    fn a_place_can_be_one_to_panic_at() {
+        for (text, panics) in [("key.root.ends", false), ("key.root.ends@2!", true)] {
+            assert_eq!(Armed::parse(text).unwrap().panics, panics);
+        }
+    }
+
+    #[test]
     fn what_is_no_place_is_refused() {
         for text in [
             "",
@@ -311,6 +334,9 @@ mod tests {
             "oauth.refresh.p2@0",
             "oauth.refresh.p2@x",
             "oauth.refresh.p2@2@2",
+            "!",
+            "oauth.refresh.p2!@2",
+            "oauth.refresh.p2!!",
         ] {
             assert_eq!(Armed::parse(text).unwrap_err(), UnknownFailpoint, "{text}");
         }

@@ -19,6 +19,7 @@ use crate::clock::Timestamp;
 use crate::crypto::{
     self, Context, CryptoError, Digest, Key, KeyRef, Owner, Purpose, Random, Record, Sealed, sha256,
 };
+use crate::failpoint::{Failpoint, reached};
 use crate::id::{ObjectId, OrgId, StoreId};
 use crate::secret::Secret;
 use crate::store::Read;
@@ -272,7 +273,7 @@ impl<M> StoredValue<M> {
     /// # Errors
     /// When the record was altered.
     pub fn open(&self, _recorded: &Recorded) -> Result<Secret, VaultError> {
-        Ok(match &self.value {
+        let opened = match &self.value {
             Value::Unwrapped {
                 data_key,
                 context,
@@ -289,6 +290,8 @@ impl<M> StoredValue<M> {
                 let context = place.context(parts.commitment, *metadata);
                 crypto::open_padded(&data_key, Purpose::Value, &context, &parts.value)?
             }
-        })
+        };
+        reached(Failpoint::ValueOpened);
+        Ok(opened)
     }
 }
