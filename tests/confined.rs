@@ -59,6 +59,12 @@ fn a_day(broker: &Broker) {
     operator
         .send("POST", "/v1/operator/store/compact", None)
         .value();
+    let keys = json!({ "level": "owner" });
+    operator.post("/v1/key-rotation", &keys).expect(201);
+    harness::eventually(|| {
+        let found = operator.get("/v1/key-rotation").expect(200);
+        (found["data"]["rotation"]["phase"] == "finished").then_some(())
+    });
     operator.send("POST", "/v1/operator/seal", None).expect(200);
     let unseal = json!({ "passphrase": WORDS });
     operator.post("/v1/operator/unseal", &unseal).expect(200);

@@ -85,6 +85,8 @@ pub(super) const SERVING: &[i64] = &[
     libc::SYS_set_robust_list,
     libc::SYS_sched_getaffinity,
     libc::SYS_sched_yield,
+    // Long work gives way.
+    libc::SYS_setpriority,
     libc::SYS_membarrier,
     libc::SYS_getcpu,
     libc::SYS_prctl,

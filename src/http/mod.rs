@@ -17,6 +17,7 @@ mod backup;
 mod body;
 mod broker;
 mod caller;
+mod calm;
 mod changes;
 mod custom_tools;
 mod deletions;

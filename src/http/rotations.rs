@@ -14,6 +14,7 @@ use crate::wire::{self, KeyLevel};
 
 use super::body::{Input, OptionalInput};
 use super::caller::Caller;
+use super::calm::calmly;
 use super::{ApiError, App, reply};
 
 /// How often it is looked for a rotation that nobody works at, besides those that are announced.
@@ -334,11 +335,13 @@ impl App {
         let mut came_on = true;
         for org in vault.rotations_due() {
             let (app, vault) = (self.clone(), vault.clone());
-            let (runtime, noted) = (tokio::runtime::Handle::current(), vault.clone());
-            // A thread of its own: sealing thousands of records takes time that belongs to requests.
-            let work = move || runtime.block_on(app.rotate(&vault, org));
-            let worked = tokio::task::spawn_blocking(work).await;
-            match worked.unwrap_or(Err(VaultError::Form)) {
+            let noted = vault.clone();
+            // Sealing thousands of records takes time that belongs to requests.
+            let work = async move || app.rotate(&vault, org).await;
+            match calmly("rotation", work)
+                .await
+                .unwrap_or(Err(VaultError::Form))
+            {
                 Ok(over) => tracing::info!(over, "a rotation of keys has ended or waits"),
                 Err(VaultError::Sealed) => return true,
                 Err(error) => {

@@ -188,7 +188,7 @@ pub(super) const EXPOSERS: &[(&str, usize)] = &[
     ("src/vault/metadata.rs", 2),
     ("src/vault/org_keys.rs", 3),
     ("src/vault/owner_keys.rs", 1),
-    ("src/vault/rotation/rewrap.rs", 2),
+    ("src/vault/rotation/rewrap.rs", 4),
     ("src/vault/rotation/root.rs", 1),
     ("src/vault/rotation/turn.rs", 1),
     ("src/vault/state.rs", 1),

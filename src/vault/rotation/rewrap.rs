@@ -5,6 +5,7 @@ use crate::id::OrgId;
 use crate::store::StoreKey;
 use crate::vault::generations::Generations;
 use crate::vault::key_record::Line;
+use crate::vault::pointer::Pointer;
 use crate::vault::value::{Parts, VersionPlace};
 use crate::vault::{OrgKeys, Vault, VaultError};
 
@@ -56,6 +57,29 @@ impl Vault {
             }
         }
         Ok(Rewrapped::Stuck)
+    }
+
+    /// A pointer, and what it says: whoever rewraps it goes on to the versions that it names.
+    pub(super) fn rewrap_pointer(
+        &self,
+        (keys, org, owner): (&Generations, OrgId, Owner),
+        place: &StoreKey,
+        record: &Record,
+    ) -> Result<(Pointer, Rewrapped), VaultError> {
+        let mut reader = record.reader();
+        let sealed = reader.sealed()?;
+        reader.end()?;
+        let context = self.place_context(org, owner, place);
+        let text = keys.open_padded(Purpose::State, &context, &sealed)?;
+        let pointer = text.expose(|text| serde_json::from_slice(text));
+        let pointer = pointer.map_err(|_| VaultError::Form)?;
+        if !record.key().is_some_and(|name| keys.is_older(name)) {
+            return Ok((pointer, Rewrapped::Nothing));
+        }
+        let (active, random) = (keys.active(), self.random());
+        let sealed = text
+            .expose(|text| crypto::seal_padded(&active, Purpose::State, &context, text, random));
+        Ok((pointer, Rewrapped::By(Record::of(&sealed?))))
     }
 
     /// A version: its data key is wrapped anew, and its payload stays.

@@ -210,10 +210,10 @@ impl<'a> Walk<'a> {
         for (place, record) in found {
             let rewrapped = match stand {
                 Stand::Pointers(owner, keys) => {
-                    self.versions(*owner, keys, (&place, &record), &mut page)
-                        .await?;
-                    let whose = &mut [*owner];
-                    vault.rewrap_state((keys, org.id()), whose, &place, &record)?
+                    let whose = (&**keys, org.id(), *owner);
+                    let (pointer, rewrapped) = vault.rewrap_pointer(whose, &place, &record)?;
+                    self.versions(*owner, keys, &pointer, &mut page).await?;
+                    rewrapped
                 }
                 Stand::Credentials => self.credential(&place, &record).await?,
                 Stand::OwnerKeys => {
@@ -235,11 +235,10 @@ impl<'a> Walk<'a> {
         &self,
         owner: Owner,
         keys: &Generations,
-        (place, record): (&StoreKey, &Record),
+        pointer: &Pointer,
         page: &mut Page,
     ) -> Result<(), VaultError> {
         let (vault, org) = (self.vault, self.org);
-        let pointer: Pointer = vault.open_state(keys, org.id(), owner, place, record)?;
         for (version, _) in &pointer.versions {
             let place = version_place(org, pointer.id, *version);
             // Gone meanwhile with the pointer that named it.
