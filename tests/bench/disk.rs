@@ -17,8 +17,8 @@ use runtools_broker::crypto::{
 };
 use runtools_broker::id::{ObjectId, StoreId};
 use runtools_broker::store::{
-    Batch, Class, DEFAULT_CACHE_BYTES, DiskEngine, EngineKind, Expect, JournalMark, Store,
-    StoreKey, StoreKeys,
+    Batch, Class, DEFAULT_CACHE_BYTES, DiskEngine, Engine, EngineKind, Expect, JournalMark, Store,
+    StoreKey, StoreKeys, Write,
 };
 
 use crate::Effort;
@@ -107,6 +107,24 @@ pub(crate) fn place(run: u64, part: u64, n: u64) -> StoreKey {
     StoreKey::new(Class::Secret, &[&hash])
 }
 
+/// The engine without the store over it: one thread that makes batches of `group` records durable, one after
+/// the other. How many records a second.
+fn bare_engine(kind: EngineKind, group: usize, time: Duration) -> f64 {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = DiskEngine::open(&dir.path().join("bare"), kind, DEFAULT_CACHE_BYTES).unwrap();
+    let (one, mut count) = (record(376), 0_u64);
+    let began = Instant::now();
+    while began.elapsed() < time {
+        let places: Vec<_> = (0..group as u64).map(|n| place(0, 0, count + n)).collect();
+        let put = |place| Write::Put(StoreKey::as_bytes(place), one.as_bytes());
+        engine
+            .apply(&places.iter().map(put).collect::<Vec<_>>())
+            .unwrap();
+        count += group as u64;
+    }
+    count as f64 / began.elapsed().as_secs_f64()
+}
+
 pub(crate) fn store(effort: Effort, report: &mut Report) {
     for kind in EngineKind::ALL {
         store_on(kind, effort, report);
@@ -114,13 +132,15 @@ pub(crate) fn store(effort: Effort, report: &mut Report) {
 }
 
 fn store_on(kind: EngineKind, effort: Effort, report: &mut Report) {
-    const TITLE: &str = "The store alone: durable commits, against appending 4 KiB + fdatasync";
-    const HEAD: [&str; 8] = [
+    const TITLE: &str = "The store alone: durable commits, against its engine with batches of as many records as there are writers, and against appending 4 KiB + fdatasync";
+    const HEAD: [&str; 10] = [
         "engine",
         "commit",
         "writers",
         "commits/s",
         "CPU µs",
+        "the engine's records/s",
+        "records of them",
         "floor syncs/s",
         "commits per sync of the floor",
         "bar",
@@ -148,6 +168,7 @@ fn store_on(kind: EngineKind, effort: Effort, report: &mut Report) {
     ] {
         for count in [1, 16, 64, 256] {
             let floor = append_and_sync(dir.path(), effort.time / 5);
+            let bare = bare_engine(kind, count, effort.time / 2);
             let (store, one) = (store.clone(), Arc::clone(&one));
             let (rate, cpu) = writers(count, effort.time, move |n| {
                 let mut batch = Batch::new();
@@ -173,12 +194,17 @@ fn store_on(kind: EngineKind, effort: Effort, report: &mut Report) {
                 count.to_string(),
                 report_rate(rate),
                 format!("{cpu:.1}"),
+                report_rate(bare),
+                format!("{:.0} %", rate * records as f64 / bare * 100.0),
                 report_rate(floor),
                 format!("{:.1}", rate / floor),
                 bar,
             ];
             report.row(TITLE, &HEAD, &row);
             report.point("store", &format!("{kind}: {name}"), count as f64, rate);
+            if records == 1 {
+                report.point("store", &format!("{kind} alone"), count as f64, bare);
+            }
             report.point(
                 "store",
                 "append 4 KiB + fdatasync, one at a time",

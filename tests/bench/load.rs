@@ -116,7 +116,19 @@ pub(crate) fn run_over(
     time: Duration,
     make: &Maker,
 ) -> Outcome {
-    runtime().block_on(drive(way, pid, clients, time, make))
+    runtime().block_on(drive(way, pid, (clients, None), time, make))
+}
+
+/// The same at `rate` requests a second over all, as long as the server keeps up.
+pub(crate) fn run_paced(
+    addr: SocketAddr,
+    pid: u32,
+    (clients, rate): (usize, u32),
+    time: Duration,
+    make: &Maker,
+) -> Outcome {
+    let every = Duration::from_secs(1) * u32::try_from(clients).unwrap() / rate;
+    runtime().block_on(drive(&plain(addr), pid, (clients, Some(every)), time, make))
 }
 
 fn runtime() -> tokio::runtime::Runtime {
@@ -173,7 +185,13 @@ pub(crate) fn each<T: Send + 'static>(
     })
 }
 
-async fn drive(way: &Way, pid: u32, clients: usize, time: Duration, make: &Maker) -> Outcome {
+async fn drive(
+    way: &Way,
+    pid: u32,
+    (clients, every): (usize, Option<Duration>),
+    time: Duration,
+    make: &Maker,
+) -> Outcome {
     let next = Arc::new(AtomicU64::new(0));
     let start = Instant::now() + time / 5;
     let end = start + time;
@@ -183,7 +201,11 @@ async fn drive(way: &Way, pid: u32, clients: usize, time: Duration, make: &Maker
             tokio::spawn(async move {
                 let mut client = Connection::open(&way).await;
                 let mut took = Vec::new();
+                let mut ticks = every.map(tokio::time::interval);
                 loop {
+                    if let Some(ticks) = &mut ticks {
+                        ticks.tick().await;
+                    }
                     let n = next.fetch_add(1, Ordering::Relaxed);
                     let began = Instant::now();
                     client.exchange(n, &make).await;

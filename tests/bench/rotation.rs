@@ -11,8 +11,9 @@ use crate::report::Report;
 use crate::requests::{TOOL, report_rate, set_secret};
 use crate::servers::Broker;
 
-/// How many ask at a time. The bar is on the middle one: twice as many as the machine has processors.
-const CLIENTS: [usize; 3] = [1, 4, 16];
+/// How many ask, and how often over all in a second: without that, each asks as soon as it has its answer, which
+/// leaves no processor idle. The bars are on both with four clients, twice as many as there are processors.
+const LOADS: [(usize, Option<u32>); 4] = [(1, None), (4, Some(1000)), (4, None), (16, None)];
 const BARRED: usize = 4;
 
 /// Rotates once, to its end; how long it took.
@@ -63,8 +64,12 @@ pub(crate) fn measure(effort: Effort, report: &mut Report) {
     ];
     report.row(TITLE, &HEAD, &row);
     for level in ["owner", "org"] {
-        for clients in CLIENTS {
-            let before = load::run(addr, pid, clients, effort.time, &make);
+        for (clients, pace) in LOADS {
+            let ask = || match pace {
+                Some(rate) => load::run_paced(addr, pid, (clients, rate), effort.time, &make),
+                None => load::run(addr, pid, clients, effort.time, &make),
+            };
+            let before = ask();
             let over = AtomicBool::new(false);
             let (during, took) = std::thread::scope(|scope| {
                 let rotating = scope.spawn(|| {
@@ -74,7 +79,7 @@ pub(crate) fn measure(effort: Effort, report: &mut Report) {
                     }
                     took
                 });
-                let during = load::run(addr, pid, clients, effort.time, &make);
+                let during = ask();
                 over.store(true, Ordering::Relaxed);
                 (during, rotating.join().unwrap())
             });
@@ -100,7 +105,10 @@ pub(crate) fn measure(effort: Effort, report: &mut Report) {
                 } else {
                     "few".to_owned()
                 },
-                clients.to_string(),
+                pace.map_or_else(
+                    || clients.to_string(),
+                    |rate| format!("{clients}, {}/s", report_rate(f64::from(rate))),
+                ),
                 if owners {
                     speed
                 } else {
@@ -112,7 +120,7 @@ pub(crate) fn measure(effort: Effort, report: &mut Report) {
                 report_rate(during.rate),
             ];
             report.row(TITLE, &HEAD, &row);
-            if owners {
+            if owners && pace.is_none() {
                 let at = clients as f64;
                 report.point("rotation", "before", at, before.p99 / 1000.0);
                 report.point(
