@@ -308,7 +308,10 @@ impl App {
             return Ok(());
         };
         vault.forget_retired_keys();
-        self.end_rotations(&vault).await?;
+        // What does not come on holds up nothing else.
+        if let Err(error) = self.end_rotations(&vault).await {
+            tracing::warn!(code = error.code(), "a replacement of keys does not end");
+        }
         self.directory.write_last_used(&vault).await?;
         self.directory.purge_deleted(&vault).await?;
         self.accounts

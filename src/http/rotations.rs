@@ -261,6 +261,10 @@ impl App {
             return Ok(());
         }
         let _turn = self.unsealing.lock().await;
+        // Ended while this waited for its turn: another one is nothing that anybody asked for.
+        if !self.lifecycle.is_key_file_renewing() {
+            return Ok(());
+        }
         let recorded = resumed(vault, "key_file").await?;
         let (lifecycle, vault) = (self.lifecycle.clone(), vault.clone());
         let renewed = tokio::task::spawn_blocking(move || lifecycle.renew_key_file(&vault)).await;
@@ -279,6 +283,9 @@ impl App {
             return Ok(());
         }
         let _turn = self.unsealing.lock().await;
+        if !vault.is_root_turning() {
+            return Ok(());
+        }
         let recorded = resumed(vault, "root").await?;
         match self.lifecycle.rotate_root(vault, None, &recorded).await {
             Ok(version) => {

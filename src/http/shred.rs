@@ -22,12 +22,13 @@ use crate::custody::{SlotInfo, SlotKind};
 use crate::id::{ObjectId, OrgId};
 use crate::policy::{OperateVault, Permit};
 use crate::secret::Secret;
-use crate::store::Progress;
+use crate::store::{Progress, Rewritten, StoreError};
 use crate::vault::{Phase, Rotation, Turned, Unsealed, VaultError};
 use crate::wire::{self, ShredState, ShredStep};
 
 use super::body::OptionalInput;
 use super::caller::Caller;
+use super::store::Compactions;
 use super::{ApiError, App, reply};
 
 /// How often it is looked how far a rotation has come.
@@ -155,6 +156,8 @@ impl App {
             }
         }
         shredding.at(ShredStep::Root, 0, 1);
+        // It seals what belongs to no organisation, and stands under the root key.
+        vault.rotate_state_key(recorded).await?;
         let turn = self.unsealing.lock().await;
         let rotated = self.lifecycle.rotate_root(vault, words, recorded);
         rotated.await?;
@@ -162,8 +165,8 @@ impl App {
         let (lifecycle, renewing) = (self.lifecycle.clone(), vault.clone());
         let renewed = tokio::task::spawn_blocking(move || lifecycle.renew_key_file(&renewing));
         let renewed = renewed.await.map_err(|_| ApiError::internal())?;
-        drop(turn);
         let slots = self.lifecycle.slots();
+        drop(turn);
         let slots: Vec<_> = slots.iter().map(|slot| of_slot(slot, &renewed)).collect();
         let every = slots.iter().all(|slot| slot.renewed);
         shredding.lock().shown.slots = slots;
@@ -226,14 +229,33 @@ impl App {
     ) -> Result<(), ApiError> {
         let progress = self.compactions.begin()?;
         self.shredding.lock().copied = Some(Arc::clone(&progress));
+        let mut copying = Copying {
+            compactions: &self.compactions,
+            progress: Arc::clone(&progress),
+            done: Err(StoreError::Stopped),
+        };
         let turned = vault.rotate_index_key(progress, recorded).await;
-        self.compactions.end(match &turned {
+        copying.done = match &turned {
             Ok(rewritten) => Ok(*rewritten),
             Err(VaultError::Store(error)) => Err(error.clone()),
-            Err(_) => Err(crate::store::StoreError::Failed),
-        });
+            Err(_) => Err(StoreError::Failed),
+        };
         turned?;
         Ok(())
+    }
+}
+
+/// A copy that is over when this is dropped, as it is where the vault is sealed meanwhile.
+struct Copying<'a> {
+    compactions: &'a Compactions,
+    progress: Arc<Progress>,
+    done: Result<Rewritten, StoreError>,
+}
+
+impl Drop for Copying<'_> {
+    fn drop(&mut self) {
+        self.progress.stop();
+        self.compactions.end(self.done.clone());
     }
 }
 

@@ -38,6 +38,7 @@ impl Vault {
         progress: Arc<Progress>,
         recorded: &Recorded,
     ) -> Result<Rewritten, VaultError> {
+        let _turn = self.rotations.veiling.lock().await;
         let (_, begun) = self.store.veils()?;
         let kept = match begun {
             Some(version) => {
@@ -55,7 +56,7 @@ impl Vault {
         let turned = tokio::task::spawn_blocking(turning).await;
         let turned = turned.map_err(|_| VaultError::Form)??;
         reached(Failpoint::IndexTurned);
-        self.retire_veils(recorded).await?;
+        self.retire_stale(recorded).await?;
         Ok(turned)
     }
 
@@ -74,14 +75,23 @@ impl Vault {
     /// # Errors
     /// When the store fails.
     pub async fn has_stale_veils(&self) -> Result<bool, VaultError> {
+        // One that was drawn just now is under no name yet.
+        let Ok(_turn) = self.rotations.veiling.try_lock() else {
+            return Ok(false);
+        };
         Ok(!self.stale_veils().await?.is_empty())
     }
 
-    /// Destroys the keys that no name is under.
+    /// Destroys the keys that no name is under, once no replacement is under way.
     ///
     /// # Errors
     /// When the store fails.
     pub async fn retire_veils(&self, recorded: &Recorded) -> Result<(), VaultError> {
+        let _turn = self.rotations.veiling.lock().await;
+        self.retire_stale(recorded).await
+    }
+
+    async fn retire_stale(&self, recorded: &Recorded) -> Result<(), VaultError> {
         let stale = self.stale_veils().await?;
         if stale.is_empty() {
             return Ok(());

@@ -137,6 +137,8 @@ pub(super) struct Rotations {
     known: Mutex<HashMap<OrgId, Known>>,
     /// Held by whoever begins, pauses or resumes one.
     changing: tokio::sync::Mutex<()>,
+    /// Held from the drawing of a veil until its files are the store's: meanwhile nothing says that it is needed.
+    veiling: tokio::sync::Mutex<()>,
 }
 
 impl Rotations {
