@@ -79,8 +79,13 @@ fn every_key_is_void_at_once_and_stays_so_and_only_a_person_unseals() {
 
     // The key file lies there, and a start does not use it.
     handed.broker.restart();
-    let told = handed.broker.log_text();
-    assert!(told.contains("The vault was locked down at 20"), "{told}");
+    // Said after the addresses that a start is known by.
+    let told = || handed.broker.log_text();
+    harness::eventually(|| {
+        told()
+            .contains("The vault was locked down at 20")
+            .then_some(())
+    });
     let operator = handed.broker.operator();
     assert_eq!(operator.get("/v1/secrets").refused(503), "sealed");
 
