@@ -150,11 +150,16 @@ impl<'a> Reader<'a> {
         }
         if !header_written {
             buffer.clear();
-            let version = self.keys.active().version();
+            let version = self.version_of(self.end.segment)?;
             self.push_header(&mut buffer, self.end.head, version)?;
             out.write_all(&buffer).map_err(&writing)?;
         }
         Ok(position)
+    }
+
+    /// The generation that the segment is under whose first record this is.
+    fn version_of(&self, first: u64) -> Result<u32, AuditError> {
+        Ok(Segment::open(&self.shared.dir, first, self.seal())?.version)
     }
 
     /// Who signs in the segments of the generation `version`.
@@ -177,14 +182,16 @@ impl<'a> Reader<'a> {
 
     /// Follows the chain through all segments.
     pub(super) fn verify(&self, known: Option<Head>) -> Result<VerifyReport, AuditError> {
-        let public = self.keys.active().public();
+        // Keys may take over meanwhile: those count that the last segment of this moment is under. A segment that
+        // does not open is found in its turn.
+        let signs = |first| match self.version_of(first) {
+            Ok(version) => self.signer_of(version),
+            Err(_) => self.keys.active().public(),
+        };
+        let public = signs(self.end.segment);
         let checker = Checker::new(public, self.shared.store, Head::GENESIS).expecting(known);
         // Who signed first is not asked: the keys in force vouch for all before them.
-        let begun = self
-            .segments
-            .first()
-            .and_then(|first| self.index(*first).ok());
-        let signer = begun.map_or(public, |first| self.signer_of(first.segment.version));
+        let signer = self.segments.first().map_or(public, |first| signs(*first));
         let mut checker = checker.beginning_with(signer);
         for first in &self.segments {
             if let Some(fault) = self.verify_segment(&mut checker, *first)? {

@@ -245,6 +245,17 @@ async fn nobody_hands_over_but_the_key_in_force() {
 }
 
 #[tokio::test]
+async fn a_reader_who_comes_while_keys_take_over_finds_the_journal_intact() {
+    let rig = Rig::new();
+    let journal = rig.open();
+    record(&journal, 3).await;
+    journal.checkpoint().unwrap();
+    // They are known to follow, and their segment is not published yet.
+    journal.shared().follow_with(next(2));
+    assert_eq!(journal.verify(None).unwrap().verdict, Verdict::Intact);
+}
+
+#[tokio::test]
 async fn a_journal_that_cannot_be_written_hands_nothing_over() {
     use std::sync::atomic::Ordering;
     let rig = Rig::new();
