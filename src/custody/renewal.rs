@@ -3,9 +3,12 @@
 //! ```text
 //! marked   which slot the file opens                       killed here or later: the next renewal, or start, goes on
 //! added    a slot for another file beside it; both open
-//! placed   that file takes the name, in one rename         the old key is in no file from here on
+//! placed   that file takes the name, in one rename         the old one has a second name until it is overwritten
+//! wiped    the old one is overwritten and removed
 //! removed  the slot that it opened
 //! ```
+//!
+//! A renewal that says it is done has wiped the old key, whatever was killed on the way.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -69,6 +72,7 @@ impl Ring {
     ) -> Result<Option<ObjectId>, CustodyError> {
         let io = |error: io::Error| disk::io_fault(path, &error);
         let (next, marker) = (named(path, ".next"), named(path, ".renewing"));
+        let before = named(path, ".old");
         let old = if let Some(old) = marked(path)? {
             old
         } else {
@@ -80,26 +84,35 @@ impl Ring {
         };
         let new = match self.opened_by(path) {
             Some(opened) if opened != old => opened,
+            // Somebody removed the slot meanwhile, and it does not come back under another key.
+            None if self.is_gone(old) && self.opened_by(&next).is_none() => {
+                gone(&next).and_then(|()| wipe(&before)).map_err(io)?;
+                gone(&marker).map_err(io)?;
+                sync_beside(path).map_err(io)?;
+                return Ok(None);
+            }
             _ => {
                 let new = self.slot_of(&next, old, root, now, random)?;
                 reached(Failpoint::KeyFileAdded);
-                let before = open_to_wipe(path);
+                gone(&before).map_err(io)?;
+                match fs::hard_link(path, &before) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io(error)),
+                    _ => {}
+                }
                 fs::rename(&next, path).map_err(io)?;
                 sync_beside(path).map_err(io)?;
                 reached(Failpoint::KeyFilePlaced);
-                // Where the disk writes in place, nothing is left of it but copies.
-                if let Err(error) = before.and_then(wipe) {
-                    tracing::warn!(kind = %error.kind(), "the old key file was not overwritten");
-                }
                 new
             }
         };
+        // Where the disk writes in place, nothing is left of it but copies.
+        wipe(&before).map_err(io)?;
         match self.remove_slot(root, old) {
             Ok(()) | Err(CustodyError::NoSlot(_)) => {}
             Err(error) => return Err(error),
         }
         reached(Failpoint::KeyFileRemoved);
-        fs::remove_file(&marker).map_err(io)?;
+        gone(&marker).map_err(io)?;
         sync_beside(path).map_err(io)?;
         Ok(Some(new))
     }
@@ -110,6 +123,10 @@ impl Ring {
         let mut files = slots.filter(|slot| slot.kind == SlotKind::KeyFile);
         let opens = |id| self.test_slot(Provider::KeyFile(path), id).is_ok();
         files.find(|slot| opens(slot.id)).map(|slot| slot.id)
+    }
+
+    fn is_gone(&self, slot: ObjectId) -> bool {
+        !self.slots().iter().any(|there| there.id == slot)
     }
 
     /// The slot of the file `next`, which has the place of `old`.
@@ -124,12 +141,7 @@ impl Ring {
         if let Some(made) = self.opened_by(next) {
             return Ok(made);
         }
-        match fs::remove_file(next) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(disk::io_fault(next, &error));
-            }
-            _ => {}
-        }
+        gone(next).map_err(|error| disk::io_fault(next, &error))?;
         let slots = self.slots();
         let label = slots.iter().find(|slot| slot.id == old);
         let label = label.map_or("key file", |slot| &slot.label);
@@ -138,17 +150,28 @@ impl Ring {
     }
 }
 
-fn open_to_wipe(path: &Path) -> io::Result<File> {
-    let flags = OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    OpenOptions::new()
-        .write(true)
-        .custom_flags(i32::try_from(flags.bits()).unwrap_or(0))
-        .open(path)
+/// Removes a file, if it is there.
+fn gone(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
-fn wipe(mut file: File) -> io::Result<()> {
+/// Overwrites a key file and removes it, if it is there.
+fn wipe(path: &Path) -> io::Result<()> {
+    let flags = OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let opened = OpenOptions::new()
+        .write(true)
+        .custom_flags(i32::try_from(flags.bits()).unwrap_or(0))
+        .open(path);
+    let mut file = match opened {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        opened => opened?,
+    };
     file.write_all(&[0; LENGTH])?;
-    file.sync_all()
+    file.sync_all()?;
+    gone(path)
 }
 
 fn sync_beside(path: &Path) -> io::Result<()> {
@@ -161,39 +184,59 @@ fn sync_beside(path: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::path::{Path, PathBuf};
 
-    use super::Ring;
+    use super::{Ring, named};
     use crate::clock::Timestamp;
-    use crate::crypto::SystemRandom;
+    use crate::crypto::{Key, SystemRandom};
     use crate::custody::{CustodyError, KEY_FILE, NewSlot, Provider};
-    use crate::id::StoreId;
+    use crate::id::{ObjectId, StoreId};
     use crate::secret::Secret;
 
     const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
-    #[test]
-    fn the_key_file_gets_another_key_and_the_old_one_opens_nothing_of_the_ring() {
-        let folder = tempfile::tempdir().unwrap();
-        let keys = folder.path().join("keys");
+    /// A ring that a key file and a passphrase open: the file, the ring, the root key, the passphrase's slot.
+    fn made(folder: &Path, words: &Secret) -> (PathBuf, Ring, Key, ObjectId) {
+        let keys = folder.join("keys");
         let file = keys.join(KEY_FILE);
         let slot = NewSlot::new(Provider::KeyFile(&file), "first", NOW);
         let store = StoreId::from_bytes([1; 16]);
         let (mut ring, root) = Ring::create(&keys, store, &slot, &SystemRandom).unwrap();
-        let words = Secret::copy_of(b"correct horse battery staple");
-        let spare = NewSlot::new(Provider::Passphrase(&words), "spare", NOW).cheap();
+        let spare = NewSlot::new(Provider::Passphrase(words), "spare", NOW).cheap();
         let kept = ring.add_slot(&root, &spare, &SystemRandom).unwrap();
+        (file, ring, root, kept)
+    }
+
+    fn words() -> Secret {
+        Secret::copy_of(b"correct horse battery staple")
+    }
+
+    /// What a renewal has written down when it is killed at once.
+    fn mark(file: &Path, old: ObjectId) {
+        let marker = named(file, ".renewing");
+        super::disk::replace(&marker, old.to_string().as_bytes()).unwrap();
+    }
+
+    fn beside(file: &Path) -> usize {
+        fs::read_dir(file.parent().unwrap()).unwrap().count()
+    }
+
+    #[test]
+    fn the_key_file_gets_another_key_and_the_old_one_opens_nothing_of_the_ring() {
+        let (folder, words) = (tempfile::tempdir().unwrap(), words());
+        let (file, mut ring, root, kept) = made(folder.path(), &words);
         let (before, old) = (fs::read(&file).unwrap(), ring.slots()[0].id);
         let new = ring.renew_key_file(&root, &file, NOW, &SystemRandom);
         let new = new.unwrap().unwrap();
         let ids: Vec<_> = ring.slots().iter().map(|slot| slot.id).collect();
         assert_eq!(ids, [kept, new]);
         assert!(new != old && fs::read(&file).unwrap() != before);
-        let ring = Ring::load(&keys).unwrap();
+        let ring = Ring::load(file.parent().unwrap()).unwrap();
         let opened = ring.open(Provider::KeyFile(&file)).unwrap();
         assert!(opened.same_as(&root));
         assert!(ring.open(Provider::Passphrase(&words)).is_ok());
         assert_eq!(ring.slots()[1].label, "first");
-        assert_eq!(fs::read_dir(&keys).unwrap().count(), 2);
+        assert_eq!(beside(&file), 2);
         // Whoever kept the old one.
         fs::write(&file, &before).unwrap();
         let opened = ring.open(Provider::KeyFile(&file));
@@ -201,5 +244,50 @@ mod tests {
             matches!(opened, Err(CustodyError::WrongKeyFile)),
             "{opened:?}"
         );
+    }
+
+    #[test]
+    fn no_renewal_is_done_while_the_old_key_is_in_a_file() {
+        let (folder, words) = (tempfile::tempdir().unwrap(), words());
+        let (file, mut ring, root, kept) = made(folder.path(), &words);
+        let old = ring.slots()[0].id;
+        // Killed when the new file had the name, and the old one its second.
+        let (before, next) = (named(&file, ".old"), named(&file, ".next"));
+        mark(&file, old);
+        let new = ring.slot_of(&next, old, &root, NOW, &SystemRandom).unwrap();
+        fs::hard_link(&file, &before).unwrap();
+        fs::rename(&next, &file).unwrap();
+        let held = fs::File::open(&before).unwrap();
+        let renewed = ring.renew_key_file(&root, &file, NOW, &SystemRandom);
+        assert_eq!(renewed.unwrap(), Some(new));
+        assert_eq!(beside(&file), 2);
+        let ids: Vec<_> = ring.slots().iter().map(|slot| slot.id).collect();
+        assert_eq!(ids, [kept, new]);
+        let left = std::io::read_to_string(held).unwrap();
+        assert_eq!(left.into_bytes(), [0; super::LENGTH]);
+        // What cannot be overwritten is told, and what opens the old slot stays.
+        mark(&file, new);
+        fs::create_dir(&before).unwrap();
+        let refused = ring.renew_key_file(&root, &file, NOW, &SystemRandom);
+        assert!(matches!(refused, Err(CustodyError::File { .. })));
+        assert!(ring.slots().iter().any(|slot| slot.id == new));
+        fs::remove_dir(&before).unwrap();
+        let renewed = ring.renew_key_file(&root, &file, NOW, &SystemRandom);
+        assert!(renewed.unwrap().is_some_and(|newer| newer != new));
+        assert_eq!(beside(&file), 2);
+    }
+
+    #[test]
+    fn a_slot_that_was_removed_meanwhile_does_not_come_back() {
+        let (folder, words) = (tempfile::tempdir().unwrap(), words());
+        let (file, mut ring, root, kept) = made(folder.path(), &words);
+        let old = ring.slots()[0].id;
+        mark(&file, old);
+        ring.remove_slot(&root, old).unwrap();
+        let renewed = ring.renew_key_file(&root, &file, NOW, &SystemRandom);
+        assert_eq!(renewed.unwrap(), None);
+        let ids: Vec<_> = ring.slots().iter().map(|slot| slot.id).collect();
+        assert_eq!(ids, [kept]);
+        assert!(!Ring::is_renewing(&file));
     }
 }

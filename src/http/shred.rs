@@ -165,6 +165,9 @@ impl App {
         let (lifecycle, renewing) = (self.lifecycle.clone(), vault.clone());
         let renewed = tokio::task::spawn_blocking(move || lifecycle.renew_key_file(&renewing));
         let renewed = renewed.await.map_err(|_| ApiError::internal())?;
+        if let Err(error) = &renewed {
+            tracing::warn!(%error, "the key file was not given another key");
+        }
         let slots = self.lifecycle.slots();
         drop(turn);
         let slots: Vec<_> = slots.iter().map(|slot| of_slot(slot, &renewed)).collect();
@@ -269,6 +272,9 @@ fn of_slot(slot: &SlotInfo, renewed: &Result<Option<ObjectId>, VaultError>) -> w
     let is_renewed = matches!(renewed, Ok(Some(id)) if *id == slot.id);
     let todo = match slot.kind {
         _ if is_renewed => None,
+        SlotKind::KeyFile if renewed.is_err() => Some(
+            "its file could not be given another key, for the reason in the log: mend that; it is tried again every minute",
+        ),
         SlotKind::KeyFile => Some(
             "its key file lies elsewhere: add another slot, test it, remove this one, and destroy the file",
         ),
