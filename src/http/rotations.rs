@@ -242,7 +242,7 @@ impl App {
         }
         if vault.is_state_turning() {
             let recorded = resumed(vault, "state").await?;
-            let ended = vault.rotate_state_key(&recorded).await.map(drop);
+            let ended = vault.end_state_rotation(&recorded).await;
             settle(recorded, ended.map_err(ApiError::from))?;
         }
         if vault.is_index_turning()? {

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use crate::audit::Recorded;
 use crate::crypto::Key;
 use crate::failpoint::{Failpoint, reached};
-use crate::store::{Batch, Expect, Progress, Rewritten};
+use crate::store::{Batch, Progress, Rewritten};
 use crate::vault::system::{SystemPlace, Which};
 use crate::vault::{Vault, VaultError};
 
@@ -124,15 +124,8 @@ impl Vault {
         let veils = places.iter().filter(|place| place.which == Which::Veil);
         let last = veils.map(|place| place.version).chain(live).max();
         let version = last.unwrap_or(0).checked_add(1).ok_or(VaultError::Form)?;
-        let place = SystemPlace::new(Which::Veil, version);
-        let key = Key::generate(place.name(), self.random())?;
-        let sealed = {
-            let root = self.keyring.root.active();
-            place.seal(self.id, &root, &key, self.random())?
-        };
         let mut batch = Batch::new();
-        batch.expect(place.key(), Expect::Absent);
-        batch.put(place.key(), sealed);
+        let key = self.draw_system_key(SystemPlace::new(Which::Veil, version), &mut batch)?;
         self.commit(batch, recorded).await?;
         reached(Failpoint::IndexDrawn);
         Ok(key)

@@ -90,21 +90,16 @@ impl Vault {
         version: u32,
         recorded: &Recorded,
     ) -> Result<JournalKey, VaultError> {
-        let draw = |which| {
+        let mut batch = Batch::new();
+        let mut draw = |which| {
             let place = SystemPlace::new(which, version);
-            Key::generate(place.name(), self.random()).map(|key| (place, key))
+            self.draw_system_key(place, &mut batch)
         };
         let (seal, sign) = (draw(Which::JournalSeal)?, draw(Which::JournalSign)?);
-        let (root, mut batch) = (self.keyring.root.active(), Batch::new());
-        for (place, key) in [&seal, &sign] {
-            batch.expect(place.key(), Expect::Absent);
-            batch.put(place.key(), place.seal(self.id, &root, key, self.random())?);
-        }
-        drop(root);
         self.commit(batch, recorded).await?;
         reached(Failpoint::AuditDrawn);
-        let sign = Signer::Signs(SigningKey::from_seed(&sign.1)?);
-        Ok(JournalKey::new(seal.1, sign))
+        let sign = Signer::Signs(SigningKey::from_seed(&sign)?);
+        Ok(JournalKey::new(seal, sign))
     }
 
     /// The keys of that generation, where they were drawn.
@@ -148,6 +143,22 @@ impl Vault {
             return Ok(false);
         };
         Ok(place.holds_key(&record.reader().sealed()?))
+    }
+
+    /// A fresh key of the installation, which `batch` writes down where none stands.
+    pub(super) fn draw_system_key(
+        &self,
+        place: SystemPlace,
+        batch: &mut Batch,
+    ) -> Result<Key, VaultError> {
+        let key = Key::generate(place.name(), self.random())?;
+        let root = self.keyring.root.active();
+        batch.expect(place.key(), Expect::Absent);
+        batch.put(
+            place.key(),
+            place.seal(self.id, &root, &key, self.random())?,
+        );
+        Ok(key)
     }
 
     /// Where keys of the installation stand.

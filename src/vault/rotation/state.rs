@@ -16,7 +16,7 @@ use crate::audit::Recorded;
 use crate::crypto::{Key, Owner, Record, sha256};
 use crate::failpoint::{Failpoint, reached};
 use crate::id::OrgId;
-use crate::store::{Batch, Class, Expect, StoreKey};
+use crate::store::{Batch, Class, StoreKey};
 use crate::vault::system::{SystemPlace, Which};
 use crate::vault::{Vault, VaultError};
 
@@ -45,6 +45,24 @@ impl Vault {
             let version = keys.name().version.checked_add(1).ok_or(VaultError::Form)?;
             keys.turn_to(self.draw_state_key(version, recorded).await?);
         }
+        self.replace_state_key(recorded).await
+    }
+
+    /// Ends a replacement that was cut short; nothing where somebody else has done so.
+    ///
+    /// # Errors
+    /// As [`Vault::rotate_state_key`].
+    pub async fn end_state_rotation(&self, recorded: &Recorded) -> Result<(), VaultError> {
+        let _turn = self.rotations.changing.lock().await;
+        if !self.is_state_turning() {
+            return Ok(());
+        }
+        self.replace_state_key(recorded).await.map(drop)
+    }
+
+    /// Seals anew what the keys before have sealed, and destroys those.
+    async fn replace_state_key(&self, recorded: &Recorded) -> Result<u32, VaultError> {
+        let keys = self.system_key();
         while !keys.is_drained() {
             tokio::time::sleep(DRAIN).await;
         }
@@ -82,15 +100,8 @@ impl Vault {
         version: u32,
         recorded: &Recorded,
     ) -> Result<Key, VaultError> {
-        let place = SystemPlace::new(Which::State, version);
-        let key = Key::generate(place.name(), self.random())?;
-        let sealed = {
-            let root = self.keyring.root.active();
-            place.seal(self.id, &root, &key, self.random())?
-        };
         let mut batch = Batch::new();
-        batch.expect(place.key(), Expect::Absent);
-        batch.put(place.key(), sealed);
+        let key = self.draw_system_key(SystemPlace::new(Which::State, version), &mut batch)?;
         self.commit(batch, recorded).await?;
         reached(Failpoint::StateDrawn);
         Ok(key)
