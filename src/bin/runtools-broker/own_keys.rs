@@ -3,9 +3,10 @@
 use clap::{Args, Subcommand};
 use http::Method;
 use runtools_broker::client::body::{self, Lent};
-use runtools_broker::client::{Exit, Outcome, Route, Session};
+use runtools_broker::client::{ClientError, Exit, Outcome, Route, Session};
 use runtools_broker::wire::{KeySlot, RotatedJournal, RotatedRoot, RotatedState};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::operator::passphrase;
 use crate::store;
@@ -89,8 +90,11 @@ async fn index(session: &Session) -> Outcome {
     Ok(Exit::Ok)
 }
 
-/// Replaces it. A passphrase is asked for where a slot has one.
-async fn root(session: &Session) -> Outcome {
+/// Asks `route` for what replaces the root key, with the passphrase where a slot has one.
+pub(crate) async fn turn_root<T: DeserializeOwned>(
+    route: &Route,
+    session: &Session,
+) -> Result<T, ClientError> {
     let client = session.local()?;
     let slots: Vec<KeySlot> = client.list(&Route::new("/v1/operator/slots")).await?;
     let asks = slots.iter().any(|slot| slot.kind == "passphrase");
@@ -99,8 +103,13 @@ async fn root(session: &Session) -> Outcome {
     let passphrase = words.as_ref().map(Lent);
     let body = body::secret(&Body { passphrase })?;
     drop(words);
+    client.call(Method::POST, route, Some(body)).await
+}
+
+/// Replaces it. A passphrase is asked for where a slot has one.
+async fn root(session: &Session) -> Outcome {
     let route = Route::new("/v1/operator/root-rotation");
-    let rotated: RotatedRoot = client.call(Method::POST, &route, Some(body)).await?;
+    let rotated: RotatedRoot = turn_root(&route, session).await?;
     let words = format!(
         "root key {} is in every slot, and the one before nowhere",
         rotated.version

@@ -3,13 +3,10 @@
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use http::Method;
-use runtools_broker::client::body::{self, Lent};
 use runtools_broker::client::{ClientError, Exit, Outcome, Route, Session};
-use runtools_broker::wire::{DeletionLevel, KeySlot, Shred, ShredState, ShredStep};
-use serde::Serialize;
+use runtools_broker::wire::{DeletionLevel, Shred, ShredState, ShredStep};
 
-use crate::operator::passphrase;
+use crate::own_keys::turn_root;
 
 /// How often it is asked how far the work has come, and how often that is said.
 const ASKED: Duration = Duration::from_millis(200);
@@ -27,12 +24,6 @@ pub(crate) struct ShredArgs {
     status: bool,
 }
 
-#[derive(Serialize)]
-struct Body<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    passphrase: Option<Lent<'a>>,
-}
-
 /// Shreds. A passphrase is asked for where a slot has one.
 pub(crate) async fn run(args: ShredArgs, session: &Session) -> Outcome {
     let client = session.local()?;
@@ -42,14 +33,7 @@ pub(crate) async fn run(args: ShredArgs, session: &Session) -> Outcome {
         told(&now, session)?;
         return Ok(Exit::Ok);
     }
-    let slots: Vec<KeySlot> = client.list(&Route::new("/v1/operator/slots")).await?;
-    let asks = slots.iter().any(|slot| slot.kind == "passphrase");
-    let words = asks.then(|| passphrase("passphrase of the slot that has one", session));
-    let words = words.transpose()?;
-    let passphrase = words.as_ref().map(Lent);
-    let body = body::secret(&Body { passphrase })?;
-    drop(words);
-    let mut now: Shred = client.call(Method::POST, &route, Some(body)).await?;
+    let mut now: Shred = turn_root(&route, session).await?;
     let mut said = Instant::now();
     while now.state == ShredState::Running {
         tokio::time::sleep(ASKED).await;
