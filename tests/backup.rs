@@ -21,8 +21,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use harness::program::{Ran, run};
+use harness::shared::{set, value};
 use harness::{Broker, Client, Setup, eventually};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 const WRITERS: usize = 8;
 
@@ -34,20 +35,6 @@ fn key(folder: &Path) -> (PathBuf, String) {
     let shown = Command::new("age-keygen").arg("-y").arg(&file).output();
     let recipient = String::from_utf8(shown.unwrap().stdout).unwrap();
     (file, recipient.trim().to_owned())
-}
-
-fn set(operator: &Client, name: &str, value: &str) {
-    let secret = json!({"name": name, "value": value, "orgWide": true});
-    operator.post("/v1/secrets", &secret).expect(201);
-}
-
-fn value(operator: &Client, name: &str) -> Option<String> {
-    let path = format!("/v1/secrets/{name}/reveal");
-    let reply = operator.post(&path, &json!({"orgWide": true}));
-    match reply.status {
-        404 => None,
-        _ => Some(reply.expect(200)["data"]["value"].as_str()?.to_owned()),
-    }
 }
 
 /// Makes a backup by the operator's own command.

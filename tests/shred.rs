@@ -9,24 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use harness::program::run;
-use harness::{Broker, Client, Setup, eventually};
+use harness::shared::{set, value};
+use harness::{Broker, Setup, eventually};
 use serde_json::{Value, json};
 
 const SHRED: &str = "/v1/operator/shred";
-
-fn set(client: &Client, name: &str, value: &str) {
-    let secret = json!({"name": name, "value": value, "orgWide": true});
-    client.post("/v1/secrets", &secret).expect(201);
-}
-
-fn reveal(client: &Client, name: &str) -> Option<String> {
-    let path = format!("/v1/secrets/{name}/reveal");
-    let reply = client.post(&path, &json!({"orgWide": true}));
-    match reply.status {
-        404 => None,
-        _ => Some(reply.expect(200)["data"]["value"].as_str()?.to_owned()),
-    }
-}
 
 fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
@@ -94,7 +81,7 @@ fn opened(data: &Path, ring: &Path, key: &Path) -> Option<String> {
     if !serves || sealed() {
         return None;
     }
-    reveal(&client, "GONE")
+    value(&client, "GONE")
 }
 
 /// A key that `age-keygen` made: its file, and its recipient.
@@ -159,7 +146,7 @@ fn old_data_ring_and_backup_open_with_the_keys_of_their_time_all_together_or_not
     );
     assert_eq!(done["slots"][0]["renewed"], true, "{done}");
     assert_eq!(
-        reveal(&broker.operator(), "KEPT").as_deref(),
+        value(&broker.operator(), "KEPT").as_deref(),
         Some("what was not")
     );
     let verified = broker
@@ -203,10 +190,10 @@ fn old_data_ring_and_backup_open_with_the_keys_of_their_time_all_together_or_not
     }
     broker.restart();
     assert_eq!(
-        reveal(&broker.operator(), "KEPT").as_deref(),
+        value(&broker.operator(), "KEPT").as_deref(),
         Some("what was not")
     );
-    assert_eq!(reveal(&broker.operator(), "GONE"), None);
+    assert_eq!(value(&broker.operator(), "GONE"), None);
 }
 
 /// The records of a store: names and values, but for the installation's own.
@@ -261,7 +248,7 @@ fn a_slot_that_takes_a_person_is_named_and_the_answer_says_database() {
     );
     let told = broker.runs(&["shred", "--status"], None);
     assert!(told.stderr.contains("safe"), "{}", told.stderr);
-    assert_eq!(reveal(&operator, "KEPT").as_deref(), Some("what was not"));
+    assert_eq!(value(&operator, "KEPT").as_deref(), Some("what was not"));
     let member = broker.member("Ann");
     assert_eq!(
         member.send("POST", SHRED, None).refused(403),
@@ -283,7 +270,7 @@ fn a_key_file_that_is_killed_at_any_place_of_its_renewal_opens_the_ring_after_it
         assert_eq!(eventually(|| broker.died_of()), 9, "{place}");
         broker.restart_with(Setup::default());
         assert_eq!(
-            reveal(&broker.operator(), "KEPT").as_deref(),
+            value(&broker.operator(), "KEPT").as_deref(),
             Some("what was not")
         );
         // It is ended by itself: one slot, another key, and no file beside it.
@@ -302,7 +289,7 @@ fn a_key_file_that_is_killed_at_any_place_of_its_renewal_opens_the_ring_after_it
         assert_eq!(broker.stop(), Some(0));
         broker.restart();
         assert_eq!(
-            reveal(&broker.operator(), "KEPT").as_deref(),
+            value(&broker.operator(), "KEPT").as_deref(),
             Some("what was not")
         );
     }

@@ -39,6 +39,7 @@ pub mod oidc_client;
 pub mod oidc_log;
 pub mod program;
 pub mod screen;
+pub mod shared;
 pub mod slow;
 pub mod terminal;
 pub mod tools;
