@@ -11,6 +11,8 @@
 //! task: answers are given out when they are dropped, be it by a runtime that ends.
 
 use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::oneshot;
@@ -43,6 +45,38 @@ impl<T> Drop for Answers<T> {
         for (reply, answer) in self.0.drain(..) {
             reply.answer(answer);
         }
+    }
+}
+
+/// For how long the thread has been at one group: whoever asks it that needs no answer of its.
+#[derive(Debug, Default)]
+pub struct AtWork(Mutex<Option<Instant>>);
+
+/// The thread is at a group until this is dropped.
+#[derive(Debug)]
+pub struct Working<'a>(&'a AtWork);
+
+impl AtWork {
+    /// A group begins.
+    pub fn begin(&self) -> Working<'_> {
+        *self.lock() = Some(Instant::now());
+        Working(self)
+    }
+
+    /// For how long it has been at this group; no time between two of them.
+    #[must_use]
+    pub fn time(&self) -> Duration {
+        self.lock().map_or(Duration::ZERO, |began| began.elapsed())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Working<'_> {
+    fn drop(&mut self) {
+        *self.0.lock() = None;
     }
 }
 

@@ -15,7 +15,7 @@ use super::{AuditError, Event, Head, JournalKey, JournalKeys, Known, Options, Re
 use crate::clock::Clock;
 use crate::crypto::Random;
 use crate::id::StoreId;
-use crate::waiting::Reply;
+use crate::waiting::{AtWork, Reply};
 
 /// An intent, and who waits for it.
 #[derive(Debug)]
@@ -116,6 +116,8 @@ pub(super) struct Shared {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) options: Options,
     pub(super) healthy: AtomicBool,
+    /// For how long the writer has been at a group.
+    pub(super) at_work: AtWork,
     /// Intents refused at the door since the journal was last healthy.
     pub(super) refused: AtomicU64,
     /// Outcomes that found no room in the queue.
@@ -166,6 +168,7 @@ impl Shared {
             disk,
             options,
             healthy: AtomicBool::new(true),
+            at_work: AtWork::default(),
             refused: AtomicU64::new(0),
             lost: AtomicU64::new(0),
             probe: OnceLock::new(),

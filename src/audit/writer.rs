@@ -19,7 +19,7 @@ use super::room;
 use super::scan::Found;
 use super::segment::{Before, PREFIX, Seal, Segment};
 use super::shared::{Published, Shared, Waiting, Work};
-use super::{AuditError, Event, Gap, Head, JournalKey, Recorded};
+use super::{AuditError, Event, Gap, Head, Journal, JournalKey, Recorded};
 use crate::failpoint::{Failpoint, reached};
 use crate::waiting;
 
@@ -48,6 +48,14 @@ pub(super) struct Writer {
     synced: Duration,
     /// Held for as long as the writer lives, so that no other process writes.
     _lock: File,
+}
+
+impl Journal {
+    /// For how long the writer has been at the group that it is at; no time between two of them.
+    #[must_use]
+    pub fn busy_for(&self) -> Duration {
+        self.shared().at_work.time()
+    }
 }
 
 impl Writer {
@@ -136,6 +144,8 @@ impl Writer {
 
     /// Writes one group: the journal's own record, outcomes, intents, a checkpoint.
     pub(super) fn commit(&mut self, sign: bool) -> Result<(), AuditError> {
+        let shared = Arc::clone(&self.shared);
+        let _working = shared.at_work.begin();
         let made = self.rotate_when_due().and_then(|()| {
             let draft = self.draft(sign);
             match self.write() {

@@ -285,8 +285,7 @@ impl App {
         self.meter.backups(last, self.backups.failed().is_some());
         match self.lifecycle.gate().unsealed() {
             Ok(vault) => {
-                let healthy = vault.journal().healthy() && vault.store().healthy();
-                let ready = healthy && !self.shutdown.is_ending();
+                let ready = self.unready().is_empty();
                 self.meter
                     .state(false, ready, vault.store().size_bytes().ok());
             }

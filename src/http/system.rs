@@ -1,5 +1,7 @@
 //! The service itself: is it alive, is it ready, who am I.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -11,6 +13,9 @@ use crate::wire;
 use super::caller::Caller;
 use super::serve::Peer;
 use super::{ApiError, App, reply};
+
+/// How long a write may take before it counts as one that hangs.
+const STALLED: Duration = Duration::from_secs(2);
 
 /// Whether the process answers. Over the Unix socket also what tool code elsewhere comes by, and to the operator how
 /// the installation is.
@@ -79,26 +84,39 @@ pub(super) async fn live() -> &'static str {
     "ok\n"
 }
 
+impl App {
+    /// Why requests cannot be served now; nothing when they can.
+    pub(super) fn unready(&self) -> Vec<&'static str> {
+        let mut reasons = Vec::new();
+        match self.lifecycle.gate().unsealed() {
+            Err(_) => reasons.push("sealed"),
+            Ok(vault) => {
+                let (journal, store) = (vault.journal(), vault.store());
+                if !journal.healthy() {
+                    reasons.push("audit_unavailable");
+                } else if journal.busy_for() > STALLED {
+                    reasons.push("audit_stalled");
+                }
+                if !store.healthy() {
+                    reasons.push("store_failed");
+                } else if store.busy_for() > STALLED {
+                    reasons.push("store_stalled");
+                }
+            }
+        }
+        if self.shutdown.is_ending() {
+            reasons.push("draining");
+        }
+        reasons
+    }
+}
+
 /// Whether requests can be served, and if not, why.
 #[utoipa::path(get, path = "/readyz", tag = "system",
     responses((status = 200, description = "Ready", body = wire::Readiness),
               (status = 503, description = "Not ready", body = wire::Readiness)))]
 pub(super) async fn ready(State(app): State<App>) -> Response {
-    let mut reasons = Vec::new();
-    match app.lifecycle.gate().unsealed() {
-        Err(_) => reasons.push("sealed".to_owned()),
-        Ok(vault) => {
-            if !vault.journal().healthy() {
-                reasons.push("audit_unavailable".to_owned());
-            }
-            if !vault.store().healthy() {
-                reasons.push("store_failed".to_owned());
-            }
-        }
-    }
-    if app.shutdown.is_ending() {
-        reasons.push("draining".to_owned());
-    }
+    let reasons: Vec<_> = app.unready().into_iter().map(str::to_owned).collect();
     let ready = reasons.is_empty();
     let status = if ready {
         StatusCode::OK

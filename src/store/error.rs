@@ -118,7 +118,7 @@ impl StoreError {
         match self {
             Self::Locked => "Stop the other broker, or give this one another data directory.",
             Self::Format => {
-                "Check the data directory's path. If a newer version wrote it, start that version; this one changes nothing here."
+                "Check the data directory's path. If a newer version wrote it, start that version. If this one did, the file `format` in it is damaged: restore a backup into another directory. Nothing here was changed."
             }
             Self::OtherEngine {
                 found: EngineKind::Sled,

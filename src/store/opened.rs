@@ -269,6 +269,12 @@ impl Store {
         self.0.shared.health() == Health::Sound
     }
 
+    /// For how long the writer has been at the group that it is at; no time between two of them.
+    #[must_use]
+    pub fn busy_for(&self) -> Duration {
+        self.0.shared.at_work.time()
+    }
+
     /// Whether the writer comes round within `patience`: one that hangs in the disk does not. A store that
     /// failed is no reason not to answer.
     pub async fn answers(&self, patience: Duration) -> bool {

@@ -15,7 +15,7 @@ use super::state::State;
 use super::{Batch, Engine, JournalMark, StoreError, StoreKey, Write};
 use crate::crypto::{Key, MacKey, Random, Record};
 use crate::id::StoreId;
-use crate::waiting::{self, Reply};
+use crate::waiting::{self, AtWork, Reply};
 
 /// How many commits share one sync at most.
 const GROUP: usize = 256;
@@ -48,6 +48,8 @@ pub(super) struct Shared {
     state: Mutex<State>,
     /// Apart from the state, for it is looked at by every read: a [`Health`] as a number.
     health: AtomicU8,
+    /// For how long the writer has been at a group.
+    pub(super) at_work: AtWork,
     pub(super) probe: OnceLock<Arc<dyn Probe>>,
     /// For a copy that is being made while commits go on.
     pub(super) changed: Changed,
@@ -97,6 +99,7 @@ impl Shared {
         Self {
             state: Mutex::new(state),
             health: AtomicU8::new(Health::Sound.number()),
+            at_work: AtWork::default(),
             probe: OnceLock::new(),
             changed: Changed::default(),
             recent: Recent::default(),
@@ -168,6 +171,7 @@ impl Committer {
     /// Commits what can be committed of a group, and answers everyone.
     fn serve(&mut self, jobs: Vec<Job>) {
         let shared = Arc::clone(&self.shared);
+        let _working = shared.at_work.begin();
         let mut group = Group::new(&*self.engine, &self.mac, shared.state(), &shared.rewraps);
         let (mut accepted, mut refused) = (vec![], vec![]);
         let usable = self.shared.usable();

@@ -104,7 +104,7 @@ pub struct ListeningProxy {
 pub struct Readiness {
     /// Whether requests can be served.
     pub ready: bool,
-    /// Why not: `sealed`, `audit_unavailable`, `store_failed`, `draining`.
+    /// Why not: `sealed`, `audit_unavailable`, `audit_stalled`, `store_failed`, `store_stalled`, `draining`.
     pub reasons: Vec<String>,
 }
 

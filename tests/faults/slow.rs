@@ -3,7 +3,9 @@
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use crate::harness::Broker;
+use serde_json::json;
+
+use crate::harness::{Broker, eventually};
 use crate::machine::Machine;
 use crate::{Kept, set};
 
@@ -66,7 +68,17 @@ fn on_a_disk_that_hangs_callers_are_told_in_bounded_time() {
     kept.set(&operator, "FIRST").expect(201);
     machine.is_slow(Duration::from_secs(8));
     let began = Instant::now();
-    let reply = kept.set(&operator, "WHILE_IT_HANGS");
+    let hanging = std::thread::scope(|scope| {
+        let hangs = scope.spawn(|| {
+            eventually(|| {
+                let told = broker.operator().get("/readyz");
+                (told.status == 503).then(|| told.value()["reasons"].clone())
+            })
+        });
+        (kept.set(&operator, "WHILE_IT_HANGS"), hangs.join().unwrap())
+    });
+    let (reply, reasons) = hanging;
+    assert_eq!(reasons, json!(["audit_stalled"]));
     assert!(
         began.elapsed() < Duration::from_secs(6),
         "{:?}",
