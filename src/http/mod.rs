@@ -46,6 +46,7 @@ mod objects;
 mod openapi;
 mod operator;
 mod organizations;
+mod own_keys;
 mod path;
 mod pieces;
 mod proxied;

@@ -6,13 +6,13 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::response::Response;
 
-use crate::audit::{Action, Actor, Event, Outcome, Recorded, Target, TargetKind};
+use crate::audit::{Action, Event, Target, TargetKind};
 use crate::id::OrgId;
-use crate::policy::{OperateVault, Permit, RotateKeys};
+use crate::policy::{Permit, RotateKeys};
 use crate::vault::{Phase, Rotation, Turned, Unsealed, VaultError};
 use crate::wire::{self, KeyLevel};
 
-use super::body::{Input, OptionalInput};
+use super::body::Input;
 use super::caller::Caller;
 use super::calm::calmly;
 use super::{ApiError, App, reply};
@@ -153,157 +153,7 @@ pub(super) async fn resume(caller: Caller, State(app): State<App>) -> Result<Res
     Ok(reply::data(shown(resumed)))
 }
 
-/// Replaces the root key while everybody is served: every slot of the ring has the new one afterwards, and the
-/// old one is nowhere. A replacement that was cut short is ended.
-#[utoipa::path(post, path = "/v1/operator/root-rotation", tag = "operator", request_body = wire::RotateRoot,
-    responses((status = 200, description = "Replaced", body = wire::Answer<wire::RotatedRoot>)))]
-pub(super) async fn rotate_root(
-    caller: Caller,
-    State(app): State<App>,
-    OptionalInput(body): OptionalInput<wire::RotateRoot>,
-) -> Result<Response, ApiError> {
-    caller.may::<OperateVault>(()).await?;
-    // No slot is added, removed or tried meanwhile.
-    let _turn = app.unsealing.lock().await;
-    let event = caller.event(Action::KeyRotate).code("root");
-    let rotated = caller.audited(event, async |recorded| {
-        let words = body.passphrase;
-        app.lifecycle
-            .rotate_root(&caller.vault, words, recorded)
-            .await
-    });
-    let version = rotated.await?;
-    Ok(reply::data(wire::RotatedRoot { version }))
-}
-
-/// Replaces the keys that seal and sign the audit journal, while everybody is served. The journal says so, signed
-/// by the key before, so that what was exported can be verified across the change.
-#[utoipa::path(post, path = "/v1/operator/audit-rotation", tag = "operator",
-    responses((status = 200, description = "Replaced", body = wire::Answer<wire::RotatedJournal>)))]
-pub(super) async fn rotate_audit(caller: Caller) -> Result<Response, ApiError> {
-    caller.may::<OperateVault>(()).await?;
-    let event = caller.event(Action::KeyRotate).code("audit");
-    let rotated = caller.audited(event, async |recorded| {
-        caller.vault.rotate_journal_keys(recorded).await
-    });
-    let (version, public) = rotated.await?;
-    Ok(reply::data(wire::RotatedJournal {
-        version,
-        public_key: data_encoding::HEXLOWER.encode(&public.0),
-    }))
-}
-
-/// Replaces the key that seals what belongs to no organisation, while everybody is served.
-#[utoipa::path(post, path = "/v1/operator/state-rotation", tag = "operator",
-    responses((status = 200, description = "Replaced", body = wire::Answer<wire::RotatedState>)))]
-pub(super) async fn rotate_state(caller: Caller) -> Result<Response, ApiError> {
-    caller.may::<OperateVault>(()).await?;
-    let event = caller.event(Action::KeyRotate).code("state");
-    let rotated = caller.audited(event, async |recorded| {
-        caller.vault.rotate_state_key(recorded).await
-    });
-    let version = rotated.await?;
-    Ok(reply::data(wire::RotatedState { version }))
-}
-
-/// That what was cut short is gone on with.
-pub(super) async fn resumed(vault: &Unsealed, what: &'static str) -> Result<Recorded, ApiError> {
-    let event = Event::new(Action::KeyRotateResume, Actor::System).code(what);
-    Ok(vault.journal().record(event).await?)
-}
-
-fn settle(recorded: Recorded, ended: Result<(), ApiError>) -> Result<(), ApiError> {
-    recorded.outcome(match &ended {
-        Ok(()) => Outcome::success(),
-        Err(error) => Outcome::failed(error.code()),
-    });
-    ended
-}
-
 impl App {
-    /// Ends what a kill has cut short: replacements of the root key, of the journal's keys, and of the key that
-    /// names are under.
-    pub(super) async fn end_rotations(&self, vault: &Unsealed) -> Result<(), ApiError> {
-        // Nothing is taken up that there is no time for.
-        if self.shutdown.is_ending() {
-            return Ok(());
-        }
-        self.end_root_rotation(vault).await?;
-        self.end_own_rotations(vault).await
-    }
-
-    /// Those of them that take nobody.
-    async fn end_own_rotations(&self, vault: &Unsealed) -> Result<(), ApiError> {
-        self.end_key_file_renewal(vault).await?;
-        if vault.is_journal_turning().await? {
-            let recorded = resumed(vault, "audit").await?;
-            let ended = vault.end_journal_rotation(&recorded).await;
-            settle(recorded, ended.map_err(ApiError::from))?;
-        }
-        if vault.is_state_turning() {
-            let recorded = resumed(vault, "state").await?;
-            let ended = vault.end_state_rotation(&recorded).await;
-            settle(recorded, ended.map_err(ApiError::from))?;
-        }
-        if vault.is_index_turning()? {
-            self.resume_index_rotation(vault).await?;
-        } else if vault.has_stale_veils().await? {
-            let recorded = resumed(vault, "index").await?;
-            let ended = vault.retire_veils(&recorded).await;
-            settle(recorded, ended.map_err(ApiError::from))?;
-        }
-        Ok(())
-    }
-
-    /// Ends a replacement of the key file that was cut short.
-    async fn end_key_file_renewal(&self, vault: &Unsealed) -> Result<(), ApiError> {
-        if !self.lifecycle.is_key_file_renewing() {
-            return Ok(());
-        }
-        let _turn = self.unsealing.lock().await;
-        // Ended while this waited for its turn: another one is nothing that anybody asked for.
-        if !self.lifecycle.is_key_file_renewing() {
-            return Ok(());
-        }
-        let recorded = resumed(vault, "key_file").await?;
-        let (lifecycle, vault) = (self.lifecycle.clone(), vault.clone());
-        let renewed = tokio::task::spawn_blocking(move || lifecycle.renew_key_file(&vault)).await;
-        let renewed = renewed.map_err(|_| ApiError::internal())?;
-        settle(recorded, renewed.map(drop).map_err(ApiError::from))
-    }
-
-    /// Ends a replacement of the root key that was cut short, where nobody is needed for that.
-    async fn end_root_rotation(&self, vault: &Unsealed) -> Result<(), ApiError> {
-        if !vault.is_root_turning() {
-            return Ok(());
-        }
-        let slots = self.lifecycle.slots();
-        if slots.iter().any(|slot| slot.kind.takes_a_person()) {
-            tracing::warn!("the root key is not replaced yet: runtools-broker key rotate root");
-            return Ok(());
-        }
-        let _turn = self.unsealing.lock().await;
-        if !vault.is_root_turning() {
-            return Ok(());
-        }
-        let recorded = resumed(vault, "root").await?;
-        match self.lifecycle.rotate_root(vault, None, &recorded).await {
-            Ok(version) => {
-                tracing::info!(version, "the root key was replaced");
-                recorded.outcome(Outcome::success());
-            }
-            Err(error) => {
-                let error = ApiError::from(error);
-                recorded.outcome(Outcome::failed(error.code()));
-                tracing::warn!(
-                    code = error.code(),
-                    "the root key is not replaced yet: runtools-broker key rotate root"
-                );
-            }
-        }
-        Ok(())
-    }
-
     /// Works at rotations, one after the other, until serving ends: at those that are begun, and at those
     /// that a start found.
     pub async fn keep_rotating(&self) {

@@ -11,8 +11,8 @@ use utoipa_axum::routes;
 use super::{
     ApiError, App, api_keys, audit, backup, broker, custom_tools, deletions, egress, key_slots,
     layers, oauth_clients, oauth_connections, oauth_device, oauth_flows, oauth_providers, openapi,
-    operator, organizations, rotations, secret_versions, secrets, services, shred, store, system,
-    tools,
+    operator, organizations, own_keys, rotations, secret_versions, secrets, services, shred, store,
+    system, tools,
 };
 
 fn table() -> OpenApiRouter<App> {
@@ -77,9 +77,9 @@ fn of_installation() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(deletions::delete_org))
         .routes(routes!(deletions::delete_user))
-        .routes(routes!(rotations::rotate_root))
-        .routes(routes!(rotations::rotate_audit))
-        .routes(routes!(rotations::rotate_state))
+        .routes(routes!(own_keys::rotate_root))
+        .routes(routes!(own_keys::rotate_audit))
+        .routes(routes!(own_keys::rotate_state))
         .routes(routes!(store::rotate_index))
         .routes(routes!(shred::status, shred::begin))
         .routes(routes!(store::info))

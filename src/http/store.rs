@@ -12,7 +12,7 @@ use crate::vault::{Unsealed, VaultError};
 use crate::wire;
 
 use super::caller::Caller;
-use super::rotations::resumed;
+use super::own_keys::resumed;
 use super::{ApiError, App, reply};
 
 /// The compaction that is running, or how the last one ended.
