@@ -1,6 +1,6 @@
 //! The installation's own keys: replaced while the broker serves.
 
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use http::Method;
 use runtools_broker::client::body::{self, Lent};
 use runtools_broker::client::{ClientError, Exit, Outcome, Route, Session};
@@ -15,30 +15,14 @@ use crate::store;
 #[derive(Debug, Subcommand)]
 pub(crate) enum RotateCommand {
     /// Replace the root key, under every slot of the ring
-    Root(RootArgs),
+    Root,
     /// Replace the keys that seal and sign the audit journal
-    Audit(AuditArgs),
+    Audit,
     /// Replace the key that seals what belongs to no organisation
-    State(StateArgs),
+    State,
     /// Replace the key that names in the database are under
-    Index(IndexArgs),
+    Index,
 }
-
-/// Nothing is to be chosen.
-#[derive(Args, Debug)]
-pub(crate) struct RootArgs {}
-
-/// Nothing is to be chosen.
-#[derive(Args, Debug)]
-pub(crate) struct AuditArgs {}
-
-/// Nothing is to be chosen.
-#[derive(Args, Debug)]
-pub(crate) struct StateArgs {}
-
-/// Nothing is to be chosen.
-#[derive(Args, Debug)]
-pub(crate) struct IndexArgs {}
 
 #[derive(Serialize)]
 struct Body<'a> {
@@ -49,10 +33,10 @@ struct Body<'a> {
 /// Replaces one of them.
 pub(crate) async fn run(command: RotateCommand, session: &Session) -> Outcome {
     match command {
-        RotateCommand::Root(RootArgs {}) => root(session).await,
-        RotateCommand::Audit(AuditArgs {}) => audit(session).await,
-        RotateCommand::State(StateArgs {}) => state(session).await,
-        RotateCommand::Index(IndexArgs {}) => index(session).await,
+        RotateCommand::Root => root(session).await,
+        RotateCommand::Audit => audit(session).await,
+        RotateCommand::State => state(session).await,
+        RotateCommand::Index => index(session).await,
     }
 }
 
