@@ -6,6 +6,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use harness::disk::copy;
 use harness::{Broker, Canaries};
 use serde_json::{Value, json};
 
@@ -85,7 +86,7 @@ fn nothing_fails_on_a_clean_installation_before_its_start_while_it_runs_and_afte
 }
 
 #[test]
-fn each_seeded_fault_is_found_and_nothing_else() {
+fn faults_of_files_are_found_by_the_program_too_and_nothing_else() {
     let mut broker = Broker::start();
     assert_eq!(broker.stop(), Some(0));
     let mode = |path: &Path, mode| {
@@ -230,20 +231,6 @@ fn emptied(_: Vec<u8>) -> Vec<u8> {
 
 fn overwritten(bytes: Vec<u8>) -> Vec<u8> {
     bytes.into_iter().map(|_| b'x').collect()
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir(to).unwrap();
-    fs::set_permissions(to, fs::Permissions::from_mode(0o700)).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let to = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &to);
-        } else {
-            fs::copy(entry.path(), &to).unwrap();
-        }
-    }
 }
 
 #[test]

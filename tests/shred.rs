@@ -8,27 +8,13 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
+use harness::disk::copy;
 use harness::program::run;
 use harness::shared::{set, value};
 use harness::{Broker, Setup, eventually};
 use serde_json::{Value, json};
 
 const SHRED: &str = "/v1/operator/shred";
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
-    std::fs::set_permissions(to, private).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let to = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &to);
-        } else if entry.file_type().unwrap().is_file() {
-            std::fs::copy(entry.path(), to).unwrap();
-        }
-    }
-}
 
 /// A moment of a stopped broker: its data, its ring, and its key file.
 struct Kept(tempfile::TempDir);
@@ -200,7 +186,7 @@ fn old_data_ring_and_backup_open_with_the_keys_of_their_time_all_together_or_not
 fn records(data: &Path) -> Vec<(Vec<u8>, Vec<u8>)> {
     use runtools_broker::store::{DEFAULT_CACHE_BYTES, DiskEngine, Engine, EngineKind};
     let copied = tempfile::tempdir().unwrap();
-    copy(&data.join("store"), copied.path());
+    copy(&data.join("store/."), copied.path());
     let engine = DiskEngine::open(copied.path(), EngineKind::Sled, DEFAULT_CACHE_BYTES).unwrap();
     let mut found = Vec::new();
     let mut look = |name: &[u8], value: &[u8]| {

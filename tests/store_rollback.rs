@@ -4,9 +4,9 @@ mod harness;
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
+use harness::disk::copy;
 use harness::{Broker, Client, Setup};
 use serde_json::json;
 
@@ -22,11 +22,6 @@ fn get(operator: &Client, name: &str) -> u16 {
     operator
         .get(&format!("/v1/secrets/{name}?orgWide=true"))
         .status
-}
-
-fn copy(from: &Path, to: &Path) {
-    let copied = Command::new("cp").arg("-a").args([from, to]).status();
-    assert!(copied.unwrap().success());
 }
 
 /// Replaces parts of the data directory by those of another one.

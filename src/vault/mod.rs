@@ -13,6 +13,10 @@
 //! Three proofs meet here. A [`Permit`](crate::policy::Permit) says that the caller may. A
 //! [`Recorded`](crate::audit::Recorded) says that the journal already has it on disk. Only with both is
 //! a value opened or a change committed.
+//!
+//! Where to look: for keys, `keyring`, `org_keys`, `owner_keys`, `generations` and `rotation`; for values, `secrets`,
+//! `write`, `value`, `pointer` and `metadata`; for their ends, `removal`, `shred`, `shred_org` and `lockdown`; for how it
+//! begins, `lifecycle`, `gate`, `slots`, `system` and `acceptance`.
 
 mod acceptance;
 mod credential;

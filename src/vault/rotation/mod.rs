@@ -19,6 +19,9 @@
 //!
 //! One rotation at a time for each organisation. It is written down ([`job`]) and gone on with after every
 //! start, unless somebody paused it.
+//!
+//! The installation's own keys go the same way without the paper, each in its file: [`root`], [`journal`] (it hands
+//! over in the chain), [`state`], [`index`] (a veil over the names, by a copy of the store).
 
 mod index;
 mod job;

@@ -1,8 +1,8 @@
 //! Replacing the key that seals what belongs to no organisation: which organisations there are, where the hashes of
 //! API keys lead, who is a user of the machine, the installation's own OAuth clients.
 //!
-//! The phases are those of an organisation's key, without the paper: there are few such records, and all of it is
-//! done again after a kill. That there are two generations says that it is not over.
+//! The phases are those of an organisation's key, without the paper: there are few such records, in a walk through
+//! all, and all of it is done again after a kill. That there are two generations says that it is not over.
 //!
 //! ```text
 //! drawn    the next one is written down: whoever unseals from here on seals with it, and opens with both
