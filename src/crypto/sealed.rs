@@ -201,6 +201,22 @@ impl Record {
         self
     }
 
+    /// This record with `sealed` in place of its first part, which is a box.
+    ///
+    /// # Errors
+    /// [`CryptoError::Form`] when it is none.
+    pub fn with_first_box(&self, sealed: &Sealed) -> Result<Self, CryptoError> {
+        let mut rest = self.reader();
+        rest.boxed()?;
+        let mut record = Self::default();
+        let length = 5_usize.saturating_add(sealed.0.len());
+        record.0.reserve_exact(length.saturating_add(rest.0.len()));
+        let mut record = record.with_box(sealed);
+        record.0.extend_from_slice(rest.0);
+        record.1.extend_from_slice(&self.1);
+        Ok(record)
+    }
+
     /// This record with a commitment at its end.
     #[must_use]
     pub fn with_commitment(mut self, commitment: Commitment) -> Self {

@@ -101,15 +101,15 @@ enum Value {
 }
 
 /// A version's parts, none of them open.
-pub(super) struct Parts {
-    pub(super) wrapped: Sealed,
-    pub(super) commitment: crypto::Commitment,
+struct Parts {
+    wrapped: Sealed,
+    commitment: crypto::Commitment,
     described: Sealed,
     value: Sealed,
 }
 
 impl Parts {
-    pub(super) fn of(record: &Record) -> Result<Self, VaultError> {
+    fn of(record: &Record) -> Result<Self, VaultError> {
         let mut reader = record.reader();
         let parts = Self {
             wrapped: reader.sealed()?,
@@ -122,7 +122,7 @@ impl Parts {
     }
 
     /// The record of these parts.
-    pub(super) fn to_record(&self) -> Record {
+    fn to_record(&self) -> Record {
         Record::of(&self.wrapped)
             .with_commitment(self.commitment)
             .with_box(&self.described)

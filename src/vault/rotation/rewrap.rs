@@ -6,7 +6,7 @@ use crate::store::StoreKey;
 use crate::vault::generations::Generations;
 use crate::vault::key_record::Line;
 use crate::vault::pointer::Pointer;
-use crate::vault::value::{Parts, VersionPlace};
+use crate::vault::value::VersionPlace;
 use crate::vault::{OrgKeys, Vault, VaultError};
 
 /// What became of a record.
@@ -93,9 +93,10 @@ impl Vault {
             return Ok(Rewrapped::Nothing);
         };
         let key = keys.opener(name).ok_or(VaultError::Form)?;
-        let mut parts = Parts::of(record)?;
-        let context = place.context(parts.commitment, [0; 32]);
-        let data_key = match crypto::open(&key, Purpose::DataKey, &context, &parts.wrapped) {
+        let mut reader = record.reader();
+        let (wrapped, commitment) = (reader.sealed()?, reader.commitment()?);
+        let context = place.context(commitment, [0; 32]);
+        let data_key = match crypto::open(&key, Purpose::DataKey, &context, &wrapped) {
             Ok(data_key) => data_key,
             Err(CryptoError::Open) => return Ok(Rewrapped::Stuck),
             Err(error) => return Err(error.into()),
@@ -103,8 +104,8 @@ impl Vault {
         let (active, random) = (keys.active(), self.random());
         let wrapped = data_key
             .expose(|bytes| crypto::seal(&active, Purpose::DataKey, &context, bytes, random));
-        parts.wrapped = wrapped?;
-        Ok(Rewrapped::By(parts.to_record()))
+        // What stands under the data key is not touched.
+        Ok(Rewrapped::By(record.with_first_box(&wrapped?)?))
     }
 
     /// An owner's key record, all of whose boxes are the organisation's.
