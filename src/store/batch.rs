@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{MAX_BATCH_BYTES, MAX_BATCH_CHANGES, MAX_RECORD_BYTES, StoreError, StoreKey};
-use crate::crypto::{Digest, Record};
+use crate::crypto::{Digest, MacKey, Record, sha256};
 
 /// What a commit expects of a record before any of its own changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +21,26 @@ pub enum Expect {
 pub struct Batch {
     pub(super) changes: BTreeMap<StoreKey, Option<Record>>,
     pub(super) expected: Vec<(StoreKey, Expect)>,
-    pub(super) rewraps: BTreeMap<StoreKey, (Digest, Record)>,
+    pub(super) rewraps: BTreeMap<StoreKey, Rewrapping>,
+}
+
+/// A record that is to take the place of one that says the same.
+#[derive(Clone, Debug)]
+pub(super) struct Rewrapping {
+    pub(super) old: Record,
+    /// Of the old one.
+    pub(super) was: Digest,
+    pub(super) new: Record,
+    /// What the old one and the new one are in the digest of all records, once that is reckoned.
+    members: Option<[Digest; 2]>,
+}
+
+impl Rewrapping {
+    pub(super) fn members(&self, mac: &MacKey, key: &StoreKey) -> [Digest; 2] {
+        let member = |record: &Record| mac.hash(&[key.as_bytes(), record.as_bytes()]);
+        self.members
+            .unwrap_or_else(|| [member(&self.old), member(&self.new)])
+    }
 }
 
 impl Batch {
@@ -41,11 +60,24 @@ impl Batch {
         self.changes.insert(key, None);
     }
 
-    /// Stores `record` in place of the one whose SHA-256 is `was`, of which it says the same under another
-    /// key. Where something else stands by then, it stays: that is newer. To whoever [expects](Expect::Exactly)
-    /// what was read before, the new record is the old one.
-    pub fn rewrap(&mut self, key: StoreKey, was: Digest, record: Record) {
-        self.rewraps.insert(key, (was, record));
+    /// Stores `new` in place of `old`, of which it says the same under another key. Where something else stands
+    /// by then, it stays: that is newer. To whoever [expects](Expect::Exactly) what was read before, the new
+    /// record is the old one.
+    pub fn rewrap(&mut self, key: StoreKey, old: Record, new: Record) {
+        let rewrapping = Rewrapping {
+            was: sha256(old.as_bytes()),
+            old,
+            new,
+            members: None,
+        };
+        self.rewraps.insert(key, rewrapping);
+    }
+
+    /// Reckons what can be reckoned by the caller, whose thread it is, and not by the one writer of all.
+    pub(super) fn reckon(&mut self, mac: &MacKey) {
+        for (key, rewrapping) in &mut self.rewraps {
+            rewrapping.members = Some(rewrapping.members(mac, key));
+        }
     }
 
     /// Makes the commit depend on what stands under `key`.
@@ -61,7 +93,7 @@ impl Batch {
 
     /// How many bytes of records it holds.
     pub(super) fn weight(&self) -> usize {
-        let rewrapped = self.rewraps.values().map(|(_, record)| record);
+        let rewrapped = self.rewraps.values().map(|it| &it.new);
         let records = self.changes.values().flatten().chain(rewrapped);
         records.map(|record| record.as_bytes().len()).sum()
     }
@@ -86,7 +118,7 @@ impl Batch {
     /// Checks what can be checked without looking at the store.
     pub(super) fn check(&self) -> Result<(), StoreError> {
         let rewraps = self.rewraps.iter();
-        let rewraps = rewraps.map(|(key, (_, record))| (key, Some(record)));
+        let rewraps = rewraps.map(|(key, it)| (key, Some(&it.new)));
         let changes = self.changes.iter();
         let changes = changes.map(|(key, record)| (key, record.as_ref()));
         for (key, record) in changes.chain(rewraps) {

@@ -325,6 +325,10 @@ impl Engine for DiskEngine {
         self.live.load().engine.is_empty()
     }
 
+    fn rank(&self, key: &[u8]) -> Vec<u8> {
+        self.live.load().engine.rank(key)
+    }
+
     fn size_bytes(&self) -> Result<u64, StoreError> {
         self.live.load().engine.size_bytes()
     }

@@ -93,6 +93,12 @@ pub trait Engine: Send + Sync + fmt::Debug {
         Ok(self.scan(&[], None, 1)?.is_empty())
     }
 
+    /// What `key` is ordered by where it is kept, against others: those that are near to each other there are
+    /// best read and written one after the other.
+    fn rank(&self, key: &[u8]) -> Vec<u8> {
+        key.to_vec()
+    }
+
     /// The engine of a store on disk, whose files can be replaced; `None` for any other.
     fn disk(&self) -> Option<&DiskEngine> {
         None

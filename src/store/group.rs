@@ -68,18 +68,16 @@ impl<'a> Group<'a> {
         }
         let mut census = self.state.census;
         let mut rewraps = Vec::with_capacity(batch.rewraps.len());
-        for (key, (was, record)) in batch.rewraps {
-            let old = self.with_current(&key, |current| {
-                let current = current.filter(|bytes| digests_match(&sha256(bytes), &was));
-                self.member(&key, current)
-            })?;
+        for (key, rewrapping) in batch.rewraps {
+            let old = rewrapping.old.as_bytes();
             // Whatever else stands there is newer.
-            let (Some(old), Some(new)) = (old, self.member(&key, Some(record.as_bytes()))) else {
+            if !self.with_current(&key, |current| current == Some(old))? {
                 continue;
-            };
+            }
+            let [old, new] = rewrapping.members(self.mac, &key);
             census.take_out(&old);
             census.take_in(&new);
-            rewraps.push((key, was, record));
+            rewraps.push((key, rewrapping.was, rewrapping.new));
         }
         for (key, record) in &batch.changes {
             let old = match members.get(key) {

@@ -12,7 +12,8 @@
 //! The life of a commit, and why in that order:
 //!
 //! 1. Callers queue on one writer thread, which takes what has gathered (up to 256). Nothing else ever
-//!    writes or flushes: sled's own thread pool deadlocks when seven tasks await a flush.
+//!    writes or flushes: sled's own thread pool deadlocks when seven tasks await a flush. A part of long
+//!    work ([`Store::submit`]) is a group of its own, after those that somebody waits for.
 //! 2. Each caller's preconditions are checked against the engine and the earlier commits of the group.
 //!    One that fails is refused alone.
 //! 3. One batch holds every accepted change **and** the new sealed state record: generation, number of
@@ -54,6 +55,7 @@ mod sled_engine;
 mod snapshot;
 mod spool;
 mod state;
+mod submitted;
 mod veiled;
 mod writer;
 
@@ -93,6 +95,7 @@ pub use rewrite::{Progress, Rewritten};
 pub use snapshot::{Listener, Snapshot};
 pub use spool::{Spool, SpoolName};
 pub use state::JournalMark;
+pub use submitted::Submitted;
 pub use writer::Probe;
 
 /// The longest record that a commit takes, in bytes (96 KiB): a padded value of 64 KiB, its data key

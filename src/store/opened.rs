@@ -12,6 +12,7 @@ use super::error::Doing;
 use super::group::Group;
 use super::recent::Read;
 use super::state::State;
+use super::submitted::Submitted;
 use super::writer::{Committer, Health, Job, Order, Probe, Shared};
 use super::{Batch, Engine, EngineKind, JournalMark, StoreError, StoreKey, adopt_pairs, census};
 use crate::crypto::{Key, MacKey, Random, Record};
@@ -211,6 +212,12 @@ impl Store {
         adopt_pairs(self.0.engine.scan(prefix, after, limit)?)
     }
 
+    /// What keys are ordered by where their records are kept.
+    #[must_use]
+    pub fn rank(&self, key: &StoreKey) -> Vec<u8> {
+        self.0.engine.rank(key.as_bytes())
+    }
+
     /// Makes the changes of `batch` together, durable when this returns, and remembers that the audit
     /// journal had come to `mark`. Returns the store's generation, which commits of one group share.
     ///
@@ -221,14 +228,30 @@ impl Store {
     /// [`StoreError::Reserved`] and [`StoreError::Sealing`]: nothing of it was done. After [`StoreError::Full`] or [`StoreError::Io`] it may or
     /// may not be there, and the store answers [`StoreError::Failed`] until it is opened again.
     pub async fn commit(&self, batch: Batch, mark: JournalMark) -> Result<u64, StoreError> {
+        self.queue(batch, mark, false)?.done().await
+    }
+
+    /// As [`Store::commit`], for a part of long work: commits of those who wait for an answer come before it.
+    /// It begins with this and is over with [`Submitted::done`]: meanwhile the caller makes the next one ready.
+    ///
+    /// # Errors
+    /// As [`Store::commit`].
+    pub fn submit(&self, mut batch: Batch, mark: JournalMark) -> Result<Submitted, StoreError> {
+        batch.reckon(&self.0.mac);
+        self.queue(batch, mark, true)
+    }
+
+    fn queue(&self, batch: Batch, mark: JournalMark, long: bool) -> Result<Submitted, StoreError> {
         batch.check_size()?;
         let (reply, waiting) = waiting::pair();
-        self.send(Order::Commit(Job { batch, mark, reply }))?;
-        waiting.answered().await.unwrap_or_else(|| {
-            // The writer thread is gone without a word.
-            self.0.shared.end(Health::Failed);
-            Err(StoreError::Failed)
-        })
+        let job = Job {
+            batch,
+            mark,
+            reply,
+            long,
+        };
+        self.send(Order::Commit(job))?;
+        Ok(Submitted::new(waiting, Arc::clone(&self.0.shared)))
     }
 
     /// How many group commits there were.

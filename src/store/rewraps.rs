@@ -72,7 +72,7 @@ mod tests {
 
     async fn rewrap(store: &Store, was: &Record, new: &Record) {
         let mut batch = Batch::new();
-        batch.rewrap(key("it"), digest(was), new.clone());
+        batch.rewrap(key("it"), was.clone(), new.clone());
         store.commit(batch, mark(1)).await.unwrap();
     }
 

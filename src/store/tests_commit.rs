@@ -75,6 +75,57 @@ async fn what_has_queued_becomes_one_commit() {
     assert_eq!(bench.store.journal_mark(), mark(2));
 }
 
+/// What is queued behind a commit that is held back: long work first, then those who wait for an answer. In which
+/// generation each was made durable.
+async fn behind_long_work(waiting: Vec<Batch>) -> (Vec<u64>, Vec<u64>) {
+    let bench = Bench::new();
+    bench.engine.hold();
+    let first = bench.store.submit(put("first", record(0)), mark(1));
+    while !bench.engine.is_waiting() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let submit = |name| bench.store.submit(put(name, record(1)), mark(1)).unwrap();
+    let parts = ["one", "two"].map(submit);
+    let commits = waiting.into_iter().map(|batch| {
+        let store = bench.store.clone();
+        tokio::spawn(async move { store.commit(batch, mark(2)).await })
+    });
+    let commits: Vec<_> = commits.collect();
+    tokio::task::yield_now().await;
+    bench.engine.free();
+    assert_eq!(first.unwrap().done().await, Ok(2));
+    let (mut long, mut answered) = (Vec::new(), Vec::new());
+    for part in parts {
+        long.push(part.done().await.unwrap());
+    }
+    for commit in commits {
+        answered.push(commit.await.unwrap().unwrap());
+    }
+    bench.store.close();
+    (long, answered)
+}
+
+#[tokio::test]
+async fn who_waits_for_an_answer_comes_before_long_work_and_shares_no_sync_with_it() {
+    let few = (0..3).map(|n| put(&format!("k{n}"), record(n)));
+    let (long, answered) = behind_long_work(few.collect()).await;
+    assert_eq!((long, answered), (vec![4, 5], vec![3; 3]));
+}
+
+#[tokio::test]
+async fn long_work_comes_on_however_many_wait() {
+    // Each is a group by its weight alone.
+    let large = (0..6).map(|n| {
+        let mut batch = Batch::new();
+        for part in 0..12 {
+            batch.put(key(&format!("{n} {part}")), record_of(n, 90_000));
+        }
+        batch
+    });
+    let (long, answered) = behind_long_work(large.collect()).await;
+    assert_eq!((long, answered), (vec![7, 10], vec![3, 4, 5, 6, 8, 9]));
+}
+
 #[tokio::test]
 async fn of_many_that_expect_absence_one_wins_and_the_others_do_nothing() {
     let bench = Bench::new();

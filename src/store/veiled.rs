@@ -125,6 +125,10 @@ impl Engine for Veiled {
         self.engine.is_empty()
     }
 
+    fn rank(&self, key: &[u8]) -> Vec<u8> {
+        self.covered(key).unwrap_or_default()
+    }
+
     fn size_bytes(&self) -> Result<u64, StoreError> {
         self.engine.size_bytes()
     }

@@ -1,6 +1,6 @@
 //! The commit writer: one thread, one batch per group, one state record per batch.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -26,6 +26,9 @@ const GROUP_BYTES: usize = 1 << 20;
 /// How often the writer gives way to commits that may still join a group.
 const ROUNDS: usize = 8;
 
+/// After how many groups of those who wait long work comes on, however many wait.
+const GROUPS: usize = 4;
+
 /// What the writer is to do.
 pub(super) enum Order {
     /// A commit.
@@ -40,6 +43,8 @@ pub(super) struct Job {
     pub(super) batch: Batch,
     pub(super) mark: JournalMark,
     pub(super) reply: Reply<Result<u64, StoreError>>,
+    /// Whether it is part of long work, which gives way to those who wait for an answer.
+    pub(super) long: bool,
 }
 
 /// What the writer and the readers both see.
@@ -152,16 +157,35 @@ pub(super) struct Committer {
 
 impl Committer {
     /// Serves until every sender is gone and the queue is empty, then syncs the anchor.
+    ///
+    /// A part of long work is a group of its own: who waits for an answer waits for one of them at most, and
+    /// shares no sync with them.
     pub(super) fn run(mut self, queue: &Receiver<Order>) {
-        let mut left = None;
-        while let Some(order) = left.take().or_else(|| queue.recv().ok()) {
-            match order {
-                Order::Commit(first) => {
-                    let (jobs, next) = gather(first, queue);
+        let (mut left, mut long, mut passed) = (None, VecDeque::new(), 0);
+        loop {
+            let next = left.take().or_else(|| {
+                if long.is_empty() {
+                    queue.recv().ok()
+                } else if passed < GROUPS {
+                    queue.try_recv().ok()
+                } else {
+                    None
+                }
+            });
+            match next {
+                Some(Order::Commit(job)) if job.long => long.push_back(job),
+                Some(Order::Commit(first)) => {
+                    let (jobs, next) = gather(first, queue, &mut long);
                     self.serve(jobs);
                     left = next;
+                    passed = if long.is_empty() { 0 } else { passed + 1 };
                 }
-                Order::Pause(work) => work(&self.shared.state()),
+                Some(Order::Pause(work)) => work(&self.shared.state()),
+                None => {
+                    let Some(job) = long.pop_front() else { break };
+                    self.serve(vec![job]);
+                    passed = 0;
+                }
             }
         }
         // At worst the anchor lags, and the store is as durable as it was.
@@ -246,8 +270,12 @@ impl Committer {
 
 /// One group: what has queued, and what comes while the writer gives way. On an idle machine that
 /// takes no time; on a busy one each commit that joins saves a sync. With what comes after the group, if
-/// that is no commit.
-fn gather(first: Job, queue: &Receiver<Order>) -> (Vec<Job>, Option<Order>) {
+/// that is no commit; what is part of long work is put aside.
+fn gather(
+    first: Job,
+    queue: &Receiver<Order>,
+    long: &mut VecDeque<Job>,
+) -> (Vec<Job>, Option<Order>) {
     let mut weight = first.batch.weight();
     let mut jobs = vec![first];
     for _ in 0..ROUNDS {
@@ -259,6 +287,10 @@ fn gather(first: Job, queue: &Receiver<Order>) -> (Vec<Job>, Option<Order>) {
             let Order::Commit(job) = order else {
                 return (jobs, Some(order));
             };
+            if job.long {
+                long.push_back(job);
+                continue;
+            }
             weight = weight.saturating_add(job.batch.weight());
             jobs.push(job);
         }

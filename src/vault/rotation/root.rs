@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::audit::Recorded;
-use crate::crypto::{self, Key, KeyRef, Purpose, Record, sha256};
+use crate::crypto::{self, Key, KeyRef, Purpose, Record};
 use crate::failpoint::{Failpoint, reached};
 use crate::secret::Secret;
 use crate::store::{Batch, Class, StoreKey};
@@ -118,7 +118,7 @@ impl Vault {
             let mut batch = Batch::new();
             let mut count = 0;
             for (place, record) in self.under_root(old).await? {
-                batch.rewrap(place.0, sha256(place.1.as_bytes()), record);
+                batch.rewrap(place.0, place.1, record);
                 count += 1;
                 if count == RECORDS {
                     self.commit(std::mem::take(&mut batch), recorded).await?;

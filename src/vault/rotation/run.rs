@@ -1,16 +1,15 @@
 //! The work itself: phase by phase, page by page, until it is over, or stopped, or the vault is sealed.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-
-use tokio::task::JoinHandle;
 
 use crate::audit::{Action, Actor, Event, Outcome, Recorded};
 use crate::crypto::Owner;
 use crate::failpoint::{Failpoint, reached};
 use crate::id::OrgId;
-use crate::store::{Batch, JournalMark, StoreError};
+use crate::store::{Batch, JournalMark, Submitted};
 use crate::vault::generations::Generations;
 use crate::vault::{OrgKeys, Vault, VaultError};
 
@@ -20,10 +19,11 @@ use super::{Known, Progress};
 
 /// How many keys of owners are turned in one commit.
 const KEYS: usize = 64;
-/// How many records, and how many bytes of them, are rewrapped in one commit: many enough that a sync is
-/// shared by them, few enough that others' commits need not wait for them.
-const RECORDS: usize = 256;
+/// How many bytes of records are rewrapped in one commit at most.
 const BYTES: usize = 512 << 10;
+/// How many commits are on their way at once: the writer finds the next one ready when it is done with one, and
+/// whoever makes them ready need not wait for it each time.
+const AHEAD: usize = 3;
 /// How often the walk may find something left. More than once is a fault that a further round does not mend.
 const ROUNDS: u32 = 3;
 /// How often it is looked whether the old generations are drained.
@@ -45,8 +45,8 @@ impl Drop for Turn<'_> {
     }
 }
 
-/// A commit that is under way.
-type Pending = JoinHandle<Result<u64, StoreError>>;
+/// Commits that are on their way, in their order.
+type Pending = VecDeque<Submitted>;
 
 impl Vault {
     /// Works at an organisation's rotation until it is over or paused; answers whether it is over. `owners`
@@ -250,6 +250,22 @@ impl Turn<'_> {
     /// Goes through what the keys sealed, and answers how many records an old generation had sealed; nothing
     /// when it was stopped before the end.
     async fn walk(&mut self, owners: &[Owner], rewraps: bool) -> Result<Option<u64>, VaultError> {
+        let mut pending = Pending::new();
+        let walked = self.walk_on(owners, rewraps, &mut pending).await;
+        // Whatever became of it: nothing is on its way any more when somebody else may take it up, or pause it.
+        let mut ended = Ok(());
+        while !pending.is_empty() {
+            ended = ended.and(finished(&mut pending, 0).await);
+        }
+        walked.and_then(|left| ended.map(|()| left))
+    }
+
+    async fn walk_on(
+        &mut self,
+        owners: &[Owner],
+        rewraps: bool,
+        pending: &mut Pending,
+    ) -> Result<Option<u64>, VaultError> {
         let (vault, org) = (self.vault, Arc::clone(&self.org));
         let mut walk = if self.job.what == Turned::Org {
             Walk::of_org(vault, &org, owners.to_vec())
@@ -258,61 +274,66 @@ impl Turn<'_> {
             let turned = turned.filter(|(_, keys)| keys.is_turning());
             Walk::of_owners(vault, &org, turned.collect())
         };
-        let total = walk.estimate().await?;
-        self.progress.total.store(total, Ordering::Relaxed);
-        let (mut left, mut pending) = (0_u64, None);
-        let mut after = self.job.cursor()?.filter(|_| rewraps);
-        while let Some(page) = walk.page(after.as_ref()).await? {
+        // Verifying looks at what was rewrapped just now.
+        if self.progress.total.load(Ordering::Relaxed) == 0 {
+            let total = walk.estimate().await?;
+            self.progress.total.store(total, Ordering::Relaxed);
+        }
+        let (mut left, mut since) = (0_u64, 0_u64);
+        walk.go_on_from(self.job.cursor()?.filter(|_| rewraps));
+        while let Some(page) = walk.page().await? {
             let found = u64::try_from(page.changes.len()).unwrap_or(u64::MAX);
             left = left.saturating_add(found).saturating_add(page.stuck);
-            self.job.walked(&page.last, page.visited);
-            after = Some(page.last.clone());
-            if rewraps {
-                self.write(page, &mut pending).await?;
-            } else {
-                self.progress.done.store(self.job.done, Ordering::Relaxed);
+            since = since.saturating_add(page.visited);
+            if let Some(reached) = &page.reached {
+                self.job.walked(reached, since);
+                since = 0;
             }
+            let done = self.job.done.saturating_add(since);
+            if rewraps {
+                self.write(page, pending).await?;
+            }
+            self.progress.done.store(done, Ordering::Relaxed);
             if self.stopped() {
-                finished(pending.take()).await?;
                 return Ok(None);
             }
             // Whoever waits for this thread comes first.
             tokio::task::yield_now().await;
         }
-        finished(pending.take()).await?;
         Ok(Some(left))
     }
 
-    /// Commits a page, and its end as the place of the walk, while the next one is made ready.
-    async fn write(&mut self, page: Page, pending: &mut Option<Pending>) -> Result<(), VaultError> {
+    /// Commits a page, and the place that the walk has come to with it, while the next one is made ready.
+    async fn write(&mut self, page: Page, pending: &mut Pending) -> Result<(), VaultError> {
         let mut batch = Batch::new();
-        let (mut records, mut bytes) = (0, 0);
-        for (place, was, record) in page.changes {
-            let length = record.as_bytes().len();
-            if records == RECORDS || bytes + length > BYTES {
+        let mut bytes = 0;
+        for (place, old, new) in page.changes {
+            let length = new.as_bytes().len();
+            if bytes > 0 && bytes + length > BYTES {
                 self.send(std::mem::take(&mut batch), pending).await?;
-                (records, bytes) = (0, 0);
+                bytes = 0;
             }
-            batch.rewrap(place, was, record);
-            (records, bytes) = (records + 1, bytes + length);
+            batch.rewrap(place, old, new);
+            bytes += length;
         }
-        if !batch.is_empty() {
+        if page.reached.is_some() && !batch.is_empty() {
             self.vault.put_job(self.org.id(), &self.job, &mut batch)?;
         }
         self.send(batch, pending).await?;
-        self.tell();
+        if page.reached.is_some() {
+            self.tell();
+        }
         Ok(())
     }
 
-    /// Begins a commit once the one before it is done.
-    async fn send(&self, batch: Batch, pending: &mut Option<Pending>) -> Result<(), VaultError> {
-        finished(pending.take()).await?;
+    /// Begins a commit, once there are few enough on their way.
+    async fn send(&self, batch: Batch, pending: &mut Pending) -> Result<(), VaultError> {
         if batch.is_empty() {
             return Ok(());
         }
+        finished(pending, AHEAD - 1).await?;
         reached(Failpoint::RotatePage);
-        let (store, mark) = (self.vault.store.clone(), self.mark);
-        *pending = Some(tokio::spawn(async move { store.commit(batch, mark).await }));
+        pending.push_back(self.vault.store.submit(batch, self.mark)?);
         Ok(())
     }
 
@@ -347,10 +368,12 @@ impl Turn<'_> {
     }
 }
 
-/// Waits for a commit that is under way.
-async fn finished(pending: Option<Pending>) -> Result<(), VaultError> {
-    if let Some(pending) = pending {
-        pending.await.map_err(|_| VaultError::Form)??;
+/// Waits until no more than `few` commits are on their way.
+async fn finished(pending: &mut Pending, few: usize) -> Result<(), VaultError> {
+    while pending.len() > few
+        && let Some(first) = pending.pop_front()
+    {
+        first.done().await?;
         reached(Failpoint::RotatePaged);
     }
     Ok(())

@@ -13,7 +13,7 @@
 use std::time::Duration;
 
 use crate::audit::Recorded;
-use crate::crypto::{Key, Owner, Record, sha256};
+use crate::crypto::{Key, Owner, Record};
 use crate::failpoint::{Failpoint, reached};
 use crate::id::OrgId;
 use crate::store::{Batch, Class, StoreKey};
@@ -121,7 +121,7 @@ impl Vault {
                 for (place, record) in page {
                     match self.rewrap_of_installation(class, &place, &record)? {
                         Rewrapped::Nothing => continue,
-                        Rewrapped::By(new) => batch.rewrap(place, sha256(record.as_bytes()), new),
+                        Rewrapped::By(new) => batch.rewrap(place, record, new),
                         Rewrapped::Stuck => {}
                     }
                     left = left.saturating_add(1);

@@ -7,22 +7,32 @@
 //!                        every small sealed record that names the key
 //! ```
 //!
+//! Pointers stand in the order of names, and the versions that they name anywhere. So a lot of pointers is gone
+//! through first, and then their versions in the order in which they stand: neighbours are in one page of the
+//! engine, which is read once and written once, where each by itself would have to be fetched and be put away again.
+//!
 //! The same walk rewraps, and afterwards finds what is left: a scan, and not the word of the first walk.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::crypto::{Digest, Owner, Record, sha256};
+use crate::crypto::{Owner, Record};
 use crate::store::{Class, StoreKey};
 use crate::vault::generations::Generations;
-use crate::vault::pointer::{Pointer, owner_prefix, version_place};
-use crate::vault::value::is_wrapped_by;
+use crate::vault::pointer::{owner_prefix, version_place};
+use crate::vault::value::{VersionPlace, is_wrapped_by};
 use crate::vault::{OrgKeys, Vault, VaultError};
 
 use super::rewrap::Rewrapped;
 
-/// How many records of a list are taken at once; a secret brings its versions along.
-const PAGE: usize = 128;
+/// How many records are taken at once, and about how many bytes of them. Few where that is tested, so that a few
+/// secrets are several pages and lots.
+const PAGE: usize = if cfg!(test) { 8 } else { 128 };
+const BYTES: usize = 256 << 10;
+/// After how many versions a lot of pointers is closed. So many are named in memory, at some 200 bytes each, and
+/// looked at again after a kill.
+const LOT: usize = if cfg!(test) { 24 } else { 32 * 1024 };
 
 /// What is no list of things: keys, what belongs to the installation, and secrets, which are found by their
 /// owners. Everywhere else it is the record that says whose key sealed it, so that nothing has to be
@@ -44,28 +54,40 @@ pub(in crate::vault) fn lists() -> impl Iterator<Item = StoreKey> {
     classes.map(|class| StoreKey::new(class, &[]))
 }
 
+/// A record and where it stands.
+type Pair = (StoreKey, Record);
+
 /// A page of the walk.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Page {
-    /// Its last record.
-    pub(super) last: StoreKey,
+    /// Where the walk has come to, if nothing before that is still to be looked at.
+    pub(super) reached: Option<StoreKey>,
     /// How many records were looked at.
     pub(super) visited: u64,
     /// What takes the place of what.
-    pub(super) changes: Vec<(StoreKey, Digest, Record)>,
+    pub(super) changes: Vec<(StoreKey, Record, Record)>,
     /// How many an older generation sealed that do not open.
     pub(super) stuck: u64,
 }
 
 impl Page {
-    fn take(&mut self, place: StoreKey, old: &Record, rewrapped: Rewrapped) {
+    fn take(&mut self, place: StoreKey, old: Record, rewrapped: Rewrapped) {
         self.visited = self.visited.saturating_add(1);
         match rewrapped {
             Rewrapped::Nothing => {}
-            Rewrapped::By(new) => self.changes.push((place, sha256(old.as_bytes()), new)),
+            Rewrapped::By(new) => self.changes.push((place, old, new)),
             Rewrapped::Stuck => self.stuck = self.stuck.saturating_add(1),
         }
     }
+}
+
+/// A version that a pointer names.
+#[derive(Debug)]
+struct Named {
+    place: StoreKey,
+    at: VersionPlace,
+    /// At which stage its pointer stands.
+    stage: usize,
 }
 
 /// What stands under one prefix.
@@ -84,6 +106,11 @@ pub(super) struct Walk<'a> {
     org: &'a OrgKeys,
     /// In the order of the prefixes, which is that of the store.
     stages: Vec<(StoreKey, Stand)>,
+    /// The last record of the lists that was looked at.
+    after: Option<StoreKey>,
+    /// The versions of a lot that are still to be looked at; the last one comes first, once it is closed.
+    named: Vec<Named>,
+    closed: bool,
     /// Whose keys are replaced, by the ids that boxes name.
     turned: HashMap<[u8; 16], (Owner, Arc<Generations>)>,
     /// Where owners' keys stand.
@@ -123,6 +150,9 @@ impl<'a> Walk<'a> {
             vault,
             org,
             stages,
+            after: None,
+            named: Vec::new(),
+            closed: false,
             turned: HashMap::new(),
             keys: HashMap::new(),
             owners: Vec::new(),
@@ -166,44 +196,55 @@ impl<'a> Walk<'a> {
         Ok(count)
     }
 
-    /// What comes after `after`; nothing at the end.
+    /// Goes on from `after`.
+    pub(super) fn go_on_from(&mut self, after: Option<StoreKey>) {
+        self.after = after;
+    }
+
+    /// What comes next; nothing at the end.
     ///
     /// # Errors
     /// When the store fails, or a record that must open does not.
-    pub(super) async fn page(
-        &mut self,
-        after: Option<&StoreKey>,
-    ) -> Result<Option<Page>, VaultError> {
-        for at in 0..self.stages.len() {
-            let Some((prefix, _)) = self.stages.get(at) else {
-                break;
-            };
+    pub(super) async fn page(&mut self) -> Result<Option<Page>, VaultError> {
+        if !self.closed && self.named.len() < LOT {
+            let next = self.next_of_lists().await?;
+            let fits = |stage: usize| self.named.is_empty() || self.are_pointers(stage);
+            if let Some((stage, found)) = next.filter(|(stage, _)| fits(*stage)) {
+                return self.look(stage, found).await.map(Some);
+            }
+            if self.named.is_empty() {
+                return Ok(None);
+            }
+        }
+        self.versions().await.map(Some)
+    }
+
+    fn are_pointers(&self, stage: usize) -> bool {
+        let stand = self.stages.get(stage).map(|(_, stand)| stand);
+        matches!(stand, Some(Stand::Pointers(..)))
+    }
+
+    /// What comes next in the lists, and at which stage.
+    async fn next_of_lists(&self) -> Result<Option<(usize, Vec<Pair>)>, VaultError> {
+        let after = self.after.as_ref();
+        for (at, (prefix, _)) in self.stages.iter().enumerate() {
             let within = |key: &&StoreKey| key.as_bytes().starts_with(prefix.as_bytes());
             let from = after.filter(within);
             if from.is_none() && after.is_some_and(|after| after > prefix) {
                 continue;
             }
             let found = self.vault.store().scan(prefix, from, PAGE).await?;
-            if let Some((last, _)) = found.last() {
-                let page = Page {
-                    last: last.clone(),
-                    visited: 0,
-                    changes: Vec::new(),
-                    stuck: 0,
-                };
-                return self.look(at, found, page).await.map(Some);
+            if !found.is_empty() {
+                return Ok(Some((at, found)));
             }
         }
         Ok(None)
     }
 
-    async fn look(
-        &mut self,
-        stage: usize,
-        found: Vec<(StoreKey, Record)>,
-        mut page: Page,
-    ) -> Result<Page, VaultError> {
+    async fn look(&mut self, stage: usize, found: Vec<Pair>) -> Result<Page, VaultError> {
         let (vault, org) = (self.vault, self.org);
+        let mut page = Page::default();
+        self.after = found.last().map(|(place, _)| place.clone());
         let Some((_, stand)) = self.stages.get(stage) else {
             return Ok(page);
         };
@@ -212,7 +253,13 @@ impl<'a> Walk<'a> {
                 Stand::Pointers(owner, keys) => {
                     let whose = (&**keys, org.id(), *owner);
                     let (pointer, rewrapped) = vault.rewrap_pointer(whose, &place, &record)?;
-                    self.versions(*owner, keys, &pointer, &mut page).await?;
+                    for (version, _) in &pointer.versions {
+                        self.named.push(Named {
+                            place: version_place(org, pointer.id, *version),
+                            at: pointer.place(vault.id(), org, *owner, *version)?,
+                            stage,
+                        });
+                    }
                     rewrapped
                 }
                 Stand::Credentials => self.credential(&place, &record).await?,
@@ -225,31 +272,46 @@ impl<'a> Walk<'a> {
                     vault.rewrap_state(keys, &mut self.owners, &place, &record)?
                 }
             };
-            page.take(place, &record, rewrapped);
+            page.take(place, record, rewrapped);
+        }
+        if self.named.is_empty() {
+            page.reached.clone_from(&self.after);
         }
         Ok(page)
     }
 
-    /// The versions that a pointer names.
-    async fn versions(
-        &self,
-        owner: Owner,
-        keys: &Generations,
-        pointer: &Pointer,
-        page: &mut Page,
-    ) -> Result<(), VaultError> {
-        let (vault, org) = (self.vault, self.org);
-        for (version, _) in &pointer.versions {
-            let place = version_place(org, pointer.id, *version);
+    /// Versions of the lot at hand, which is closed with that.
+    async fn versions(&mut self) -> Result<Page, VaultError> {
+        let vault = self.vault;
+        if !self.closed {
+            self.closed = true;
+            let place = |named: &Named| vault.store().rank(&named.place);
+            self.named.sort_by_cached_key(|named| Reverse(place(named)));
+        }
+        let (mut page, mut bytes) = (Page::default(), 0_usize);
+        for _ in 0..PAGE {
+            let Some(Named { place, at, stage }) = self.named.pop() else {
+                break;
+            };
+            let Some((_, Stand::Pointers(_, keys))) = self.stages.get(stage) else {
+                continue;
+            };
             // Gone meanwhile with the pointer that named it.
             let Some(record) = vault.store().get(&place).await? else {
                 continue;
             };
-            let at = pointer.place(vault.id(), org, owner, *version)?;
+            bytes = bytes.saturating_add(record.as_bytes().len());
             let rewrapped = vault.rewrap_version(keys, &at, &record)?;
-            page.take(place, &record, rewrapped);
+            page.take(place, record, rewrapped);
+            if bytes > BYTES {
+                break;
+            }
         }
-        Ok(())
+        if self.named.is_empty() {
+            self.closed = false;
+            page.reached.clone_from(&self.after);
+        }
+        Ok(page)
     }
 
     async fn credential(&self, place: &StoreKey, record: &Record) -> Result<Rewrapped, VaultError> {

@@ -1,0 +1,35 @@
+//! The wait for a commit, apart from its beginning.
+
+use std::sync::Arc;
+
+use super::StoreError;
+use super::writer::{Health, Shared};
+use crate::waiting::Waiting;
+
+/// A commit that is under way. Whoever drops it does not stop it.
+#[derive(Debug)]
+pub struct Submitted {
+    waiting: Waiting<Result<u64, StoreError>>,
+    shared: Arc<Shared>,
+}
+
+impl Submitted {
+    pub(super) const fn new(
+        waiting: Waiting<Result<u64, StoreError>>,
+        shared: Arc<Shared>,
+    ) -> Self {
+        Self { waiting, shared }
+    }
+
+    /// Waits until it is durable.
+    ///
+    /// # Errors
+    /// As [`Store::commit`].
+    pub async fn done(self) -> Result<u64, StoreError> {
+        self.waiting.answered().await.unwrap_or_else(|| {
+            // The writer thread is gone without a word.
+            self.shared.end(Health::Failed);
+            Err(StoreError::Failed)
+        })
+    }
+}
