@@ -86,6 +86,7 @@ impl JournalKey {
 /// The keys of a journal: all generations, one of which is in force.
 #[derive(Clone, Debug)]
 pub struct JournalKeys {
+    /// In the order of their versions.
     all: Vec<JournalKey>,
     active: JournalKey,
 }
@@ -113,7 +114,8 @@ impl JournalKeys {
 
     /// The generation `version`.
     pub(super) fn version(&self, version: u32) -> Option<&JournalKey> {
-        self.all.iter().find(|key| key.version() == version)
+        let at = self.all.binary_search_by_key(&version, JournalKey::version);
+        self.all.get(at.ok()?)
     }
 
     /// The key that sealed a box of this name.

@@ -99,6 +99,23 @@ async fn a_store_comes_back_as_it_was_and_goes_on_beyond_it() {
 }
 
 #[tokio::test]
+async fn a_broker_that_has_replaced_its_journals_keys_for_centuries_is_backed_up_and_restored() {
+    let rig = used(VALUE).await;
+    rig.grow_old(3_000).await;
+    let (file, made) = backup(&rig, &wish());
+    assert!(made.end.records > 6_000);
+    let asked = by_file(key_file(&rig));
+    verify(&*file, &identities(), &Sought::Opener(&asked)).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let into = dir.path().join("restored");
+    let restored = restore(&file, &into, Provider::KeyFile(&key_file(&rig))).await;
+    assert_eq!(restored.unwrap().records, made.end.records);
+    let unsealed = started(&into).unseal_unattended().await.unwrap();
+    let vault = unsealed.opened().unwrap();
+    assert_eq!(vault.store().records(), made.end.records);
+}
+
+#[tokio::test]
 async fn neither_a_value_nor_a_name_nor_a_key_is_in_it_even_opened() {
     let rig = used(VALUE).await;
     let (file, _) = backup(&rig, &wish());

@@ -12,8 +12,9 @@ use crate::custody::Ring;
 use crate::store::{Class, Engine, MemoryEngine, Write};
 use crate::vault::backup_signers;
 
-/// More changes of the installation's own keys than a backup ever has: they are kept in memory.
-const MOST_KEYS: usize = 1024;
+/// More bytes of the installation's own keys than a backup ever has, which are kept in memory: there are two more
+/// of them, of less than two hundred bytes, whenever the journal's keys are replaced.
+const MOST_OF_KEYS: usize = 32 << 20;
 
 /// What tells whose signature it has to be.
 pub enum Sought<'a> {
@@ -50,15 +51,17 @@ pub fn verify(
     identities: &Identities,
     sought: &Sought<'_>,
 ) -> Result<Verified, BackupError> {
-    let (mut ring, keys, mut room) = (Vec::new(), MemoryEngine::new(), MOST_KEYS);
+    let (mut ring, keys, mut room) = (Vec::new(), MemoryEngine::new(), MOST_OF_KEYS);
     let opened = read(input, identities, &mut |_| Ok(()), &mut |part| {
         match part {
             Part::Ring(bytes) => ring = bytes.to_vec(),
             // The keys of the installation: what its signing key is sealed in is among them.
             Part::Record(write) if is_system_key(&write) => {
-                room = room.checked_sub(1).ok_or(BackupError::Damaged {
-                    what: "it has more keys of its installation than there are",
-                })?;
+                room = room
+                    .checked_sub(weight(&write))
+                    .ok_or(BackupError::Damaged {
+                        what: "it has more keys of its installation than there are",
+                    })?;
                 keys.apply(&[write])?;
             }
             Part::Record(_) | Part::Settings(_) | Part::Journal(_) => {}
@@ -83,6 +86,13 @@ pub fn verify(
 fn is_system_key(write: &Write<'_>) -> bool {
     let (Write::Put(key, _) | Write::Delete(key)) = write;
     key.first() == Some(&Class::SystemKey.byte())
+}
+
+fn weight(write: &Write<'_>) -> usize {
+    match write {
+        Write::Put(key, record) => key.len().saturating_add(record.len()),
+        Write::Delete(key) => key.len(),
+    }
 }
 
 /// Whose signature it may be when `root` opened its ring.

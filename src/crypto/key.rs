@@ -116,7 +116,19 @@ impl Key {
     /// For the few keys that open others and are open as long as the vault.
     #[must_use]
     pub fn sheltered(self) -> Self {
-        match self.expose(Sheltered::copy_of) {
+        let room = self.expose(Sheltered::copy_of);
+        self.moved_to(room)
+    }
+
+    /// The same as long as half of the room there is free: for keys of which there may be ever more.
+    #[must_use]
+    pub fn sheltered_in_spare_room(self) -> Self {
+        let room = self.expose(Sheltered::spare_copy_of);
+        self.moved_to(room)
+    }
+
+    fn moved_to(self, room: Option<Sheltered>) -> Self {
+        match room {
             Some(room) => Self {
                 bytes: Bytes::Sheltered(room),
                 ..self

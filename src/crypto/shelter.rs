@@ -32,6 +32,8 @@ type Room = RwLock<&'static mut [u8; 32]>;
 
 struct Page {
     kind: Shelter,
+    /// How many there are, free or not.
+    rooms: usize,
     free: Mutex<Vec<&'static Room>>,
 }
 
@@ -77,8 +79,9 @@ impl Page {
     fn of(kind: Shelter, memory: &'static mut [u8]) -> Self {
         let (rooms, _) = memory.as_chunks_mut();
         let rooms: Vec<Room> = rooms.iter_mut().map(RwLock::new).collect();
-        let free = Mutex::new(rooms.leak().iter().collect());
-        Self { kind, free }
+        let (count, free) = (rooms.len(), Mutex::new(rooms.leak().iter().collect()));
+        let rooms = count;
+        Self { kind, rooms, free }
     }
 
     fn free(&self) -> MutexGuard<'_, Vec<&'static Room>> {
@@ -87,10 +90,26 @@ impl Page {
 
     fn take_in(&'static self, bytes: &[u8; 32]) -> Option<Sheltered> {
         let room = self.free().pop()?;
+        Some(self.keep(room, bytes))
+    }
+
+    /// The same where more than half is free.
+    fn take_in_if_spare(&'static self, bytes: &[u8; 32]) -> Option<Sheltered> {
+        let mut free = self.free();
+        let room = if free.len() > self.rooms / 2 {
+            free.pop()?
+        } else {
+            return None;
+        };
+        drop(free);
+        Some(self.keep(room, bytes))
+    }
+
+    fn keep(&'static self, room: &'static Room, bytes: &[u8; 32]) -> Sheltered {
         let mut inside = room.write().unwrap_or_else(PoisonError::into_inner);
         inside.copy_from_slice(bytes);
         drop(inside);
-        Some(Sheltered { page: self, room })
+        Sheltered { page: self, room }
     }
 }
 
@@ -104,6 +123,11 @@ impl Sheltered {
     /// A copy of `bytes` on the page; `None` when no room is left.
     pub(super) fn copy_of(bytes: &[u8; 32]) -> Option<Self> {
         page().take_in(bytes)
+    }
+
+    /// The same; `None` as well when no more than half of the rooms are left.
+    pub(super) fn spare_copy_of(bytes: &[u8; 32]) -> Option<Self> {
+        page().take_in_if_spare(bytes)
     }
 
     /// Lends them, and wipes what whoever used them has left on the stack.
@@ -204,5 +228,18 @@ mod tests {
         let next = page.take_in(&[3; 32]).unwrap();
         assert!(next.expose(|bytes| *bytes == [3; 32]) && std::ptr::eq(next.room, room));
         assert!(other.expose(|bytes| *bytes == [2; 32]));
+    }
+
+    #[test]
+    fn of_what_there_may_be_ever_more_no_more_is_taken_in_than_fills_half() {
+        let page: &Page = Box::leak(Box::new(Page::of(Shelter::None, vec![0; 128].leak())));
+        let spare: Vec<_> = (0..9)
+            .filter_map(|it| page.take_in_if_spare(&[it; 32]))
+            .collect();
+        assert_eq!(spare.len(), 2, "of four rooms");
+        assert!(
+            page.take_in(&[9; 32]).is_some(),
+            "there is room for what has to be kept"
+        );
     }
 }

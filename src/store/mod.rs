@@ -117,16 +117,28 @@ pub fn read_raw(engine: &dyn Engine, key: &StoreKey) -> Result<Option<Record>, S
     engine.get(key.as_bytes())?.map(adopt_record).transpose()
 }
 
-/// As [`read_raw`], of at most `limit` records whose keys begin with `prefix`.
+/// As [`read_raw`], of every record whose key begins with `prefix`, one after the other. However many there are:
+/// they are kept by `each`, which keeps none that it cannot open.
 ///
 /// # Errors
-/// As [`read_raw`].
-pub fn scan_raw(
+/// As [`read_raw`]; what `each` returns.
+pub fn visit_raw<E: From<StoreError>>(
     engine: &dyn Engine,
     prefix: &StoreKey,
-    limit: usize,
-) -> Result<Vec<(StoreKey, Record)>, StoreError> {
-    adopt_pairs(engine.scan(prefix.as_bytes(), None, limit)?)
+    mut each: impl FnMut(&StoreKey, &Record) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut after: Option<StoreKey> = None;
+    loop {
+        let last = after.as_ref().map(StoreKey::as_bytes);
+        let page = adopt_pairs(engine.scan(prefix.as_bytes(), last, 256)?)?;
+        let Some((last, _)) = page.last() else {
+            return Ok(());
+        };
+        after = Some(last.clone());
+        for (place, record) in &page {
+            each(place, record)?;
+        }
+    }
 }
 
 fn adopt_pairs(pairs: Vec<Pair>) -> Result<Vec<(StoreKey, Record)>, StoreError> {

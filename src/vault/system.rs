@@ -1,21 +1,20 @@
 //! The installation's own keys: independent random keys, sealed under the root key, so that rotating
 //! the root never re-indexes a name or breaks a signature.
 
+use std::collections::BTreeMap;
+
 use crate::audit::{JournalKey, JournalKeys, Signer};
 use crate::crypto::{
     self, Context, CryptoError, Key, KeyRef, PublicKey, Purpose, Random, Record, Sealed, SigningKey,
 };
 use crate::id::{ObjectId, StoreId};
-use crate::store::{Batch, Class, Engine, StoreKey, read_raw, scan_raw};
+use crate::store::{Batch, Class, Engine, StoreKey, read_raw, visit_raw};
 
 use super::VaultError;
 use super::generations::Generations;
 
-/// More of them than a store ever has.
-pub(super) const MOST: usize = 4096;
-
 /// Which of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Which {
     Anchor,
     State,
@@ -64,7 +63,7 @@ impl Which {
 }
 
 /// Where a generation of one of them stands. The first stands where all did before there were others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct SystemPlace {
     pub(super) which: Which,
     pub(super) version: u32,
@@ -138,7 +137,7 @@ impl SystemPlace {
             return Ok(Held::Gone(PublicKey(public)));
         }
         let key = crypto::open(root, self.which.purpose(), &context, sealed)?;
-        Ok(Held::Key(Key::from_secret(self.name(), &key)?.sheltered()))
+        Ok(Held::Key(Key::from_secret(self.name(), &key)?))
     }
 
     /// The key that stands here.
@@ -234,13 +233,13 @@ pub(super) struct SystemKeys {
     pub(super) journal: JournalKeys,
 }
 
-/// A record that was opened.
-struct Opened {
-    place: SystemPlace,
-    held: Held,
-}
+/// How many generations of the journal's keys are kept on the page before all others: those that are in use.
+const IN_USE: usize = 2;
 
-/// What was in it.
+/// What was opened, by the places where it stood.
+type Opened = BTreeMap<SystemPlace, Held>;
+
+/// What stood in one of them.
 enum Held {
     Key(Key),
     /// What is left of one that signed.
@@ -255,13 +254,12 @@ impl SystemKeys {
         random: &dyn Random,
         batch: &mut Batch,
     ) -> Result<Self, VaultError> {
-        let mut keys = Vec::with_capacity(6);
+        let mut keys = Opened::new();
         for which in Which::FIRST {
             let place = SystemPlace::new(which, 1);
-            let key = Key::generate(place.name(), random)?.sheltered();
+            let key = Key::generate(place.name(), random)?;
             batch.put(place.key(), place.seal(store, root, &key, random)?);
-            let held = Held::Key(key);
-            keys.push(Opened { place, held });
+            keys.insert(place, Held::Key(key));
         }
         Self::of(keys)?.ok_or(VaultError::Form)
     }
@@ -275,19 +273,19 @@ impl SystemKeys {
     ) -> Result<Option<Self>, VaultError> {
         let next = next_root(engine, store, root)?;
         let prefix = StoreKey::new(Class::SystemKey, &[]);
-        let mut keys = Vec::with_capacity(6);
-        for (place, record) in scan_raw(engine, &prefix, MOST)? {
-            let Some(place) = SystemPlace::of(&place) else {
-                continue;
+        let mut keys = Opened::new();
+        visit_raw(engine, &prefix, |place, record| {
+            let Some(place) = SystemPlace::of(place) else {
+                return Ok(());
             };
             let sealed = record.reader().sealed()?;
             let by_next = next
                 .as_ref()
                 .filter(|next| sealed.key() == Some(next.name()));
-            let root = by_next.unwrap_or(root);
-            let held = place.take(store, root, &sealed)?;
-            keys.push(Opened { place, held });
-        }
+            let held = place.take(store, by_next.unwrap_or(root), &sealed)?;
+            keys.insert(place, held);
+            Ok::<_, VaultError>(())
+        })?;
         if keys.is_empty() {
             return Ok(None);
         }
@@ -295,8 +293,7 @@ impl SystemKeys {
             && let Some(version) = disk.veil()
         {
             let place = SystemPlace::new(Which::Veil, version);
-            let veil = keys.iter().find(|opened| opened.place == place);
-            let Some(Held::Key(veil)) = veil.map(|opened| &opened.held) else {
+            let Some(Held::Key(veil)) = keys.get(&place) else {
                 return Err(VaultError::StoreGone);
             };
             disk.lift(veil)?;
@@ -304,32 +301,37 @@ impl SystemKeys {
         Self::of(keys)?.map(Some).ok_or(VaultError::StoreGone)
     }
 
-    fn of(mut keys: Vec<Opened>) -> Result<Option<Self>, VaultError> {
-        let versions = |which| {
-            let all = keys.iter().map(|opened| opened.place);
-            let all = all.filter(|place: &SystemPlace| place.which == which);
-            let mut all: Vec<_> = all.map(|place| place.version).collect();
-            all.sort_unstable_by_key(|version| std::cmp::Reverse(*version));
-            all
+    fn of(mut keys: Opened) -> Result<Option<Self>, VaultError> {
+        // The newest first.
+        let versions = |which| -> Vec<u32> {
+            let all = keys.keys().rev().filter(|place| place.which == which);
+            all.map(|place| place.version).collect()
         };
         let (journal, states) = (versions(Which::JournalSeal), versions(Which::State));
         let mut generations = Vec::new();
         for version in journal {
             let seal = key(&mut keys, Which::JournalSeal, version);
-            let sign = take(&mut keys, Which::JournalSign, version);
+            let sign = keys.remove(&SystemPlace::new(Which::JournalSign, version));
             let (Some(seal), Some(sign)) = (seal, sign) else {
                 continue;
+            };
+            // There are ever more of these, and room on the page is for those that are in use.
+            let seal = if generations.len() < IN_USE {
+                seal.sheltered()
+            } else {
+                seal.sheltered_in_spare_room()
             };
             generations.push(JournalKey::new(seal, sign.signer()?));
         }
         let states = states.into_iter();
         let states: Vec<_> = states
             .filter_map(|version| key(&mut keys, Which::State, version))
+            .map(Key::sheltered)
             .collect();
         let mut states = states.into_iter();
         let state = states.next();
         let state = state.map(|active| Generations::new(active, states.collect()));
-        let mut first = |which| key(&mut keys, which, 1);
+        let mut first = |which| key(&mut keys, which, 1).map(Key::sheltered);
         let (anchor, index, store) = (
             first(Which::Anchor),
             first(Which::Index),
@@ -349,16 +351,9 @@ impl SystemKeys {
     }
 }
 
-/// Takes what a place held out of those that were opened.
-fn take(keys: &mut Vec<Opened>, which: Which, version: u32) -> Option<Held> {
-    let place = SystemPlace::new(which, version);
-    let at = keys.iter().position(|opened| opened.place == place)?;
-    Some(keys.swap_remove(at).held)
-}
-
-/// The same, if it is a key.
-fn key(keys: &mut Vec<Opened>, which: Which, version: u32) -> Option<Key> {
-    match take(keys, which, version)? {
+/// Takes a key out of those that were opened.
+fn key(keys: &mut Opened, which: Which, version: u32) -> Option<Key> {
+    match keys.remove(&SystemPlace::new(which, version))? {
         Held::Key(key) => Some(key),
         Held::Gone(_) => None,
     }

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use super::pointer::{pointer_place, version_place};
+use super::system::{SystemPlace, Which};
 use super::{Change, Condition, Lifecycle, OrgKeys, Places, Probes, Unsealed, VaultError};
 use crate::audit::{Action, Actor, Event, Options, Recorded};
 use crate::clock::{ManualClock, Timestamp};
-use crate::crypto::{Owner, SystemRandom};
+use crate::crypto::{Key, Owner, SystemRandom};
 use crate::id::{OrgId, UserId};
 use crate::name::SecretName;
 use crate::policy::{self, Principal, ReadSecret, Scopes, SecretRef, SetSecret, Via};
@@ -87,6 +88,27 @@ impl Rig {
         let keys = self.vault.draw_org_keys(org, &mut batch).unwrap();
         self.vault.commit(batch, &recorded).await.unwrap();
         self.vault.adopt_org(keys)
+    }
+
+    /// Leaves so many generations of the journal's keys behind as a broker does over the years; their numbers are
+    /// far from those that come next.
+    pub(crate) async fn grow_old(&self, generations: u32) {
+        let (root, recorded) = (self.vault.keyring.root.active(), self.recorded().await);
+        let (public, store) = (self.vault.journal().public_key(), self.vault.id());
+        let versions: Vec<u32> = (1_000_000..1_000_000 + generations).collect();
+        for some in versions.chunks(500) {
+            let mut batch = Batch::new();
+            for version in some {
+                let seal = SystemPlace::new(Which::JournalSeal, *version);
+                let key = Key::generate(seal.name(), &SystemRandom).unwrap();
+                let key = seal.seal(store, &root, &key, &SystemRandom);
+                let sign = SystemPlace::new(Which::JournalSign, *version);
+                let gone = sign.seal_gone(store, &root, public, &SystemRandom);
+                batch.put(seal.key(), key.unwrap());
+                batch.put(sign.key(), gone.unwrap());
+            }
+            self.vault.commit(batch, &recorded).await.unwrap();
+        }
     }
 
     /// A proof that something is in the journal.

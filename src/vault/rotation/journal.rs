@@ -12,10 +12,10 @@
 //! [`JournalKeys`](crate::audit::JournalKeys).
 
 use crate::audit::{JournalKey, Recorded, Signer};
-use crate::crypto::{Key, PublicKey, SigningKey};
+use crate::crypto::{Key, PublicKey, Record, SigningKey};
 use crate::failpoint::{Failpoint, reached};
 use crate::store::{Batch, Class, Expect, StoreKey};
-use crate::vault::system::{MOST, SystemPlace, Which};
+use crate::vault::system::{SystemPlace, Which};
 use crate::vault::{Vault, VaultError};
 
 impl Vault {
@@ -99,7 +99,7 @@ impl Vault {
         self.commit(batch, recorded).await?;
         reached(Failpoint::AuditDrawn);
         let sign = Signer::Signs(SigningKey::from_seed(&sign)?);
-        Ok(JournalKey::new(seal, sign))
+        Ok(JournalKey::new(seal.sheltered(), sign))
     }
 
     /// The keys of that generation, where they were drawn.
@@ -163,10 +163,23 @@ impl Vault {
 
     /// Where keys of the installation stand.
     pub(super) async fn system_places(&self) -> Result<Vec<SystemPlace>, VaultError> {
-        let prefix = StoreKey::new(Class::SystemKey, &[]);
-        let found = self.store.scan(&prefix, None, MOST).await?;
+        let found = self.system_records().await?;
         let places = found.iter().filter_map(|(place, _)| SystemPlace::of(place));
         Ok(places.collect())
+    }
+
+    /// Their records. There are two more for each replacement of the journal's keys, and they are all needed.
+    pub(super) async fn system_records(&self) -> Result<Vec<(StoreKey, Record)>, VaultError> {
+        let prefix = StoreKey::new(Class::SystemKey, &[]);
+        let mut all: Vec<(StoreKey, Record)> = Vec::new();
+        loop {
+            let after = all.last().map(|(place, _)| place);
+            let page = self.store.scan(&prefix, after, 256).await?;
+            if page.is_empty() {
+                return Ok(all);
+            }
+            all.extend(page);
+        }
     }
 
     /// A key of the installation, if it is there.

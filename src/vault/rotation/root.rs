@@ -25,7 +25,7 @@ use crate::failpoint::{Failpoint, reached};
 use crate::secret::Secret;
 use crate::store::{Batch, Class, StoreKey};
 use crate::vault::key_record::boxes;
-use crate::vault::system::{MOST, SystemPlace, next_root_context, next_root_place};
+use crate::vault::system::{SystemPlace, next_root_context, next_root_place};
 use crate::vault::{Lifecycle, Unsealed, Vault, VaultError};
 
 /// How many records are sealed anew in one commit.
@@ -143,8 +143,7 @@ impl Vault {
     ) -> Result<Vec<((StoreKey, Record), Record)>, VaultError> {
         let (root, random) = (&self.keyring.root, self.random());
         let mut found = Vec::new();
-        let prefix = StoreKey::new(Class::SystemKey, &[]);
-        for (place, record) in self.store.scan(&prefix, None, MOST).await? {
+        for (place, record) in self.system_records().await? {
             if let Some(at) = SystemPlace::of(&place)
                 && record.key() == Some(old)
             {

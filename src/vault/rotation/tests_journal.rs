@@ -94,3 +94,33 @@ async fn keys_that_took_over_before_a_kill_leave_one_that_is_destroyed_afterward
     assert!(!rig.vault.is_journal_turning().await.unwrap());
     assert_eq!(rig.vault.journal().key_version(), 2);
 }
+
+#[tokio::test]
+async fn a_broker_that_has_replaced_its_journals_keys_for_a_thousand_years_goes_on() {
+    let rig = Rig::new().await;
+    let org = rig.org(7).await;
+    let first = rig.vault.journal().public_key();
+    rig.grow_old(12_000).await;
+    let rig = rig.reopen().await.unwrap();
+    assert!(rig.vault.system_places().await.unwrap().len() > 24_000);
+    // What opens all else has its room on the page, and so has the key that the journal is under.
+    assert!(rig.vault.keyring.root.active().is_sheltered());
+    assert!(
+        rig.vault
+            .org(org.id())
+            .unwrap()
+            .kek()
+            .active()
+            .is_sheltered()
+    );
+    let (version, second) = rotate(&rig).await;
+    assert_eq!(version, 2);
+    let recorded = rig.recorded().await;
+    let rotated = rig.lifecycle.rotate_root(&rig.vault, None, &recorded);
+    rotated.await.unwrap();
+    drop(recorded);
+    let rig = rig.reopen().await.unwrap();
+    assert_eq!(rig.vault.journal().public_key(), second);
+    let export = exported(&rig);
+    assert!(is_intact(&export, first) && is_intact(&export, second));
+}
