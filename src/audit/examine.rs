@@ -43,6 +43,7 @@ impl Journal {
             generation: found.generation,
             segment: found.segment.first,
             length: found.length,
+            version: found.segment.version,
         };
         let parts = Parts {
             dir: dir.to_owned(),

@@ -117,6 +117,7 @@ impl Journal {
             generation: found.generation,
             segment: found.segment.first,
             length: found.length,
+            version: found.segment.version,
         };
         let shared = Arc::new(Shared::new(parts, published));
         if let Some(known) = known {
@@ -188,10 +189,10 @@ impl Journal {
         self.0.shared.keys().active().public()
     }
 
-    /// The generation of the keys that seal and sign.
+    /// The generation of the keys that the last durable record is under.
     #[must_use]
     pub fn key_version(&self) -> u32 {
-        self.0.shared.keys().active().version()
+        self.0.shared.published().version
     }
 
     /// Has `next` seal and sign from here on. The change stands in the chain, under a checkpoint of the keys

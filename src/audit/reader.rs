@@ -150,8 +150,7 @@ impl<'a> Reader<'a> {
         }
         if !header_written {
             buffer.clear();
-            let version = self.version_of(self.end.segment)?;
-            self.push_header(&mut buffer, self.end.head, version)?;
+            self.push_header(&mut buffer, self.end.head, self.end.version)?;
             out.write_all(&buffer).map_err(&writing)?;
         }
         Ok(position)
@@ -188,7 +187,7 @@ impl<'a> Reader<'a> {
             Ok(version) => self.signer_of(version),
             Err(_) => self.keys.active().public(),
         };
-        let public = signs(self.end.segment);
+        let public = self.signer_of(self.end.version);
         let checker = Checker::new(public, self.shared.store, Head::GENESIS).expecting(known);
         // Who signed first is not asked: the keys in force vouch for all before them.
         let signer = self.segments.first().map_or(public, |first| signs(*first));

@@ -95,6 +95,8 @@ pub(super) struct Published {
     /// The segment that is being written, and its durable length.
     pub(super) segment: u64,
     pub(super) length: u64,
+    /// The generation of keys that the segment is under.
+    pub(super) version: u32,
 }
 
 /// Hears of each durable group, for metrics. Called from the writer: must not block.

@@ -256,6 +256,35 @@ async fn a_reader_who_comes_while_keys_take_over_finds_the_journal_intact() {
 }
 
 #[tokio::test]
+async fn keys_have_taken_over_once_something_is_durable_under_them_and_not_before() {
+    let rig = Rig::new();
+    let journal = rig.open();
+    record(&journal, 3).await;
+    // What is open can be written, and no other file be begun.
+    let blocked = super::segment_file(&rig.dir, 5);
+    std::fs::create_dir(&blocked).unwrap();
+    let refused = journal.hand_over(next(2)).unwrap_err();
+    assert!(matches!(refused, AuditError::Unavailable), "{refused:?}");
+    assert_eq!((journal.key_version(), journal.head().seq), (1, 4));
+    // Whoever is killed now needs the keys before.
+    let killed = rig.copy("killed");
+    let reopened = rig.open_as(&killed, store(), all(2)).unwrap();
+    assert_eq!(reopened.key_version(), 1);
+    reopened.close();
+    std::fs::remove_dir(&blocked).unwrap();
+    super::tests_rig::until("it is written again", || journal.healthy()).await;
+    journal.hand_over(next(2)).unwrap();
+    assert_eq!(journal.key_version(), 2);
+    record(&journal, 1).await;
+    journal.checkpoint().unwrap();
+    assert_eq!(journal.verify(None).unwrap().verdict, Verdict::Intact);
+    let export = exported(&journal, 1);
+    for key in [sign_key().public(), next(2).public()] {
+        assert_eq!(verify(&export, key).verdict, Verdict::Intact);
+    }
+}
+
+#[tokio::test]
 async fn a_journal_that_cannot_be_written_hands_nothing_over() {
     use std::sync::atomic::Ordering;
     let rig = Rig::new();

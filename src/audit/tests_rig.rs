@@ -137,7 +137,9 @@ impl Rig {
         std::fs::create_dir(&copy).unwrap();
         for entry in std::fs::read_dir(&self.dir).unwrap() {
             let entry = entry.unwrap();
-            std::fs::copy(entry.path(), copy.join(entry.file_name())).unwrap();
+            if entry.file_type().unwrap().is_file() {
+                std::fs::copy(entry.path(), copy.join(entry.file_name())).unwrap();
+            }
         }
         copy
     }

@@ -175,11 +175,17 @@ impl Writer {
     /// Has the next keys take over: the ones in force say so, and sign that; then what is written is under
     /// the next ones.
     fn hand_over(&mut self, next: JournalKey, reply: &Waiting) -> Result<(), AuditError> {
-        self.own = Some(handover(&next));
-        let mut done = self.commit(true);
+        let mut done = Ok(());
+        // It may have been announced before, and its segment not have been begun.
+        if self.shared.keys().active().version() != next.version() {
+            self.own = Some(handover(&next));
+            done = self.commit(true);
+            if done.is_ok() {
+                reached(Failpoint::AuditAnnounced);
+                self.shared.follow_with(next);
+            }
+        }
         if done.is_ok() {
-            reached(Failpoint::AuditAnnounced);
-            self.shared.follow_with(next);
             // No checkpoint of theirs covers anything yet.
             self.uncovered = self.uncovered.max(1);
             done = self.commit(true);
@@ -273,6 +279,7 @@ impl Writer {
             generation: self.generation,
             segment: self.segment.first,
             length: self.length,
+            version: self.segment.version,
         });
         // A caller that has gone drops the proof, which records an unknown outcome.
         let answers = draft.intents.into_iter().map(|(asked, head)| {
