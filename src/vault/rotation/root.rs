@@ -52,6 +52,10 @@ impl Lifecycle {
         let (ring, root) = (self.ring(), &vault.keyring.root);
         let old = root.opener(ring.root()).ok_or(VaultError::Form)?;
         let drawn = !root.is_turning();
+        if !drawn && old.name() == root.name() {
+            // The ring has it: only the end was not written down.
+            return vault.end_of_root(recorded).await;
+        }
         let new = if drawn {
             let KeyRef { id, version } = old.name();
             let version = version.checked_add(1).ok_or(VaultError::Form)?;
@@ -79,12 +83,7 @@ impl Lifecycle {
             tokio::task::spawn_blocking(move || this.changing_ring().give_way_to(resealed));
         placed.await.map_err(|_| VaultError::Form)??;
         reached(Failpoint::RootPlaced);
-        let mut batch = Batch::new();
-        batch.delete(next_root_place());
-        vault.commit(batch, recorded).await?;
-        reached(Failpoint::RootEnds);
-        root.retire();
-        Ok(new.name().version)
+        vault.end_of_root(recorded).await
     }
 }
 
@@ -93,6 +92,17 @@ impl Vault {
     #[must_use]
     pub fn is_root_turning(&self) -> bool {
         self.keyring.root.is_turning()
+    }
+
+    /// The next root key is in the ring: what was written down of it goes, and so does the one before. Answers its
+    /// number.
+    async fn end_of_root(&self, recorded: &Recorded) -> Result<u32, VaultError> {
+        let mut batch = Batch::new();
+        batch.delete(next_root_place());
+        self.commit(batch, recorded).await?;
+        reached(Failpoint::RootEnds);
+        self.keyring.root.retire();
+        Ok(self.keyring.root.name().version)
     }
 
     /// Writes the next root key down, under the one of the ring.
