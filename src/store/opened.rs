@@ -316,6 +316,10 @@ impl Store {
         (engine, self.0.mac.clone(), shared)
     }
 
+    pub(super) fn shared(&self) -> &Shared {
+        &self.0.shared
+    }
+
     pub(super) fn send(&self, order: Order) -> Result<(), StoreError> {
         self.0.shared.usable()?;
         let writer = self.0.writer.lock().unwrap_or_else(PoisonError::into_inner);

@@ -2,20 +2,37 @@
 //!
 //! Somebody who read a record and changes it expects to find what was read. A rotation of keys replaces the
 //! record meanwhile by one that says the same: it is no change that anybody made, and must not refuse theirs.
-//! So the writer remembers what each rewrapped record was before, until it is changed.
+//! So the writer remembers what each rewrapped record was before, until it is changed, or for a minute or two: whoever
+//! has not changed it by then is refused, and reads it again.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{PoisonError, RwLock};
 
-use super::StoreKey;
+use super::{Store, StoreKey};
 use crate::crypto::{Digest, Record, sha256};
 
 /// The first half of a SHA-256: as many records as there may be do not share one.
 type Half = [u8; 16];
 
+/// How many of the records before are remembered of each.
+const MOST: usize = 4;
+
 /// Rewrapped records, by the digests of their keys: the digests of what they were before.
 #[derive(Debug, Default)]
-pub(super) struct Rewraps(RwLock<HashMap<Half, Vec<Half>>>);
+pub(super) struct Rewraps(RwLock<Known>);
+
+/// What was rewrapped since it was last forgotten, and in the time before.
+#[derive(Debug, Default)]
+struct Known {
+    recent: HashMap<Half, Vec<Half>>,
+    before: HashMap<Half, Vec<Half>>,
+}
+
+impl Known {
+    fn is_empty(&self) -> bool {
+        self.recent.is_empty() && self.before.is_empty()
+    }
+}
 
 impl Rewraps {
     /// Whether what stands under `key` was, before it was rewrapped, the record of this digest.
@@ -24,8 +41,17 @@ impl Rewraps {
         let Some(half) = half(digest).filter(|_| !known.is_empty()) else {
             return false;
         };
-        let was = place(key).and_then(|place| known.get(&place));
-        was.is_some_and(|was| was.contains(&half))
+        let Some(place) = place(key) else {
+            return false;
+        };
+        let was = [&known.recent, &known.before].map(|known| known.get(&place));
+        was.into_iter().flatten().any(|was| was.contains(&half))
+    }
+
+    /// Forgets what was rewrapped before the last call.
+    pub(super) fn forget(&self) {
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        known.before = std::mem::take(&mut known.recent);
     }
 
     /// Takes note of what was written: what was `rewrapped`, and what was changed otherwise.
@@ -34,21 +60,29 @@ impl Rewraps {
         changes: &BTreeMap<StoreKey, Option<Record>>,
         rewrapped: &BTreeMap<StoreKey, Vec<Digest>>,
     ) {
-        let nothing = |known: &HashMap<_, _>| known.is_empty() && rewrapped.is_empty();
+        let nothing = |known: &Known| known.is_empty() && rewrapped.is_empty();
         if nothing(&self.0.read().unwrap_or_else(PoisonError::into_inner)) {
             return;
         }
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
         for key in changes.keys() {
             let Some(place) = place(key) else { continue };
-            match rewrapped.get(key) {
-                Some(was) => known
-                    .entry(place)
-                    .or_default()
-                    .extend(was.iter().filter_map(half)),
-                None => drop(known.remove(&place)),
+            if let Some(was) = rewrapped.get(key) {
+                let all = known.recent.entry(place).or_default();
+                all.extend(was.iter().filter_map(half));
+                all.drain(..all.len().saturating_sub(MOST));
+            } else {
+                known.recent.remove(&place);
+                known.before.remove(&place);
             }
         }
+    }
+}
+
+impl Store {
+    /// Forgets which records stand for others that were replaced before the last call. To be called every minute.
+    pub fn forget_rewraps(&self) {
+        self.shared().rewraps.forget();
     }
 }
 
@@ -110,6 +144,29 @@ mod tests {
         // The digest of all records has followed.
         drop(store);
         place.open().unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_was_rewrapped_is_forgotten_in_the_second_minute_and_takes_little_room() {
+        let place = Place::new();
+        let store = place.create();
+        let records: Vec<_> = (0..20).map(record).collect();
+        let (first, last) = (&records[0], &records[19]);
+        let one = put("it", first.clone());
+        store.commit(one, mark(1)).await.unwrap();
+        for pair in records.windows(2) {
+            rewrap(&store, &pair[0], &pair[1]).await;
+        }
+        let refused = change(&store, first, last).await;
+        assert_eq!(refused, Err(StoreError::Precondition));
+        store.forget_rewraps();
+        change(&store, &records[17], last).await.unwrap();
+        rewrap(&store, last, first).await;
+        store.forget_rewraps();
+        store.forget_rewraps();
+        let refused = change(&store, last, &records[1]).await;
+        assert_eq!(refused, Err(StoreError::Precondition));
+        change(&store, first, &records[1]).await.unwrap();
     }
 
     #[tokio::test]

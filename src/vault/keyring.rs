@@ -218,8 +218,9 @@ impl Vault {
         self.keyring.adopt_org(keys)
     }
 
-    /// Wipes the generations that were retired a while ago.
+    /// Wipes the generations that were retired a while ago. To be called every minute.
     pub fn forget_retired_keys(&self) {
+        self.store.forget_rewraps();
         self.keyring.root.forget_retired();
         self.keyring.state.forget_retired();
         for keys in self.keyring.all() {
