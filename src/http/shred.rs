@@ -211,6 +211,7 @@ impl App {
         self.rotations.notify_one();
         loop {
             let now = vault.rotation_of(permit, org);
+            // It was deleted, or another began, which none does before this one is over.
             let Some(now) = now.filter(|now| now.id == begun.id) else {
                 return Ok(());
             };
