@@ -15,6 +15,7 @@ impl From<StoreError> for ApiError {
         let (status, code) = match &error {
             StoreError::Precondition
             | StoreError::Rewriting
+            | StoreError::Moved
             | StoreError::Stopped
             | StoreError::Restless => (StatusCode::CONFLICT, "conflict"),
             StoreError::TooLarge { .. } | StoreError::BatchTooLarge { .. } => {

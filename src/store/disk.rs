@@ -308,6 +308,10 @@ impl Engine for DiskEngine {
         self.live.load().engine.scan(prefix, after, limit)
     }
 
+    fn order(&self) -> u32 {
+        self.live.load().folder.veil.unwrap_or(0)
+    }
+
     fn visit(
         &self,
         from: &[u8],

@@ -99,6 +99,11 @@ pub trait Engine: Send + Sync + fmt::Debug {
         key.to_vec()
     }
 
+    /// Which order pairs are in: a number that grows whenever names come to stand under another key.
+    fn order(&self) -> u32 {
+        0
+    }
+
     /// The engine of a store on disk, whose files can be replaced; `None` for any other.
     fn disk(&self) -> Option<&DiskEngine> {
         None

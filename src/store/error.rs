@@ -91,6 +91,9 @@ pub enum StoreError {
     /// More was changed than could be copied.
     #[error("the store changes faster than it can be copied; it is where it was")]
     Restless,
+    /// Records are in another order since a scan of them began: what is left of it cannot be told.
+    #[error("the names in the store were put under another key meanwhile")]
+    Moved,
     /// No room is left on the disk. The change may or may not be there after the next start.
     #[error("no room is left for the store")]
     Full,
@@ -167,6 +170,7 @@ impl StoreError {
             Self::Rewriting => {
                 "Wait for it to end: `runtools-broker store status` shows how far it has come."
             }
+            Self::Moved => "Ask again.",
             Self::Stopped => "Begin again: what was copied is not copied twice.",
             Self::NoRoom => {
                 "Make room on the disk that holds the data directory: a copy takes as much as the live records."

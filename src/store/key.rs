@@ -1,6 +1,9 @@
 //! Where a record stands: a class byte, then bytes that say nothing.
 
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::num::NonZeroU32;
 
 macro_rules! classes {
     ($($(#[$doc:meta])* $name:ident = $byte:literal,)+) => {
@@ -100,7 +103,36 @@ classes! {
 
 /// The key of a record: its class, then opaque bytes. Callers pass keyed hashes, never names.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct StoreKey(Class, Box<[u8]>);
+pub struct StoreKey(Class, Found, Box<[u8]>);
+
+/// In which order of names a key was found, if it was found in one: what comes after it is known in that order alone
+/// (see [`Store::order`](super::Store::order)). It is no part of which key it is.
+#[derive(Clone, Copy, Default)]
+struct Found(Option<NonZeroU32>);
+
+impl PartialEq for Found {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Found {}
+
+impl PartialOrd for Found {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Found {
+    fn cmp(&self, _: &Self) -> Ordering {
+        Ordering::Equal
+    }
+}
+
+impl Hash for Found {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
+}
 
 impl StoreKey {
     /// The key of the store's own state record.
@@ -117,19 +149,32 @@ impl StoreKey {
         for part in parts {
             bytes.extend_from_slice(part);
         }
-        Self(class, bytes.into())
+        Self(class, Found::default(), bytes.into())
     }
 
     /// Reads a key as the engine keeps it.
     pub(super) fn of(bytes: &[u8]) -> Option<Self> {
         let class = Class::of(*bytes.first()?)?;
-        Some(Self(class, bytes.into()))
+        Some(Self(class, Found::default(), bytes.into()))
     }
 
     /// The whole key.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.1
+        &self.2
+    }
+
+    /// The same key, as one that was found in this order of names.
+    #[must_use]
+    pub fn found_in(mut self, order: u32) -> Self {
+        self.1 = Found(NonZeroU32::new(order.saturating_add(1)));
+        self
+    }
+
+    /// The order of names that it was found in, if a scan has found it.
+    #[must_use]
+    pub fn order(&self) -> Option<u32> {
+        self.1.0.map(|order| order.get() - 1)
     }
 
     /// What the record is.
@@ -141,7 +186,7 @@ impl StoreKey {
 
 impl fmt::Debug for StoreKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "StoreKey({:?}, {} bytes)", self.0, self.1.len())
+        write!(f, "StoreKey({:?}, {} bytes)", self.0, self.2.len())
     }
 }
 

@@ -130,7 +130,7 @@ pub fn visit_raw<E: From<StoreError>>(
     let mut after: Option<StoreKey> = None;
     loop {
         let last = after.as_ref().map(StoreKey::as_bytes);
-        let page = adopt_pairs(engine.scan(prefix.as_bytes(), last, 256)?)?;
+        let page = adopt_pairs(engine.scan(prefix.as_bytes(), last, 256)?, engine.order())?;
         let Some((last, _)) = page.last() else {
             return Ok(());
         };
@@ -141,12 +141,12 @@ pub fn visit_raw<E: From<StoreError>>(
     }
 }
 
-fn adopt_pairs(pairs: Vec<Pair>) -> Result<Vec<(StoreKey, Record)>, StoreError> {
+fn adopt_pairs(pairs: Vec<Pair>, order: u32) -> Result<Vec<(StoreKey, Record)>, StoreError> {
     let adopted = pairs.into_iter().map(|(key, value)| {
         let key = StoreKey::of(&key).ok_or(StoreError::Damaged {
             what: "a record has an unknown class",
         })?;
-        Ok((key, adopt_record(value)?))
+        Ok((key.found_in(order), adopt_record(value)?))
     });
     adopted.collect()
 }

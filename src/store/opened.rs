@@ -191,7 +191,7 @@ impl Store {
     /// after `after`. The store's own state record is not among them.
     ///
     /// # Errors
-    /// As [`Store::get`].
+    /// As [`Store::get`]; [`StoreError::Moved`] where `after` was found in another [order](Store::order): begin again.
     #[expect(
         clippy::unused_async,
         reason = "an engine over a network would wait here"
@@ -203,13 +203,21 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<(StoreKey, Record)>, StoreError> {
         self.0.shared.usable()?;
+        let order = self.order();
+        if after.is_some_and(|after| after.order().is_some_and(|then| then != order)) {
+            return Err(StoreError::Moved);
+        }
         let prefix = prefix.as_bytes();
         // The state record has the first key of all: a scan that would begin there begins after it.
         let after = match after.map(StoreKey::as_bytes) {
             None if prefix == StoreKey::STATE => Some(StoreKey::STATE),
             after => after,
         };
-        adopt_pairs(self.0.engine.scan(prefix, after, limit)?)
+        let found = self.0.engine.scan(prefix, after, limit)?;
+        let stayed = self.order() == order;
+        stayed
+            .then(|| adopt_pairs(found, order))
+            .ok_or(StoreError::Moved)?
     }
 
     /// What keys are ordered by where their records are kept.
@@ -292,12 +300,6 @@ impl Store {
         self.0.shared.health() == Health::Sound
     }
 
-    /// For how long the writer has been at the group that it is at; no time between two of them.
-    #[must_use]
-    pub fn busy_for(&self) -> Duration {
-        self.0.shared.at_work.time()
-    }
-
     /// Whether the writer comes round within `patience`: one that hangs in the disk does not. A store that
     /// failed is no reason not to answer.
     pub async fn answers(&self, patience: Duration) -> bool {
@@ -318,6 +320,10 @@ impl Store {
 
     pub(super) fn shared(&self) -> &Shared {
         &self.0.shared
+    }
+
+    pub(super) fn engine(&self) -> &dyn Engine {
+        &*self.0.engine
     }
 
     pub(super) fn send(&self, order: Order) -> Result<(), StoreError> {

@@ -63,6 +63,40 @@ fn sorted(mut all: Vec<(StoreKey, crate::crypto::Record)>) -> Vec<(StoreKey, Vec
 }
 
 #[tokio::test]
+async fn a_scan_that_was_begun_in_another_order_is_refused_and_not_cut_short() {
+    for kind in EngineKind::ALL {
+        let place = Place::of(kind);
+        let store = place.create();
+        fill(&store, 60).await;
+        let list = StoreKey::new(Class::Secret, &[&[1; 16]]);
+        let scan = async |after: Option<&StoreKey>| store.scan(&list, after, 7).await;
+        let before = scan(None).await.unwrap();
+        let (last, _) = before.last().unwrap();
+        let more = scan(Some(last)).await.unwrap();
+        // The same files, copied under the same names: the order stays.
+        store.rewrite(kind, &Progress::default()).unwrap();
+        assert_eq!(scan(Some(last)).await.unwrap().len(), more.len());
+        for version in [1, 2] {
+            let key = veil(version, u8::try_from(version).unwrap());
+            store.rewrite_under(&key, &Progress::default()).unwrap();
+            assert_eq!(store.order(), version);
+            assert_eq!(scan(Some(last)).await, Err(StoreError::Moved));
+        }
+        // Begun again, it finds all.
+        let (mut all, mut after): (usize, Option<StoreKey>) = (0, None);
+        loop {
+            let page = scan(after.as_ref()).await.unwrap();
+            all += page.len();
+            let Some((last, _)) = page.into_iter().last() else {
+                break;
+            };
+            after = Some(last);
+        }
+        assert_eq!(all, 20);
+    }
+}
+
+#[tokio::test]
 async fn every_name_is_another_after_it_and_every_record_is_found_by_the_one_it_always_had() {
     for kind in EngineKind::ALL {
         let place = Place::of(kind);

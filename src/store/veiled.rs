@@ -11,7 +11,7 @@
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use super::{Class, Engine, Pair, StoreError, StoreKey, Visitor, Write};
+use super::{Class, Engine, Pair, Store, StoreError, StoreKey, Visitor, Write};
 use crate::crypto::Veil;
 
 const LOCKED: StoreError = StoreError::Damaged {
@@ -20,6 +20,15 @@ const LOCKED: StoreError = StoreError::Damaged {
 const NO_NAME: StoreError = StoreError::Damaged {
     what: "a record has a name that nothing is stored under",
 };
+
+impl Store {
+    /// Which order records are in: a number that grows whenever names come to stand under another key, and with it
+    /// in another order. What comes after a key is known in the order alone that it was found in.
+    #[must_use]
+    pub fn order(&self) -> u32 {
+        self.engine().order()
+    }
+}
 
 /// The veil of a folder: given once the key is there.
 pub(super) type Lifting = Arc<OnceLock<Veil>>;

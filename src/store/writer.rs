@@ -12,7 +12,7 @@ use super::group::Group;
 use super::recent::Recent;
 use super::rewraps::Rewraps;
 use super::state::State;
-use super::{Batch, Engine, JournalMark, StoreError, StoreKey, Write};
+use super::{Batch, Engine, JournalMark, Store, StoreError, StoreKey, Write};
 use crate::crypto::{Key, MacKey, Random, Record};
 use crate::id::StoreId;
 use crate::waiting::{self, AtWork, Reply};
@@ -153,6 +153,14 @@ pub(super) struct Committer {
     pub(super) anchor: Anchors,
     pub(super) random: Arc<dyn Random>,
     pub(super) shared: Arc<Shared>,
+}
+
+impl Store {
+    /// For how long the writer has been at the group that it is at; no time between two of them.
+    #[must_use]
+    pub fn busy_for(&self) -> Duration {
+        self.shared().at_work.time()
+    }
 }
 
 impl Committer {

@@ -5,7 +5,7 @@ use super::places;
 use super::roster::Roster;
 use crate::crypto::{Owner, Record};
 use crate::id::ConnectionId;
-use crate::store::StoreKey;
+use crate::store::{StoreError, StoreKey};
 use crate::vault::{OrgKeys, Unsealed, VaultError};
 
 impl Roster {
@@ -58,7 +58,14 @@ pub(in crate::oauth) async fn pages(
 ) -> Result<Vec<(StoreKey, Record)>, VaultError> {
     let (mut all, mut after) = (Vec::new(), None);
     loop {
-        let page = vault.store().scan(prefix, after.as_ref(), 256).await?;
+        let page = match vault.store().scan(prefix, after.as_ref(), 256).await {
+            // In another order: it is begun again.
+            Err(StoreError::Moved) => {
+                (all, after) = (Vec::new(), None);
+                continue;
+            }
+            page => page?,
+        };
         let Some((last, _)) = page.last() else {
             return Ok(all);
         };

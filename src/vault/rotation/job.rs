@@ -72,6 +72,9 @@ pub(super) struct Job {
     pub(super) paused: bool,
     /// The last record that was rewrapped, in hex.
     cursor: Option<String>,
+    /// The order of names that it was found in.
+    #[serde(default)]
+    order: Option<u32>,
     /// How many records were looked at.
     pub(super) done: u64,
     /// How often something was left.
@@ -88,6 +91,7 @@ impl Job {
             phase: Phase::Prepare,
             paused: false,
             cursor: None,
+            order: None,
             done: 0,
             rounds: 0,
             started: now,
@@ -99,7 +103,7 @@ impl Job {
         self.phase == Phase::Finished
     }
 
-    /// Where the walk has come to.
+    /// Where the walk has come to, in the order that it was found in.
     pub(super) fn cursor(&self) -> Result<Option<StoreKey>, VaultError> {
         let Some(text) = &self.cursor else {
             return Ok(None);
@@ -108,19 +112,29 @@ impl Job {
         let bytes = bytes.map_err(|_| VaultError::Form)?;
         let (class, rest) = bytes.split_first().ok_or(VaultError::Form)?;
         let class = Class::of(*class).ok_or(VaultError::Form)?;
-        Ok(Some(StoreKey::new(class, &[rest])))
+        let place = StoreKey::new(class, &[rest]);
+        Ok(Some(match self.order {
+            Some(order) => place.found_in(order),
+            None => place,
+        }))
     }
 
     /// The walk has come to `last`, over `visited` more records.
     pub(super) fn walked(&mut self, last: &StoreKey, visited: u64) {
         self.cursor = Some(HEXLOWER.encode(last.as_bytes()));
+        self.order = last.order();
         self.done = self.done.saturating_add(visited);
     }
 
     /// Begins a phase.
     fn enter(&mut self, phase: Phase) {
         self.phase = phase;
-        self.cursor = None;
+        self.begin_again();
+    }
+
+    /// The walk of this phase begins at the beginning.
+    pub(super) fn begin_again(&mut self) {
+        (self.cursor, self.order) = (None, None);
         self.done = 0;
     }
 

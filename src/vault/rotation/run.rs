@@ -9,7 +9,7 @@ use crate::audit::{Action, Actor, Event, Outcome, Recorded};
 use crate::crypto::Owner;
 use crate::failpoint::{Failpoint, reached};
 use crate::id::OrgId;
-use crate::store::{Batch, JournalMark, Submitted};
+use crate::store::{Batch, JournalMark, StoreError, Submitted};
 use crate::vault::generations::Generations;
 use crate::vault::{OrgKeys, Vault, VaultError};
 
@@ -40,7 +40,7 @@ struct Turn<'a> {
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        let ended = |known: &mut Known| known.running = false;
+        let ended = |known: &mut Known| known.running &= known.job.id != self.job.id;
         self.vault.rotations.with(self.org.id(), ended);
     }
 }
@@ -168,6 +168,9 @@ impl Turn<'_> {
         let mut job = self.job.clone();
         let done = job.done;
         self.vault.rotations.with(self.org.id(), |known| {
+            if known.job.id != job.id {
+                return;
+            }
             // Whether it is paused is for others to say.
             job.paused = known.job.paused;
             known.job = job;
@@ -281,7 +284,18 @@ impl Turn<'_> {
         }
         let (mut left, mut since) = (0_u64, 0_u64);
         walk.go_on_from(self.job.cursor()?.filter(|_| rewraps));
-        while let Some(page) = walk.page().await? {
+        loop {
+            let page = match walk.page().await {
+                // Names stand in another order: what comes after this place in the old one cannot be told.
+                Err(VaultError::Store(StoreError::Moved)) => {
+                    self.job.begin_again();
+                    (left, since) = (0, 0);
+                    walk.go_on_from(None);
+                    continue;
+                }
+                page => page?,
+            };
+            let Some(page) = page else { break };
             let found = u64::try_from(page.changes.len()).unwrap_or(u64::MAX);
             left = left.saturating_add(found).saturating_add(page.stuck);
             since = since.saturating_add(page.visited);

@@ -198,7 +198,8 @@ impl<'a> Walk<'a> {
 
     /// Goes on from `after`.
     pub(super) fn go_on_from(&mut self, after: Option<StoreKey>) {
-        self.after = after;
+        (self.after, self.closed) = (after, false);
+        self.named.clear();
     }
 
     /// What comes next; nothing at the end.
