@@ -56,11 +56,6 @@ impl Work {
         }
     }
 
-    fn is_outcomes_only(&self) -> bool {
-        let outcomes = !self.outcomes.is_empty() && self.handovers.is_empty();
-        self.intents.is_empty() && self.checkpoints.is_empty() && outcomes
-    }
-
     fn append(&mut self, other: &mut Self) {
         self.intents.append(&mut other.intents);
         self.outcomes.append(&mut other.outcomes);
@@ -75,9 +70,25 @@ struct Queue {
     work: Work,
     /// Whether the writer sleeps: only then is waking it worth a system call.
     idle: bool,
-    /// Whether it sleeps with outcomes in hand, waiting for an intent to share a sync with.
+    /// Whether it sleeps for a moment only, waiting for an intent to share a sync with: outcomes need not
+    /// wake it.
     lingering: bool,
     closing: bool,
+}
+
+impl Queue {
+    /// Whether nobody waits for the writer: outcomes may be there, which nobody waits for.
+    fn is_quiet(&self) -> bool {
+        let Work {
+            intents,
+            outcomes: _,
+            checkpoints,
+            handovers,
+            calls,
+        } = &self.work;
+        let asked = !(intents.is_empty() && checkpoints.is_empty() && handovers.is_empty());
+        !asked && calls.is_empty() && !self.closing
+    }
 }
 
 /// How long outcomes wait for an intent. Nobody waits for an outcome; a sync of its own would make
@@ -283,11 +294,14 @@ impl Shared {
         }
     }
 
-    /// Moves what is queued into `work`, sleeping for `patience` at most when there is nothing.
-    /// Whether the journal is closing.
-    pub(super) fn gather(&self, work: &mut Work, patience: Option<Duration>) -> bool {
+    /// Moves what is queued into `work`, sleeping for `patience` at most when there is nothing. With `owed`,
+    /// outcomes of what was just written are about to come. Whether the journal is closing.
+    pub(super) fn gather(&self, work: &mut Work, patience: Option<Duration>, owed: bool) -> bool {
         let mut queue = lock(&self.queue);
-        if queue.work.is_empty() && queue.work.calls.is_empty() && !queue.closing {
+        if work.is_empty() && (owed || !queue.work.outcomes.is_empty()) {
+            queue = self.linger(queue, patience);
+        }
+        if queue.is_quiet() && queue.work.outcomes.is_empty() {
             queue.idle = true;
             queue = match patience {
                 Some(patience) => {
@@ -300,9 +314,23 @@ impl Shared {
                     .unwrap_or_else(PoisonError::into_inner),
             };
             queue.idle = false;
+            if work.is_empty() && !queue.work.outcomes.is_empty() {
+                queue = self.linger(queue, patience);
+            }
         }
-        let until = Instant::now() + LINGER;
-        while queue.work.is_outcomes_only() && work.is_empty() && !queue.closing {
+        queue = self.let_others_join(queue);
+        work.append(&mut queue.work);
+        queue.closing
+    }
+
+    /// Waits for anything but outcomes, for [`LINGER`] at most.
+    fn linger<'a>(
+        &'a self,
+        mut queue: MutexGuard<'a, Queue>,
+        patience: Option<Duration>,
+    ) -> MutexGuard<'a, Queue> {
+        let until = Instant::now() + patience.map_or(LINGER, |patience| patience.min(LINGER));
+        while queue.is_quiet() {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;
@@ -312,9 +340,7 @@ impl Shared {
             queue = woken.unwrap_or_else(PoisonError::into_inner).0;
             (queue.idle, queue.lingering) = (false, false);
         }
-        queue = self.let_others_join(queue);
-        work.append(&mut queue.work);
-        queue.closing
+        queue
     }
 
     /// Lets callers that are about to ask do so, as long as more of them come: each that joins saves a

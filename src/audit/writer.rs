@@ -98,9 +98,12 @@ impl Writer {
 
     /// Serves until the journal is closed.
     pub(super) fn run(mut self) {
+        // Whether intents were written whose outcomes are to come.
+        let mut owed = false;
         loop {
             let patience = self.patience();
-            let closing = Arc::clone(&self.shared).gather(&mut self.work, patience);
+            let closing = Arc::clone(&self.shared).gather(&mut self.work, patience, owed);
+            owed = !self.broken && !self.work.intents.is_empty();
             if self.broken {
                 self.recover();
             }
