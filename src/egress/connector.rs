@@ -162,7 +162,9 @@ impl Egress {
     /// [`admit`](Self::admit). No byte of a request has left in any of these.
     pub async fn connect(&self, target: Target) -> Result<VerifiedPeer, EgressError> {
         let Target { route, waiting } = target;
-        if let Some(unused) = waiting.filter(Unused::is_ready) {
+        if let Some(mut unused) = waiting
+            && unused.is_ready()
+        {
             return VerifiedPeer::new(self.clone(), route, unused, true);
         }
         let unused = self.dial(&route).await?;

@@ -125,7 +125,12 @@ impl Body for UpstreamBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, EgressError>>> {
-        match Pin::new(&mut self.inner).poll_frame(cx) {
+        let Self { inner, held, .. } = &mut *self;
+        let polled = match held {
+            Some((link, _)) => link.poll_frame(inner, cx),
+            None => Pin::new(inner).poll_frame(cx),
+        };
+        match polled {
             Poll::Ready(Some(Ok(frame))) => {
                 self.armed = false;
                 if self.inner.is_end_stream() {

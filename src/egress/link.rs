@@ -2,16 +2,20 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::UPGRADE;
 use http::{Request, Response, StatusCode};
+use http_body::{Body, Frame};
+use hyper::body::Incoming;
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper::rt::{Read, Write};
-use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::drive::Drive;
 use super::outgoing::Upload;
 use super::room::Seat;
 use super::{EgressError, Limits, Phase};
@@ -22,7 +26,8 @@ const BUFFER_BYTES: usize = 128 * 1024;
 /// An open connection. Dropping it closes the socket at once, whatever was under way.
 pub(super) struct Link {
     sender: SendRequest<Upload>,
-    driver: AbortHandle,
+    /// Apart, so that what holds a link is no larger for it.
+    drive: Box<Drive>,
     peer: Option<SocketAddr>,
     /// The connection's place among all; given back when it is gone.
     _seat: Option<Seat>,
@@ -54,10 +59,11 @@ impl Link {
             .handshake(io)
             .await
             .map_err(|_| EgressError::Connect)?;
-        let driver = tokio::spawn(async move { drop(connection.with_upgrades().await) });
         Ok(Self {
             sender,
-            driver: driver.abort_handle(),
+            drive: Box::new(Drive::of(async move {
+                drop(connection.with_upgrades().await);
+            })),
             peer,
             _seat: seat,
         })
@@ -69,13 +75,16 @@ impl Link {
     }
 
     /// Whether another request could go out now.
-    pub(super) fn is_ready(&self) -> bool {
+    pub(super) fn is_ready(&mut self) -> bool {
+        self.drive.look();
         self.sender.is_ready() && !self.sender.is_closed()
     }
 
     /// Waits until the last exchange is wound up; false when the connection ends or dawdles.
     pub(super) async fn settle(&mut self, limit: Duration) -> bool {
-        matches!(timeout(limit, self.sender.ready()).await, Ok(Ok(())))
+        let Self { sender, drive, .. } = self;
+        let ready = drive.until(|cx| sender.poll_ready(cx));
+        matches!(timeout(limit, ready).await, Ok(Ok(())))
     }
 
     /// Sends `request` and waits for the head of the answer: `limit` from the moment the last piece
@@ -84,21 +93,33 @@ impl Link {
         &mut self,
         request: Request<Upload>,
         limit: Duration,
-    ) -> Result<Response<hyper::body::Incoming>, Failed> {
+    ) -> Result<Response<Incoming>, Failed> {
         let may_switch = request.headers().contains_key(UPGRADE);
+        if may_switch {
+            // What the connection becomes is waited for elsewhere.
+            self.drive.leave();
+        }
         let activity = request.body().activity();
-        let mut answer = pin!(self.sender.try_send_request(request));
-        let answer = loop {
-            let deadline = activity.last() + limit;
-            tokio::select! {
-                answer = &mut answer => break answer,
-                () = sleep_until(deadline) => {
-                    if activity.last() + limit <= Instant::now() {
-                        return Err(Failed::For(EgressError::Timeout { phase: Phase::Head }));
+        let answer = {
+            let mut answer = pin!(self.sender.try_send_request(request));
+            let mut answer = pin!(self.drive.until(|cx| answer.as_mut().poll(cx)));
+            loop {
+                let deadline = activity.last() + limit;
+                tokio::select! {
+                    biased;
+                    answer = &mut answer => break answer,
+                    () = sleep_until(deadline) => {
+                        if activity.last() + limit <= Instant::now() {
+                            return Err(Failed::For(EgressError::Timeout { phase: Phase::Head }));
+                        }
                     }
                 }
             }
         };
+        // Whoever reads the answer may first want to be rid of the rest of the upload.
+        if !activity.is_over() {
+            self.drive.leave();
+        }
         match answer {
             // Unasked for, a switch of protocols is the upstream's own idea.
             Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS && !may_switch => {
@@ -113,6 +134,18 @@ impl Link {
     }
 }
 
+impl Link {
+    /// The next frame of `body`, which is the answer that comes over this connection.
+    pub(super) fn poll_frame(
+        &mut self,
+        body: &mut Incoming,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        self.drive
+            .poll(cx, |cx| Pin::new(&mut *body).poll_frame(cx))
+    }
+}
+
 impl Failed {
     /// What to tell the caller when the request is not tried again.
     pub(super) fn reason(self) -> EgressError {
@@ -120,12 +153,6 @@ impl Failed {
             Self::Unsent(_) => EgressError::Closed,
             Self::For(error) => error,
         }
-    }
-}
-
-impl Drop for Link {
-    fn drop(&mut self) {
-        self.driver.abort();
     }
 }
 

@@ -20,6 +20,7 @@
 //! [`Endpoint`] is apart from all this: with it the command line speaks to the user's own broker.
 
 mod connector;
+mod drive;
 mod endpoint;
 mod error;
 #[cfg(any(test, fuzzing))]

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -303,6 +303,8 @@ fn boxed(body: Bytes) -> UnsyncBoxBody<Bytes, BodyError> {
 pub(super) struct Activity {
     start: Instant,
     millis: AtomicU64,
+    /// Whether nobody takes anything of its body any more.
+    over: AtomicBool,
 }
 
 impl Activity {
@@ -310,6 +312,7 @@ impl Activity {
         Self {
             start: Instant::now(),
             millis: AtomicU64::new(0),
+            over: AtomicBool::new(false),
         }
     }
 
@@ -321,6 +324,11 @@ impl Activity {
     /// The moment of the last move, or of the start.
     pub(super) fn last(&self) -> Instant {
         self.start + Duration::from_millis(self.millis.load(Ordering::Relaxed))
+    }
+
+    /// Whether its body was sent to its end, or given up.
+    pub(super) fn is_over(&self) -> bool {
+        self.over.load(Ordering::Acquire)
     }
 }
 
@@ -343,6 +351,13 @@ impl Upload {
 
     pub(super) fn activity(&self) -> Arc<Activity> {
         Arc::clone(&self.activity)
+    }
+}
+
+/// hyper lets go of a body once its end is on its way.
+impl Drop for Upload {
+    fn drop(&mut self) {
+        self.activity.over.store(true, Ordering::Release);
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! The buffer of one keeps the last request that it sent, credential and all, until the next or until
 //! it is closed: that bounds how long a value stays in memory, so none waits for long, and all are
-//! closed at sealing.
+//! closed at sealing. Nobody drives one that waits: that its upstream closed it is seen when it is taken,
+//! and by the sweep.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -65,15 +66,13 @@ impl Pool {
 
     /// The connection of `key` that was used last, if any is alive.
     pub(super) fn take(&self, key: &PoolKey) -> Option<Link> {
-        let idle = &mut self.lock().idle;
-        let waiting = idle.get_mut(key)?;
-        while let Some(found) = waiting.pop() {
+        loop {
+            // Let go of before the connection is looked at, or closed.
+            let mut found = self.lock().idle.get_mut(key)?.pop()?;
             if found.since.elapsed() < self.idle_for && found.link.is_ready() {
                 return Some(found.link);
             }
         }
-        idle.remove(key);
-        None
     }
 
     /// Keeps a connection whose exchange was read to its end, once it has wound up. One that was in use
@@ -157,7 +156,7 @@ impl Pool {
     fn sweep(&self) -> bool {
         let idle = &mut self.lock().idle;
         idle.retain(|_, waiting| {
-            waiting.retain(|w| w.since.elapsed() < self.idle_for && w.link.is_ready());
+            waiting.retain_mut(|w| w.since.elapsed() < self.idle_for && w.link.is_ready());
             !waiting.is_empty()
         });
         if idle.is_empty() {
@@ -195,8 +194,8 @@ impl Unused {
     }
 
     /// Whether the connection is still there.
-    pub(super) fn is_ready(&self) -> bool {
-        self.link.as_ref().is_some_and(Link::is_ready)
+    pub(super) fn is_ready(&mut self) -> bool {
+        self.link.as_mut().is_some_and(Link::is_ready)
     }
 
     /// The address at the other end.

@@ -10,9 +10,11 @@ use http::uri::PathAndQuery;
 use http::{Method, StatusCode};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 use super::tests_origin::{Origin, Step, answer, fetch, get, loopback, plain, send, settle, text};
-use super::{BodyError, EgressError, Incoming, Limits, Outgoing, Phase, credential_value};
+use super::{BodyError, EgressError, Incoming, Limits, Outgoing, Phase, Url, credential_value};
 
 async fn exchange(origin: &Origin, request: Outgoing) -> Result<Incoming, EgressError> {
     let egress = plain(Limits::default());
@@ -202,6 +204,40 @@ async fn an_upload_that_moves_outlives_the_limit_of_the_head() {
         .await
         .unwrap();
     assert_eq!(answer.status, StatusCode::OK.as_u16());
+}
+
+#[tokio::test]
+async fn an_upload_goes_on_behind_its_answer_though_nobody_reads_that() {
+    const PIECES: usize = 50;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let origin = tokio::spawn(async move {
+        let (mut tcp, _) = listener.accept().await.unwrap();
+        let mut seen = vec![0; 16];
+        tcp.read_exact(&mut seen).await.unwrap();
+        let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+        tcp.write_all(head.as_bytes()).await.unwrap();
+        while !seen.ends_with(b"0\r\n\r\n") {
+            assert!(tcp.read_buf(&mut seen).await.unwrap() > 0);
+        }
+        tcp.write_all(b"2\r\nok\r\n0\r\n\r\n").await.unwrap();
+        String::from_utf8(seen).unwrap().matches('~').count()
+    });
+    let frames = stream::unfold(0, |sent| async move {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        let frame = Frame::data(Bytes::from_static(b"~"));
+        (sent < PIECES).then_some((Ok::<_, BodyError>(frame), sent + 1))
+    });
+    let (path, body) = (PathAndQuery::from_static("/"), StreamBody::new(frames));
+    let request = Outgoing::stream(Method::POST, path, HeaderMap::new(), body, None);
+    let url = Url::parse(&format!("http://api.test:{}/", address.port())).unwrap();
+    let egress = plain(Limits::default());
+    let target = egress.admit(url, &loopback()).await.unwrap();
+    let peer = egress.connect(target).await.unwrap();
+    let answer = peer.send(request).await.unwrap();
+    let arrived = tokio::time::timeout(Duration::from_secs(20), origin).await;
+    assert_eq!(arrived.expect("the upload stands still").unwrap(), PIECES);
+    assert_eq!(text(answer).await.unwrap(), "ok");
 }
 
 #[tokio::test]
