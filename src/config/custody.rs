@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{Config, ConfigError};
-use crate::custody::{CustodianName, Custodians, Program, SlotKind};
+use crate::custody::{
+    CustodianFault, CustodianName, Custodians, LOADS_LIBRARIES, Program, SlotKind,
+};
 
 /// Who holds keys for the broker, by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,8 +90,11 @@ impl CustodySettings {
 }
 
 impl Pkcs11Settings {
-    /// This program again, as the process in which the library is loaded.
-    fn program(&self) -> Program {
+    /// This program again, as the process in which the library is loaded, where it `loads` any.
+    fn program(&self, loads: bool) -> Program {
+        if !loads {
+            return Program::refused(CustodianFault::Static);
+        }
         let path = |path: &Path| path.display().to_string();
         let words = [
             "pkcs11".to_owned(),
@@ -106,6 +111,11 @@ impl Config {
     /// Who may open the key ring without a person.
     #[must_use]
     pub fn custodians(&self) -> Custodians {
+        self.custodians_of(LOADS_LIBRARIES)
+    }
+
+    /// The same, of a build that `loads` libraries or none.
+    pub(super) fn custodians_of(&self, loads: bool) -> Custodians {
         let mut who = Custodians::of(&self.keys_dir);
         who = who.with_credentials(self.credentials_dir.clone());
         for (name, exec) in &self.custody.exec {
@@ -117,9 +127,62 @@ impl Config {
         }
         for (name, device) in &self.custody.pkcs11 {
             if let Ok(name) = CustodianName::parse(name) {
-                who = who.with_program(SlotKind::Pkcs11, name, device.program());
+                who = who.with_program(SlotKind::Pkcs11, name, device.program(loads));
             }
         }
         who
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Config, Pkcs11Settings};
+    use crate::clock::Timestamp;
+    use crate::crypto::SystemRandom;
+    use crate::custody::{CustodianName, NewSlot, Provider, Ring, SlotKind};
+    use crate::id::StoreId;
+
+    /// What comes of a slot that a device is to open, in a build that `loads` libraries or none.
+    fn code(loads: bool) -> (&'static str, String, bool) {
+        let mut config = Config::default();
+        let device = Pkcs11Settings {
+            library: "/nowhere/library.so".into(),
+            token: "broker".to_owned(),
+            key: "root".to_owned(),
+            pin_file: "/nowhere/pin".into(),
+            environment: std::collections::BTreeMap::new(),
+        };
+        config.custody.pkcs11.insert("hsm".to_owned(), device);
+        let name = CustodianName::parse("hsm").unwrap();
+        let hsm = config.custodians_of(loads).find(SlotKind::Pkcs11, name);
+        let hsm = hsm.unwrap();
+        let slot = NewSlot::new(
+            Provider::Custodian(&hsm),
+            "device",
+            Timestamp::from_millis(7),
+        );
+        let folder = tempfile::tempdir().unwrap();
+        let store = StoreId::from_bytes([1; 16]);
+        let keys = folder.path().join("keys");
+        let refused = Ring::create(&keys, store, &slot, &SystemRandom).unwrap_err();
+        let said = format!("{refused}: {}", refused.hint());
+        (refused.code(), said, refused.may_pass())
+    }
+
+    #[test]
+    fn a_static_build_says_that_it_asks_no_device() {
+        let (code_, said, may_pass) = code(false);
+        assert_eq!(code_, "custodian_static");
+        assert!(!may_pass, "it is not asked again and again");
+        for words in ["custodian hsm", "static", "Debian package", "another slot"] {
+            assert!(said.contains(words), "{said}");
+        }
+        // Any other asks it: here, by this test's own program, which is no broker.
+        let (code, _, may_pass) = code(true);
+        assert!(
+            code.starts_with("custodian_") && code != "custodian_static",
+            "{code}"
+        );
+        assert!(may_pass);
     }
 }

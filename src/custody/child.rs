@@ -37,6 +37,8 @@ pub struct Program {
     environment: BTreeMap<String, String>,
     limit: Duration,
     own: bool,
+    /// Why it is not started.
+    refused: Option<CustodianFault>,
 }
 
 impl Program {
@@ -49,6 +51,7 @@ impl Program {
             environment: BTreeMap::new(),
             limit: LIMIT,
             own: false,
+            refused: None,
         }
     }
 
@@ -59,6 +62,15 @@ impl Program {
             own: true,
             // Whatever its file is called by now, and whoever replaced it: what runs is what is started.
             ..Self::new(Path::new("/proc/self/exe"), arguments)
+        }
+    }
+
+    /// None: who asks it is told why.
+    #[must_use]
+    pub fn refused(why: CustodianFault) -> Self {
+        Self {
+            refused: Some(why),
+            ..Self::new(Path::new("/proc/self/exe"), &[])
         }
     }
 
@@ -82,6 +94,9 @@ impl Program {
     /// # Errors
     /// [`CustodianFault`] for everything else.
     pub(super) fn ask(&self, request: &[u8]) -> Result<Zeroizing<Vec<u8>>, CustodianFault> {
+        if let Some(why) = &self.refused {
+            return Err(why.clone());
+        }
         let end = Instant::now() + self.limit;
         let program = if self.own {
             self.path.clone()

@@ -19,6 +19,9 @@ pub enum CustodianFault {
         /// What is the matter with it.
         fault: FileFault,
     },
+    /// It is a device, and this program is a static one.
+    #[error("is a device, and this build of the broker is static: it loads no library")]
+    Static,
     /// The operating system does not start its program.
     #[error("cannot be started: {0}")]
     Start(io::ErrorKind),
@@ -89,10 +92,13 @@ impl Refusal {
 }
 
 impl CustodianFault {
-    pub(super) const fn code(&self) -> &'static str {
+    /// A stable word for it.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
         match self {
             Self::Unknown => "custodian_unknown",
             Self::Program { .. } => "custodian_program",
+            Self::Static => "custodian_static",
             Self::Start(_) => "custodian_start",
             Self::Hung => "custodian_hung",
             Self::Broke => "custodian_broke",
@@ -103,10 +109,17 @@ impl CustodianFault {
         }
     }
 
-    pub(super) fn hint(&self) -> String {
+    /// What to do next, in one sentence.
+    #[must_use]
+    pub fn hint(&self) -> String {
         match self {
             Self::Unknown => "add it to [custody] in broker.toml and start again".into(),
             Self::Program { path, fault } => fault.hint(path),
+            Self::Static => {
+                "run the broker of the Debian package, or another build that is not static; or unseal by \
+                 another slot"
+                    .into()
+            }
             Self::OtherKey => {
                 "give it back the key that the slot was made with; or unseal by another slot, \
                  remove this one, and add it anew"

@@ -163,7 +163,11 @@ impl CustodyError {
     /// Whether the one who holds a key may give it later.
     #[must_use]
     pub const fn may_pass(&self) -> bool {
-        matches!(self, Self::Custodian { .. } | Self::WrongAnswer(_))
+        match self {
+            Self::Custodian { fault, .. } => !matches!(fault, CustodianFault::Static),
+            Self::WrongAnswer(_) => true,
+            _ => false,
+        }
     }
 
     /// The stable word for this refusal, for programs.

@@ -88,7 +88,7 @@ pub use fault::FileFault;
 pub use gathering::{Gathered, Gathering, Progress};
 pub use means::{Provider, SlotKind};
 pub use passphrase::check as check_passphrase;
-pub use pkcs11::Device;
+pub use pkcs11::{Device, LOADS_LIBRARIES};
 pub use plugin::Plugin;
 pub use put_back::put_key_file_back;
 pub use ring::{KEY_FILE, RING_FILE, Resealed, Ring};

@@ -20,6 +20,9 @@ use super::told::{Asked, Told};
 use super::{Refusal, disk};
 use crate::crypto::{Random, SystemRandom};
 
+/// Whether this program loads libraries: a static one cannot.
+pub const LOADS_LIBRARIES: bool = !cfg!(target_feature = "crt-static");
+
 /// The longest PIN, in bytes.
 const MAX_PIN: u64 = 256;
 /// What stands before each sealed key: the nonce.

@@ -112,9 +112,10 @@ const fn of_file(fault: FileFault) -> StatusCode {
 /// What is set up wrong is the operator's to mend; what does not answer may answer later.
 const fn of_custodian(fault: &CustodianFault) -> StatusCode {
     match fault {
-        CustodianFault::Unknown | CustodianFault::Program { .. } | CustodianFault::OtherKey => {
-            StatusCode::CONFLICT
-        }
+        CustodianFault::Unknown
+        | CustodianFault::Program { .. }
+        | CustodianFault::Static
+        | CustodianFault::OtherKey => StatusCode::CONFLICT,
         CustodianFault::Start(_)
         | CustodianFault::Hung
         | CustodianFault::Broke

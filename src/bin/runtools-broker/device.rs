@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use runtools_broker::custody::Device;
+use runtools_broker::custody::{CustodianFault, Device, LOADS_LIBRARIES};
 use zeroize::Zeroizing;
 
 /// The longest question: more than the broker asks.
@@ -28,8 +28,17 @@ pub(crate) struct DeviceArgs {
     pin_file: PathBuf,
 }
 
+/// What a person hears who starts a static build by hand.
+#[derive(Debug, thiserror::Error)]
+#[error("a PKCS#11 custodian {0}")]
+struct Unable(CustodianFault);
+
 /// Answers the one question on standard input.
 pub(crate) fn run(args: DeviceArgs) -> ExitCode {
+    if !LOADS_LIBRARIES {
+        let hint = CustodianFault::Static.hint();
+        return crate::serve::failed(&Unable(CustodianFault::Static), &hint);
+    }
     let mut question = Zeroizing::new(Vec::with_capacity(MAX_QUESTION));
     let limit = u64::try_from(MAX_QUESTION).unwrap_or(u64::MAX);
     let read = std::io::stdin().take(limit).read_to_end(&mut question);
