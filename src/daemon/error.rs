@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::egress::EgressError;
-use crate::hardening::Confinement;
+use crate::hardening::{AfreshError, Confinement};
 use crate::http::serve::{ListenError, TlsError};
 use crate::store::StoreError;
 use crate::tools::ToolError;
@@ -67,6 +67,9 @@ pub enum DaemonError {
     /// The kernel does not confine the process, and the settings require it.
     #[error("hardening is required, and {0} is not in force: the kernel does not do it")]
     Unconfined(Confinement),
+    /// The process has what it inherited, and the settings require that it has not.
+    #[error("hardening is required, and {0}")]
+    Inherited(AfreshError),
     /// The settings require confinement, and name a program, which a confined process cannot start.
     #[error("hardening is required, and custody names a program: a confined broker starts none")]
     RunsPrograms,
@@ -108,7 +111,7 @@ impl DaemonError {
     pub const fn is_configuration(&self) -> bool {
         matches!(
             self,
-            Self::Unconfined(_) | Self::RunsPrograms | Self::IsRoot
+            Self::Unconfined(_) | Self::Inherited(_) | Self::RunsPrograms | Self::IsRoot
         )
     }
 
@@ -133,6 +136,7 @@ impl DaemonError {
             Self::Providers(_) => "Check oauth.providers_dir: a folder of readable .toml files.".to_owned(),
             Self::Provider(_) => "Correct the provider file; src/manual/providers.md describes the format.".to_owned(),
             Self::Unconfined(_) => "Run it on Linux 5.13 or newer with Landlock and seccomp, in a container that allows them; or accept less: hardening = \"best-effort\".".to_owned(),
+            Self::Inherited(error) => format!("{} Or accept less: hardening = \"best-effort\".", error.hint()),
             Self::RunsPrograms => "Take the sections custody.exec and custody.pkcs11 out of the settings file; or accept less: hardening = \"best-effort\".".to_owned(),
             Self::IsRoot => "Run it as a user of its own, who owns data and keys; or accept less: hardening = \"best-effort\".".to_owned(),
             Self::Store(error) => error.hint().to_owned(),

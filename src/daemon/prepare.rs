@@ -9,7 +9,7 @@ use super::folders::{private, refuse_file};
 use super::init::is_unfinished;
 use super::parts::places;
 use crate::config::{Config, HardeningMode};
-use crate::hardening::{Confined, Reach, confine};
+use crate::hardening::{AfreshError, Confined, Confinement, Reach, confine};
 use crate::http::serve::refuse_plain;
 use crate::vault::Places;
 
@@ -41,13 +41,16 @@ impl Prepared {
         })
     }
 
-    /// Gives up every file and port that the broker needs not. The process must have one thread.
+    /// Gives up every file and port that the broker needs not. The process must have one thread. `afresh` is how its
+    /// beginning went.
     ///
     /// # Errors
+    /// [`DaemonError::Inherited`] where the settings require that nothing is inherited;
     /// [`DaemonError::Unconfined`] where the settings require it and the kernel does not do it;
     /// [`DaemonError::RunsPrograms`] where they require it and name a program to run, [`DaemonError::IsRoot`]
     /// where root is to run it.
-    pub fn confine(&mut self) -> Result<(), DaemonError> {
+    pub fn confine(&mut self, afresh: Result<(), AfreshError>) -> Result<(), DaemonError> {
+        afresh.or_else(|error| heed(error, self.config.hardening))?;
         if self.config.hardening == HardeningMode::Require && rustix::process::getuid().is_root() {
             return Err(DaemonError::IsRoot);
         }
@@ -57,6 +60,16 @@ impl Prepared {
         self.confined = confine(&reach(&self.config));
         insist(&self.confined, self.config.hardening)
     }
+}
+
+/// Says what is still there that was inherited, and stops where it may not be.
+fn heed(error: AfreshError, mode: HardeningMode) -> Result<(), DaemonError> {
+    let (code, hint) = (error.code(), error.hint());
+    tracing::warn!(code, error = %error, hint, "what it inherited is still there");
+    if mode == HardeningMode::Require {
+        return Err(DaemonError::Inherited(error));
+    }
+    Ok(())
 }
 
 /// A program that holds a key needs files and calls of its own, and would inherit what was given up. So
@@ -71,7 +84,9 @@ fn allow_programs(mode: HardeningMode) -> Result<(), DaemonError> {
 
 /// Says what the kernel did not do, and stops where it has to be done.
 pub(super) fn insist(confined: &Confined, mode: HardeningMode) -> Result<(), DaemonError> {
-    for missing in confined.missing() {
+    // Of the environment it was said before, and why.
+    let others = |missing: &Confinement| *missing != Confinement::Environment;
+    for missing in confined.missing().filter(others) {
         if mode == HardeningMode::Require && missing.is_required() {
             return Err(DaemonError::Unconfined(missing));
         }

@@ -54,8 +54,8 @@ impl Confinement {
     }
 
     /// Whether a broker that is to be confined does not start without it. The others are younger than
-    /// the kernel of the oldest system that is served, Debian 12's 6.1; and a program that was replaced since
-    /// it was started cannot begin afresh.
+    /// the kernel of the oldest system that is served, Debian 12's 6.1; and why the environment is not what it
+    /// should be says an [`AfreshError`](super::AfreshError).
     #[must_use]
     pub const fn is_required(self) -> bool {
         matches!(self, Self::Rights | Self::Files | Self::Calls)

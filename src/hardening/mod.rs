@@ -30,7 +30,7 @@ mod files;
 mod panics;
 mod rights;
 
-pub use afresh::begin_afresh;
+pub use afresh::{AfreshError, begin_afresh};
 pub use calls::deny_calls;
 pub use confinement::{Confined, Confinement, confine};
 pub use files::Reach;

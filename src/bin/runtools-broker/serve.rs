@@ -9,7 +9,7 @@ use clap::Args;
 use runtools_broker::config::{Config, Env, Flags, default_socket};
 use runtools_broker::daemon::{Daemon, DaemonError, Prepared, Welcome};
 use runtools_broker::failpoint;
-use runtools_broker::hardening::{Report, begin_afresh};
+use runtools_broker::hardening::{AfreshError, Report, begin_afresh};
 use runtools_broker::telemetry::logs;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -82,7 +82,7 @@ pub(crate) fn openapi() -> ExitCode {
 }
 
 pub(crate) fn run(arguments: &ServeArgs, socket: Option<PathBuf>, report: &Report) -> ExitCode {
-    begin_afresh(report);
+    let afresh = begin_afresh(report);
     let config = match Config::load(&arguments.flags(socket), &Env::of_process()) {
         Ok(config) => config,
         Err(error) => return failed(&error, "config/broker.toml in the sources lists every key."),
@@ -91,7 +91,7 @@ pub(crate) fn run(arguments: &ServeArgs, socket: Option<PathBuf>, report: &Repor
     if let Err(error) = failpoint::arm() {
         return failed(&error, "src/failpoint.rs lists them.");
     }
-    let prepared = match prepare(config) {
+    let prepared = match prepare(config, afresh) {
         Ok(prepared) => prepared,
         Err(error) => return not_started(&error),
     };
@@ -121,9 +121,9 @@ pub(crate) fn run(arguments: &ServeArgs, socket: Option<PathBuf>, report: &Repor
 }
 
 /// Before there is a second thread, which would keep what the first one gives up.
-fn prepare(config: Config) -> Result<Prepared, DaemonError> {
+fn prepare(config: Config, afresh: Result<(), AfreshError>) -> Result<Prepared, DaemonError> {
     let mut prepared = Prepared::new(config)?;
-    prepared.confine()?;
+    prepared.confine(afresh)?;
     Ok(prepared)
 }
 
