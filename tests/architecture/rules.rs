@@ -157,7 +157,7 @@ pub(super) const EXPOSERS: &[(&str, usize)] = &[
     ("src/crypto/hash.rs", 5),
     ("src/crypto/jws_jwk.rs", 3),
     ("src/crypto/jws_key.rs", 1),
-    ("src/crypto/key.rs", 6),
+    ("src/crypto/key.rs", 7),
     ("src/crypto/obx1.rs", 1),
     ("src/crypto/sign.rs", 1),
     ("src/crypto/veil.rs", 1),
