@@ -3,11 +3,11 @@
 
 use std::fs;
 use std::io;
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::PathBuf;
 
 use rustix::fs::{Mode, OFlags};
-use rustix::io::Errno;
 
 use super::Finding;
 use super::finding::quoted;
@@ -31,19 +31,17 @@ impl Mend {
     /// What the operating system reports; [`io::ErrorKind::PermissionDenied`] for what is another user's or a
     /// link, which is not followed.
     pub fn apply(&self, uid: u32) -> io::Result<String> {
-        // What is looked at is what is changed, whatever takes its place meanwhile.
-        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = match rustix::fs::open(&self.path, flags, Mode::empty()) {
-            Err(Errno::LOOP) => return Err(io::ErrorKind::PermissionDenied.into()),
-            opened => fs::File::from(opened?),
-        };
+        // What is looked at is what is changed, whatever takes its place meanwhile; not opened, but held.
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = fs::File::from(rustix::fs::open(&self.path, flags, Mode::empty())?);
         let found = file.metadata()?;
         let has_one_name = found.is_dir() || found.nlink() == 1;
-        if found.uid() != uid || !has_one_name {
+        if found.uid() != uid || found.is_symlink() || !has_one_name {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
         let mode = found.mode() & 0o7777 & self.stays;
-        file.set_permissions(fs::Permissions::from_mode(mode))?;
+        let held = format!("/proc/self/fd/{}", file.as_raw_fd());
+        fs::set_permissions(held, fs::Permissions::from_mode(mode))?;
         Ok(format!("chmod {mode:o} {}", quoted(&self.path)))
     }
 }
