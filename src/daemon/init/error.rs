@@ -36,6 +36,9 @@ pub enum InitError {
     /// One folder lies in the other.
     #[error("the folders {} and {} lie in each other", .0.display(), .1.display())]
     Nested(PathBuf, PathBuf),
+    /// Root would work where somebody else can put a link in the place of a file.
+    #[error("{} can be changed by others than root, who could lead root anywhere with a link", .0.display())]
+    Foreign(PathBuf),
     /// An init with another keys directory was cut short here.
     #[error("an init with the keys directory {} was cut short here", .0.display())]
     Elsewhere(PathBuf),
@@ -93,6 +96,7 @@ impl InitError {
             Self::Sources(_) => "settings_of_the_sources",
             Self::There { .. } => "installed_already",
             Self::Nested(..) => "folders_nested",
+            Self::Foreign(_) => "folder_of_others",
             Self::Elsewhere(_) => "init_elsewhere",
             Self::Busy(_) => "init_running",
             Self::Unsound(_) => "not_sound",
@@ -118,6 +122,9 @@ impl InitError {
                 "If it is an installation, start it, or look at it: runtools-broker doctor. To make another, name other folders: --data-dir, --keys-dir. To begin afresh, move the data and keys directories away."
             }
             Self::Nested(..) => "Name two folders apart: --data-dir, --keys-dir.",
+            Self::Foreign(_) => {
+                "Run it as the user whose folder that is: sudo -u NAME runtools-broker init. Or name folders that root alone can change: --data-dir, --keys-dir."
+            }
             Self::Elsewhere(path) => {
                 return format!(
                     "Run it again with --keys-dir '{}'; or move both directories away: nothing in them was ever in use.",

@@ -4,10 +4,10 @@ use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, OFlags, flock};
 
 use super::InitError;
 use crate::daemon::folders::{is_of_a_checkout, private};
@@ -64,6 +64,28 @@ fn refuse_used(path: &Path) -> Result<(), InitError> {
     Err(InitError::There { path, what })
 }
 
+/// Refuses a place for root to work in whose owner is somebody else, or that lies in such a folder: what root makes,
+/// removes and hands over there by its name may be a link by then.
+///
+/// # Errors
+/// [`InitError::Foreign`].
+fn refuse_foreign(path: &Path) -> Result<(), InitError> {
+    let path = std::path::absolute(path).map_err(InitError::file(path))?;
+    for place in path.ancestors() {
+        let found = match fs::symlink_metadata(place) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            found => found.map_err(InitError::file(place))?,
+        };
+        // In a folder like /tmp everybody may make files, and nobody replace another's.
+        let is_sticky = found.mode() & 0o1000 != 0;
+        let by_others = !found.is_symlink() && found.mode() & 0o022 != 0 && !is_sticky;
+        if found.uid() != 0 || by_others {
+            return Err(InitError::Foreign(place.to_owned()));
+        }
+    }
+    Ok(())
+}
+
 /// The folders, taken. Dropped before it is [finished](Self::finish), it takes away what was made in them.
 #[derive(Debug)]
 pub(super) struct Site {
@@ -82,6 +104,9 @@ impl Site {
     /// # Errors
     /// [`InitError::There`], [`InitError::Busy`], [`InitError::Elsewhere`]; what folders can do wrong.
     pub(super) fn begin(data: &Path, keys: &Path) -> Result<(Self, bool), InitError> {
+        if rustix::process::geteuid().is_root() {
+            [data, keys].into_iter().try_for_each(refuse_foreign)?;
+        }
         refuse_taken(data, keys)?;
         let fresh = [data, keys].into_iter().filter(|path| !path.exists());
         let fresh = fresh.map(Path::to_owned).collect();
@@ -94,6 +119,7 @@ impl Site {
             .read(true)
             .write(true)
             .mode(0o600)
+            .custom_flags(i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or(0))
             .open(&path);
         let mut marker = opened.map_err(&wrong)?;
         let locked = flock(&marker, FlockOperation::NonBlockingLockExclusive);
@@ -231,6 +257,28 @@ mod tests {
         let (site, cut_short) = Site::begin(&data, &keys).unwrap();
         assert!(cut_short && !keys.join("root.key").exists() && !data.join("store").exists());
         site.finish().unwrap();
+    }
+
+    #[test]
+    fn root_works_in_no_folder_that_somebody_else_can_change() {
+        use std::os::unix::fs::{PermissionsExt, chown};
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("not tried: only root has folders of others");
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let theirs = dir.path().join("theirs");
+        let (data, keys) = (theirs.join("a/data"), dir.path().join("keys"));
+        fs::create_dir(&theirs).unwrap();
+        chown(&theirs, Some(65534), None).unwrap();
+        let refused = Site::begin(&data, &keys).unwrap_err();
+        assert!(matches!(&refused, InitError::Foreign(at) if *at == theirs));
+        assert!(!keys.exists() && !data.exists());
+        chown(&theirs, Some(0), None).unwrap();
+        fs::set_permissions(&theirs, fs::Permissions::from_mode(0o777)).unwrap();
+        Site::begin(&data, &keys).unwrap_err();
+        fs::set_permissions(&theirs, fs::Permissions::from_mode(0o755)).unwrap();
+        Site::begin(&data, &keys).unwrap();
     }
 
     #[test]
