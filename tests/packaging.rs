@@ -9,10 +9,12 @@ use std::fs;
 use std::os::unix::fs::chown;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use harness::Broker;
 use harness::machine::Machine;
 use harness::nobody::is_root;
+use runtools_broker::http::serve::ServeLimits;
 
 const UNIT: &str = "config/systemd/runtools-broker.service";
 const SOCKET_ONLY: &str = "config/systemd/runtools-broker-socket-only.conf";
@@ -86,13 +88,33 @@ fn what_the_package_names_is_there_or_is_built() {
     }
     for (to, what) in [
         ("usr/bin/", "the programs"),
-        ("usr/lib/sysusers.d/runtools-broker.conf", "the user"),
         ("etc/runtools/broker.toml", "the settings"),
         ("usr/share/man/man1/", "the manual pages"),
         ("usr/share/bash-completion/completions/", "the completions"),
     ] {
         assert!(targets.iter().any(|(_, it)| *it == to), "{what}: {to}");
     }
+    // Beside the unit, from where it is taken with it.
+    let units = Path::new(deb["systemd-units"]["unit-scripts"].as_str().unwrap());
+    for ending in ["service", "sysusers"] {
+        assert!(
+            units
+                .join("runtools-broker")
+                .with_extension(ending)
+                .exists()
+        );
+    }
+}
+
+#[test]
+fn the_unit_gives_a_stop_the_time_that_the_broker_takes_for_one() {
+    let unit = fs::read_to_string(UNIT).unwrap();
+    let said = |name: &str| -> Duration {
+        let mut lines = unit.lines().filter_map(|line| line.strip_prefix(name));
+        Duration::from_secs(lines.next().unwrap().parse().unwrap())
+    };
+    let takes = ServeLimits::default().drain + runtools_broker::oauth::DEADLINE;
+    assert!(said("TimeoutStopSec=") >= takes + Duration::from_secs(10));
 }
 
 /// Stands in for debconf: the answer is in a file.
