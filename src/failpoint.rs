@@ -165,7 +165,7 @@ failpoints! {
 
 /// `RUNTOOLS_FAILPOINT` says something that no place is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("RUNTOOLS_FAILPOINT names no place")]
+#[error("the place to die at is none that there is")]
 pub struct UnknownFailpoint;
 
 /// Where it is said, in the builds that read it.
