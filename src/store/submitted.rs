@@ -24,7 +24,7 @@ impl Submitted {
     /// Waits until it is durable.
     ///
     /// # Errors
-    /// As [`Store::commit`].
+    /// As [`Store::commit`](super::Store::commit).
     pub async fn done(self) -> Result<u64, StoreError> {
         self.waiting.answered().await.unwrap_or_else(|| {
             // The writer thread is gone without a word.
