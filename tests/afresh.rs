@@ -18,14 +18,6 @@ use rustix::fs::{XattrFlags, setxattr};
 const IPC_LOCK: u32 = 1 << 14;
 const NET_BIND_SERVICE: u32 = 1 << 10;
 
-fn in_force(broker: &Broker, control: &str) -> bool {
-    let page = broker.operator().get("/metrics");
-    let page = String::from_utf8(page.body).unwrap();
-    let line = format!("runtools_hardening_enforced{{control=\"{control}\"}} ");
-    let found = page.lines().find_map(|it| it.strip_prefix(&line));
-    found.unwrap_or_else(|| panic!("{control} is not told")) == "1"
-}
-
 /// A copy of the program that gives whoever runs it these rights, as `setcap` does.
 fn with_rights(folder: &Path, rights: u32) -> PathBuf {
     let program = folder.join("runtools-broker");
@@ -70,8 +62,8 @@ fn rights_that_are_written_on_the_program_are_there_when_it_has_begun_afresh() {
         ..Setup::default()
     };
     let broker = Broker::over(nobodys_folder(), setup);
-    assert!(in_force(&broker, "environment"), "it did begin afresh");
-    assert!(in_force(&broker, "secret_page"), "it may lock memory");
+    assert!(broker.enforces("environment"), "it did begin afresh");
+    assert!(broker.enforces("secret_page"), "it may lock memory");
     TcpStream::connect(("127.0.0.1", port)).unwrap();
     drop(broker);
 
@@ -81,8 +73,8 @@ fn rights_that_are_written_on_the_program_are_there_when_it_has_begun_afresh() {
         ..Setup::default()
     };
     let without = Broker::over(nobodys_folder(), setup);
-    assert!(in_force(&without, "environment"));
-    assert!(!in_force(&without, "secret_page"), "and without it may not");
+    assert!(without.enforces("environment"));
+    assert!(!without.enforces("secret_page"), "and without it may not");
 }
 
 /// A system that runs the program the first time, and not again.
@@ -109,7 +101,7 @@ fn a_broker_that_cannot_begin_afresh_says_so_and_where_that_is_required_does_not
             ..Setup::default()
         },
     );
-    assert!(!in_force(&lesser, "environment"));
+    assert!(!lesser.enforces("environment"));
     let log = lesser.log_text();
     for said in ["not_run_afresh", "permission denied", "env -i"] {
         assert!(log.contains(said), "{said}: {log}");
@@ -156,5 +148,5 @@ fn a_program_that_was_replaced_while_it_started_begins_afresh_all_the_same() {
         ..Setup::default()
     });
     assert!(!program.exists());
-    assert!(in_force(&broker, "environment") && in_force(&broker, "no_inherited_files"));
+    assert!(broker.enforces("environment") && broker.enforces("no_inherited_files"));
 }

@@ -25,14 +25,6 @@ fn landlock_version() -> u32 {
     text.trim().parse().unwrap()
 }
 
-fn in_force(broker: &Broker, control: &str) -> bool {
-    let page = broker.operator().get("/metrics");
-    let page = String::from_utf8(page.body).unwrap();
-    let line = format!("runtools_hardening_enforced{{control=\"{control}\"}} ");
-    let found = page.lines().find_map(|it| it.strip_prefix(&line));
-    found.unwrap_or_else(|| panic!("{control} is not told")) == "1"
-}
-
 const WORDS: &str = "correct horse battery staple";
 
 /// A day of a broker: secrets, a tool at an upstream whose name is looked up, the key ring, the journal,
@@ -123,7 +115,7 @@ fn a_serving_broker_is_confined_and_serves_all_the_same() {
         ("landlock_ports", 4),
         ("landlock_signals", 6),
     ] {
-        assert_eq!(in_force(&broker, control), version >= from, "{control}");
+        assert_eq!(broker.enforces(control), version >= from, "{control}");
     }
     for control in [
         "seccomp",
@@ -131,7 +123,7 @@ fn a_serving_broker_is_confined_and_serves_all_the_same() {
         "environment",
         "deny_write_execute",
     ] {
-        assert!(in_force(&broker, control), "{control}");
+        assert!(broker.enforces(control), "{control}");
     }
     let tasks = Path::new("/proc")
         .join(broker.pid().to_string())
@@ -287,8 +279,8 @@ fn a_kernel_that_cannot_confine_is_told_of_and_where_it_is_required_nothing_star
         wrapper: without_landlock(),
         ..Setup::default()
     });
-    assert!(!in_force(&lesser, "landlock_files"));
-    assert!(in_force(&lesser, "seccomp"));
+    assert!(!lesser.enforces("landlock_files"));
+    assert!(lesser.enforces("seccomp"));
     let log = lesser.log_text();
     assert!(
         log.contains("landlock_files") && log.contains("WARN"),
@@ -317,7 +309,7 @@ fn a_broker_that_has_a_program_hold_a_key_is_not_confined_and_says_so() {
         ..Setup::default()
     });
     for control in ["landlock_files", "seccomp"] {
-        assert!(!in_force(&lesser, control), "{control}");
+        assert!(!lesser.enforces(control), "{control}");
     }
     assert!(lesser.log_text().contains("not confined"));
     let mut required = unready(as_nobody(), &format!("{REQUIRED}\n{settings}"));

@@ -39,6 +39,15 @@ pub struct Broker {
 }
 
 impl Broker {
+    /// Whether this part of the hardening is in force, by what it says of itself.
+    pub fn enforces(&self, control: &str) -> bool {
+        let page = self.operator().get("/metrics");
+        let page = String::from_utf8(page.body).unwrap();
+        let line = format!("runtools_hardening_enforced{{control=\"{control}\"}} ");
+        let found = page.lines().find_map(|it| it.strip_prefix(&line));
+        found.unwrap_or_else(|| panic!("{control} is not told")) == "1"
+    }
+
     /// A fresh broker with defaults.
     pub fn start() -> Self {
         Self::with(Setup::default())
