@@ -168,6 +168,9 @@ fn a_paused_rotation_waits_through_starts_and_goes_on_when_it_is_resumed() {
     stage.check();
     let told = runtools(&stage.broker, &["key", "rotate", "status"]);
     assert!(told.stdout.contains("sealing anew"), "{}", told.stdout);
+    // Its place in the store is nowhere once names stand in another order.
+    let names = stage.broker.runs(&["key", "rotate", "index"], None);
+    names.expect(0);
     let resumed = runtools(&stage.broker, &["key", "rotate", "resume"]);
     assert_eq!(resumed.exit, 0, "{}", resumed.stderr);
     assert!(
@@ -185,7 +188,7 @@ fn a_paused_rotation_waits_through_starts_and_goes_on_when_it_is_resumed() {
     let last: Vec<_> = codes
         .iter()
         .rev()
-        .take(4)
+        .take(5)
         .rev()
         .map(String::as_str)
         .collect();
@@ -195,10 +198,15 @@ fn a_paused_rotation_waits_through_starts_and_goes_on_when_it_is_resumed() {
             "key.rotate_pause",
             // The one that was refused meanwhile.
             "key.rotate",
+            // That of the key of names.
+            "key.rotate",
             "key.rotate_resume",
             "key.rotate_finish"
         ]
     );
+    // Who hears that it is over may begin another at once.
+    let another = runtools(&stage.broker, &["key", "rotate", "org"]);
+    assert_eq!(another.exit, 0, "{}", another.stderr);
 }
 
 #[test]

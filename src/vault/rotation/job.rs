@@ -105,18 +105,15 @@ impl Job {
 
     /// Where the walk has come to, in the order that it was found in.
     pub(super) fn cursor(&self) -> Result<Option<StoreKey>, VaultError> {
-        let Some(text) = &self.cursor else {
+        // A place whose order is not known says nothing of what comes after it.
+        let (Some(text), Some(order)) = (&self.cursor, self.order) else {
             return Ok(None);
         };
         let bytes = HEXLOWER.decode(text.as_bytes());
         let bytes = bytes.map_err(|_| VaultError::Form)?;
         let (class, rest) = bytes.split_first().ok_or(VaultError::Form)?;
         let class = Class::of(*class).ok_or(VaultError::Form)?;
-        let place = StoreKey::new(class, &[rest]);
-        Ok(Some(match self.order {
-            Some(order) => place.found_in(order),
-            None => place,
-        }))
+        Ok(Some(StoreKey::new(class, &[rest]).found_in(order)))
     }
 
     /// The walk has come to `last`, over `visited` more records.
@@ -260,11 +257,14 @@ mod tests {
         assert_eq!(job.cursor().unwrap(), None);
         let place = StoreKey::new(Class::TokenValue, &[&[0, 255, 7]]);
         job.walked(&place, 3);
-        assert_eq!(job.cursor().unwrap(), Some(place));
+        assert_eq!(job.cursor().unwrap(), None, "found in no order");
+        job.walked(&place.clone().found_in(4), 0);
+        let cursor = job.cursor().unwrap().unwrap();
+        assert_eq!((cursor.order(), cursor), (Some(4), place));
         job.rewrapped();
         assert_eq!((job.cursor().unwrap(), job.done), (None, 0));
         for bad in ["", "zz", "ff", "1"] {
-            job.cursor = Some(bad.to_owned());
+            (job.cursor, job.order) = (Some(bad.to_owned()), Some(4));
             assert!(job.cursor().is_err(), "{bad}");
         }
     }

@@ -173,6 +173,8 @@ impl Turn<'_> {
             }
             // Whether it is paused is for others to say.
             job.paused = known.job.paused;
+            // Who hears that it is over may begin another at once.
+            known.running &= !job.is_over();
             known.job = job;
             known.trouble = None;
         });
