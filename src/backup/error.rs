@@ -58,6 +58,9 @@ pub enum BackupError {
     /// Another process restores to the same place.
     #[error("another process is restoring into {}", .0.display())]
     Busy(PathBuf),
+    /// Root is to work where another user could put a link.
+    #[error("{} is a folder that a user other than root can change", .0.display())]
+    Foreign(PathBuf),
     /// What was restored is not the store that was backed up.
     #[error("what was restored is not what the backup says it holds: {what}")]
     Unlike {
@@ -110,6 +113,7 @@ impl BackupError {
             Self::Expired(_) => "backup_expired",
             Self::Exists(_) | Self::NotEmpty(_) => "exists",
             Self::Busy(_) => "busy",
+            Self::Foreign(_) => "folder_of_others",
             Self::Store(StoreError::Full | StoreError::NoRoom)
             | Self::Io {
                 kind: io::ErrorKind::StorageFull,
@@ -154,6 +158,9 @@ impl BackupError {
             Self::Exists(_) => "Name another file: a backup replaces nothing.".to_owned(),
             Self::NotEmpty(_) => "Name a folder that is empty, or not there yet: nothing is restored over data.".to_owned(),
             Self::Busy(_) => "Wait for it to end, or name another folder.".to_owned(),
+            Self::Foreign(_) => {
+                "Run it as the user whose folder that is: sudo -u NAME runtools-broker restore. Or name a folder that root alone can change: --into DIR.".to_owned()
+            }
             Self::Unlike { .. } => "Take another copy of the file, or an older backup. Nothing was put in place.".to_owned(),
             Self::Io {
                 kind: io::ErrorKind::StorageFull,

@@ -47,6 +47,7 @@ mod restore;
 mod schedule;
 mod shape;
 mod trust;
+mod work;
 
 #[cfg(test)]
 mod tests_damage;

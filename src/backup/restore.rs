@@ -12,16 +12,14 @@
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{FlockOperation, Mode, OFlags, flock};
-
-use super::file::sync_parent;
 use super::trust::signers_of;
+use super::work::{Work, private_dir};
 use super::{BackupError, Head, Identities, Opened, Part, read};
 use crate::audit::{
     Action, Actor, Event, Head as JournalHead, Options, Piece, Target, TargetKind, segment_file,
@@ -57,114 +55,6 @@ pub struct Unpacked {
     opened: Opened,
 }
 
-/// The folder beside the one that is wanted.
-#[derive(Debug)]
-struct Work {
-    path: PathBuf,
-    into: PathBuf,
-    _lock: File,
-}
-
-impl Work {
-    fn begin(into: &Path) -> Result<Self, BackupError> {
-        const MAKING: &str = "making the folder to restore into";
-        let making = BackupError::io(MAKING);
-        match fs::read_dir(into) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
-                return Err(BackupError::NotEmpty(into.to_owned()));
-            }
-            found => {
-                if found.map_err(&making)?.next().is_some() {
-                    return Err(BackupError::NotEmpty(into.to_owned()));
-                }
-            }
-        }
-        let name = into.file_name().ok_or(BackupError::Io {
-            doing: MAKING,
-            kind: io::ErrorKind::InvalidInput,
-        })?;
-        let mut name = name.to_owned();
-        name.push(".restoring");
-        let path = into.with_file_name(name);
-        let lock = private_dir(&path).map_err(&making)?;
-        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
-            return Err(BackupError::Busy(into.to_owned()));
-        }
-        let work = Self {
-            path,
-            into: into.to_owned(),
-            _lock: lock,
-        };
-        // What a killed one has left.
-        for entry in fs::read_dir(&work.path).map_err(&making)? {
-            let entry = entry.map_err(&making)?;
-            let removed = if entry.file_type().map_err(&making)?.is_dir() {
-                fs::remove_dir_all(entry.path())
-            } else {
-                fs::remove_file(entry.path())
-            };
-            removed.map_err(&making)?;
-        }
-        Ok(work)
-    }
-
-    fn places(&self) -> Places {
-        Places {
-            data: self.path.join("data"),
-            keys: self.path.join("keys"),
-            external_anchor: None,
-        }
-    }
-
-    /// Gives the folder its name.
-    fn place(&self) -> Result<(), BackupError> {
-        let placing = BackupError::io("putting what was restored in place");
-        let places = self.places();
-        for dir in [&places.audit(), &places.data, &places.keys, &self.path] {
-            File::open(dir)
-                .and_then(|dir| dir.sync_all())
-                .map_err(&placing)?;
-        }
-        reached(Failpoint::RestoreChecked);
-        // One that is there and empty gives way; one that is not is left alone.
-        fs::rename(&self.path, &self.into).map_err(|error| match error.kind() {
-            io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::NotADirectory => {
-                BackupError::NotEmpty(self.into.clone())
-            }
-            _ => placing(error),
-        })?;
-        reached(Failpoint::RestorePlaced);
-        sync_parent(&self.into).map_err(placing)
-    }
-}
-
-impl Drop for Work {
-    fn drop(&mut self) {
-        // Once it has its name, nothing is there.
-        drop(fs::remove_dir_all(&self.path));
-    }
-}
-
-/// Makes a folder for our eyes only, or takes the one that a killed restore has left: whoever else may have put
-/// one there, or a link to another, gets nothing emptied or filled.
-fn private_dir(path: &Path) -> io::Result<File> {
-    match DirBuilder::new().mode(0o700).create(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        made => made?,
-    }
-    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let dir = File::from(rustix::fs::open(path, flags, Mode::empty())?);
-    let found = dir.metadata()?;
-    let ours = found.uid() == rustix::process::geteuid().as_raw();
-    let others = Mode::RWXG | Mode::RWXO;
-    if ours && !Mode::from_raw_mode(found.mode()).intersects(others) {
-        Ok(dir)
-    } else {
-        Err(io::ErrorKind::PermissionDenied.into())
-    }
-}
-
 impl Unpacked {
     /// Unpacks a backup for the folder `into`, which must be empty or not be there. The engine keeps about
     /// `cache_bytes` in memory. Blocks.
@@ -186,7 +76,7 @@ impl Unpacked {
         let engine = OnceCell::new();
         let mut unpacking = Unpacking {
             places: &places,
-            settings: work.path.join("broker.toml"),
+            settings: work.settings(),
             engine: &engine,
             pending: BTreeMap::new(),
             bytes: 0,

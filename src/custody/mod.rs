@@ -53,6 +53,7 @@ mod form;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod gathering;
+mod ground;
 mod hint;
 mod key_file;
 mod means;
@@ -86,6 +87,7 @@ pub use custodian_fault::{CustodianFault, Refusal};
 pub use error::CustodyError;
 pub use fault::FileFault;
 pub use gathering::{Gathered, Gathering, Progress};
+pub use ground::folder_of_others;
 pub use means::{Provider, SlotKind};
 pub use passphrase::check as check_passphrase;
 pub use pkcs11::{Device, LOADS_LIBRARIES};

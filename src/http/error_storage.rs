@@ -195,7 +195,8 @@ impl From<BackupError> for ApiError {
             | BackupError::Expired(_)
             | BackupError::Exists(_)
             | BackupError::NotEmpty(_)
-            | BackupError::Busy(_) => StatusCode::CONFLICT,
+            | BackupError::Busy(_)
+            | BackupError::Foreign(_) => StatusCode::CONFLICT,
             BackupError::Io { .. } => StatusCode::SERVICE_UNAVAILABLE,
         };
         let text = capital(&error.to_string());

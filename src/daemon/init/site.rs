@@ -4,12 +4,13 @@ use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, OFlags, flock};
 
 use super::InitError;
+use crate::custody::folder_of_others;
 use crate::daemon::folders::{is_of_a_checkout, private};
 
 /// The marker's name in the data directory. It holds the path of the keys directory, so that what is cleared
@@ -70,20 +71,10 @@ fn refuse_used(path: &Path) -> Result<(), InitError> {
 /// # Errors
 /// [`InitError::Foreign`].
 fn refuse_foreign(path: &Path) -> Result<(), InitError> {
-    let path = std::path::absolute(path).map_err(InitError::file(path))?;
-    for place in path.ancestors() {
-        let found = match fs::symlink_metadata(place) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            found => found.map_err(InitError::file(place))?,
-        };
-        // In a folder like /tmp everybody may make files, and nobody replace another's.
-        let is_sticky = found.mode() & 0o1000 != 0;
-        let by_others = !found.is_symlink() && found.mode() & 0o022 != 0 && !is_sticky;
-        if found.uid() != 0 || by_others {
-            return Err(InitError::Foreign(place.to_owned()));
-        }
+    match folder_of_others(path).map_err(InitError::file(path))? {
+        None => Ok(()),
+        Some(theirs) => Err(InitError::Foreign(theirs)),
     }
-    Ok(())
 }
 
 /// The folders, taken. Dropped before it is [finished](Self::finish), it takes away what was made in them.
