@@ -1,16 +1,11 @@
 //! Shredding: what was destroyed is taken out of reach of old bytes.
 
-use std::time::{Duration, Instant};
-
 use clap::Args;
+use runtools_broker::client::meter::{Stand, counted};
 use runtools_broker::client::{ClientError, Exit, Outcome, Route, Session};
 use runtools_broker::wire::{DeletionLevel, Shred, ShredState, ShredStep};
 
 use crate::own_keys::turn_root;
-
-/// How often it is asked how far the work has come, and how often that is said.
-const ASKED: Duration = Duration::from_millis(200);
-const SAID: Duration = Duration::from_secs(2);
 
 /// Takes what was destroyed before out of reach of old bytes, too.
 ///
@@ -33,16 +28,10 @@ pub(crate) async fn run(args: ShredArgs, session: &Session) -> Outcome {
         told(&now, session)?;
         return Ok(Exit::Ok);
     }
-    let mut now: Shred = turn_root(&route, session).await?;
-    let mut said = Instant::now();
-    while now.state == ShredState::Running {
-        tokio::time::sleep(ASKED).await;
-        now = client.get(&route).await?;
-        if said.elapsed() >= SAID {
-            said = Instant::now();
-            session.out.note(at(&now));
-        }
-    }
+    let begun: Shred = turn_root(&route, session).await?;
+    let running = |now: &Shred| (now.state == ShredState::Running).then(|| stand(now));
+    let asking = async |_| client.get(&route).await;
+    let now = session.follow(begun, running, asking).await?;
     if now.state == ShredState::Failed {
         let code = now.error.clone().unwrap_or_default();
         return Err(ClientError::failed(
@@ -74,7 +63,10 @@ fn told(now: &Shred, session: &Session) -> Result<(), ClientError> {
 fn words(now: &Shred) -> String {
     match (now.state, now.level) {
         (ShredState::Idle, _) => "nothing was shredded since the start".to_owned(),
-        (ShredState::Running, _) => at(now),
+        (ShredState::Running, _) => {
+            let Stand { doing, done, total } = stand(now);
+            format!("{doing}: {}", counted(done, total))
+        }
         (ShredState::Done, Some(DeletionLevel::Provider)) => {
             "level reached: provider. Old bytes of the database and of the key ring open with no key that there is now"
                 .to_owned()
@@ -90,8 +82,8 @@ fn words(now: &Shred) -> String {
     }
 }
 
-fn at(now: &Shred) -> String {
-    let step = match now.step {
+fn stand(now: &Shred) -> Stand {
+    let doing = match now.step {
         Some(ShredStep::Owners) => "replacing the keys of owners",
         Some(ShredStep::Organizations) => "replacing the keys of organisations",
         Some(ShredStep::Root) => "replacing the root key",
@@ -99,5 +91,6 @@ fn at(now: &Shred) -> String {
         Some(ShredStep::Files) => "copying what is live into fresh files",
         None => "ending",
     };
-    format!("{step}: {} of {}", now.done, now.total)
+    let (done, total) = (now.done, now.total);
+    Stand { doing, done, total }
 }

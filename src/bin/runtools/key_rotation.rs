@@ -1,19 +1,14 @@
 //! Replacing the organisation's keys.
 
-use std::time::{Duration, Instant};
-
 use clap::{Args, Subcommand};
 use http::Method;
+use runtools_broker::client::meter::{Stand, counted};
 use runtools_broker::client::text::{Fields, minute, minute_or_none};
-use runtools_broker::client::{Client, ClientError, Exit, Outcome, Route, Session, body, meter};
+use runtools_broker::client::{Client, ClientError, Exit, Outcome, Route, Session, body};
 use runtools_broker::id::UserId;
 use runtools_broker::wire::{KeyLevel, KeyRotation, KeyRotations, RotateKeys, RotationPhase};
 
 const ROTATION: &str = "/v1/key-rotation";
-
-/// How often it is asked how far the work has come, and how often that is said where no bar can be drawn.
-const ASKED: Duration = Duration::from_millis(200);
-const SAID: Duration = Duration::from_secs(2);
 
 /// Keys.
 #[derive(Debug, Subcommand)]
@@ -119,42 +114,68 @@ async fn ended(
         let words = "it goes on by itself; see `runtools key rotate status`";
         return session.out.done(&begun, words);
     }
-    let (mut now, mut said) = (begun, Instant::now());
-    while now.phase != RotationPhase::Finished && !now.paused {
-        tokio::time::sleep(ASKED).await;
-        let found = client.get::<KeyRotations>(&Route::new(ROTATION)).await;
-        if found.is_err() {
-            session.out.redraw("");
-        }
-        let Some(next) = found?.rotation.filter(|it| it.id == now.id) else {
-            session.out.redraw("");
+    let id = begun.id;
+    let followed = session.follow(
+        Followed::By(begun),
+        |now| match now {
+            Followed::By(now) if now.phase != RotationPhase::Finished && !now.paused => {
+                Some(stand(now))
+            }
+            _ => None,
+        },
+        async |before: Followed| {
+            let found: KeyRotations = client.get(&Route::new(ROTATION)).await?;
+            let before = before.rotation();
+            let Some(now) = found.rotation.filter(|now| now.id == id) else {
+                return Ok(Followed::Over(before));
+            };
+            if let Some(code) = now.trouble.as_deref().filter(|_| now.trouble != before.trouble) {
+                session.out.redraw("");
+                session.out.note(format!(
+                    "it does not come on ({code}), and is tried again by itself; Ctrl-C leaves it running"
+                ));
+            }
+            Ok(Followed::By(now))
+        },
+    );
+    match followed.await? {
+        Followed::Over(last) => {
             let words = "it is over: another was begun since; see `runtools key rotate status`";
-            return session.out.done(&now, words);
-        };
-        let trouble = next
-            .trouble
-            .as_deref()
-            .filter(|_| next.trouble != now.trouble);
-        if let Some(code) = trouble {
-            session.out.redraw("");
-            session.out.note(format!(
-                "it does not come on ({code}), and is tried again by itself; Ctrl-C leaves it running"
-            ));
+            session.out.done(&last, words)
         }
-        now = next;
-        let bar = meter::bar(phase(now.phase), now.done, now.total);
-        if !session.out.redraw(&bar) && said.elapsed() >= SAID {
-            said = Instant::now();
-            session.out.note(bar);
+        Followed::By(now) if now.paused => {
+            let words = "somebody paused it: go on with `runtools key rotate resume`";
+            session.out.done(&now, words)
+        }
+        Followed::By(now) => {
+            let words = "the keys are replaced, and the old ones destroyed";
+            session.out.done(&now, words)
         }
     }
-    session.out.redraw("");
-    let words = if now.paused {
-        "somebody paused it: go on with `runtools key rotate resume`"
-    } else {
-        "the keys are replaced, and the old ones destroyed"
-    };
-    session.out.done(&now, words)
+}
+
+/// A rotation whose end is waited for.
+enum Followed {
+    /// As it stands.
+    By(KeyRotation),
+    /// As it stood when it was last seen: the broker tells of another by now.
+    Over(KeyRotation),
+}
+
+impl Followed {
+    fn rotation(self) -> KeyRotation {
+        match self {
+            Self::By(rotation) | Self::Over(rotation) => rotation,
+        }
+    }
+}
+
+const fn stand(rotation: &KeyRotation) -> Stand {
+    Stand {
+        doing: phase(rotation.phase),
+        done: rotation.done,
+        total: rotation.total,
+    }
 }
 
 const fn phase(phase: RotationPhase) -> &'static str {
@@ -182,7 +203,7 @@ async fn status(session: &Session) -> Result<(), ClientError> {
         return session.out.done(&found, "no key was replaced yet");
     };
     session.out.show(&found, || {
-        let looked = meter::counted(rotation.done, rotation.total);
+        let looked = counted(rotation.done, rotation.total);
         let (began, ended) = (
             minute(rotation.started_at),
             minute_or_none(rotation.finished_at),

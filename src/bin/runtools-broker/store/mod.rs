@@ -4,24 +4,24 @@ mod rollback;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use http::Method;
+use runtools_broker::client::meter::{Meter, Stand};
 use runtools_broker::client::{ClientError, Exit, Outcome, Route, Session};
 use runtools_broker::config::{Config, Env};
 use runtools_broker::daemon::{DaemonError, Offline};
 use runtools_broker::failpoint;
 use runtools_broker::store::{EngineKind, Progress, Rewritten};
-use runtools_broker::wire::{CompactionState, StoreInfo};
+use runtools_broker::wire::{Compaction, CompactionState, StoreInfo};
 use serde::Serialize;
 
 use crate::operator::passphrase;
 use crate::serve::ServeArgs;
 
-/// How often it is asked how far the work has come, and how often that is said.
-const ASKED: Duration = Duration::from_millis(200);
-const SAID: Duration = Duration::from_secs(2);
+/// How often it is looked how far a migration has come.
+const LOOKED: Duration = Duration::from_millis(200);
 
 /// What is done with the store.
 #[derive(Debug, Subcommand)]
@@ -129,16 +129,15 @@ async fn compact(session: &Session) -> Result<(), ClientError> {
 /// Has the store's files rewritten, by what is at `path`, and waits for the end.
 pub(crate) async fn rewritten(path: &Route, session: &Session) -> Result<StoreInfo, ClientError> {
     let client = session.local()?;
-    let mut found: StoreInfo = client.call(Method::POST, path, None).await?;
-    let mut said = Instant::now();
-    while found.compaction.state == CompactionState::Running {
-        tokio::time::sleep(ASKED).await;
-        found = client.get(&route()).await?;
-        if said.elapsed() >= SAID {
-            said = Instant::now();
-            say(session, found.compaction.done, found.compaction.total);
-        }
-    }
+    let begun: StoreInfo = client.call(Method::POST, path, None).await?;
+    let running = |found: &StoreInfo| {
+        let Compaction { done, total, .. } = found.compaction;
+        let is_running = found.compaction.state == CompactionState::Running;
+        is_running.then(|| copying(done, total))
+    };
+    let route = route();
+    let asking = async |_| client.get(&route).await;
+    let found = session.follow(begun, running, asking).await?;
     let compaction = &found.compaction;
     if compaction.state == CompactionState::Failed {
         return Err(ClientError::failed(
@@ -149,10 +148,9 @@ pub(crate) async fn rewritten(path: &Route, session: &Session) -> Result<StoreIn
     Ok(found)
 }
 
-fn say(session: &Session, done: u64, total: u64) {
-    session
-        .out
-        .note(format!("{done} of {total} records are copied"));
+const fn copying(done: u64, total: u64) -> Stand {
+    let doing = "copying";
+    Stand { doing, done, total }
 }
 
 /// What `migrate` answers.
@@ -215,14 +213,14 @@ async fn with_progress(
     let progress = Arc::new(Progress::default());
     let moving = offline.migrate(to, Arc::clone(&progress));
     tokio::pin!(moving);
-    let mut tick = tokio::time::interval(SAID);
-    tick.tick().await;
+    let mut meter = Meter::new(&session.out);
+    let mut tick = tokio::time::interval(LOOKED);
     loop {
         tokio::select! {
             moved = &mut moving => return moved,
             _ = tick.tick() => {
                 let (done, total) = progress.records();
-                say(session, done, total);
+                meter.show(copying(done, total));
             }
         }
     }
