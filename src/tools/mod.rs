@@ -44,6 +44,7 @@ mod template_parts;
 mod template_render;
 mod template_text;
 mod template_url;
+mod template_weight;
 mod vouching;
 
 pub use aside::aside;

@@ -232,6 +232,13 @@ impl Fixed {
         Ok(())
     }
 
+    /// Every text that parameters stand in.
+    pub(super) fn texts(&self) -> impl Iterator<Item = &Text> {
+        self.texts_outside_path()
+            .into_iter()
+            .chain(&self.address.path)
+    }
+
     fn texts_outside_path(&self) -> Vec<&Text> {
         let mut texts: Vec<&Text> = self.query.values().collect();
         texts.extend(self.headers.iter().map(|(_, text)| text));

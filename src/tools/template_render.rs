@@ -15,6 +15,7 @@ use super::template::{BodyTemplate, Fixed, HttpTemplate, OPEN_SCHEME, Open, Targ
 use super::template_parts::{JsonTemplate, free_header, is_header_text};
 use super::template_text::{Part, Text};
 use super::template_url::origin;
+use super::template_weight::refuse_heavy;
 use crate::name::Host;
 
 /// Everything but the unreserved characters (RFC 3986, 2.3).
@@ -138,7 +139,7 @@ impl HttpTemplate {
     ///
     /// # Errors
     /// [`Rule::Missing`] and [`Rule::Placement`] with a pointer to the parameter that cannot stand
-    /// where the template puts it.
+    /// where the template puts it; [`Rule::TooLarge`].
     pub fn render(&self, params: &Map<String, Value>) -> Result<RenderedRequest, ToolError> {
         let request = match &self.target {
             Target::Fixed(fixed) => fixed.render(params),
@@ -154,6 +155,7 @@ impl HttpTemplate {
 
 impl Fixed {
     fn render(&self, params: &Params) -> Result<RenderedRequest, ToolError> {
+        refuse_heavy(self.texts(), params)?;
         let (path, places) = render_path(&self.address.path, params)?;
         let pairs = render_pairs(&self.query, params)?;
         let mut headers = Vec::new();

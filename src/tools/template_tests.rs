@@ -209,3 +209,24 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_a_template_makes_of_its_parameters_has_a_limit() {
+    let often = "{a}".repeat(30_000);
+    let text = |length: usize| json!({ "a": "x".repeat(length) });
+    let many = |length: usize| json!({ "a": vec![0; length] });
+    let body = |json: Value| json!({ "method": "POST", "url": "https://api.good.com:8443/v1/x", "json": json });
+    let whole: Vec<_> = (0..2_000).map(|_| json!("{a}")).collect();
+    for (http, params) in [
+        (body(json!(often)), text(160_000)),
+        (body(json!({ "k": [often] })), text(200)),
+        (body(json!(whole)), text(160_000)),
+        (body(json!(whole)), many(1_000)),
+    ] {
+        let refused = render(&http, &params).unwrap_err();
+        assert!(matches!(refused.rule(), Rule::TooLarge { .. }), "{refused}");
+    }
+    render(&body(json!("{a}")), &text(160_000)).unwrap();
+    render(&body(json!("{a}")), &many(9_000)).unwrap();
+    render(&body(json!("{a}, {a}")), &text(160_000)).unwrap();
+}
