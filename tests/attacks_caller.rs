@@ -97,6 +97,9 @@ fn ht_4_parameters_cannot_double_a_header_slot() {
         "TE",
         "Trailer",
         "Upgrade",
+        "Transfer_Encoding",
+        "X_Forwarded_For",
+        "x_http-method",
     ] {
         let spec = shaped(
             upstream.port(),

@@ -111,6 +111,9 @@ fn ex_9_methods_that_make_an_upstream_show_a_request_are_refused_first() {
         "X-Original-URL",
         "x-original-uri",
         "x-rewrite-url",
+        // What a server reads that hands headers on as variables.
+        "X_HTTP_Method_Override",
+        "x-original_url",
     ] {
         let wish = Wish::get(&set.url("/run")).header(name, "DELETE");
         set.refused(&wish, 403, "steering_header");

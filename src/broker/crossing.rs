@@ -4,13 +4,13 @@ use std::fmt;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use http_body::Body;
 use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
 use serde_json::Value;
 
-use crate::egress::{self, BodyError, EgressError, Origin, Url};
+use crate::egress::{self, BodyError, EgressError, Origin, Url, folded};
 use crate::name::Host;
 use crate::tools::{self, Binding, Destination, PlaceName, RenderedRequest, Scheme};
 
@@ -83,6 +83,10 @@ impl Crossing {
         placing: Placing,
     ) -> Self {
         egress::strip_hop(&mut headers);
+        // The mark says that the broker placed a header: nobody else sets it.
+        for value in headers.values_mut() {
+            value.set_sensitive(false);
+        }
         Self {
             method,
             scheme: scheme_of(url),
@@ -130,10 +134,11 @@ impl Crossing {
     /// # Errors
     /// [`BrokerError::Steering`].
     pub(super) fn check_headers(headers: &HeaderMap) -> Result<(), BrokerError> {
-        match tools::STEERING
-            .iter()
-            .find(|name| headers.contains_key(**name))
-        {
+        let steering = |name: &HeaderName| {
+            let name = &*folded(name);
+            tools::STEERING.iter().find(|steering| **steering == name)
+        };
+        match headers.keys().find_map(steering) {
             Some(name) => Err(BrokerError::Steering(name)),
             None => Ok(()),
         }

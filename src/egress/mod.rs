@@ -23,6 +23,7 @@ mod connector;
 mod drive;
 mod endpoint;
 mod error;
+mod folded;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod guard;
@@ -61,6 +62,7 @@ mod url;
 pub use connector::{Egress, EgressOptions, Target};
 pub use endpoint::{Endpoint, MAX_REPLY_BYTES, Payload, Reply, StreamedReply};
 pub use error::{EgressError, Phase, TlsFault, UrlFault};
+pub use folded::folded;
 pub use guard::{AddressKind, Guard, Private, Verdict};
 pub use incoming::{Incoming, UpstreamBody};
 pub use limits::Limits;

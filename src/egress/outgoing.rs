@@ -21,6 +21,7 @@ use http_body_util::{BodyExt, Full};
 use tokio::time::Instant;
 
 use super::EgressError;
+use super::folded::folded;
 use super::socket::SocketKey;
 use super::url::check_path_and_query;
 
@@ -271,14 +272,15 @@ fn listed_in_connection(headers: &HeaderMap) -> Vec<HeaderName> {
 }
 
 fn is_dropped(name: &HeaderName) -> bool {
-    let text = name.as_str();
-    DROPPED.contains(name)
+    let text = &*folded(name);
+    DROPPED.iter().any(|dropped| dropped == text)
         || DROPPED_BEGINNINGS
             .iter()
             .any(|start| text.starts_with(start))
 }
 
 fn is_framing(name: &HeaderName) -> bool {
+    let text = &*folded(name);
     [
         CONNECTION,
         CONTENT_LENGTH,
@@ -289,7 +291,8 @@ fn is_framing(name: &HeaderName) -> bool {
         TRANSFER_ENCODING,
         UPGRADE,
     ]
-    .contains(name)
+    .iter()
+    .any(|framing| framing == text)
 }
 
 fn boxed(body: Bytes) -> UnsyncBoxBody<Bytes, BodyError> {

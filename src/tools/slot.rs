@@ -9,6 +9,7 @@ use super::error::{Rule, ToolError};
 use super::reader::Item;
 use super::signer::Signer;
 use super::template_text::{Part, Text};
+use crate::egress::folded;
 use crate::name::FieldName;
 
 /// The name of a place in a path, written `{@name}` in path patterns and in templates.
@@ -176,7 +177,7 @@ pub const STEERING: [&str; 6] = [
 /// Headers that steer the connection, the message frame, the target or the method: neither a slot
 /// nor a template sets them.
 pub(super) fn is_steering(name: &HeaderName) -> bool {
-    let name = name.as_str();
+    let name = &*folded(name);
     name.starts_with("proxy-")
         || name.starts_with("x-forwarded-")
         || name.starts_with("x-runtools-")

@@ -20,8 +20,17 @@ fn ex_9_no_method_that_shows_a_request_is_sent_on_from_a_tunnel() {
         let first = format!("{method} /run");
         set.refused(&first, &[&bearer], "", (405, "method_refused"));
     }
-    let lines = [&*bearer, "X-HTTP-Method-Override: TRACE"];
-    set.refused("GET /run", &lines, "", (403, "steering_header"));
+    for steering in [
+        "X-HTTP-Method-Override: TRACE",
+        "X_HTTP-Method_Override: TRACE",
+    ] {
+        set.refused(
+            "GET /run",
+            &[&bearer, steering],
+            "",
+            (403, "steering_header"),
+        );
+    }
     set.stage.finish();
 }
 
