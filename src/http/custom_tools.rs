@@ -24,6 +24,8 @@ pub(super) async fn write_custom(
     request: axum::extract::Request,
 ) -> Result<Response, ApiError> {
     caller.scoped::<WriteTool>().await?;
+    // A spec may be dear to compile, and is compiled to its end also for a client that is gone.
+    let _turn = app.running.enter(&caller.principal)?;
     let spec = spec_of(request).await?;
     let slug = spec.slug.clone();
     let old = app

@@ -74,7 +74,7 @@ impl Next {
     }
 }
 
-async fn surround(app: App, templates: &Templates, request: Request, next: Next) -> Response {
+async fn surround(app: App, templates: &Templates, mut request: Request, next: Next) -> Response {
     let Some(id) = identify(&request) else {
         return ApiError::internal().into_response();
     };
@@ -82,7 +82,8 @@ async fn surround(app: App, templates: &Templates, request: Request, next: Next)
         Some(Peer::Tcp { addr, .. }) => Some(addr.ip().to_canonical()),
         Some(Peer::Unix { .. }) | None => None,
     };
-    request::within(id, peer, async {
+    let seat = request.extensions_mut().remove();
+    request::within(id, (peer, seat), async {
         let mut response = observe(app, templates, request, next).await;
         let ours = response
             .extensions()

@@ -28,7 +28,7 @@ pub(crate) async fn as_request<F: Future>(peer: Peer, work: F) -> Result<F::Outp
         Peer::Tcp { addr, .. } => Some(addr.ip().to_canonical()),
         Peer::Unix { .. } => None,
     };
-    Ok(request::within(id, from, work).await)
+    Ok(request::within(id, (from, None), work).await)
 }
 
 /// An event of the holder's, in the request that runs.

@@ -13,6 +13,7 @@ use tokio::runtime::Handle;
 use crate::crypto::{Random, SystemRandom};
 use crate::id::RequestId;
 
+use super::serve::Seat;
 use super::standing::Standing;
 
 /// One request.
@@ -21,6 +22,8 @@ pub(super) struct Running {
     id: RequestId,
     peer: Option<IpAddr>,
     standing: Mutex<Option<Standing>>,
+    /// Held until all that works for it has ended.
+    _seat: Option<Seat>,
 }
 
 /// How long an id's text is.
@@ -49,10 +52,19 @@ tokio::task_local! {
     static RUNNING: Arc<Running>;
 }
 
-/// Runs `work` as the request `id`, sent from `peer`.
-pub(super) async fn within<F: Future>(id: RequestId, peer: Option<IpAddr>, work: F) -> F::Output {
+/// Runs `work` as the request `id`, sent from `peer`, in its `seat`.
+pub(super) async fn within<F: Future>(
+    id: RequestId,
+    (peer, seat): (Option<IpAddr>, Option<Seat>),
+    work: F,
+) -> F::Output {
     let standing = Mutex::new(None);
-    let running = Arc::new(Running { id, peer, standing });
+    let running = Arc::new(Running {
+        id,
+        peer,
+        standing,
+        _seat: seat,
+    });
     RUNNING.scope(running, work).await
 }
 
@@ -167,27 +179,32 @@ mod tests {
     use std::collections::HashSet;
     use std::future::poll_fn;
     use std::pin::pin;
+    use std::sync::Arc;
     use std::task::Poll;
 
-    use tokio::sync::oneshot;
+    use tokio::sync::{Semaphore, oneshot};
 
-    use super::{DRAWN, id, new_id, to_its_end, within};
+    use super::{DRAWN, Seat, id, new_id, to_its_end, within};
 
     #[tokio::test]
     async fn work_goes_on_as_the_same_request_when_nobody_waits_for_it() {
         let (go, wait) = oneshot::channel::<()>();
         let (tell, told) = oneshot::channel();
         let request = new_id().unwrap();
+        let seats = Arc::new(Semaphore::new(1));
+        let seat = Seat::new(Arc::clone(&seats).try_acquire_owned().unwrap());
         {
             let work = to_its_end(async move {
                 wait.await.unwrap();
                 tell.send(id()).unwrap();
             });
-            let mut work = pin!(within(request, None, work));
+            let mut work = pin!(within(request, (None, Some(seat)), work));
             assert!(poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx).is_pending())).await);
         }
+        assert_eq!(seats.available_permits(), 0);
         go.send(()).unwrap();
         assert_eq!(told.await.unwrap(), Some(request));
+        assert!(seats.acquire().await.is_ok());
     }
 
     #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -144,12 +145,27 @@ enum Inner<B> {
     Refusal(Full<Bytes>),
 }
 
+/// The right to be one of the requests in flight. Whatever works for a request holds it, also when the client is gone
+/// or was told that it takes too long.
+#[derive(Clone, Debug)]
+pub struct Seat {
+    _held: Arc<OwnedSemaphorePermit>,
+}
+
+impl Seat {
+    pub(in crate::http) fn new(permit: OwnedSemaphorePermit) -> Self {
+        Self {
+            _held: Arc::new(permit),
+        }
+    }
+}
+
 /// Dropped with the response body: hyper lets go of it once its last byte is in the write buffer.
 #[derive(Debug)]
 pub(super) struct Ending {
     pub(super) pulse: Pulse,
     /// The right to run, held by a request that was let in.
-    pub(super) in_flight: Option<OwnedSemaphorePermit>,
+    pub(super) in_flight: Option<Seat>,
 }
 
 impl Drop for Ending {

@@ -40,7 +40,7 @@ mod tests_limits;
 mod tests_tls;
 
 pub use accept::{Drained, serve};
-pub use body::{BodyError, BoxError, RequestBody};
+pub use body::{BodyError, BoxError, RequestBody, Seat};
 pub use client_certificate::{ClientCertificate, ClientCertificates, read_certificate};
 pub use limits::ServeLimits;
 pub(crate) use listen::Accepted;

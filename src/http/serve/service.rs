@@ -15,7 +15,7 @@ use hyper::upgrade::OnUpgrade;
 use tokio::sync::Semaphore;
 use tower::{Service, ServiceExt};
 
-use super::body::{BoxError, Ending, RequestBody, ResponseBody};
+use super::body::{BoxError, Ending, RequestBody, ResponseBody, Seat};
 use super::client_certificate::ClientCertificate;
 use super::limits::ServeLimits;
 use super::peer::Peer;
@@ -86,12 +86,14 @@ where
         let Ok(in_flight) = Arc::clone(&self.in_flight).try_acquire_owned() else {
             return Box::pin(async { Ok(Refusal::Busy.answer(ending)) });
         };
-        ending.in_flight = Some(in_flight);
+        let seat = Seat::new(in_flight);
+        ending.in_flight = Some(seat.clone());
         let switching = (request.extensions_mut().remove(), self.next.clone());
         let mut request = request.map(|body| {
             RequestBody::new(body, self.limits.body_idle, until).of(self.pulse.clone())
         });
         request.extensions_mut().insert(self.peer);
+        request.extensions_mut().insert(seat);
         if let Some(certificate) = self.certificate {
             request.extensions_mut().insert(certificate);
         }
