@@ -1,6 +1,11 @@
 //! Requests that arrive slowly, of callers who lose meanwhile what they had when they began.
 
 mod harness;
+mod stage;
+
+mod attacks_late {
+    mod withdrawn;
+}
 
 use harness::api::Half;
 use harness::crm::{crm, crm_call};

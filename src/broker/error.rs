@@ -13,7 +13,7 @@ use super::handle::HandleFault;
 use super::holder::NoAuthority;
 use super::scrub::ScrubError;
 
-/// A refusal: nothing was sent, but for [`BrokerError::Sealed`]. What goes wrong after sending is part of the call's result.
+/// A refusal: nothing was sent, but for [`BrokerError::Sealed`] and [`BrokerError::Withdrawn`]. What goes wrong after sending is part of the call's result.
 #[derive(Debug, thiserror::Error)]
 pub enum BrokerError {
     /// The request names a field that the tool does not have.
@@ -112,6 +112,12 @@ pub enum BrokerError {
     /// The vault was sealed while the call ran. It may have been sent.
     #[error("the vault was sealed while the call ran")]
     Sealed,
+    /// The caller, the tool or a credential is not what it was when the call came. Nothing was sent.
+    #[error("what the call may do, its tool or a credential was changed before it was sent")]
+    Changed,
+    /// The caller may not have the answer any more. The call may have been sent.
+    #[error("your access ended while the call ran")]
+    Withdrawn,
     /// The vault refused or failed.
     #[error(transparent)]
     Vault(#[from] VaultError),
@@ -232,6 +238,8 @@ impl BrokerError {
             Self::Tool(_) => "bad_params",
             Self::Hub(_) => "tool_unavailable",
             Self::Sealed => "sealed",
+            Self::Changed => "changed_meanwhile",
+            Self::Withdrawn => "access_ended",
             Self::Vault(_) => "vault_refused",
             Self::Egress(error) => error.code(),
             Self::Handle(HandleFault::Unknown) => "handle_unknown",
@@ -302,6 +310,8 @@ impl BrokerError {
             Self::Placement(_) => "Correct the tool's spec, or the parameters.".to_owned(),
             Self::Tool(error) => error.hint().to_owned(),
             Self::Sealed => "Look whether the upstream did what was asked. The operator unseals with runtools-broker unseal.".to_owned(),
+            Self::Changed => "Call again: nothing was sent.".to_owned(),
+            Self::Withdrawn => "Look whether the upstream did what was asked, and ask an admin for access.".to_owned(),
             Self::NoProxy => "The operator turns it on: proxy.enabled = true in the settings, and a restart. Or leave lane out, and send requests to /v1/egress.".to_owned(),
             Self::Hub(_) | Self::Vault(_) | Self::Directory(_) | Self::NoAuthority(_) => "Try again.".to_owned(),
             Self::Handle(fault) => hint_of(*fault).to_owned(),

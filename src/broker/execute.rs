@@ -1,14 +1,15 @@
 //! Running a declared action: the whole life of a brokered call.
 
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
 use tokio::time::error::Elapsed;
 
 use crate::audit::{Code, Event, Outcome, Recorded};
 use crate::clock::Clock;
+use crate::directory::Recognised;
 use crate::egress::{Egress, EgressError, Phase, check_method};
 use crate::name::ActionName;
 use crate::policy::{ExecuteTool, Permit, Principal};
@@ -22,7 +23,7 @@ use super::handle::Ended;
 use super::handles::Handles;
 use super::holder::Gateway;
 use super::intent::describe;
-use super::judge::Judge;
+use super::judge::{Found, Judge, fingerprint};
 use super::lane::{Aim, Loaded, Ready, Unready, Way};
 use super::lease::Searchers;
 use super::limits::LaneLimits;
@@ -31,6 +32,10 @@ use super::sign::Tokens;
 use super::stopped::{Stopped, unused};
 use super::watch::Watch;
 use super::{Ask, BrokerError};
+
+/// A caller is looked at again so often while their call runs, and what was found for it, when finding the way took
+/// longer.
+const LOOK: Duration = Duration::from_millis(250);
 
 /// Uses credentials for callers. Holds no secret but the searchers of the last minute.
 #[derive(Debug)]
@@ -54,6 +59,8 @@ pub struct Broker {
 pub struct Call<'a> {
     /// That the caller may run the tool.
     pub permit: &'a Permit<ExecuteTool>,
+    /// The caller: they are looked at again before it is sent, and as long as it runs.
+    pub seen: &'a Recognised,
     /// The tool.
     pub tool: &'a Tool,
     /// Its action.
@@ -147,7 +154,7 @@ impl Broker {
         event: Event,
     ) -> Result<Execution, BrokerError> {
         let started = Instant::now();
-        let tool = call.tool;
+        let (tool, seen) = (call.tool, call.seen);
         let event = event.tool(tool.spec.slug.clone());
         // A word that names no action may be anything, also a value in the wrong place.
         let event = match tool.spec.action(call.action) {
@@ -172,7 +179,8 @@ impl Broker {
         let event = describe(event, &ready);
         let recorded = vault.journal().record(event).await;
         let recorded = recorded.map_err(VaultError::from)?;
-        self.use_it(vault, (ready, pick), recorded, started).await
+        self.use_it(vault, seen, (ready, pick), (recorded, started))
+            .await
     }
 
     /// Renders the action and makes it ready. Also says what part of the answer is its result.
@@ -184,6 +192,7 @@ impl Broker {
     ) -> Result<(Ready<'a>, Option<String>), Unready> {
         let Call {
             permit,
+            seen,
             tool,
             action,
             params,
@@ -201,13 +210,22 @@ impl Broker {
         check_method(&rendered.method).map_err(BrokerError::Egress)?;
         let crossing = Crossing::rendered(rendered)?;
         let principal = permit.principal();
+        let (wishes, given, looked) = (ask.wishes(), ask.given(), Instant::now());
         let resolution = resolve(vault, self.judge.places(), principal, tool, ask).await?;
+        let found = Found {
+            tool,
+            wishes: &wishes,
+            given: &given,
+            fingerprint: fingerprint(&resolution, &given),
+        };
         let way = Way {
             principal,
             tool,
             handle: None,
         };
         let ready = self.ready(vault, &way, crossing, resolution, aim).await?;
+        let found = (looked.elapsed() >= LOOK).then_some(&found);
+        self.judge.still(vault, seen, found).await?;
         let http = action.http.as_ref();
         let pick = http.and_then(|http| http.result().map(str::to_owned));
         Ok((ready, pick))
@@ -217,9 +235,9 @@ impl Broker {
     async fn use_it(
         &self,
         vault: &Unsealed,
+        seen: &Recognised,
         (ready, pick): (Ready<'_>, Option<String>),
-        recorded: Recorded,
-        started: Instant,
+        (recorded, started): (Recorded, Instant),
     ) -> Result<Execution, BrokerError> {
         let exchange = async {
             let Loaded {
@@ -237,6 +255,8 @@ impl Broker {
         let without = |code: Code| Outcome::failed(code).duration_ms(millis(started));
         // Sealing drops the exchange, and its connection with it: no value outlives the keys.
         let answered = {
+            let exchange = pin!(exchange);
+            let exchange = self.while_known(vault, seen, exchange);
             let exchange = pin!(tokio::time::timeout(self.limits.whole, exchange));
             vault.while_open(exchange).await
         };
@@ -269,6 +289,26 @@ impl Broker {
             duration_ms: millis(started),
             error: answer.error(),
         })
+    }
+}
+
+impl Broker {
+    /// Waits for an exchange for as long as the caller may have what comes of it.
+    async fn while_known<T>(
+        &self,
+        vault: &Unsealed,
+        seen: &Recognised,
+        mut exchange: Pin<&mut impl Future<Output = Result<T, Stopped>>>,
+    ) -> Result<T, Stopped> {
+        loop {
+            if let Ok(ended) = tokio::time::timeout(LOOK, exchange.as_mut()).await {
+                return ended;
+            }
+            // Where the store fails, the next look asks again.
+            if let Err(BrokerError::Changed) = self.judge.still(vault, seen, None).await {
+                return Err(Stopped::Refused(BrokerError::Withdrawn));
+            }
+        }
     }
 }
 

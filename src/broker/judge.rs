@@ -4,18 +4,20 @@
 //! difference, and it is dead: a new version of a secret, a narrower binding, another default account, a
 //! changed tool, a lost membership.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::clock::Timestamp;
 use crate::crypto::{Digest, sha256_parts};
 use crate::directory::{Directory, Recognised};
+use crate::name::FieldName;
 use crate::oauth::Accounts;
-use crate::policy::{self, Principal, UseHandle};
+use crate::policy::{self, ExecuteTool, Principal, UseHandle};
 use crate::tools::{Hub, HubError, Tool};
 use crate::vault::{Lifecycle, Unsealed};
 use crate::wire::{FieldSource, OrgSettings};
 
-use super::handle::{Ended, Handle, HandleFault, Owner};
+use super::handle::{Ended, Handle, HandleFault, Owner, Purpose, Wishes};
 use super::resolve::{Filling, Resolution, resolve};
 use super::{Ask, BrokerError};
 
@@ -40,6 +42,27 @@ pub(super) struct Standing {
     /// When something of it ends by itself, if that is known: the caller's credential, what lets a service
     /// act for them, or a secret.
     pub(super) until: Option<Timestamp>,
+}
+
+/// What was found for a tool.
+pub(super) struct Found<'a> {
+    pub(super) tool: &'a Tool,
+    pub(super) wishes: &'a Wishes,
+    /// The fields whose values the request itself brought: nothing else would fill them.
+    pub(super) given: &'a BTreeSet<FieldName>,
+    pub(super) fingerprint: Digest,
+}
+
+impl<'a> Found<'a> {
+    fn of(purpose: &'a Purpose) -> Self {
+        const NONE: &BTreeSet<FieldName> = &BTreeSet::new();
+        Self {
+            tool: &purpose.tool,
+            wishes: &purpose.wishes,
+            given: NONE,
+            fingerprint: purpose.fingerprint,
+        }
+    }
 }
 
 impl Judge {
@@ -93,28 +116,68 @@ impl Judge {
         if !same || policy::check_scope::<UseHandle>(&principal).is_err() {
             return Ok(None);
         }
-        let slug = &purpose.tool.spec.slug;
-        let tool = match self.hub.find(vault, &principal, slug).await {
-            Ok(tool) => tool.seen_by(&principal),
+        let found = self.found(vault, &principal, &Found::of(purpose)).await?;
+        Ok(found.map(|(tool, resolution)| {
+            let until = [seen.until(), resolution.until()];
+            Standing {
+                principal,
+                tool,
+                resolution,
+                until: until.into_iter().flatten().min(),
+            }
+        }))
+    }
+
+    /// Whether the caller of a declared action may still run it, with what was found for it: it may have taken
+    /// long to find the way there.
+    ///
+    /// # Errors
+    /// [`BrokerError::Changed`], or when the store fails.
+    pub(super) async fn still(
+        &self,
+        vault: &Unsealed,
+        seen: &Recognised,
+        found: Option<&Found<'_>>,
+    ) -> Result<(), BrokerError> {
+        let Ok(seen) = self.directory.again(vault, seen).await? else {
+            return Err(BrokerError::Changed);
+        };
+        let principal = seen.principal();
+        if policy::check_scope::<ExecuteTool>(principal).is_err() {
+            return Err(BrokerError::Changed);
+        }
+        let Some(found) = found else {
+            return Ok(());
+        };
+        match self.found(vault, principal, found).await? {
+            Some(_) => Ok(()),
+            None => Err(BrokerError::Changed),
+        }
+    }
+
+    /// The tool and what fills its fields, if both are what they were.
+    async fn found(
+        &self,
+        vault: &Unsealed,
+        principal: &Principal,
+        before: &Found<'_>,
+    ) -> Result<Option<(Tool, Resolution)>, BrokerError> {
+        let slug = &before.tool.spec.slug;
+        let tool = match self.hub.find(vault, principal, slug).await {
+            Ok(tool) => tool.seen_by(principal),
             Err(HubError::NotFound) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        if !is_same(&tool, &purpose.tool) {
+        if !is_same(&tool, before.tool) {
             return Ok(None);
         }
-        let settings = self.policy_for(vault, &principal, &tool).await?;
-        let ask = Ask::again(&purpose.wishes, settings);
-        let resolution = resolve(vault, self.places(), &principal, &tool, ask).await?;
-        if fingerprint(&resolution) != purpose.fingerprint {
+        let settings = self.policy_for(vault, principal, &tool).await?;
+        let ask = Ask::again(before.wishes, settings);
+        let resolution = resolve(vault, self.places(), principal, &tool, ask).await?;
+        if fingerprint(&resolution, before.given) != before.fingerprint {
             return Ok(None);
         }
-        let until = [seen.until(), resolution.until()];
-        Ok(Some(Standing {
-            principal,
-            tool,
-            resolution,
-            until: until.into_iter().flatten().min(),
-        }))
+        Ok(Some((tool, resolution)))
     }
 }
 
@@ -128,10 +191,12 @@ fn is_same(one: &Tool, other: &Tool) -> bool {
     spec && word(one) == word(other)
 }
 
-/// What is the same as long as the same versions of the same things fill the same fields.
-pub(super) fn fingerprint(resolution: &Resolution) -> Digest {
+/// What is the same as long as the same versions of the same things fill the same fields, but for those that are
+/// `given`.
+pub(super) fn fingerprint(resolution: &Resolution, given: &BTreeSet<FieldName>) -> Digest {
     let mut parts: Vec<Vec<u8>> = Vec::new();
-    for (field, filled) in &resolution.filled {
+    let filled = resolution.filled.iter();
+    for (field, filled) in filled.filter(|(field, _)| !given.contains(*field)) {
         parts.push(field.as_str().as_bytes().to_vec());
         parts.push(vec![rank(filled.source)]);
         parts.push(match &filled.filling {

@@ -5,7 +5,7 @@
 //! organisation's. A connected account is the last place and is looked at where the spec declares a
 //! provider. A secret that was named and cannot be used ends the matter: nothing falls through.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::clock::Timestamp;
@@ -85,6 +85,11 @@ impl Ask {
             overrides: self.overrides.clone(),
             account: self.account.clone(),
         }
+    }
+
+    /// The fields whose values the request brings.
+    pub(super) fn given(&self) -> BTreeSet<FieldName> {
+        self.credentials.keys().cloned().collect()
     }
 
     /// Names the connected account to use, by its id or by what it is called.

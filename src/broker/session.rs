@@ -1,6 +1,6 @@
 //! Resolving for somebody who runs tool code elsewhere, and what they do with the handle.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
@@ -110,7 +110,7 @@ impl Broker {
             only: wanted.only,
             tool,
             wishes,
-            fingerprint: fingerprint(&resolution),
+            fingerprint: fingerprint(&resolution, &BTreeSet::new()),
             placeholders,
             proxied,
         };

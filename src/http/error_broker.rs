@@ -76,11 +76,13 @@ impl From<BrokerError> for ApiError {
             | BrokerError::Unbound
             | BrokerError::Misplaced(_)
             | BrokerError::AnotherRequest
+            | BrokerError::Withdrawn
             | BrokerError::Steering(_)
             | BrokerError::Egress(_) => StatusCode::FORBIDDEN,
             BrokerError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             BrokerError::NoAuthority(_) => StatusCode::INTERNAL_SERVER_ERROR,
             BrokerError::NoProxy
+            | BrokerError::Changed
             | BrokerError::Missing { .. }
             | BrokerError::Misfit { .. }
             | BrokerError::NeedsConnect { .. }

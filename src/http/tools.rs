@@ -367,6 +367,7 @@ pub(super) async fn execute(
     let event = caller.event(Action::ToolExecute);
     let call = Call {
         permit: &permit,
+        seen: caller.seen(),
         tool: &tool,
         action: &action,
         params: body.params,
