@@ -116,6 +116,7 @@ impl App {
     /// Those of them that take nobody.
     pub(super) async fn end_own_rotations(&self, vault: &Unsealed) -> Result<(), ApiError> {
         self.end_key_file_renewal(vault).await?;
+        self.end_stale_root(vault).await?;
         if vault.is_journal_turning().await? {
             let recorded = resumed(vault, "audit").await?;
             let ended = vault.end_journal_rotation(&recorded).await;
@@ -151,6 +152,21 @@ impl App {
         let renewed = tokio::task::spawn_blocking(move || lifecycle.renew_key_file(&vault)).await;
         let renewed = renewed.map_err(|_| ApiError::internal())?;
         settle(recorded, renewed.map(drop).map_err(ApiError::from))
+    }
+
+    /// Ends a replacement of the root key that was cut short when the ring had the next one.
+    async fn end_stale_root(&self, vault: &Unsealed) -> Result<(), ApiError> {
+        if !self.lifecycle.has_stale_root(vault).await? {
+            return Ok(());
+        }
+        // Else it is one that is about to end.
+        let _turn = self.unsealing.lock().await;
+        if !self.lifecycle.has_stale_root(vault).await? {
+            return Ok(());
+        }
+        let recorded = resumed(vault, "root").await?;
+        let ended = self.lifecycle.forget_stale_root(vault, &recorded).await;
+        settle(recorded, ended.map_err(ApiError::from))
     }
 
     /// Ends a replacement of the root key that was cut short, where nobody is needed for that.

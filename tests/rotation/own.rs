@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::Duration;
 
 use runtools_broker::audit::{Verdict, verify_export};
 use runtools_broker::crypto::{PublicKey, Record};
@@ -188,6 +189,37 @@ fn a_replacement_that_was_cut_short_ends_by_itself() {
         assert!(keys.contains(&(number, version)), "{place}: {keys:?}");
         only_one_of_each(&stage, "sled", place);
     }
+}
+
+#[test]
+fn the_ring_of_before_opens_nothing_once_a_broker_that_was_killed_at_the_end_has_started_again() {
+    let mut stage = Stage::new(Setup {
+        failpoint: Some("key.root.placed"),
+        ..setup("sled")
+    });
+    let ring = stage.broker.keys().join("root.ring");
+    let before = std::fs::read(&ring).unwrap();
+    let path = "/v1/operator/root-rotation";
+    stage.until_it_is_gone(|operator| drop(operator.try_send("POST", path, None)));
+    assert_eq!(stage.died_of(), KILL);
+    let (keys, _) = own_keys(&stage.broker.data(), "sled");
+    assert!(keys.contains(&(7, 1)), "{keys:?}");
+    stage.broker.restart_with(setup("sled"));
+    eventually(|| is_over(&stage).then_some(()));
+    stage.check();
+    assert_eq!(stage.broker.stop(), Some(0));
+    only_one_of_each(&stage, "sled", "key.root.placed");
+    let now = std::fs::read(&ring).unwrap();
+    assert_ne!(before, now);
+    std::fs::write(&ring, before).unwrap();
+    stage.broker.restart_with(Setup {
+        unready: true,
+        ..setup("sled")
+    });
+    assert_eq!(stage.broker.wait(Duration::from_secs(30)), Some(1));
+    std::fs::write(&ring, now).unwrap();
+    stage.broker.restart_with(setup("sled"));
+    stage.check();
 }
 
 #[test]

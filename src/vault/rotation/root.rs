@@ -9,8 +9,9 @@
 //! ```
 //!
 //! Whoever opens the ring, before the rename or after it, gets at every key: before it by the record, which
-//! the ring's root opens. A record that another root sealed was left by a kill after the rename, and says
-//! nothing any more.
+//! the ring's root opens. A record that another root sealed was left by a kill after the rename. It says nothing
+//! any more to whoever has the ring of today, and opens the store of today for whoever kept the one before: so it
+//! goes as soon as it is found.
 //!
 //! A slot is sealed anew by its own key, so whoever has it must be there: the key file, the custodians of the
 //! settings, and one passphrase of a person. Shares cannot be had for this: such a slot is removed before, and
@@ -85,6 +86,35 @@ impl Lifecycle {
         reached(Failpoint::RootPlaced);
         vault.end_of_root(recorded).await
     }
+
+    /// Whether it is still written down, under the one before, which root key comes next, although the ring has it.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn has_stale_root(&self, vault: &Unsealed) -> Result<bool, VaultError> {
+        let Some(record) = vault.store.get(&next_root_place()).await? else {
+            return Ok(false);
+        };
+        let ring = self.changing_ring().root();
+        Ok(ring == vault.keyring.root.name() && record.key() != Some(ring))
+    }
+
+    /// Ends a replacement of the root key of which only the end was not written down. Nobody who opens a slot is
+    /// needed for that. Nothing where somebody else has done so.
+    ///
+    /// # Errors
+    /// When the store fails: it can be done again.
+    pub async fn forget_stale_root(
+        &self,
+        vault: &Unsealed,
+        recorded: &Recorded,
+    ) -> Result<(), VaultError> {
+        let _turn = vault.rotations.changing.lock().await;
+        if self.has_stale_root(vault).await? {
+            vault.end_of_root(recorded).await?;
+        }
+        Ok(())
+    }
 }
 
 impl Vault {
@@ -106,7 +136,7 @@ impl Vault {
     }
 
     /// Writes the next root key down, under the one of the ring.
-    async fn keep_next_root(
+    pub(super) async fn keep_next_root(
         &self,
         old: &Key,
         new: &Key,

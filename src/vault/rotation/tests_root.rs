@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use crate::audit::Options;
-use crate::crypto::{Sealed, SystemRandom};
+use crate::crypto::{Key, KeyRef, Sealed, SystemRandom};
 use crate::custody::{CustodyError, RING_FILE, Ring, Share};
 use crate::id::UserId;
 use crate::store::{Class, StoreKey};
+use crate::vault::system::next_root_place;
 use crate::vault::tests_rig::Rig;
 use crate::vault::{Lifecycle, Opener, Probes, VaultError};
 
@@ -59,9 +60,14 @@ async fn the_root_key_is_replaced_and_the_old_ring_opens_nothing_any_more() {
         rig.set(&other, ANNA, "THEIRS", "another").await;
         assert_eq!(named(&rig).await, [round]);
     }
-    let now = std::fs::read(&ring).unwrap();
-    assert_ne!(before, now);
-    std::fs::write(&ring, &before).unwrap();
+    assert!(!opens_beside(rig, before).await);
+}
+
+/// Whether that ring opens the store, in the place of its own.
+async fn opens_beside(rig: Rig, ring: Vec<u8>) -> bool {
+    let path = rig.lifecycle.places().keys.join(RING_FILE);
+    assert_ne!(std::fs::read(&path).unwrap(), ring);
+    std::fs::write(&path, ring).unwrap();
     let Rig {
         lifecycle,
         engine,
@@ -81,9 +87,73 @@ async fn the_root_key_is_replaced_and_the_old_ring_opens_nothing_any_more() {
         Options::default(),
         Probes::default(),
     );
-    let refused = Arc::new(old.unwrap()).unseal_unattended().await.map(drop);
-    assert!(matches!(refused, Err(VaultError::Crypto(_))), "{refused:?}");
+    let opened = Arc::new(old.unwrap()).unseal_unattended().await.map(drop);
     drop(folder);
+    assert!(
+        matches!(opened, Ok(()) | Err(VaultError::Crypto(_))),
+        "{opened:?}"
+    );
+    opened.is_ok()
+}
+
+#[tokio::test]
+async fn what_a_kill_after_the_rename_leaves_opens_the_store_to_the_old_ring_until_it_is_gone() {
+    for forgotten in [false, true] {
+        let mut rig = Rig::new().await;
+        let org = rig.org(7).await;
+        rig.set(&org, ANNA, "MINE", "the value of mine").await;
+        let keys = rig.lifecycle.places().keys.clone();
+        let before = std::fs::read(keys.join(RING_FILE)).unwrap();
+        let old = Ring::load(&keys).unwrap().root();
+        let old = rig.vault.root_key(old).unwrap();
+        assert_eq!(rotate(&rig).await.unwrap(), 2);
+        // As it stands when the end was not written down.
+        let new = Ring::load(&keys).unwrap().root();
+        let new = rig.vault.root_key(new).unwrap();
+        let recorded = rig.recorded().await;
+        let kept = rig.vault.keep_next_root(&old, &new, &recorded).await;
+        kept.unwrap();
+        rig = rig.reopen().await.unwrap();
+        assert!(!rig.vault.is_root_turning());
+        let (lifecycle, vault) = (&rig.lifecycle, &rig.vault);
+        assert!(lifecycle.has_stale_root(vault).await.unwrap());
+        if forgotten {
+            let recorded = rig.recorded().await;
+            for _ in 0..2 {
+                let ended = lifecycle.forget_stale_root(vault, &recorded).await;
+                ended.unwrap();
+                assert!(!lifecycle.has_stale_root(vault).await.unwrap());
+            }
+        }
+        drop((old, new));
+        assert_eq!(opens_beside(rig, before).await, !forgotten);
+    }
+}
+
+#[tokio::test]
+async fn the_next_root_key_is_not_forgotten_before_the_ring_has_it() {
+    let mut rig = Rig::new().await;
+    let old = Ring::load(&rig.lifecycle.places().keys).unwrap().root();
+    let old = rig.vault.root_key(old).unwrap();
+    let name = KeyRef {
+        version: 2,
+        ..old.name()
+    };
+    let new = Key::generate(name, &SystemRandom).unwrap();
+    let recorded = rig.recorded().await;
+    let kept = rig.vault.keep_next_root(&old, &new, &recorded).await;
+    kept.unwrap();
+    drop((old, new));
+    for turning in [false, true] {
+        assert_eq!(rig.vault.is_root_turning(), turning);
+        let recorded = rig.recorded().await;
+        let forgotten = rig.lifecycle.forget_stale_root(&rig.vault, &recorded);
+        forgotten.await.unwrap();
+        let kept = rig.vault.store().get(&next_root_place()).await.unwrap();
+        assert!(kept.is_some());
+        rig = rig.reopen().await.unwrap();
+    }
+    assert_eq!(rotate(&rig).await.unwrap(), 2);
 }
 
 #[tokio::test]
