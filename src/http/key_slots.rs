@@ -256,6 +256,7 @@ pub(super) async fn remove_slot(
     let id = slot_id(&id)?;
     let target = Target::new(TargetKind::Key).id(id.bytes());
     let event = caller.event(Action::KeySlotRemove).target(target);
+    let _turn = app.unsealing.lock().await;
     caller
         .audited(event, async |_recorded| {
             app.lifecycle.remove_slot(&caller.vault, id)

@@ -174,10 +174,16 @@ impl Lifecycle {
     pub fn renew_key_file(&self, vault: &Unsealed) -> Result<Option<ObjectId>, VaultError> {
         let mut ring = self.ring();
         let root = vault.root_key(ring.root())?;
+        let before = ring.bytes().to_vec();
         let (file, now) = (self.custodians().key_file(), self.clock.now());
         let renewed = ring.renew_key_file(&root, file, now, &*self.random);
-        // However far it came: what stands on disk is what it is now.
-        *self.changing_ring() = ring;
+        let mut there = self.changing_ring();
+        // However far it came: what stands on disk is what it is now. Unless somebody has changed it meanwhile:
+        // then what they left stands on disk, and this has written nothing.
+        if there.bytes() == before {
+            *there = ring;
+        }
+        drop(there);
         Ok(renewed?)
     }
 
@@ -195,5 +201,86 @@ impl Lifecycle {
         let mut ring = self.changing_ring();
         let root = vault.root_key(ring.root())?;
         Ok(ring.remove_slot(&root, id)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt;
+    use std::sync::{Arc, Mutex};
+
+    use crate::audit::Options;
+    use crate::clock::{Clock, Timestamp};
+    use crate::crypto::SystemRandom;
+    use crate::custody::{CustodyError, Ring};
+    use crate::secret::Secret;
+    use crate::store::MemoryEngine;
+    use crate::vault::{Lifecycle, Opener, Places, Probes, VaultError};
+
+    type Act = Box<dyn FnOnce() + Send>;
+
+    /// A clock that has something done when it is looked at.
+    #[derive(Default)]
+    struct Meddling(Mutex<Option<Act>>);
+
+    impl fmt::Debug for Meddling {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("Meddling")
+        }
+    }
+
+    impl Clock for Meddling {
+        fn now(&self) -> Timestamp {
+            let act = self.0.lock().unwrap().take();
+            if let Some(act) = act {
+                act();
+            }
+            Timestamp::parse("2026-11-23T09:30:00Z").unwrap()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_renewal_of_the_key_file_brings_no_slot_back_that_was_removed_meanwhile() {
+        let folder = tempfile::tempdir().unwrap();
+        let places = Places {
+            data: folder.path().join("data"),
+            keys: folder.path().join("keys"),
+            external_anchor: None,
+        };
+        std::fs::create_dir(&places.data).unwrap();
+        let clock = Arc::new(Meddling::default());
+        let lifecycle = Lifecycle::open(
+            places.clone(),
+            Arc::new(MemoryEngine::new()),
+            Arc::<Meddling>::clone(&clock),
+            Arc::new(SystemRandom),
+            30,
+            Options::default(),
+            Probes::default(),
+        );
+        let lifecycle = Arc::new(lifecycle.unwrap());
+        let vault = lifecycle.unseal_unattended().await.unwrap();
+        let vault = vault.opened().unwrap();
+        let words = || Opener::Passphrase(Secret::copy_of(b"correct horse battery staple"));
+        let added = lifecycle.add_slot(&vault, &words(), "left").unwrap();
+        let (meddler, inside) = (Arc::clone(&lifecycle), vault.clone());
+        // The renewal has its copy of the ring by then.
+        *clock.0.lock().unwrap() = Some(Box::new(move || {
+            meddler.remove_slot(&inside, added).unwrap();
+        }));
+        let renewed = lifecycle.renew_key_file(&vault);
+        assert!(
+            matches!(renewed, Err(VaultError::Custody(CustodyError::RingChanged))),
+            "{renewed:?}"
+        );
+        assert!(lifecycle.slots().iter().all(|slot| slot.id != added));
+        assert!(lifecycle.test_slot(&words(), added).is_err());
+        assert!(lifecycle.is_key_file_renewing());
+        assert!(lifecycle.renew_key_file(&vault).unwrap().is_some());
+        assert!(!lifecycle.is_key_file_renewing());
+        let on_disk = Ring::load(&places.keys).unwrap().slots();
+        assert_eq!(on_disk.len(), 1);
+        assert_eq!(lifecycle.slots().len(), 1);
+        assert_eq!(on_disk[0].id, lifecycle.slots()[0].id);
     }
 }
