@@ -8,7 +8,7 @@ use super::export;
 use super::line::Start;
 use super::segment::{self, Frame, FrameAt, Seal, Segment};
 use super::shared::{Published, Shared};
-use super::{AuditError, Head, JournalKeys, VerifyReport};
+use super::{AuditError, Head, JournalKey, JournalKeys, VerifyReport};
 use crate::crypto::PublicKey;
 
 /// The journal as it stood when the reading began.
@@ -167,6 +167,24 @@ impl<'a> Reader<'a> {
         found.unwrap_or_else(|| self.keys.active()).public()
     }
 
+    /// The generation whose key vouches for the chain: that of the last segment. A kill may have left nothing of
+    /// that one but its beginning, so that its key has signed nothing yet; then it is the one before, for as long as
+    /// that still signs. One that signs no more has handed over, and what its successor signed was cut off. Nobody
+    /// can rewrite what is before the beginning, which was sealed with the hash of all that.
+    fn vouching(&self) -> u32 {
+        let last = self.end.version;
+        let [.., before, first] = *self.segments else {
+            return last;
+        };
+        // One that does not open is found in its turn.
+        let opened = |first| Segment::open(&self.shared.dir, first, self.seal()).ok();
+        let is_begun = opened(first).is_some_and(|begun| begun.start == self.end.length);
+        let before = opened(before).filter(|_| is_begun);
+        let key = before.and_then(|before| self.keys.version(before.version));
+        let signs = key.filter(|key| key.signs().is_some());
+        signs.map_or(last, JournalKey::version)
+    }
+
     fn push_header(
         &self,
         buffer: &mut Vec<u8>,
@@ -187,7 +205,7 @@ impl<'a> Reader<'a> {
             Ok(version) => self.signer_of(version),
             Err(_) => self.keys.active().public(),
         };
-        let public = self.signer_of(self.end.version);
+        let public = self.signer_of(self.vouching());
         let checker = Checker::new(public, self.shared.store, Head::GENESIS).expecting(known);
         // Who signed first is not asked: the keys in force vouch for all before them.
         let signer = self.segments.first().map_or(public, |first| signs(*first));

@@ -3,8 +3,8 @@
 use super::checkpoint::Checkpoint;
 use super::tests_rig::{Rig, event, keys, record, sign_key, store};
 use super::{
-    Action, AuditError, Fault, Filter, Head, Journal, JournalKey, JournalKeys, Problem, Scope,
-    Signer, Verdict, VerifyReport, export, verify_export,
+    Action, AuditError, Fault, Filter, Head, Journal, JournalKey, JournalKeys, Known, Problem,
+    Scope, Signer, Verdict, VerifyReport, export, verify_export,
 };
 use crate::clock::Timestamp;
 use crate::crypto::{Key, KeyRef, PublicKey, SigningKey};
@@ -175,13 +175,83 @@ async fn one_that_was_killed_after_it_was_announced_goes_on_under_the_old_and_ha
         .unwrap()
         .start;
     std::fs::write(&segment, &bytes[..usize::try_from(start).unwrap()]).unwrap();
+    assert_eq!(examined(&killed, &all(2)).verdict, Verdict::Intact);
     let journal = rig.open_as(&killed, store(), all(2)).unwrap();
+    // It signs at once: the key before may be destroyed from now on.
+    assert_eq!(journal.verify(None).unwrap().verdict, Verdict::Intact);
+    let export = exported(&journal, 1);
+    assert_eq!(verify(&export, next(2).public()).verdict, Verdict::Intact);
+    let forgotten = rig.copy_of(&killed, "forgotten");
+    assert_eq!(examined(&forgotten, &gone(2)).verdict, Verdict::Intact);
     record(&journal, 1).await;
     assert_eq!(journal.key_version(), 2);
     let export = exported(&journal, 1);
     for key in [sign_key().public(), next(2).public()] {
         assert_eq!(verify(&export, key).verdict, Verdict::Intact);
     }
+}
+
+/// The generations up to `last`, of which only that one still signs.
+fn gone(last: u32) -> JournalKeys {
+    let before = (1..last).map(|version| {
+        let (sealed, public) = match version {
+            1 => (key(1, 1), sign_key().public()),
+            version => (
+                key(version, u8::try_from(20 + version).unwrap()),
+                next(version).public(),
+            ),
+        };
+        JournalKey::new(sealed, Signer::Gone(public))
+    });
+    JournalKeys::new(before.chain([next(last)]).collect()).unwrap()
+}
+
+/// What a look at a journal that nobody has open says of its chain.
+fn examined(dir: &std::path::Path, keys: &JournalKeys) -> VerifyReport {
+    let known = Known {
+        head: Head::GENESIS,
+        generation: 0,
+    };
+    let report = Journal::examine(dir, store(), keys, known, u64::MAX);
+    report.unwrap().unwrap()
+}
+
+#[tokio::test]
+async fn the_key_before_vouches_for_an_empty_segment_of_the_next_and_for_nothing_else() {
+    let rig = Rig::new();
+    let journal = rig.open();
+    record(&journal, 3).await;
+    journal.hand_over(next(2)).unwrap();
+    record(&journal, 3).await;
+    journal.close();
+    let emptied = |name: &str, first: u64| {
+        let copy = rig.copy(name);
+        let seal = super::segment::Seal {
+            store: store(),
+            keys: &all(2),
+        };
+        let segment = super::segment::Segment::open(&copy, first, seal).unwrap();
+        segment.file.set_len(segment.start).unwrap();
+        copy
+    };
+    let cut = emptied("cut", 5);
+    let report = examined(&cut, &all(2));
+    assert_eq!((report.verdict, report.head.seq), (Verdict::Intact, 4));
+    // Once the key before is gone, the next one had signed.
+    assert_eq!(examined(&cut, &gone(2)).verdict, forged(4));
+    // Nothing stands before a beginning but what did when it was made.
+    let before = super::segment::path_of(&cut, 1);
+    let bytes = std::fs::read(&before).unwrap();
+    let seal = super::segment::Seal {
+        store: store(),
+        keys: &all(2),
+    };
+    let segment = super::segment::Segment::open(&cut, 1, seal).unwrap();
+    let (frames, _) = segment.index(u64::MAX);
+    let shorter = frames[frames.len() - 2].end();
+    std::fs::write(&before, &bytes[..usize::try_from(shorter).unwrap()]).unwrap();
+    let report = examined(&cut, &all(2));
+    assert!(matches!(report.verdict, Verdict::Tampered(_)), "{report:?}");
 }
 
 fn checkpoint(head: Head, key: &SigningKey) -> String {

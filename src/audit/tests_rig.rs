@@ -130,12 +130,17 @@ impl Rig {
 
     /// What a crash would leave: the files as they are now, in a directory of their own.
     pub(super) fn copy(&self, name: &str) -> PathBuf {
+        self.copy_of(&self.dir, name)
+    }
+
+    /// The same of a journal elsewhere.
+    pub(super) fn copy_of(&self, dir: &Path, name: &str) -> PathBuf {
         let copy = self.dir.with_file_name(name);
         if copy.exists() {
             std::fs::remove_dir_all(&copy).unwrap();
         }
         std::fs::create_dir(&copy).unwrap();
-        for entry in std::fs::read_dir(&self.dir).unwrap() {
+        for entry in std::fs::read_dir(dir).unwrap() {
             let entry = entry.unwrap();
             if entry.file_type().unwrap().is_file() {
                 std::fs::copy(entry.path(), copy.join(entry.file_name())).unwrap();

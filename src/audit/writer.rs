@@ -93,6 +93,10 @@ impl Writer {
 
     /// Writes the start checkpoint, and the record of a repair if there was one.
     pub(super) fn begin(&mut self) -> Result<(), AuditError> {
+        // A kill left nothing of the segment but its beginning: the key that it is under may have signed nothing yet.
+        if self.length == self.segment.start && self.head.seq > 0 {
+            self.uncovered = self.uncovered.max(1);
+        }
         self.commit(true)
     }
 
