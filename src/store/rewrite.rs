@@ -118,6 +118,7 @@ impl Store {
         let (engine, mac, shared) = self.parts();
         let disk = engine.disk().ok_or(StoreError::NotOnDisk)?;
         let _turn = disk.turn()?;
+        shared.usable()?;
         let bytes_before = disk.bytes()?;
         progress.expect(self.records());
         reached(Failpoint::RewriteBegins);
@@ -187,11 +188,14 @@ impl Store {
     /// Removes what stopped or killed tries have left.
     ///
     /// # Errors
-    /// [`StoreError::NotOnDisk`], [`StoreError::Rewriting`], what the operating system reports.
+    /// [`StoreError::NotOnDisk`], [`StoreError::Rewriting`], what the operating system reports;
+    /// [`StoreError::Failed`] when it cannot be told which files are the store's.
     pub fn discard_unfinished(&self) -> Result<(), StoreError> {
-        let (engine, ..) = self.parts();
+        let (engine, _, shared) = self.parts();
         let disk = engine.disk().ok_or(StoreError::NotOnDisk)?;
         let _turn = disk.turn()?;
+        // The marker may name a folder by now that this process takes for an unfinished copy.
+        shared.usable()?;
         disk.remove_unfinished()
     }
 }

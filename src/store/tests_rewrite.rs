@@ -225,6 +225,32 @@ async fn one_that_is_stopped_leaves_the_store_where_it_was_and_its_copy_for_the_
 }
 
 #[tokio::test]
+async fn nothing_is_removed_once_it_cannot_be_told_which_files_are_the_stores() {
+    for (kind, other) in [
+        (EngineKind::Sled, EngineKind::Redb),
+        (EngineKind::Redb, EngineKind::Sled),
+    ] {
+        let place = Place::of(kind);
+        let store = place.create();
+        fill(&store, 300).await;
+        let stopped = Progress::default();
+        stopped.stop();
+        let begun = store.rewrite(kind, &stopped);
+        assert_eq!(begun, Err(StoreError::Stopped));
+        let before = folders(&place);
+        assert_eq!(before.len(), 2);
+        // As a switch leaves it whose marker was written, and is not known to be durable.
+        store.shared().end(super::writer::Health::Failed);
+        assert_eq!(store.discard_unfinished(), Err(StoreError::Failed));
+        for kind in [kind, other] {
+            let refused = store.rewrite(kind, &Progress::default());
+            assert_eq!(refused, Err(StoreError::Failed));
+        }
+        assert_eq!(folders(&place), before);
+    }
+}
+
+#[tokio::test]
 async fn files_that_were_replaced_before_a_kill_go_at_the_next_start() {
     let place = Place::new();
     let store = place.create();
