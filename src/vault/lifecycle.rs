@@ -3,14 +3,13 @@
 //! ```text
 //! first start   ring + key file ─▶ system keys ─▶ journal ─▶ store          (a marker file says: not done yet)
 //! later starts  ring ─slot─▶ root key ─▶ system keys ─▶ store ─▶ the journal it knows? ─▶ unsealed
-//! sealing       close the gate ─▶ call those inside out ─▶ close journal and store ─▶ keys are wiped
+//! sealing       close the gate ─▶ call those inside out ─▶ close store and journal ─▶ keys are wiped
 //! ```
 //!
 //! The engine stays open while the vault is sealed: it holds sealed records only, and the lock.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use crate::audit::{AuditError, Head, Journal, JournalKeys, Known, Options};
 use crate::clock::Clock;
@@ -33,13 +32,14 @@ use super::{Gate, Opener, Places, Unsealed, Vault, VaultError};
 #[derive(Debug)]
 pub struct Lifecycle {
     places: Places,
-    gate: Gate,
+    pub(super) gate: Gate,
     engine: Arc<dyn Engine>,
     ring: Mutex<Ring>,
     custodians: Custodians,
     pub(super) gatherings: Gatherings,
     pub(super) opened: AtomicBool,
-    /// Held by whoever opens it, or decides that nobody does: from the look at the marker to the open gate.
+    /// Held by whoever opens it, or decides that nobody does: from the look at the marker to the open gate. And by
+    /// whoever seals it: from the closed gate to the closed journal.
     pub(super) opening: tokio::sync::Mutex<()>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) random: Arc<dyn Random>,
@@ -289,35 +289,6 @@ impl Lifecycle {
             }
             error => error.into(),
         })
-    }
-
-    /// Seals: nobody new gets in, those inside are called out and have `patience` to leave, then journal and
-    /// store are closed and the keys are wiped. Answers whether everybody had left: if not, the keys are
-    /// wiped when the last one does.
-    pub async fn seal(&self, patience: Duration) -> bool {
-        self.forget_shares();
-        let Some(mut vault) = self.gate.close() else {
-            return true;
-        };
-        let end = tokio::time::Instant::now() + patience;
-        loop {
-            match Arc::try_unwrap(vault) {
-                Ok(vault) => {
-                    let closed = tokio::task::spawn_blocking(move || {
-                        vault.journal.close();
-                        vault.store.close();
-                    });
-                    return closed.await.is_ok();
-                }
-                Err(shared) => vault = shared,
-            }
-            if tokio::time::Instant::now() >= end {
-                vault.journal.close();
-                vault.store.close();
-                return false;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
     }
 
     /// The ring as it is now. To open a slot can take seconds, in which the ring is not locked.

@@ -16,7 +16,7 @@
 //!
 //! Where to look: for keys, `keyring`, `org_keys`, `owner_keys`, `generations` and `rotation`; for values, `secrets`,
 //! `write`, `value`, `pointer` and `metadata`; for their ends, `removal`, `shred`, `shred_org` and `lockdown`; for how it
-//! begins, `lifecycle`, `gate`, `slots`, `system` and `acceptance`.
+//! begins, `lifecycle`, `sealing`, `gate`, `slots`, `system` and `acceptance`.
 
 mod acceptance;
 mod credential;
@@ -39,6 +39,7 @@ mod places;
 mod pointer;
 mod removal;
 mod rotation;
+mod sealing;
 mod secrets;
 mod shred;
 mod shred_org;

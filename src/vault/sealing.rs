@@ -1,0 +1,174 @@
+//! From an unsealed vault back to files.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Lifecycle;
+
+/// How often it is looked whether everybody has left.
+const LOOK: Duration = Duration::from_millis(5);
+
+impl Lifecycle {
+    /// Seals: nobody new gets in, those inside are called out and have `patience` to leave, then store and
+    /// journal are closed and the keys are wiped. Answers whether everybody had left: if not, the keys are
+    /// wiped when the last one does. Whoever asked for it and goes away does not stop it.
+    pub async fn seal(self: &Arc<Self>, patience: Duration) -> bool {
+        let this = Arc::clone(self);
+        let sealing = tokio::spawn(async move { this.seal_in_turn(patience).await });
+        sealing.await.unwrap_or(false)
+    }
+
+    async fn seal_in_turn(&self, patience: Duration) -> bool {
+        self.forget_shares();
+        // Whoever unseals waits until all is closed. The store's writer serves what has queued before it ends, and
+        // a second store, opened over the same engine meanwhile, would have counted without that.
+        let _turn = self.opening.lock().await;
+        let Some(vault) = self.gate.close() else {
+            return true;
+        };
+        let end = Instant::now() + patience;
+        let emptied = loop {
+            if Arc::strong_count(&vault) == 1 {
+                break true;
+            }
+            if Instant::now() >= end {
+                break false;
+            }
+            tokio::time::sleep(LOOK).await;
+        };
+        let closed = tokio::task::spawn_blocking(move || {
+            // The store first: what its last commits came to can still be told to the journal.
+            vault.store.close();
+            vault.journal.close();
+        });
+        closed.await.is_ok() && emptied
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::{Arc, Condvar, Mutex};
+    use std::time::Duration;
+
+    use crate::audit::{Action, Actor, Event, Options};
+    use crate::clock::SystemClock;
+    use crate::crypto::SystemRandom;
+    use crate::id::OrgId;
+    use crate::store::{
+        Batch, Engine, JournalMark, MemoryEngine, Pair, StoreError, Visitor, Write,
+    };
+    use crate::vault::{Lifecycle, Places, Probes};
+
+    /// An engine in memory that holds its writer back when told to.
+    #[derive(Debug, Default)]
+    struct Slow {
+        inner: MemoryEngine,
+        held: Mutex<bool>,
+        freed: Condvar,
+        waiting: AtomicBool,
+    }
+
+    impl Slow {
+        fn hold(&self, held: bool) {
+            *self.held.lock().unwrap() = held;
+            self.freed.notify_all();
+        }
+    }
+
+    impl Engine for Slow {
+        fn name(&self) -> &'static str {
+            "slow"
+        }
+
+        fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+            self.inner.get(key)
+        }
+
+        fn scan(
+            &self,
+            prefix: &[u8],
+            after: Option<&[u8]>,
+            limit: usize,
+        ) -> Result<Vec<Pair>, StoreError> {
+            self.inner.scan(prefix, after, limit)
+        }
+
+        fn visit(
+            &self,
+            from: &[u8],
+            until: Option<&[u8]>,
+            each: &mut Visitor<'_>,
+        ) -> Result<(), StoreError> {
+            self.inner.visit(from, until, each)
+        }
+
+        fn apply(&self, writes: &[Write<'_>]) -> Result<(), StoreError> {
+            let mut held = self.held.lock().unwrap();
+            while *held {
+                self.waiting.store(true, Ordering::SeqCst);
+                held = self.freed.wait(held).unwrap();
+            }
+            self.inner.apply(writes)
+        }
+
+        fn size_bytes(&self) -> Result<u64, StoreError> {
+            self.inner.size_bytes()
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn who_unseals_waits_for_what_the_store_still_writes() {
+        let folder = tempfile::tempdir().unwrap();
+        let places = Places {
+            data: folder.path().join("data"),
+            keys: folder.path().join("keys"),
+            external_anchor: None,
+        };
+        std::fs::create_dir(&places.data).unwrap();
+        let engine = Arc::new(Slow::default());
+        let lifecycle = Lifecycle::open(
+            places,
+            Arc::<Slow>::clone(&engine),
+            Arc::new(SystemClock),
+            Arc::new(SystemRandom),
+            30,
+            Options::default(),
+            Probes::default(),
+        );
+        let lifecycle = Arc::new(lifecycle.unwrap());
+        let vault = lifecycle.unseal_unattended().await.unwrap();
+        let vault = vault.opened().unwrap();
+        let event = Event::new(Action::SecretSet, Actor::System);
+        let recorded = vault.journal().record(event).await.unwrap();
+        let (org, mut batch) = (OrgId::from_bytes([7; 16]), Batch::new());
+        vault.draw_org_keys(org, &mut batch).unwrap();
+        let head = recorded.head();
+        let mark = JournalMark::new(head.seq, head.hash);
+        engine.hold(true);
+        let submitted = vault.store().submit(batch, mark).unwrap();
+        while !engine.waiting.load(Ordering::SeqCst) {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        drop(vault);
+        let sealed = Arc::clone(&lifecycle);
+        let sealing = tokio::spawn(async move { sealed.seal(Duration::from_secs(5)).await });
+        while !lifecycle.gate().is_sealed() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        let opened = Arc::clone(&lifecycle);
+        let opening = tokio::spawn(async move { opened.unseal_by_custodians().await });
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let early = [sealing.is_finished(), opening.is_finished()];
+        engine.hold(false);
+        assert_eq!(early, [false, false]);
+        assert!(sealing.await.unwrap());
+        let generation = submitted.done().await.unwrap();
+        recorded.is_all();
+        let vault = opening.await.unwrap().unwrap();
+        assert_eq!(vault.store().generation(), generation);
+        assert!(vault.org(org).is_ok(), "and finds it");
+    }
+}
