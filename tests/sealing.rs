@@ -11,19 +11,36 @@ use harness::api::Half;
 use harness::crm::{crm_call, crm_named, install_crm};
 use harness::memory::occurrences;
 use harness::slow::Slow;
-use harness::{Broker, Client, Reply, Upstream};
+use harness::{Broker, Client, Reply, Upstream, disk, eventually};
+use runtools_broker::crypto::{self, Context, Key, Purpose, Record};
 use runtools_broker::custody::{Provider, Ring};
+use runtools_broker::id::ObjectId;
+use runtools_broker::store::{Class, DEFAULT_CACHE_BYTES, DiskEngine, Engine, EngineKind};
 use serde_json::{Value, json};
 
 const WORDS: &str = "correct horse battery staple seven";
 
 /// The root key, from the files that open it now.
-fn root_key(broker: &Broker) -> [u8; 32] {
+fn root_key(broker: &Broker) -> Key {
     let ring = Ring::load(&broker.keys()).unwrap();
     let key = broker.keys().join("root.key");
-    ring.open(Provider::KeyFile(&key))
-        .unwrap()
-        .expose(|bytes| *bytes)
+    ring.open(Provider::KeyFile(&key)).unwrap()
+}
+
+/// The key that names on disk are under, from a copy of the files.
+fn veil_key(broker: &Broker, root: &Key) -> [u8; 32] {
+    const VEIL: u8 = 8;
+    let copy = tempfile::tempdir().unwrap();
+    let copied = copy.path().join("store");
+    disk::copy(&broker.data().join("store"), &copied);
+    let engine = DiskEngine::open(&copied, EngineKind::Sled, DEFAULT_CACHE_BYTES).unwrap();
+    let found = engine.get(&[Class::SystemKey.byte(), VEIL]).unwrap();
+    let record = Record::parse(&found.unwrap()).unwrap();
+    let store = Ring::load(&broker.keys()).unwrap().store();
+    let context = Context::system(store, ObjectId::from_bytes([VEIL; 16]), 1);
+    let sealed = record.reader().sealed().unwrap();
+    let key = crypto::open(root, Purpose::IndexKey, &context, &sealed).unwrap();
+    key.expose(|bytes| bytes.try_into().unwrap())
 }
 
 fn unseal(operator: &Client, words: &str) -> Reply {
@@ -217,7 +234,7 @@ fn sealing_cuts_off_those_inside_and_wipes_the_keys() {
     let run_quick = || operator.post("/v1/tools/quick-crm/execute", &quick_call);
     run_quick().expect(200);
     let key = operator.make_key(&[]);
-    let root = root_key(&broker);
+    let root = root_key(&broker).expose(|bytes| *bytes);
     only_a_passphrase(&operator);
     // The root key may be where not even root looks. A value that was just lent is not.
     assert!(
@@ -295,6 +312,37 @@ fn sealing_cuts_off_those_inside_and_wipes_the_keys() {
     );
     let verified = operator.send("POST", "/v1/audit/verify", None).expect(200);
     assert_eq!(verified["data"]["state"], "intact");
+}
+
+#[test]
+fn the_key_that_names_are_under_is_wiped_with_the_others_while_the_files_stay_open() {
+    let broker = Broker::start();
+    let operator = broker.operator();
+    let secret = json!({"name": "KEPT", "value": "kept through it all"});
+    operator.post("/v1/secrets", &secret).expect(201);
+    operator
+        .send("POST", "/v1/operator/index-rotation", None)
+        .expect(200);
+    eventually(|| {
+        let store = operator.get("/v1/operator/store").expect(200);
+        (store["data"]["compaction"]["state"] == "done").then_some(())
+    });
+    let root = root_key(&broker);
+    only_a_passphrase(&operator);
+    seal(&operator);
+    let veil = veil_key(&broker, &root);
+    assert_eq!(occurrences(broker.pid(), &veil), 0);
+    unseal(&operator, WORDS).expect(200);
+    let revealed = operator.post("/v1/secrets/KEPT/reveal", &json!({}));
+    assert_eq!(revealed.expect(200)["data"]["value"], "kept through it all");
+    // Where the processor does the work, the key is the beginning of what it works with.
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("aes") {
+        let open = occurrences(broker.pid(), &veil);
+        assert!(open > 0, "the control run finds nothing");
+    }
+    seal(&operator);
+    assert_eq!(occurrences(broker.pid(), &veil), 0);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 
 use super::error::Doing;
 use super::files::{self, DataDir};
@@ -121,8 +121,17 @@ impl DiskEngine {
                 what: "its names are under another key",
             });
         }
-        live.veil.get_or_init(|| Veil::new(key));
+        live.veil.store(Some(Arc::new(Veil::new(key))));
         Ok(())
+    }
+
+    /// Wipes the key of that veil: from now on it is as before it was lifted. To be called when nobody uses the
+    /// store any more.
+    pub fn lower(&self) {
+        self.live.load().veil.store(None);
+        for files in self.replaced().iter() {
+            files.veil.store(None);
+        }
     }
 
     /// The number of the veil of a copy that was begun, and is not the store's.
@@ -166,7 +175,10 @@ impl DiskEngine {
         let live = files.folder;
         let (number, veil) = match names {
             Names::Same => (live.veil, Lifting::clone(&files.veil)),
-            Names::Under(number, key) => (Some(number), Arc::new(Veil::new(key).into())),
+            Names::Under(number, key) => {
+                let veil = ArcSwapOption::from_pointee(Veil::new(key));
+                (Some(number), Arc::new(veil))
+            }
         };
         let mut begun = self.dir.folders()?;
         begun.retain(|folder| folder.number > live.number);

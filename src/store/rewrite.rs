@@ -134,7 +134,8 @@ impl Store {
         if matches!(copied, Err(StoreError::NoRoom | StoreError::Full)) {
             disk.remove_unfinished()?;
         }
-        let copy = copied?;
+        // Who closes the store takes the key of names away, too, under whoever is in the middle of a page.
+        let copy = copied.or_else(|error| shared.usable().and(Err(error)))?;
         let records = self.put_in_place(copy, &engine, &mac, &shared)?;
         drop(watch);
         disk.remove_superseded()?;

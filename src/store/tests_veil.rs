@@ -197,6 +197,39 @@ async fn writers_lose_nothing_while_names_change_again_and_again() {
 }
 
 #[tokio::test]
+async fn once_the_veil_is_lowered_nothing_is_found_until_it_is_lifted_again() {
+    let place = Place::new();
+    let store = place.create();
+    fill(&store, 100).await;
+    let key = veil(1, 1);
+    store.rewrite_under(&key, &Progress::default()).unwrap();
+    let expected = sorted(contents(&store).await);
+    let (engine, ..) = store.parts();
+    let disk = engine.disk().unwrap();
+    // Whoever is in the middle of a visit ends it as they began it.
+    let (mut seen, list) = (0, name(1, 1).as_bytes()[..17].to_vec());
+    let mut look = |name: &[u8], _: &[u8]| {
+        disk.lower();
+        seen += usize::from(name.starts_with(&list));
+        Ok(())
+    };
+    engine.visit(&[], None, &mut look).unwrap();
+    assert_eq!(seen, 33);
+    let locked = |found: Option<StoreError>| matches!(found, Some(StoreError::Damaged { .. }));
+    assert!(locked(store.get(&name(1, 1)).await.err()));
+    let list = StoreKey::new(Class::Secret, &[&[1; 16]]);
+    assert!(locked(store.scan(&list, None, 10).await.err()));
+    assert!(disk.lift(&veil(2, 1)).is_err());
+    disk.lift(&key).unwrap();
+    assert!(sorted(contents(&store).await) == expected);
+    // What a copy fails of when the store was closed is that.
+    store.close();
+    disk.lower();
+    let refused = store.rewrite(EngineKind::Sled, &Progress::default());
+    assert_eq!(refused, Err(StoreError::Closed));
+}
+
+#[tokio::test]
 async fn a_copy_under_another_key_is_gone_on_with_and_one_under_any_other_is_not() {
     let place = Place::new();
     let store = place.create();

@@ -9,7 +9,9 @@
 //! their names: those stand as they are. What is in order of the keys is in order of the names on disk.
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
 
 use super::{Class, Engine, Pair, Store, StoreError, StoreKey, Visitor, Write};
 use crate::crypto::Veil;
@@ -30,8 +32,8 @@ impl Store {
     }
 }
 
-/// The veil of a folder: given once the key is there.
-pub(super) type Lifting = Arc<OnceLock<Veil>>;
+/// The veil of a folder, while the key is there. Every read looks at it, so there is no lock around it.
+pub(super) type Lifting = Arc<ArcSwapOption<Veil>>;
 
 /// An engine under a veil.
 pub(super) struct Veiled {
@@ -51,24 +53,26 @@ impl Veiled {
 
     /// How a key stands on disk.
     fn covered(&self, key: &[u8]) -> Result<Vec<u8>, StoreError> {
-        let mut name = key.to_vec();
-        if !is_plain(key) {
-            let (_, hashes) = name.split_first_mut().ok_or(NO_NAME)?;
-            let veil = self.veil.get().ok_or(LOCKED)?;
-            veil.cover(hashes).map_err(|_| NO_NAME)?;
-        }
-        Ok(name)
+        covered(self.veil.load().as_deref(), key)
     }
+}
 
-    /// The key that stands so on disk.
-    fn uncovered(&self, mut name: Vec<u8>) -> Result<Vec<u8>, StoreError> {
-        if !is_plain(&name) {
-            let (_, hashes) = name.split_first_mut().ok_or(NO_NAME)?;
-            let veil = self.veil.get().ok_or(LOCKED)?;
-            veil.uncover(hashes).map_err(|_| NO_NAME)?;
-        }
-        Ok(name)
+fn covered(veil: Option<&Veil>, key: &[u8]) -> Result<Vec<u8>, StoreError> {
+    let mut name = key.to_vec();
+    if !is_plain(key) {
+        let (_, hashes) = name.split_first_mut().ok_or(NO_NAME)?;
+        veil.ok_or(LOCKED)?.cover(hashes).map_err(|_| NO_NAME)?;
     }
+    Ok(name)
+}
+
+/// The key that stands so on disk.
+fn uncovered(veil: Option<&Veil>, mut name: Vec<u8>) -> Result<Vec<u8>, StoreError> {
+    if !is_plain(&name) {
+        let (_, hashes) = name.split_first_mut().ok_or(NO_NAME)?;
+        veil.ok_or(LOCKED)?.uncover(hashes).map_err(|_| NO_NAME)?;
+    }
+    Ok(name)
 }
 
 impl Engine for Veiled {
@@ -86,11 +90,13 @@ impl Engine for Veiled {
         after: Option<&[u8]>,
         limit: usize,
     ) -> Result<Vec<Pair>, StoreError> {
-        let prefix = self.covered(prefix)?;
-        let after = after.map(|after| self.covered(after)).transpose()?;
+        let veil = self.veil.load();
+        let veil = veil.as_deref();
+        let prefix = covered(veil, prefix)?;
+        let after = after.map(|after| covered(veil, after)).transpose()?;
         let found = self.engine.scan(&prefix, after.as_deref(), limit)?;
         let found = found.into_iter();
-        let found = found.map(|(name, value)| Ok((self.uncovered(name)?, value)));
+        let found = found.map(|(name, value)| Ok((uncovered(veil, name)?, value)));
         found.collect()
     }
 
@@ -102,21 +108,24 @@ impl Engine for Veiled {
         until: Option<&[u8]>,
         each: &mut Visitor<'_>,
     ) -> Result<(), StoreError> {
+        // One for all of it: whoever seals meanwhile does not make names of another kind of the rest.
+        let Some(veil) = self.veil.load_full() else {
+            return self.engine.visit(from, until, each);
+        };
         self.engine.visit(from, until, &mut |name, value| {
-            if self.veil.get().is_none() {
-                return each(name, value);
-            }
-            each(&self.uncovered(name.to_vec())?, value)
+            each(&uncovered(Some(&veil), name.to_vec())?, value)
         })
     }
 
     fn apply(&self, writes: &[Write<'_>]) -> Result<(), StoreError> {
-        let covered = writes.iter().map(|write| match write {
-            Write::Put(key, value) => Ok((self.covered(key)?, Some(*value))),
-            Write::Delete(key) => Ok((self.covered(key)?, None)),
+        let veil = self.veil.load();
+        let veil = veil.as_deref();
+        let under = writes.iter().map(|write| match write {
+            Write::Put(key, value) => Ok((covered(veil, key)?, Some(*value))),
+            Write::Delete(key) => Ok((covered(veil, key)?, None)),
         });
-        let covered = covered.collect::<Result<Vec<_>, StoreError>>()?;
-        let writes: Vec<_> = covered
+        let under = under.collect::<Result<Vec<_>, StoreError>>()?;
+        let writes: Vec<_> = under
             .iter()
             .map(|(name, value)| match value {
                 Some(value) => Write::Put(name, value),

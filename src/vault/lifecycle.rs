@@ -33,7 +33,7 @@ use super::{Gate, Opener, Places, Unsealed, Vault, VaultError};
 pub struct Lifecycle {
     places: Places,
     pub(super) gate: Gate,
-    engine: Arc<dyn Engine>,
+    pub(super) engine: Arc<dyn Engine>,
     ring: Mutex<Ring>,
     custodians: Custodians,
     pub(super) gatherings: Gatherings,
@@ -175,6 +175,16 @@ impl Lifecycle {
         if let Ok(open) = self.gate.unsealed() {
             return Ok(open);
         }
+        let opened = self.open_behind_gate(root).await;
+        if opened.is_err() {
+            self.forget_veil();
+        }
+        let vault = opened?;
+        self.opened.store(true, Ordering::Release);
+        Ok(self.gate.open(vault))
+    }
+
+    async fn open_behind_gate(self: &Arc<Self>, root: Key) -> Result<Vault, VaultError> {
         let this = Arc::clone(self);
         let opened = tokio::task::spawn_blocking(move || this.open_vault(root));
         let vault = opened.await.map_err(|_| VaultError::Form)??;
@@ -182,8 +192,7 @@ impl Lifecycle {
         vault.load_rotations().await?;
         vault.begin_after_lockdown(&self.places).await?;
         self.places.lift_lockdown()?;
-        self.opened.store(true, Ordering::Release);
-        Ok(self.gate.open(vault))
+        Ok(vault)
     }
 
     fn open_vault(&self, root: Key) -> Result<Vault, VaultError> {

@@ -43,7 +43,16 @@ impl Lifecycle {
             vault.store.close();
             vault.journal.close();
         });
-        closed.await.is_ok() && emptied
+        let closed = closed.await.is_ok();
+        self.forget_veil();
+        closed && emptied
+    }
+
+    /// Wipes the key that names on disk are under: the engine stays open. Nobody may have the store open.
+    pub(super) fn forget_veil(&self) {
+        if let Some(disk) = self.engine.disk() {
+            disk.lower();
+        }
     }
 }
 
