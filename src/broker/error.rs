@@ -258,6 +258,7 @@ impl BrokerError {
             Self::Steering(_) => "steering_header",
             Self::NoAnswer(error) => error.code(),
             Self::Directory(_) => "directory_refused",
+            Self::Scrub(ScrubError::TooLong { .. }) => "values_too_long",
             Self::Scrub(_) => "unscrubbable",
         }
     }
@@ -322,6 +323,7 @@ impl BrokerError {
             Self::Steering(_) => "Send the method and the path that are meant, without that header.".to_owned(),
             Self::NoAnswer(error) => error.hint().to_owned(),
             Self::Egress(error) => error.hint().to_owned(),
+            Self::Scrub(ScrubError::TooLong { .. } | ScrubError::TooMuch) => "Use shorter credentials, or fewer of them in one call: split the tool.".to_owned(),
             Self::Scrub(_) => "Use a longer credential.".to_owned(),
         }
     }

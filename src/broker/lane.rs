@@ -233,9 +233,9 @@ impl Broker {
             pass,
         } = ready;
         let now = self.clock.now();
-        let lease = lease::open(&self.searchers, filled, binding, recorded, now)?;
+        let lease = lease::open(&self.searchers, filled, binding, recorded, now).await?;
         let kept = pass.key();
-        let token = pass.token(&self.tokens, binding, &lease.values, now);
+        let token = pass.token(&self.tokens, binding, &lease.spelled.values, now);
         let token = token.await?;
         let authority = peer.origin().authority();
         let around = Surroundings {
@@ -245,15 +245,15 @@ impl Broker {
         };
         let progress = Progress::default();
         let slots = (binding, &plan, &*places);
-        let placed = place::place(crossing, slots, &lease.values, (&around, &progress));
+        let placed = place::place(crossing, slots, &lease.spelled.values, (&around, &progress));
         let (outgoing, made) = placed?;
-        let patterns =
-            lease.search_also_for(&self.searchers, binding, (&made, token.as_deref()), now)?;
+        let searched = lease.search_also_for(&self.searchers, (made, token), now);
+        let (patterns, lent) = searched.await?;
         Ok(Loaded {
             outgoing,
             peer,
             patterns,
-            lent: lease.tokens,
+            lent,
             kept,
             progress,
         })

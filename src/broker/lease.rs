@@ -1,14 +1,8 @@
 //! The values of one call, open; and what to search its answer for.
-//!
-//! Building the searcher costs more than everything else here together, so it is kept for a minute at
-//! most, keyed by the very versions it was built for. It holds spellings of the values: the cache is
-//! small, swept without waiting for a call, wiped as it goes, and emptied at sealing.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use tokio::runtime::Handle;
 use zeroize::Zeroizing;
 
 use crate::audit::Recorded;
@@ -16,131 +10,111 @@ use crate::clock::Timestamp;
 use crate::crypto::{Digest, hmac_of, sha256, sha256_parts};
 use crate::name::FieldName;
 use crate::oauth::Lent;
-use crate::secret::Secret;
+use crate::secret::{MAX_VALUE_BYTES, Secret};
 use crate::tools::{BasicOther, BasicRole, Binding, Slot};
 
 use super::BrokerError;
 use super::resolve::{Filled, Filling};
-use super::scrub::Patterns;
+use super::scrub::{Patterns, ScrubError};
+use super::searchers::{Material, Searchers};
 
-/// How long a searcher is kept at most, in milliseconds.
-const KEPT: i64 = 60_000;
-/// How often old ones are dropped. One that was there twice is old, so each is gone within [`KEPT`].
-const SWEEP: Duration = Duration::from_secs(30);
-/// The most searchers that are kept.
-const MOST: usize = 256;
-
-/// The searchers of recent calls.
-#[derive(Debug, Default)]
-pub(super) struct Searchers(Arc<Mutex<Cache>>);
-
-#[derive(Debug, Default)]
-struct Cache {
-    kept: HashMap<Digest, Kept>,
-    sweeping: bool,
-}
-
-#[derive(Debug)]
-struct Kept {
-    patterns: Patterns,
-    made: Timestamp,
-    swept_once: bool,
-}
+/// The most bytes of all values of one call: they are spelled in more than a hundred times as many.
+const MOST: usize = MAX_VALUE_BYTES;
 
 /// The open values of one call.
 #[derive(Debug)]
 pub(super) struct Lease {
-    pub(super) values: BTreeMap<FieldName, Secret>,
-    pub(super) patterns: Patterns,
+    pub(super) spelled: Spelled,
+    patterns: Patterns,
     /// The tokens among the values, sealed: for when the API refuses them.
-    pub(super) tokens: Vec<Lent>,
+    tokens: Vec<Lent>,
     /// Which versions of which credentials these are; `None` when they are not kept.
     key: Option<Digest>,
 }
 
+/// All that an answer is searched for.
+#[derive(Debug, Default)]
+pub(super) struct Spelled {
+    pub(super) values: BTreeMap<FieldName, Secret>,
+    /// Passwords of Basic blobs, and the user of each.
+    pairs: Vec<(FieldName, BasicOther)>,
+    /// What was made for the call: signatures, and a token that was fetched.
+    made: Vec<Secret>,
+    token: Option<Arc<Secret>>,
+}
+
 impl Lease {
     /// What to search the answer for when this was made for the call as well: a signature, which is another
-    /// one each time, or a token that was fetched, whose searcher is kept as the token is.
-    pub(super) fn search_also_for(
-        &self,
+    /// one each time, or a token that was fetched, whose searcher is kept as the token is. With it come the
+    /// tokens among the values.
+    pub(super) async fn search_also_for(
+        mut self,
         searchers: &Searchers,
-        binding: &Binding,
-        (made, token): (&[Secret], Option<&Secret>),
+        (made, token): (Vec<Secret>, Option<Arc<Secret>>),
         now: Timestamp,
-    ) -> Result<Patterns, BrokerError> {
-        let key = match (made, token, &self.key) {
-            ([], None, _) => return Ok(self.patterns.clone()),
+    ) -> Result<(Patterns, Vec<Lent>), BrokerError> {
+        let key = match (&*made, &token, &self.key) {
+            ([], None, _) => return Ok((self.patterns, self.tokens)),
             ([], Some(token), Some(key)) => Some(hmac_of(token, key)),
             _ => None,
         };
-        if let Some(kept) = key.and_then(|key| searchers.get(&key, now)) {
-            return Ok(kept);
-        }
-        let patterns = build(&self.values, binding, made.iter().chain(token))?;
-        if let Some(key) = key {
-            searchers.keep(key, patterns.clone(), now);
-        }
-        Ok(patterns)
+        (self.spelled.made, self.spelled.token) = (made, token);
+        let (patterns, _) = searchers.of(key, self.spelled, now).await?;
+        Ok((patterns, self.tokens))
     }
 }
 
-impl Searchers {
-    /// Forgets all of them.
-    pub(super) fn forget(&self) {
-        locked(&self.0).kept.clear();
+impl Spelled {
+    /// # Errors
+    /// [`ScrubError::TooLong`] for values that are too long together.
+    fn check(&self) -> Result<(), ScrubError> {
+        let values: usize = self.values.values().map(Secret::len).sum();
+        if values > MOST || self.blobs() > MOST {
+            return Err(ScrubError::TooLong { most: MOST });
+        }
+        Ok(())
     }
 
-    fn get(&self, key: &Digest, now: Timestamp) -> Option<Patterns> {
-        let cache = locked(&self.0);
-        let kept = cache.kept.get(key)?;
-        (now.millis_since(kept.made).abs() < KEPT).then(|| kept.patterns.clone())
-    }
-
-    fn keep(&self, key: Digest, patterns: Patterns, made: Timestamp) {
-        // Without a runtime nothing would drop it in time.
-        let Ok(runtime) = Handle::try_current() else {
-            return;
+    /// How many bytes are spelled once more, in Basic blobs.
+    fn blobs(&self) -> usize {
+        let of = |field: &FieldName| self.values.get(field).map_or(0, Secret::len);
+        let blob = |(password, user): &(FieldName, BasicOther)| {
+            of(password)
+                + match user {
+                    BasicOther::Literal(text) => text.len(),
+                    BasicOther::Field(user) => of(user),
+                }
         };
-        let mut cache = locked(&self.0);
-        if cache.kept.len() >= MOST {
-            cache.kept.clear();
-        }
-        let kept = Kept {
-            patterns,
-            made,
-            swept_once: false,
-        };
-        cache.kept.insert(key, kept);
-        if !std::mem::replace(&mut cache.sweeping, true) {
-            runtime.spawn(sweep(Arc::downgrade(&self.0)));
-        }
+        self.pairs.iter().map(blob).sum()
     }
 }
 
-impl Cache {
-    /// Drops those that were there the last time, too: whether none is left, and nothing is to be swept.
-    fn sweep(&mut self) -> bool {
-        self.kept
-            .retain(|_, kept| !std::mem::replace(&mut kept.swept_once, true));
-        self.sweeping = !self.kept.is_empty();
-        !self.sweeping
+impl Material for Spelled {
+    fn size(&self) -> usize {
+        let values = self.values.values().chain(&self.made);
+        let values = values.chain(self.token.as_deref());
+        values.map(Secret::len).sum::<usize>() + self.blobs()
     }
-}
 
-fn locked(cache: &Mutex<Cache>) -> MutexGuard<'_, Cache> {
-    cache.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Drops old searchers even when no further call comes, until none is left.
-async fn sweep(cache: Weak<Mutex<Cache>>) {
-    loop {
-        tokio::time::sleep(SWEEP).await;
-        let Some(cache) = cache.upgrade() else {
-            return;
-        };
-        if locked(&cache).sweep() {
-            return;
+    fn build(&self) -> Result<Patterns, BrokerError> {
+        let mut basic: Vec<(Zeroizing<Vec<u8>>, &Secret)> = Vec::new();
+        for (password, user) in &self.pairs {
+            let Some(value) = self.values.get(password) else {
+                continue;
+            };
+            let user = match user {
+                BasicOther::Literal(text) => text.as_bytes().to_vec(),
+                BasicOther::Field(user) => match self.values.get(user) {
+                    Some(user) => user.expose(<[u8]>::to_vec),
+                    None => continue,
+                },
+            };
+            basic.push((Zeroizing::new(user), value));
         }
+        let basic = basic.iter().map(|(user, value)| (user.as_slice(), *value));
+        let values = self.values.values().chain(&self.made);
+        let values = values.chain(self.token.as_deref());
+        Ok(Patterns::for_values(values, basic)?)
     }
 }
 
@@ -158,7 +132,7 @@ pub(super) fn identity(filling: &Filling) -> Option<Digest> {
 }
 
 /// Opens the values and readies the searcher. The use is on disk in the journal.
-pub(super) fn open(
+pub(super) async fn open(
     searchers: &Searchers,
     filled: BTreeMap<FieldName, Filled>,
     binding: &Binding,
@@ -192,7 +166,11 @@ pub(super) fn open(
         values.insert(field, value);
     }
     // The Basic blobs depend on how the binding pairs the halves.
+    let mut pairs = Vec::new();
     for (field, role, other) in basic_pairs(binding) {
+        if role == BasicRole::Password {
+            pairs.push((field.clone(), other.clone()));
+        }
         identities.extend_from_slice(&sha256(field.as_str().as_bytes()));
         let role: &[u8] = match role {
             BasicRole::User => b"u",
@@ -204,24 +182,19 @@ pub(super) fn open(
         };
         identities.extend_from_slice(&sha256_parts(&[role, kind, other]));
     }
-    let key = sha256(&identities);
-    if cacheable && let Some(patterns) = searchers.get(&key, now) {
-        return Ok(Lease {
-            values,
-            patterns,
-            tokens,
-            key: Some(key),
-        });
-    }
-    let patterns = build(&values, binding, [])?;
-    if cacheable {
-        searchers.keep(key, patterns.clone(), now);
-    }
-    Ok(Lease {
+    let key = cacheable.then(|| sha256(&identities));
+    let spelled = Spelled {
         values,
+        pairs,
+        ..Spelled::default()
+    };
+    spelled.check()?;
+    let (patterns, spelled) = searchers.of(key, spelled, now).await?;
+    Ok(Lease {
+        spelled,
         patterns,
         tokens,
-        key: cacheable.then_some(key),
+        key,
     })
 }
 
@@ -236,128 +209,113 @@ fn basic_pairs(binding: &Binding) -> impl Iterator<Item = (&FieldName, BasicRole
     })
 }
 
-fn build<'s>(
-    values: &'s BTreeMap<FieldName, Secret>,
-    binding: &Binding,
-    made: impl IntoIterator<Item = &'s Secret>,
-) -> Result<Patterns, BrokerError> {
-    let mut basic: Vec<(Zeroizing<Vec<u8>>, &Secret)> = Vec::new();
-    for (field, slots) in &binding.slots {
-        let Some(value) = values.get(field) else {
-            continue;
-        };
-        for slot in slots {
-            let Slot::Basic {
-                role: BasicRole::Password,
-                other,
-            } = slot
-            else {
-                continue;
-            };
-            let user = match other {
-                BasicOther::Literal(text) => text.as_bytes().to_vec(),
-                BasicOther::Field(other) => match values.get(other) {
-                    Some(user) => user.expose(<[u8]>::to_vec),
-                    None => continue,
-                },
-            };
-            basic.push((Zeroizing::new(user), value));
-        }
-    }
-    let basic = basic.iter().map(|(user, value)| (user.as_slice(), *value));
-    let all: Vec<&Secret> = values.values().chain(made).collect();
-    Ok(Patterns::for_values(
-        all.iter().map(|value| &**value),
-        basic,
-    )?)
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::sync::Arc;
 
-    use super::{KEPT, Lease, MOST, Patterns, SWEEP, Searchers, locked, sha256_parts};
+    use super::{Lease, MOST, Patterns, ScrubError, Searchers, Spelled, open, sha256_parts};
+    use crate::broker::BrokerError;
+    use crate::broker::resolve::{Filled, Filling};
     use crate::clock::Timestamp;
     use crate::crypto::Digest;
+    use crate::name::FieldName;
     use crate::secret::Secret;
-    use crate::tools::ToolSpec;
+    use crate::tools::{Binding, ToolSpec};
+    use crate::vault::tests_rig::Rig;
+    use crate::wire::FieldSource;
 
     fn key(number: usize) -> Digest {
         sha256_parts(&[&number.to_be_bytes()])
     }
 
-    fn patterns() -> Patterns {
-        Patterns::for_values([&Secret::copy_of(b"ghp_Zq9nKo0xj7")], []).unwrap()
-    }
-
     fn lease(key: Option<Digest>) -> Lease {
         Lease {
-            values: BTreeMap::new(),
-            patterns: patterns(),
+            spelled: Spelled::default(),
+            patterns: Patterns::for_values([&Secret::copy_of(b"ghp_Zq9nKo0xj7")], []).unwrap(),
             tokens: Vec::new(),
             key,
         }
     }
 
-    #[tokio::test]
-    async fn the_searcher_of_a_kept_token_is_kept_and_that_of_a_signature_is_not() {
+    /// A tool with one field, which stands where `slot` says.
+    fn binding(slot: &serde_json::Value) -> Binding {
         let spec = serde_json::json!({
             "slug": "custom-x", "name": "X",
             "credentialsJson": {"required": ["apiKey"],
                 "schema": {"apiKey": {"type": "string", "description": "key"}}},
             "bindings": [{"hosts": ["api.example.com"], "methods": ["GET"], "paths": ["/**"],
-                "slots": {"apiKey": [{"header": "x-key"}]}}],
+                "slots": {"apiKey": [slot]}}],
             "actionsJson": {"run": {"description": "run",
                 "http": {"method": "GET", "url": "https://api.example.com/run"}}},
         });
         let spec = ToolSpec::from_custom_json(spec).unwrap();
-        let binding = spec.bindings.first().unwrap();
-        let (searchers, now) = (Searchers::default(), Timestamp::default());
-        let kept = || locked(&searchers.0).kept.len();
-        let token = |text: &[u8]| Secret::copy_of(text);
-        let (one, two) = (token(b"token-of-the-first"), token(b"token-of-the-second"));
-        let signature = [token(b"signature-of-a-call")];
-        let search = |key, made: &[Secret], token| {
-            let patterns = lease(key).search_also_for(&searchers, binding, (made, token), now);
-            patterns.unwrap()
-        };
-        let finds = |patterns: &Patterns, text: &[u8]| !patterns.occurrences(text).is_empty();
-        for (token, count) in [(None, 0), (Some(&one), 1), (Some(&one), 1), (Some(&two), 2)] {
-            let patterns = search(Some(key(1)), &[], token);
-            assert_eq!(kept(), count);
-            assert_eq!(finds(&patterns, b"a token-of-the-first b"), count == 1);
-        }
-        // Nor where the values came with the request.
-        search(None, &[], Some(&one));
-        let patterns = search(Some(key(1)), &signature, Some(&one));
-        assert!(
-            finds(&patterns, b"signature-of-a-call") && finds(&patterns, b"token-of-the-first")
-        );
-        assert_eq!(kept(), 2);
+        spec.bindings.first().unwrap().clone()
     }
 
     #[tokio::test]
-    async fn lk_8_searchers_are_few_and_gone_within_a_minute_though_nobody_calls() {
+    async fn the_searcher_of_a_kept_token_is_kept_and_that_of_a_signature_is_not() {
         let (searchers, now) = (Searchers::default(), Timestamp::default());
-        let kept = || locked(&searchers.0).kept.len();
-        for number in 0..2 * MOST + 5 {
-            searchers.keep(key(number), patterns(), now);
-            assert!((1..=MOST).contains(&kept()));
+        let token = |text: &[u8]| Arc::new(Secret::copy_of(text));
+        let (one, two) = (token(b"token-of-the-first"), token(b"token-of-the-second"));
+        let search = async |key, made: Option<&[u8]>, token: Option<&Arc<Secret>>| {
+            let made = made.map(Secret::copy_of).into_iter().collect();
+            let lease = lease(key);
+            let also = (made, token.cloned());
+            let (patterns, _) = lease.search_also_for(&searchers, also, now).await.unwrap();
+            patterns
+        };
+        let finds = |patterns: &Patterns, text: &[u8]| !patterns.occurrences(text).is_empty();
+        for (token, count) in [(None, 0), (Some(&one), 1), (Some(&one), 1), (Some(&two), 2)] {
+            let patterns = search(Some(key(1)), None, token).await;
+            assert_eq!(searchers.count(), count);
+            assert_eq!(finds(&patterns, b"a token-of-the-first b"), count == 1);
         }
-        let last = key(2 * MOST + 4);
-        assert!(searchers.get(&last, now.plus_millis(KEPT - 1)).is_some());
-        for other in [KEPT, -KEPT] {
-            assert!(searchers.get(&last, now.plus_millis(other)).is_none());
+        // Nor where the values came with the request.
+        search(None, None, Some(&one)).await;
+        let patterns = search(Some(key(1)), Some(b"signature-of-a-call"), Some(&one)).await;
+        assert!(
+            finds(&patterns, b"signature-of-a-call") && finds(&patterns, b"token-of-the-first")
+        );
+        assert_eq!(searchers.count(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_call_whose_values_are_too_long_together_is_refused_before_a_searcher_is_built() {
+        let (rig, now) = (Rig::new().await, Timestamp::default());
+        let recorded = rig.recorded().await;
+        let searchers = Searchers::default();
+        let opened = async |lengths: &[usize], slot: serde_json::Value| {
+            let filled = |(number, length): (usize, &usize)| {
+                let name = match number {
+                    0 => "apiKey".to_owned(),
+                    number => format!("other{number}"),
+                };
+                let value = Secret::take(vec![b'x'; *length]);
+                let filled = Filled {
+                    filling: Filling::Request(value),
+                    source: FieldSource::Request,
+                };
+                (FieldName::parse(&name).unwrap(), filled)
+            };
+            let filled: BTreeMap<_, _> = lengths.iter().enumerate().map(filled).collect();
+            let opened = open(&searchers, filled, &binding(&slot), &recorded, now).await;
+            opened.map(drop)
+        };
+        let header = || serde_json::json!({"header": "x-key"});
+        let basic = || serde_json::json!({"basic": "password", "with": "someone"});
+        opened(&[MOST], header()).await.unwrap();
+        opened(&[MOST - 6, 6], header()).await.unwrap();
+        opened(&[MOST - 7], basic()).await.unwrap();
+        for (lengths, slot) in [
+            (&[MOST, 6][..], header()),
+            (&[2_049; 32], header()),
+            (&[MOST - 6], basic()),
+        ] {
+            let refused = opened(lengths, slot).await.unwrap_err();
+            let too_long = BrokerError::Scrub(ScrubError::TooLong { most: MOST });
+            assert_eq!(refused.code(), "values_too_long");
+            assert_eq!(refused.to_string(), too_long.to_string());
         }
-        // Whoever comes between two sweeps is gone after two more.
-        assert!(SWEEP.as_millis() * 2 <= u128::from(KEPT.unsigned_abs()));
-        for _ in 0..2 {
-            assert!(locked(&searchers.0).sweeping, "somebody sweeps");
-            assert!(!locked(&searchers.0).sweep() && kept() > 0);
-            assert!(locked(&searchers.0).sweep() && kept() == 0);
-            searchers.keep(last, patterns(), now);
-        }
-        searchers.forget();
-        assert_eq!(kept(), 0, "sealing does not wait");
     }
 }

@@ -12,7 +12,7 @@
 //! | admit the address | [`egress`](crate::egress) | no name is dialled that was not checked |
 //! | connect and verify | [`egress`](crate::egress) | no value is opened for a peer that has not proved itself |
 //! | record the intent, durably | [`audit`](crate::audit) | nothing is used unseen |
-//! | open the values | `lease` | as late as possible |
+//! | open the values | `lease`, `searchers` | as late as possible |
 //! | fetch a token with a signed assertion, where the binding says so | `sign` | the key itself is never sent |
 //! | place them in their slots | `place`, `splice` | the caller chooses no slot |
 //! | sign what was placed | `sign` | nothing changes afterwards; the caller chooses no part of a signature |
@@ -51,6 +51,7 @@ mod relay;
 mod resolve;
 pub mod scrub;
 mod search;
+mod searchers;
 mod sending;
 mod session;
 mod shown;

@@ -83,6 +83,17 @@ impl Anchors {
         self.patterns.len()
     }
 
+    /// How much memory it takes, in bytes, roughly.
+    pub(super) fn size(&self) -> usize {
+        /// An anchor, its group, and the one pattern that most groups have.
+        const ONE: usize = ANCHOR + size_of::<Vec<usize>>() + 2 * size_of::<usize>();
+        let spelled: usize = self.patterns.iter().map(|one| one.bytes.len()).sum();
+        spelled
+            + self.patterns.len() * size_of::<Pattern>()
+            + self.sorted.len() * ONE
+            + self.finder.size()
+    }
+
     /// Reports every occurrence that is decided, in order of its beginning, overlapping ones too;
     /// of those that begin at one place only the longest. Returns where the bytes begin that more
     /// input could turn into an occurrence, or the end of `hay` when `last` or when there are none.
@@ -167,6 +178,13 @@ impl Finder {
         }
         let automaton = AhoCorasick::new(anchors).map_err(|_| ScrubError::TooMuch)?;
         Ok(Self::Automaton(Box::new(automaton)))
+    }
+
+    fn size(&self) -> usize {
+        match self {
+            Self::Packed(searchers) => searchers.iter().map(Searcher::memory_usage).sum(),
+            Self::Automaton(automaton) => automaton.memory_usage(),
+        }
     }
 
     /// Every anchor in `hay`, in order of its beginning.

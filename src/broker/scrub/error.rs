@@ -9,6 +9,13 @@ pub enum ScrubError {
         /// The least number of bytes, after white space at both ends is taken off.
         minimum: usize,
     },
+    /// The values are longer than those of one call may be, so that searching for them would take more than
+    /// one may take.
+    #[error("the values that the call is lent have more than {most} bytes together")]
+    TooLong {
+        /// The most bytes that they may have.
+        most: usize,
+    },
     /// The searcher for the lent values could not be built.
     #[error("too many or too long values to search for at once")]
     TooMuch,

@@ -55,5 +55,6 @@ pub use encoding::Encoding;
 pub use error::ScrubError;
 pub use head::{BodyIs, ScrubbedHeaders, scrub_headers, scrub_trailers};
 pub use hits::Hits;
+pub(super) use patterns::Faint;
 pub use patterns::{MIN_VALUE_BYTES, Patterns};
 pub use stream::{MASK, Scrubbed, Scrubber, scrub_bytes, scrub_counting};

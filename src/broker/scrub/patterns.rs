@@ -13,7 +13,7 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use zeroize::Zeroizing;
 
@@ -49,6 +49,10 @@ const LINE_END_STEPS: usize = 8;
 /// allocator.
 #[derive(Clone)]
 pub struct Patterns(Arc<Inner>);
+
+/// The same, without keeping it: there as long as somebody else has it.
+#[derive(Debug)]
+pub(in crate::broker) struct Faint(Weak<Inner>);
 
 struct Inner {
     text: Anchors,
@@ -109,6 +113,18 @@ impl Patterns {
         self.0.text.count()
     }
 
+    /// How much memory it takes, in bytes, roughly.
+    pub(in crate::broker) fn size(&self) -> usize {
+        let Inner {
+            text, plain, names, ..
+        } = &*self.0;
+        text.size() + plain.size() + names.size()
+    }
+
+    pub(in crate::broker) fn faint(&self) -> Faint {
+        Faint(Arc::downgrade(&self.0))
+    }
+
     /// Counters for one exchange, all zero.
     #[must_use]
     pub fn hits(&self) -> Hits {
@@ -158,19 +174,31 @@ impl Patterns {
     }
 }
 
+impl Faint {
+    pub(in crate::broker) fn patterns(&self) -> Option<Patterns> {
+        self.0.upgrade().map(Patterns)
+    }
+}
+
 impl fmt::Debug for Patterns {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Patterns(hidden)")
     }
 }
 
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Inner(hidden)")
+    }
+}
+
 /// One piece of one spelling.
 pub(super) struct Pattern {
     pub(super) bytes: Zeroizing<Box<[u8]>>,
-    /// As long as `bytes`; true where the case of a letter does not matter.
-    soft: Vec<bool>,
-    /// Whether any is. Then all letters are compared without case: that masks a little more than
-    /// need be, and never less.
+    /// Of the first bytes: where the case of a letter does not matter.
+    soft: [bool; ANCHOR],
+    /// Whether there is any such letter in all of it. Then all letters are compared without case: that
+    /// masks a little more than need be, and never less.
     loose: bool,
     /// Which value it is a spelling of.
     pub(super) value: usize,
@@ -193,8 +221,8 @@ impl Pattern {
             return Vec::new();
         };
         let mut letters = [false; ANCHOR];
-        for ((letter, byte), soft) in letters.iter_mut().zip(first).zip(&self.soft) {
-            *letter = *soft && byte.is_ascii_alphabetic();
+        for ((letter, byte), soft) in letters.iter_mut().zip(first).zip(self.soft) {
+            *letter = soft && byte.is_ascii_alphabetic();
         }
         let count: u32 = letters.iter().map(|letter| u32::from(*letter)).sum();
         let choices: Vec<u32> = if count > MAX_SOFT_LETTERS {
@@ -212,7 +240,7 @@ impl Pattern {
     fn folded(&self) -> Self {
         Self {
             bytes: Zeroizing::new(self.bytes.to_ascii_lowercase().into_boxed_slice()),
-            soft: vec![false; self.soft.len()],
+            soft: [false; ANCHOR],
             loose: true,
             value: self.value,
         }
@@ -304,7 +332,7 @@ fn add(to: &mut Vec<Pattern>, form: &Form, value: usize) {
         let soft = form.soft.get(piece).unwrap_or_default();
         to.push(Pattern {
             bytes: Zeroizing::new(Box::from(bytes)),
-            soft: soft.to_vec(),
+            soft: std::array::from_fn(|at| soft.get(at).is_some_and(|soft| *soft)),
             loose: soft.contains(&true),
             value,
         });
@@ -318,8 +346,8 @@ fn distinct(mut found: Vec<Pattern>) -> Vec<Pattern> {
         let same = gone.bytes == kept.bytes;
         if same {
             kept.loose |= gone.loose;
-            for (kept, gone) in kept.soft.iter_mut().zip(&gone.soft) {
-                *kept |= *gone;
+            for (kept, gone) in kept.soft.iter_mut().zip(gone.soft) {
+                *kept |= gone;
             }
         }
         same
