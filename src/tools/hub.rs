@@ -61,6 +61,8 @@ pub struct Custom {
     /// Who wrote it, when their credential could show values as well. Only to them may it lend their
     /// own secrets, if these may be shown: a key that shows no value must not write a tool that does.
     pub revealer: Option<UserId>,
+    /// How much memory its spec takes, roughly, in bytes.
+    pub(super) size: usize,
 }
 
 /// A tool that a caller sees.
@@ -81,6 +83,13 @@ impl Tool {
             owner: self.custom.map(|custom| custom.maker),
             shared: self.custom.is_none_or(|custom| custom.shared),
         }
+    }
+
+    /// How much memory whoever keeps it keeps with it, roughly, in bytes: none of a shipped one, which is there
+    /// anyway.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.custom.map_or(0, |custom| custom.size)
     }
 }
 
@@ -180,23 +189,21 @@ impl Hub {
             return Ok(tool);
         }
         let kept: Stored = vault.open_state(org.kek(), org.id(), owner, place, read)?;
+        let spec = aside(move || {
+            let spec = ToolSpec::from_json(kept.spec)?;
+            let size = spec.size();
+            Ok::<_, ToolError>((spec, size))
+        });
+        let (spec, size) = spec.await.map_err(|_| VaultError::Form)?;
         let custom = Custom {
             maker: kept.maker,
             shared: owner == Owner::ORG_SHARED,
             vouched: kept.vouched,
             term: kept.term,
             revealer: kept.revealer,
+            size,
         };
-        let spec = aside(move || ToolSpec::from_json(kept.spec)).await;
-        let spec = spec.map_err(|_| VaultError::Form)?;
-        let size = spec.size();
-        let tool = Tool {
-            spec: Arc::new(spec),
-            custom: Some(custom),
-        };
-        self.parsed
-            .keep(place, *read.digest(), (tool.clone(), size));
-        Ok(tool)
+        Ok(self.parsed.keep(place, *read.digest(), custom, spec))
     }
 
     /// Every tool that the caller sees, by slug.
