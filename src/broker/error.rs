@@ -133,8 +133,10 @@ pub enum BrokerError {
     /// A certificate for the proxy could not be made.
     #[error(transparent)]
     NoAuthority(#[from] NoAuthority),
-    /// There are as many handles as there may be.
-    #[error("there are as many handles as there may be")]
+    /// There are as many handles as there may be, or their tools are as large.
+    #[error(
+        "there are as many handles as there may be, or their tools are as large as they may be together"
+    )]
     Handles,
     /// A placeholder stands where it may not.
     #[error(transparent)]
@@ -316,7 +318,7 @@ impl BrokerError {
             Self::NoProxy => "The operator turns it on: proxy.enabled = true in the settings, and a restart. Or leave lane out, and send requests to /v1/egress.".to_owned(),
             Self::Hub(_) | Self::Vault(_) | Self::Directory(_) | Self::NoAuthority(_) => "Try again.".to_owned(),
             Self::Handle(fault) => hint_of(*fault).to_owned(),
-            Self::Handles => "Release those that are not needed: DELETE /v1/resolutions/ID. Others end by themselves.".to_owned(),
+            Self::Handles => "Release those that are not needed: DELETE /v1/resolutions/ID. Others end by themselves. Or split large tools.".to_owned(),
             Self::Misplaced(misplaced) => put_right(*misplaced).to_owned(),
             Self::AnotherRequest => "Send the request that the intent named when the handle was asked for, or ask for another handle.".to_owned(),
             Self::TooLarge { .. } => "Send it in parts, where the upstream takes them. The operator sets the limit: limits.upload_mb in the settings.".to_owned(),

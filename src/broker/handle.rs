@@ -25,6 +25,7 @@ use crate::tools::Tool;
 
 use super::holder::Proxied;
 use super::only::Only;
+use super::pinned::Pin;
 use super::placeholder::Placeholder;
 
 /// How a handle begins.
@@ -182,6 +183,8 @@ pub(crate) struct Handle {
     dead: CancellationToken,
     /// Which fields went to which origin: an answer from there is searched for all of them.
     lent: Mutex<BTreeMap<Origin, BTreeSet<FieldName>>>,
+    /// What counts its tool's spec, once it is in the table.
+    pub(super) pin: OnceLock<Pin>,
 }
 
 impl Handle {
@@ -199,6 +202,7 @@ impl Handle {
             ended: OnceLock::new(),
             dead: CancellationToken::new(),
             lent: Mutex::default(),
+            pin: OnceLock::new(),
         }
     }
 

@@ -13,13 +13,14 @@ use crate::id::{OrgId, ResolutionId, UserId};
 
 use super::handle::{Ended, Handle, HandleFault, Owner, digest_of};
 use super::limits::LaneLimits;
+use super::pinned::Pinned;
 
 /// How long one that is over is remembered, so that its owner hears why it is refused.
 const REMEMBERED: Duration = Duration::from_mins(2);
 /// How often a full table is searched for those that are over before their time.
 const SEARCH: Duration = Duration::from_secs(1);
 
-/// There is no room for another handle.
+/// There is no room for another handle, or for the spec of its tool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Full;
 
@@ -65,6 +66,7 @@ pub(crate) struct Handles {
     most: usize,
     share: usize,
     own: usize,
+    pinned: Pinned,
 }
 
 #[derive(Default)]
@@ -85,6 +87,7 @@ impl Handles {
             most: limits.handles,
             share: limits.handles_per_org,
             own: limits.handles_per_user,
+            pinned: Pinned::default(),
         }
     }
 
@@ -95,6 +98,7 @@ impl Handles {
         handle: Arc<Handle>,
         now: Instant,
     ) -> Result<(), Full> {
+        self.pin(&handle, now)?;
         // Declared before the guard, so that they are dropped after it: a handle may bring much with it.
         let mut forgotten;
         let mut table = self.lock();
@@ -112,6 +116,21 @@ impl Handles {
         table.by_id.insert(handle.id, digest);
         table.ends.insert((handle.ends(), digest));
         table.by_digest.insert(digest, handle);
+        Ok(())
+    }
+
+    /// Counts the spec of the handle's tool; it counts for as long as the handle is anywhere.
+    fn pin(&self, handle: &Handle, now: Instant) -> Result<(), Full> {
+        let purpose = &handle.purpose;
+        let pin = || self.pinned.pin(&purpose.owner, &purpose.tool);
+        let pinned = pin().or_else(|| {
+            let forgotten = self.lock().make_room(now);
+            // Without the lock, and before it is tried again.
+            drop(forgotten);
+            pin()
+        });
+        let pinned = pinned.ok_or(Full)?;
+        handle.pin.get_or_init(|| pinned);
         Ok(())
     }
 
@@ -268,4 +287,4 @@ impl fmt::Debug for Handles {
 
 #[cfg(test)]
 #[path = "tests_handles.rs"]
-mod tests;
+pub(super) mod tests;

@@ -45,6 +45,7 @@ mod lease;
 mod leftover;
 mod limits;
 mod only;
+mod pinned;
 mod place;
 mod placeholder;
 mod relay;

@@ -32,7 +32,7 @@ fn room(handles: usize, handles_per_org: usize, handles_per_user: usize) -> Hand
     })
 }
 
-fn owner(org: u8, user: u8, key: u8) -> Owner {
+pub(crate) fn owner(org: u8, user: u8, key: u8) -> Owner {
     Owner {
         org: OrgId::from_bytes([org; 16]),
         user: UserId::from_bytes([user; 16]),
@@ -40,7 +40,7 @@ fn owner(org: u8, user: u8, key: u8) -> Owner {
     }
 }
 
-fn tool() -> Tool {
+pub(crate) fn tool() -> Tool {
     let spec = json!({
         "slug": "custom-x", "name": "X", "actionsJson": {},
         "credentialsJson": {"required": [], "schema": {}},
@@ -51,12 +51,14 @@ fn tool() -> Tool {
     }
 }
 
-fn terms(seconds: u64, uses: u32) -> Terms {
+pub(crate) fn terms(seconds: u64, uses: u32) -> Terms {
     let life = Duration::from_secs(seconds);
     Terms { life, uses }
 }
 
-fn handle(tool: &Tool, owner: Owner, terms: Terms, now: Instant) -> (Vec<u8>, Arc<Handle>) {
+type Made = (Vec<u8>, Arc<Handle>);
+
+pub(crate) fn handle(tool: &Tool, owner: Owner, terms: Terms, now: Instant) -> Made {
     let token = HandleToken::draw(&SystemRandom).unwrap();
     let text = token.into_secret().expose(<[u8]>::to_vec);
     let random: &dyn crate::crypto::Random = &SystemRandom;
