@@ -5,12 +5,17 @@
 //! look: until then a look costs one comparison each. After a commit every handle with an open exchange is
 //! asked for again; when its time is up, that one is. What died is cut: within half a second of the change,
 //! or of the end of a key, of a delegation, of a secret.
+//!
+//! What a look costs is a member's to say, who may write large tools. So each organisation is looked at by
+//! itself, one of its handles after another, in turn with the others: none waits for all of another's.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
+
+use tokio::sync::Semaphore;
 
 use crate::clock::Timestamp;
 use crate::directory::Recognised;
@@ -18,24 +23,53 @@ use crate::id::{OrgId, ResolutionId, UserId};
 use crate::vault::Unsealed;
 
 use super::BrokerError;
-use super::handle::{Ended, Handle};
+use super::handle::{Ended, Handle, Owner};
 use super::judge::Judge;
 
 /// How often the watch looks whether anything changed.
 const LOOK: Duration = Duration::from_millis(250);
 /// How often it looks at everything all the same, whatever the reason would be.
 const ALL_THE_SAME: Duration = Duration::from_secs(10);
+/// How many handles are looked at at a time.
+const AT_A_TIME: usize = 4;
 
 /// The exchanges that are open.
 pub(super) struct Watch {
     judge: Arc<Judge>,
     open: Mutex<Open>,
+    /// To look at one handle. Of each organisation one waits at most, in the order in which they came.
+    turns: Semaphore,
 }
 
 #[derive(Default)]
 struct Open {
     handles: HashMap<ResolutionId, Watched>,
+    orgs: HashMap<OrgId, Seen>,
     running: bool,
+}
+
+/// How an organisation's handles were looked at.
+#[derive(Default)]
+struct Seen {
+    /// Whether somebody is at it.
+    busy: bool,
+    /// After which commit all of them were judged, and when.
+    last: Option<(u64, Instant)>,
+}
+
+impl Seen {
+    fn is_fresh(&self, generation: u64) -> bool {
+        self.last
+            .is_some_and(|(seen, at)| seen == generation && at.elapsed() < ALL_THE_SAME)
+    }
+}
+
+/// One organisation's handles that are to be looked at.
+struct Round {
+    org: OrgId,
+    /// The newest commit, where these are all that there are.
+    all_at: Option<u64>,
+    handles: Vec<(Arc<Handle>, Recognised)>,
 }
 
 /// A handle with exchanges that are open.
@@ -93,6 +127,7 @@ impl Watch {
         Self {
             judge,
             open: Mutex::default(),
+            turns: Semaphore::new(AT_A_TIME),
         }
     }
 
@@ -121,18 +156,11 @@ impl Watch {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The handles that are to be looked at: every one, or those whose time is up. `None` when there is no
-    /// exchange, and the watch ends.
-    fn due(&self, all: bool, now: Timestamp) -> Option<Vec<(Arc<Handle>, Recognised)>> {
+    /// Whether there is no exchange: then the watch ends.
+    fn is_idle(&self) -> bool {
         let mut open = self.lock();
-        if open.handles.is_empty() {
-            open.running = false;
-            return None;
-        }
-        let watched = open.handles.values();
-        let due = watched.filter(|watched| all || watched.due.is_up(now));
-        let due = due.map(|watched| (Arc::clone(&watched.handle), watched.seen.clone()));
-        Some(due.collect())
+        open.running = !open.handles.is_empty();
+        !open.running
     }
 
     fn judged(&self, id: ResolutionId, until: Option<Timestamp>) {
@@ -154,12 +182,19 @@ impl Watch {
         (owner.org == org && owner.user == user).then(|| Arc::clone(&watched.handle))
     }
 
-    /// Ends what is open: nobody would. What is opened from now on has a watch of its own.
-    fn failed(&self) {
+    /// Ends what is open, or what is open of one organisation: nobody would. What is opened from now on is
+    /// watched again.
+    fn failed(&self, org: Option<OrgId>) {
         let mut open = self.lock();
-        open.running = false;
+        let hit = |owner: &Owner| org.is_none_or(|org| owner.org == org);
         for watched in open.handles.values() {
-            watched.handle.end(Ended::Unwatched);
+            if hit(&watched.handle.purpose.owner) {
+                watched.handle.end(Ended::Unwatched);
+            }
+        }
+        match org {
+            Some(org) => drop(open.orgs.remove(&org)),
+            None => open.running = false,
         }
         tracing::error!("the watch over open exchanges failed; they were cut");
     }
@@ -168,6 +203,8 @@ impl Watch {
     async fn look(&self, vault: &Unsealed, handles: Vec<(Arc<Handle>, Recognised)>) -> bool {
         let mut judged = true;
         for (handle, seen) in handles {
+            // For each handle anew, so that the others come in between. Never closed.
+            let _turn = self.turns.acquire().await.ok();
             match self.judge.again(vault, &handle, &seen).await {
                 Ok(standing) => self.judged(handle.id, standing.until),
                 // It is over, and nothing about it changes any more.
@@ -176,6 +213,56 @@ impl Watch {
             }
         }
         judged
+    }
+
+    /// Looks at one organisation's handles.
+    async fn round(&self, round: Round) {
+        // A sealed vault has ended every exchange by itself, and sealing waits for no look.
+        let judged = match self.judge.lifecycle.gate().unsealed() {
+            Ok(vault) => {
+                let look = vault.while_open(self.look(&vault, round.handles));
+                look.await.unwrap_or_default()
+            }
+            Err(_) => false,
+        };
+        if let Some(seen) = self.lock().orgs.get_mut(&round.org) {
+            seen.busy = false;
+            // Where the store failed, the next look asks again.
+            if let (true, Some(generation)) = (judged, round.all_at) {
+                seen.last = Some((generation, Instant::now()));
+            }
+        }
+    }
+}
+
+impl Open {
+    /// What is to be looked at: of each organisation that nobody is at, every handle after a commit, or those
+    /// whose time is up.
+    fn rounds(&mut self, generation: u64, now: Timestamp) -> Vec<Round> {
+        let Self { handles, orgs, .. } = self;
+        let mut rounds: HashMap<OrgId, Round> = HashMap::new();
+        let mut there = HashSet::new();
+        for watched in handles.values() {
+            let org = watched.handle.purpose.owner.org;
+            there.insert(org);
+            let seen = orgs.entry(org).or_default();
+            let all = !seen.is_fresh(generation);
+            if seen.busy || !(all || watched.due.is_up(now)) {
+                continue;
+            }
+            let round = rounds.entry(org).or_insert_with(|| Round {
+                org,
+                all_at: all.then_some(generation),
+                handles: Vec::new(),
+            });
+            let one = (Arc::clone(&watched.handle), watched.seen.clone());
+            round.handles.push(one);
+        }
+        orgs.retain(|org, seen| seen.busy || there.contains(org));
+        for org in rounds.keys() {
+            orgs.entry(*org).or_default().busy = true;
+        }
+        rounds.into_values().collect()
     }
 }
 
@@ -190,35 +277,36 @@ impl<F: FnMut()> Drop for OnPanic<F> {
     }
 }
 
-async fn run(watch: Weak<Watch>) {
-    let gone = watch.clone();
-    let _gone = OnPanic(move || {
-        if let Some(watch) = gone.upgrade() {
-            watch.failed();
+/// Ends what is open when this task panics.
+fn unwatched(watch: Weak<Watch>, org: Option<OrgId>) -> impl Drop {
+    OnPanic(move || {
+        if let Some(watch) = watch.upgrade() {
+            watch.failed(org);
         }
-    });
-    let (mut known, mut last) = (None, Instant::now());
+    })
+}
+
+async fn run(watch: Weak<Watch>) {
+    let _gone = unwatched(watch.clone(), None);
     loop {
         let Some(watch) = watch.upgrade() else {
             return;
         };
-        // A sealed vault has ended every exchange by itself.
-        let vault = watch.judge.lifecycle.gate().unsealed().ok();
-        let generation = vault.as_ref().map(|vault| vault.store().generation());
-        let all = generation != known || last.elapsed() >= ALL_THE_SAME;
-        let now = vault
-            .as_ref()
-            .map_or_else(Timestamp::default, |vault| vault.now());
-        let Some(due) = watch.due(all, now) else {
+        if watch.is_idle() {
             return;
-        };
-        if let Some(vault) = vault {
-            if all {
-                last = Instant::now();
+        }
+        if let Ok(vault) = watch.judge.lifecycle.gate().unsealed() {
+            let (generation, now) = (vault.store().generation(), vault.now());
+            // Each round has its own.
+            drop(vault);
+            let rounds = watch.lock().rounds(generation, now);
+            for round in rounds {
+                let watch = Arc::clone(&watch);
+                tokio::spawn(async move {
+                    let _gone = unwatched(Arc::downgrade(&watch), Some(round.org));
+                    watch.round(round).await;
+                });
             }
-            // Where the store failed, the next look asks again.
-            let judged = watch.look(&vault, due).await;
-            known = generation.filter(|_| judged);
         }
         drop(watch);
         tokio::time::sleep(LOOK).await;
@@ -245,26 +333,5 @@ impl fmt::Debug for Watch {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    use super::OnPanic;
-
-    #[tokio::test]
-    async fn a_task_that_panics_does_its_last_duty_and_one_that_ends_has_none() {
-        let duties = Arc::new(AtomicUsize::new(0));
-        for (panics, done) in [(false, 0), (true, 1)] {
-            let count = Arc::clone(&duties);
-            let task = tokio::spawn(async move {
-                let _duty = OnPanic(move || {
-                    count.fetch_add(1, Ordering::SeqCst);
-                });
-                tokio::task::yield_now().await;
-                assert!(!panics, "as it should");
-            });
-            assert_eq!(task.await.is_err(), panics);
-            assert_eq!(duties.load(Ordering::SeqCst), done);
-        }
-    }
-}
+#[path = "tests_watch.rs"]
+mod tests;

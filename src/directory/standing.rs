@@ -33,6 +33,12 @@ impl Recognised {
         }
     }
 
+    /// One that was recognised before anything changed.
+    #[cfg(test)]
+    pub(crate) fn long_ago(principal: Principal) -> Self {
+        Self::at(Epoch::default(), (principal, None))
+    }
+
     /// Who it was.
     #[must_use]
     pub const fn principal(&self) -> &Principal {
