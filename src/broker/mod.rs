@@ -17,7 +17,7 @@
 //! | place them in their slots | `place`, `splice` | the caller chooses no slot |
 //! | sign what was placed | `sign` | nothing changes afterwards; the caller chooses no part of a signature |
 //! | send; search head and body | `upload`, [`scrub`] | an echo comes back masked |
-//! | hand the answer on, read it whole, or hand frames on both ways | `relay`, `answer`, `socket` | |
+//! | hand the answer on, read it whole, or hand frames on both ways | `relay`, `flow`, `answer`, `socket` | |
 //! | record the outcome | [`audit`](crate::audit) | |
 //!
 //! A declared action ([`Broker::execute`]) renders its `Crossing` from a template. Tool code that runs
@@ -32,6 +32,7 @@ mod errand;
 mod error;
 mod exchange;
 mod execute;
+mod flow;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod guard;

@@ -13,11 +13,12 @@ use http::{HeaderMap, header};
 use http_body::{Body, Frame, SizeHint};
 
 use crate::audit::{Outcome, Recorded};
-use crate::egress::{EgressError, Incoming, Phase, UpstreamBody};
+use crate::egress::{EgressError, Incoming, Phase};
 
 use super::answer::NoAnswer;
+use super::flow::Flowing;
 use super::scrub::{
-    BodyIs, Encoding, Hits, Limits, Patterns, ScrubError, ScrubbedBody, scrub_body, scrub_headers,
+    BodyIs, Encoding, Hits, Limits, Patterns, ScrubError, scrub_body, scrub_headers,
 };
 
 /// Never handed on: they speak of the connection to the upstream, or would have the caller's browser
@@ -125,6 +126,12 @@ impl Ledger {
         (Arc::clone(&self.received), Arc::clone(&self.sent))
     }
 
+    /// Counts so many bytes that came from the upstream.
+    pub(super) fn received(&self, bytes: usize) {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        self.received.fetch_add(bytes, Ordering::Relaxed);
+    }
+
     /// Writes down how it ended.
     pub(super) fn close(&mut self, outcome: Outcome) {
         let Some(recorded) = self.recorded.take() else {
@@ -151,13 +158,7 @@ impl Drop for Ledger {
 }
 
 /// The body of an answer. Dropped before its end, the connection to the upstream is closed at once.
-pub struct RelayedBody {
-    inner: ScrubbedBody<UpstreamBody>,
-    ends: Ends,
-    ledger: Ledger,
-    /// What lives as long as the exchange does.
-    _held: Box<dyn std::any::Any + Send>,
-}
+pub struct RelayedBody(pub(super) Flowing);
 
 impl Relayed {
     /// Searches the head of `incoming` at once, and its body as it is read.
@@ -192,13 +193,14 @@ impl Relayed {
             headers: clean(headers),
             patterns: patterns.clone(),
             hits,
-            body: RelayedBody {
-                inner: body,
-                ends,
-                ledger,
-                _held: held,
-            },
+            body: RelayedBody(Flowing::new(body, ledger, ends, held)),
         })
+    }
+
+    /// The same, which is cut in time also when nobody reads it.
+    pub(super) fn guarded(mut self) -> Self {
+        self.body.0.guard();
+        self
     }
 }
 
@@ -221,13 +223,8 @@ pub(super) fn clean(mut headers: HeaderMap) -> HeaderMap {
 
 impl RelayedBody {
     /// Stops reading, for this reason.
-    pub(super) fn give_up(mut self, code: &'static str) {
-        self.ledger.close(Outcome::failed(code));
-    }
-
-    fn cut(&mut self, cut: Cut) -> RelayError {
-        self.ledger.close(Outcome::failed(cut.code()));
-        cut.into()
+    pub(super) fn give_up(self, code: &'static str) {
+        self.0.close(Outcome::failed(code));
     }
 }
 
@@ -239,60 +236,15 @@ impl Body for RelayedBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, RelayError>>> {
-        let this = &mut *self;
-        if this.ledger.recorded.is_none() {
-            return Poll::Ready(None);
-        }
-        // Asked first: an upstream that always has more must not outrun it.
-        if let Poll::Ready(cut) = this.ends.as_mut().poll(cx) {
-            return Poll::Ready(Some(Err(this.cut(cut))));
-        }
-        match Pin::new(&mut this.inner).poll_frame(cx) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(Some(Ok(frame))) => {
-                let length = frame.data_ref().map_or(0, Bytes::len);
-                let length = u64::try_from(length).unwrap_or(u64::MAX);
-                this.ledger.received.fetch_add(length, Ordering::Relaxed);
-                if this.inner.is_end_stream() {
-                    this.ledger.close(Outcome::success());
-                }
-                // What may not stand before an answer may not stand after it either.
-                let frame = match frame.into_trailers() {
-                    Ok(trailers) => Frame::trailers(clean(trailers)),
-                    Err(frame) => frame,
-                };
-                Poll::Ready(Some(Ok(frame)))
-            }
-            Poll::Ready(Some(Err(error))) => {
-                let failed = NoAnswer::from(error);
-                this.ledger.close(Outcome::failed(failed.code()));
-                let NoAnswer::Scrub(error) = failed else {
-                    return Poll::Ready(None);
-                };
-                Poll::Ready(Some(Err(error.into())))
-            }
-            Poll::Ready(None) => {
-                this.ledger.close(Outcome::success());
-                Poll::Ready(None)
-            }
-        }
+        self.0.poll(cx)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.0.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
-    }
-}
-
-impl Drop for RelayedBody {
-    fn drop(&mut self) {
-        // An answer without a body is never asked for one, and one of a length for nothing after it.
-        if self.inner.is_end_stream() || self.inner.size_hint().exact() == Some(0) {
-            self.ledger.close(Outcome::success());
-        }
+        self.0.size_hint()
     }
 }
 

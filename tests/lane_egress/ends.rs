@@ -1,10 +1,12 @@
 //! What ends by itself ends the streams that it opened (reference: HS-2).
 
-use std::time::Instant;
+use std::io::{Read as _, Write as _};
+use std::time::{Duration, Instant};
 
 use runtools_broker::clock::{Clock as _, SystemClock};
-use serde_json::json;
+use serde_json::{Value, json};
 
+use crate::lanes::cut::{after_the_change, in_a_second};
 use crate::lanes::origin::{EVENTS, Served};
 use crate::lanes::resolve;
 use crate::lanes::set::Set;
@@ -42,4 +44,69 @@ fn hs_2_an_open_stream_is_cut_when_the_time_of_its_secret_is_over() {
     let entry = set.stage.ended("broker.exchange");
     assert_eq!(entry["outcome"]["code"], "handle_dead", "{entry}");
     set.stage.finish();
+}
+
+/// Opens a stream to a caller who reads nothing of it and may still be sending, does `end` to it, and waits until
+/// the upstream is let go of.
+fn stalled(set: &Set, sends: bool, end: impl Fn(&Set)) {
+    let length = sends.then(|| "Content-Length: 1073741824".to_owned());
+    let lines: Vec<String> = length.into_iter().collect();
+    let mut client = set.open("POST", &lines);
+    if sends {
+        // More than is held back until the request is decided on.
+        client.write(&vec![b'x'; 2 << 20]).unwrap();
+    }
+    let (mut origin, _) = set.origin.next().into_parts();
+    let head = b"HTTP/1.1 200 OK\r\ncontent-length: 1073741824\r\n\r\n";
+    origin.write_all(head).unwrap();
+    // Until all that is on the way is full.
+    let patience = Some(Duration::from_millis(500));
+    origin.set_write_timeout(patience).unwrap();
+    let piece = vec![b'x'; 1 << 20];
+    while origin.write_all(&piece).is_ok() {}
+    end(set);
+    origin
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    let (mut piece, began) = (vec![0; 1 << 16], Instant::now());
+    loop {
+        match origin.read(&mut piece) {
+            Ok(0) => break,
+            Ok(_) => {}
+            Err(error) => {
+                assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+                break;
+            }
+        }
+        assert!(began.elapsed() < Duration::from_secs(20), "it goes on");
+    }
+    drop(client);
+}
+
+#[test]
+fn hs_2_a_stream_is_cut_though_its_caller_reads_nothing() {
+    for sends in [false, true] {
+        in_a_second("released", || {
+            let set = Set::new();
+            stalled(&set, sends, |set| {
+                let path = format!("/v1/resolutions/{}", set.handle.id);
+                let released = set.stage.send(&set.admin, "DELETE", &path, &Value::Null);
+                released.expect(200);
+            });
+            let entry = set.stage.ended("broker.exchange");
+            assert_eq!(entry["outcome"]["code"], "handle_dead", "{entry}");
+            let took = after_the_change(&set.stage, &entry);
+            set.stage.finish();
+            took
+        });
+    }
+}
+
+#[test]
+fn a_stream_whose_caller_reads_nothing_is_cut_when_the_vault_is_sealed() {
+    let set = Set::new();
+    stalled(&set, true, |set| {
+        let sealed = set.stage.operator().post("/v1/operator/seal", &json!({}));
+        assert_eq!(sealed.status, 200);
+    });
 }

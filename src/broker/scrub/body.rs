@@ -53,6 +53,11 @@ where
 }
 
 impl<B: Body<Data = Bytes> + Unpin> ScrubbedBody<B> {
+    /// Whether there is more to come of the upstream, or may be.
+    pub(in crate::broker) fn needs_upstream(&self) -> bool {
+        self.scrubber.is_some() && !self.upstream.is_end_stream()
+    }
+
     /// Searches what is decoded so far; a piece if one is decided.
     fn advance(&mut self) -> Result<Option<Bytes>, ScrubError> {
         let Some(scrubber) = &mut self.scrubber else {

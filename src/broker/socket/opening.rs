@@ -53,7 +53,7 @@ impl Arrived {
     pub(in crate::broker) fn opened(mut self) -> Result<Opened, BrokerError> {
         let agreed = self.incoming.socket.take();
         let Some((upstream, beginnings)) = agreed.zip(self.beginnings.take()) else {
-            return Ok(Opened::Answer(Box::new(self.relayed()?)));
+            return Ok(Opened::Answer(Box::new(self.relayed()?.guarded())));
         };
         let Self {
             incoming,
