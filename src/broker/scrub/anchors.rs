@@ -8,6 +8,7 @@ use aho_corasick::{AhoCorasick, Input};
 use zeroize::Zeroizing;
 
 use super::ScrubError;
+use super::groups::{Group, Verdict};
 use super::patterns::{MIN_VALUE_BYTES, Pattern};
 
 /// How many bytes of each spelling the vector searcher knows: all of the shortest.
@@ -28,8 +29,8 @@ pub(super) struct Anchors {
     sorted: Zeroizing<Vec<[u8; ANCHOR]>>,
     /// Whether an anchor begins with the byte.
     begins: Box<[bool; 256]>,
-    /// For each of `sorted`, the patterns that begin with it, longest first.
-    groups: Vec<Vec<usize>>,
+    /// For each of `sorted`, the patterns that begin with it.
+    groups: Vec<Group>,
     patterns: Vec<Pattern>,
 }
 
@@ -57,7 +58,12 @@ impl Anchors {
                 by_anchor.entry(anchor).or_default().push(index);
             }
         }
-        let (sorted, groups): (Vec<_>, _) = by_anchor.into_iter().unzip();
+        for pattern in patterns.iter_mut().filter(|pattern| pattern.loose) {
+            pattern.bytes.make_ascii_lowercase();
+        }
+        let groups = by_anchor.into_iter();
+        let groups = groups.map(|(anchor, numbers)| (anchor, Group::of(&patterns, numbers)));
+        let (sorted, groups): (Vec<_>, _) = groups.unzip();
         let sorted = Zeroizing::new(sorted);
         let mut begins = Box::new([false; 256]);
         for anchor in sorted.iter() {
@@ -85,12 +91,11 @@ impl Anchors {
 
     /// How much memory it takes, in bytes, roughly.
     pub(super) fn size(&self) -> usize {
-        /// An anchor, its group, and the one pattern that most groups have.
-        const ONE: usize = ANCHOR + size_of::<Vec<usize>>() + 2 * size_of::<usize>();
         let spelled: usize = self.patterns.iter().map(|one| one.bytes.len()).sum();
         spelled
             + self.patterns.len() * size_of::<Pattern>()
-            + self.sorted.len() * ONE
+            + self.sorted.len() * ANCHOR
+            + self.groups.iter().map(Group::size).sum::<usize>()
             + self.finder.size()
     }
 
@@ -100,13 +105,11 @@ impl Anchors {
     pub(super) fn scan(&self, hay: &[u8], last: bool, mut report: impl FnMut(Found)) -> usize {
         for (start, anchor) in self.finder.candidates(hay) {
             let rest = hay.get(start..).unwrap_or_default();
-            match self.judge(anchor, rest, last) {
-                Verdict::Open => return start,
-                Verdict::Found { len, value } => report(Found {
-                    at: start..start + len,
-                    value,
-                }),
-                Verdict::Nothing => {}
+            let group = self.groups.get(anchor);
+            match group.map(|group| group.judge(&self.patterns, rest, last)) {
+                Some(Verdict::Open) => return start,
+                Some(Verdict::Found(number)) => report(self.found(number, start)),
+                Some(Verdict::Nothing) | None => {}
             }
         }
         if last || self.is_empty() {
@@ -118,23 +121,11 @@ impl Anchors {
             .unwrap_or(hay.len())
     }
 
-    /// Compares the patterns of one anchor, longest first, with what stands at it.
-    fn judge(&self, anchor: usize, rest: &[u8], last: bool) -> Verdict {
-        let group = self.groups.get(anchor).map_or(&[][..], Vec::as_slice);
-        for pattern in group.iter().filter_map(|index| self.patterns.get(*index)) {
-            let len = pattern.bytes.len();
-            if let Some((here, _)) = rest.split_at_checked(len) {
-                if pattern.matches(here) {
-                    return Verdict::Found {
-                        len,
-                        value: pattern.value,
-                    };
-                }
-            } else if !last && pattern.matches(rest) {
-                return Verdict::Open;
-            }
-        }
-        Verdict::Nothing
+    fn found(&self, number: usize, start: usize) -> Found {
+        let pattern = self.patterns.get(number);
+        let (len, value) = pattern.map_or((0, 0), |one| (one.bytes.len(), one.value));
+        let at = start..start + len;
+        Found { at, value }
     }
 
     fn begins_anchor(&self, tail: &[u8]) -> bool {
@@ -151,18 +142,6 @@ impl Anchors {
             .get(at)
             .is_some_and(|anchor| anchor.starts_with(tail))
     }
-}
-
-/// What an anchor turned out to be.
-enum Verdict {
-    Nothing,
-    /// A pattern stands here.
-    Found {
-        len: usize,
-        value: usize,
-    },
-    /// The bytes end before a pattern is decided.
-    Open,
 }
 
 impl Finder {

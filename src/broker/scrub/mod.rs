@@ -28,6 +28,7 @@ mod encoding;
 mod error;
 mod escapes;
 mod forms;
+mod groups;
 mod head;
 mod hits;
 mod inflate;

@@ -40,6 +40,8 @@ const MAX_SOFT_LETTERS: u32 = 4;
 
 /// How far the beginning of a piece may be moved to avoid a line end, in bytes.
 const LINE_END_STEPS: usize = 8;
+/// The most bytes of one piece.
+pub(super) const LONGEST: usize = WINDOW + LINE_END_STEPS;
 
 /// Everything to look for in the answers of one exchange, or of all exchanges of one lease.
 ///
@@ -192,19 +194,29 @@ impl fmt::Debug for Inner {
     }
 }
 
-/// One piece of one spelling.
+/// One piece of one spelling. What searches for it turns the bytes of a loose one to lower case.
 pub(super) struct Pattern {
     pub(super) bytes: Zeroizing<Box<[u8]>>,
     /// Of the first bytes: where the case of a letter does not matter.
     soft: [bool; ANCHOR],
     /// Whether there is any such letter in all of it. Then all letters are compared without case: that
     /// masks a little more than need be, and never less.
-    loose: bool,
+    pub(super) loose: bool,
     /// Which value it is a spelling of.
     pub(super) value: usize,
 }
 
 impl Pattern {
+    #[cfg(test)]
+    pub(super) fn of_test(bytes: &[u8], loose: bool) -> Self {
+        Self {
+            bytes: Zeroizing::new(Box::from(bytes)),
+            soft: [loose; ANCHOR],
+            loose,
+            value: 0,
+        }
+    }
+
     /// Whether `here`, no longer than the pattern, is it or begins it.
     pub(super) fn matches(&self, here: &[u8]) -> bool {
         let own = self.bytes.get(..here.len()).unwrap_or_default();
@@ -372,7 +384,7 @@ fn long_enough(value: &[u8]) -> Result<&[u8], ScrubError> {
 fn pieces(bytes: &[u8]) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let mut start = 0;
-    while bytes.len() - start > WINDOW + LINE_END_STEPS {
+    while bytes.len() - start > LONGEST {
         found.push(start..start + WINDOW);
         let earliest = start + 1;
         start = (start + WINDOW - 1).min(bytes.len() - WINDOW);
