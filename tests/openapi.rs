@@ -114,3 +114,20 @@ fn every_reference_leads_somewhere() {
     }
     assert!(checked > 50);
 }
+
+#[test]
+fn what_stands_in_a_path_and_what_in_a_query_is_told_apart() {
+    let document: Value = serde_json::from_str(&runtools_broker::http::document()).unwrap();
+    let mut asked = 0;
+    for route in api::routes() {
+        let (method, path) = route.split_once(' ').unwrap();
+        let operation = &document["paths"][path][method.to_lowercase()];
+        for parameter in operation["parameters"].as_array().into_iter().flatten() {
+            let (name, place) = (&parameter["name"], parameter["in"].as_str().unwrap());
+            let in_path = path.contains(&format!("{{{}}}", name.as_str().unwrap()));
+            assert_eq!(place == "path", in_path, "{route}: {name} in the {place}");
+            asked += usize::from(place == "query");
+        }
+    }
+    assert!(asked > 20, "{asked}");
+}

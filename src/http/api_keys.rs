@@ -20,6 +20,7 @@ use super::{ApiError, App, changes, reply};
 
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct All {
     /// Every member's (admins).
     all: Option<bool>,

@@ -16,6 +16,7 @@ use super::caller::Caller;
 /// Which records.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct AuditQuery {
     /// Done by, or on behalf of, this member: user id, membership id, user id of the machine,
     /// e-mail address or name. Or done by this service: id or name.

@@ -20,6 +20,7 @@ use super::{ApiError, App, reply, request};
 /// Which connections.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct ConnectionQuery {
     /// Every member's (admins).
     all: Option<bool>,

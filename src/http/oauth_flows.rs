@@ -28,6 +28,7 @@ use super::{ApiError, App, reply};
 /// How to connect.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct StartQuery {
     /// Scopes to ask for besides the provider's own: with commas or spaces between. One of another list of
     /// the provider's has the list's name before it, such as `user:chat:write`.

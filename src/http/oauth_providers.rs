@@ -22,6 +22,7 @@ use super::{ApiError, App, reply};
 /// Which providers to list, and how much of each.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct ProviderQuery {
     /// Everything about each, in place of its id alone.
     details: Option<bool>,

@@ -25,6 +25,7 @@ const MAX_PAGE: usize = 500;
 /// Which of two secrets of one name.
 #[derive(Clone, Copy, Debug, Default, Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Whose {
     /// Whether the organisation's is meant. For reading, left out means one's own if there is one,
     /// else the organisation's.
@@ -37,6 +38,7 @@ pub(super) struct Whose {
 /// Which secrets to list.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct ListQuery {
     /// `user` for one's own only, `org` for the organisation's only.
     owner: Option<String>,

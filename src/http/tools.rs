@@ -21,6 +21,7 @@ use super::{ApiError, App, reply};
 /// Which tools.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct ToolQuery {
     /// Only those whose slug, name, description or category contains this.
     search: Option<String>,
