@@ -22,14 +22,17 @@ pub(super) async fn restore(
     caller: Caller,
     Path(name): Path<String>,
     QueryString(whose): QueryString<Whose>,
+    headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     caller.scoped::<DeleteSecret>().await?;
     let secret = caller.secret(named(&name)?, whose.org_wide);
     let event = caller.secret_event(Action::SecretRestore, &secret).await?;
     let permit = caller.may::<DeleteSecret>(secret).await?;
+    let condition = condition(&headers)?;
     let found = caller
         .audited(event, async |recorded| {
-            caller.vault.restore_secret(&permit, recorded).await
+            let vault = &caller.vault;
+            vault.restore_secret(&permit, condition, recorded).await
         })
         .await?;
     Ok(caller.answer(&found))

@@ -31,7 +31,17 @@ pub(super) struct Whose {
     /// else the organisation's.
     #[serde(alias = "org_wide")]
     pub(super) org_wide: Option<bool>,
-    /// With DELETE: destroy at once, without the time to restore.
+}
+
+/// Which secret to delete, and how.
+#[derive(Clone, Copy, Debug, Default, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct DeleteQuery {
+    /// Whether the organisation's is meant.
+    #[serde(alias = "org_wide")]
+    org_wide: Option<bool>,
+    /// Destroy it at once, without the time to restore.
     destroy: Option<bool>,
 }
 
@@ -254,7 +264,6 @@ pub(super) async fn reveal(
     caller.scoped::<RevealSecret>().await?;
     let whose = Whose {
         org_wide: whose.org_wide.or(body.org_wide),
-        destroy: None,
     };
     let (secret, known) = caller.secret_to_read(named(&name)?, whose).await?;
     let event = if known {
@@ -314,17 +323,17 @@ pub(super) async fn rotate(
 
 /// Deletes a secret: restorable for a while, or destroyed at once.
 #[utoipa::path(delete, path = "/v1/secrets/{name}", tag = "secrets",
-    params(("name" = String, Path), Whose),
+    params(("name" = String, Path), DeleteQuery),
     responses((status = 200, description = "Deleted", body = wire::Answer<wire::SecretDeletion>)))]
 pub(super) async fn delete(
     caller: Caller,
     Path(name): Path<String>,
-    QueryString(whose): QueryString<Whose>,
+    QueryString(query): QueryString<DeleteQuery>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     caller.scoped::<DeleteSecret>().await?;
-    let destroy = whose.destroy.unwrap_or(false);
-    let secret = caller.secret(named(&name)?, whose.org_wide);
+    let destroy = query.destroy.unwrap_or(false);
+    let secret = caller.secret(named(&name)?, query.org_wide);
     let action = if destroy {
         Action::SecretDestroy
     } else {

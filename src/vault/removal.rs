@@ -109,10 +109,11 @@ impl Vault {
     /// Restores a deleted secret.
     ///
     /// # Errors
-    /// [`VaultError::NotFound`] when there is no deleted secret of that name.
+    /// [`VaultError::NotFound`] when there is no deleted secret of that name, [`VaultError::Stale`].
     pub async fn restore_secret(
         &self,
         permit: &Permit<DeleteSecret>,
+        condition: Condition<'_>,
         recorded: &Recorded,
     ) -> Result<Found, VaultError> {
         let (org, place) = self.org_and_place(permit)?;
@@ -120,6 +121,7 @@ impl Vault {
             let read = self.read_pointer(&org, place.owner, &place.name).await?;
             let read = read.filter(|read| read.pointer.deleted.is_some());
             let read = read.ok_or(VaultError::NotFound)?;
+            condition.check(Some(&read))?;
             let mut pointer = read.pointer.clone();
             pointer.deleted = None;
             let (batch, _) = self.with_pointer(&org, place, &read, pointer).await?;

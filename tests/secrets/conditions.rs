@@ -79,6 +79,27 @@ fn a_condition_that_does_not_hold_changes_nothing() {
 }
 
 #[test]
+fn a_deleted_secret_is_restored_only_as_the_condition_has_it() {
+    let broker = Broker::start();
+    let admin = broker.admin(&[]);
+    let before = set(&admin, "KEY", "first");
+    let before = before["etag"].as_str().unwrap();
+    admin.delete("/v1/secrets/KEY").expect(200);
+    let deleted = admin.get("/v1/secrets?deleted=true").expect(200);
+    let etag = deleted["data"][0]["etag"].as_str().unwrap();
+    assert_ne!(before, etag);
+    let path = "/v1/secrets/KEY/restore";
+    for stale in [before, "\"x\"", ""] {
+        let refused = admin.header("if-match", stale).send("POST", path, None);
+        assert_eq!(refused.refused(412), "stale", "{stale}");
+    }
+    assert_eq!(admin.get("/v1/secrets/KEY").refused(404), "not_found");
+    let restored = admin.header("if-match", etag).send("POST", path, None);
+    assert_ne!(restored.expect(200)["data"]["etag"], etag);
+    assert_eq!(value_of(&admin, "KEY"), "first");
+}
+
+#[test]
 fn of_fifty_that_race_with_one_etag_exactly_one_wins() {
     let broker = Broker::start();
     let admin = broker.operator();
