@@ -5,6 +5,7 @@ mod harness;
 
 mod http_surface {
     mod input;
+    mod queries;
     mod repetition;
 }
 

@@ -6,9 +6,10 @@ use std::pin::pin;
 use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use http::request::Parts;
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, StatusCode, Uri, header};
 use http_body::Body as _;
 use http_body_util::BodyExt;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde::de::value::MapDeserializer;
 use zeroize::{Zeroize, Zeroizing};
@@ -77,15 +78,27 @@ impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for QueryString<T> {
         {
             return Ok(Self(nothing));
         }
-        let found = axum::extract::Query::<T>::try_from_uri(&parts.uri);
-        found.map(|query| Self(query.0)).map_err(|error| {
-            let text = std::error::Error::source(&error).map(ToString::to_string);
-            ApiError::bad_request(describe_query(&text.unwrap_or_default()))
-        })
+        read_query(&parts.uri).map(Self)
     }
 }
 
 type NoFields = std::iter::Empty<(&'static str, &'static str)>;
+
+/// Refuses a query of which there should be none, by the name of its first field.
+pub(super) fn no_query(uri: &Uri) -> Result<(), ApiError> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Nothing {}
+    read_query::<Nothing>(uri).map(drop)
+}
+
+fn read_query<T: DeserializeOwned>(uri: &Uri) -> Result<T, ApiError> {
+    let found = axum::extract::Query::<T>::try_from_uri(uri);
+    found.map(|query| query.0).map_err(|error| {
+        let text = std::error::Error::source(&error).map(ToString::to_string);
+        ApiError::bad_request(describe_query(&text.unwrap_or_default()))
+    })
+}
 
 fn no_fields() -> MapDeserializer<'static, NoFields, serde::de::value::Error> {
     MapDeserializer::new(std::iter::empty())

@@ -102,6 +102,13 @@ impl ApiError {
         )
     }
 
+    /// The same failure with another next step.
+    #[must_use]
+    pub(super) fn with_hint(mut self, hint: &'static str) -> Self {
+        self.hint = Cow::Borrowed(hint);
+        self
+    }
+
     /// Says when to try again.
     #[must_use]
     pub const fn retry_after(mut self, seconds: u64) -> Self {

@@ -1,13 +1,11 @@
 //! What happens to every request: an id, a line in the log, questions before any route.
 
-use std::collections::HashMap;
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use axum::extract::{MatchedPath, Request};
+use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use axum::routing::Route;
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
@@ -17,6 +15,7 @@ use crate::id::RequestId;
 
 use super::limits::Door;
 use super::serve::Peer;
+use super::templates::Templates;
 use super::{ApiError, App, egress, idempotency, path, request};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -116,27 +115,6 @@ fn identify(request: &Request) -> Option<RequestId> {
     sent.and_then(request::parse).or_else(request::new_id)
 }
 
-/// The route templates, each as a label that lives as long as the process.
-#[derive(Clone, Debug)]
-pub(super) struct Templates(Arc<HashMap<String, &'static str>>);
-
-impl Templates {
-    pub(super) fn of<'a>(paths: impl Iterator<Item = &'a str>) -> Self {
-        let label = |path: &'a str| (path.to_owned(), &*path.to_owned().leak());
-        Self(Arc::new(paths.map(label).collect()))
-    }
-
-    fn label(&self, request: &Request) -> &'static str {
-        let matched = request
-            .extensions()
-            .get::<MatchedPath>()
-            .map(MatchedPath::as_str);
-        matched
-            .and_then(|path| self.0.get(path).copied())
-            .unwrap_or("(none)")
-    }
-}
-
 fn method(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
@@ -153,7 +131,7 @@ fn method(method: &Method) -> &'static str {
 async fn observe(app: App, templates: &Templates, request: Request, next: Next) -> Response {
     let started = Instant::now();
     let (route, method) = (templates.label(&request), method(request.method()));
-    let response = match guard(&app, &request) {
+    let response = match guard(&app, templates, &request) {
         Ok(()) => act(app.clone(), request, next).await,
         Err(refusal) => refusal,
     };
@@ -173,9 +151,9 @@ async fn observe(app: App, templates: &Templates, request: Request, next: Next) 
     response
 }
 
-/// Whether the request may be made for this host, at this rate, by this path.
+/// Whether the request may be made for this host, at this rate, by this path, with this query.
 #[expect(clippy::result_large_err, reason = "a refusal is an answer")]
-fn guard(app: &App, request: &Request) -> Result<(), Response> {
+fn guard(app: &App, templates: &Templates, request: &Request) -> Result<(), Response> {
     let peer = request.extensions().get::<Peer>().copied();
     if let Err(error) = app.rates.source(peer, Door::Api) {
         app.meter.rate_limited("source");
@@ -197,7 +175,8 @@ fn guard(app: &App, request: &Request) -> Result<(), Response> {
     if egress::is_relayed(target) {
         return Ok(());
     }
-    path::check(target).map_err(ApiError::into_response)
+    let sound = path::check(target).and_then(|()| templates.check_query(request));
+    sound.map_err(ApiError::into_response)
 }
 
 /// Lets a change run to its end when its client goes away: what is committed must also take effect

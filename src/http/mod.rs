@@ -66,6 +66,7 @@ mod standing;
 mod store;
 mod subject;
 mod system;
+mod templates;
 mod tools;
 
 pub use app::{App, AppParts};

@@ -8,6 +8,7 @@ use utoipa::OpenApi as _;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::templates::Templates;
 use super::{
     ApiError, App, api_keys, audit, backup, broker, custom_tools, deletions, egress, key_slots,
     layers, oauth_clients, oauth_connections, oauth_device, oauth_flows, oauth_providers, openapi,
@@ -172,11 +173,8 @@ pub struct Pages {
 /// The whole API as a service, with the pages that browsers see.
 pub fn router(app: App, pages: Pages) -> Router {
     let (routes, document) = table().split_for_parts();
-    let api = document.paths.paths.keys().map(String::as_str);
-    let known = layers::Templates::of(
-        api.chain(egress::ROUTES)
-            .chain(pages.templates.iter().copied()),
-    );
+    let others = pages.templates.iter().copied().chain(egress::ROUTES);
+    let known = Templates::of(document.paths.paths.iter(), others);
     let text = openapi::complete(document).to_pretty_json();
     let text: &'static str = text.unwrap_or_default().leak();
     let document = async move || -> Response {

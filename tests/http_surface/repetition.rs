@@ -29,16 +29,17 @@ fn a_change_that_is_sent_twice_happens_once() {
     );
     for (method, path, body) in [
         ("POST", "/v1/secrets", json!({"name": "KEY", "value": "w"})),
-        (
-            "POST",
-            "/v1/secrets?x=1",
-            json!({"name": "KEY", "value": "v"}),
-        ),
         ("PATCH", "/v1/secrets/KEY", json!({"description": "d"})),
         ("DELETE", "/v1/secrets/KEY", Value::Null),
     ] {
         refusal(&once.json(method, path, &body), 422, "idempotency_mismatch");
     }
+    // The query is of the request too.
+    let turn = admin.header("idempotency-key", "turn");
+    let (path, value) = ("/v1/secrets/KEY/rotate", json!({"value": "w"}));
+    turn.post(path, &value).expect(200);
+    let shared = turn.post(&format!("{path}?orgWide=true"), &value);
+    refusal(&shared, 422, "idempotency_mismatch");
     // Another caller's key of the same text is another key.
     broker
         .member("Ann")
