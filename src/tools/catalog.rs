@@ -8,7 +8,7 @@ use super::spec::ToolSpec;
 use crate::name::ToolSlug;
 
 /// Every shipped file: its slug and its text.
-const FILES: [(&str, &str); 14] = [
+const FILES: [(&str, &str); 17] = [
     (
         "anthropic",
         include_str!("../../config/tools/anthropic.toml"),
@@ -24,6 +24,15 @@ const FILES: [(&str, &str); 14] = [
         include_str!("../../config/tools/github-app.toml"),
     ),
     ("gitlab", include_str!("../../config/tools/gitlab.toml")),
+    ("gmail", include_str!("../../config/tools/gmail.toml")),
+    (
+        "google-calendar",
+        include_str!("../../config/tools/google-calendar.toml"),
+    ),
+    (
+        "google-drive",
+        include_str!("../../config/tools/google-drive.toml"),
+    ),
     ("jira", include_str!("../../config/tools/jira.toml")),
     ("linear", include_str!("../../config/tools/linear.toml")),
     ("notion", include_str!("../../config/tools/notion.toml")),

@@ -22,7 +22,7 @@ fn sample_of(schema: &Value) -> Value {
         Some("integer") => json!(7),
         Some("number") => json!(0.5),
         Some("boolean") => json!(true),
-        Some("array") => json!(["a"]),
+        Some("array") => json!([schema.get("items").map_or(json!("a"), sample_of)]),
         Some("object") => json!({ "a": "b" }),
         _ => json!("a b/ü".replace('/', "-")),
     }
@@ -66,7 +66,7 @@ fn every_shipped_file_loads_under_its_own_name() {
             "{slug}"
         );
         assert!(
-            text.starts_with("# ") && text.contains("2026-11-23"),
+            text.starts_with("# ") && text.contains("2026-11-"),
             "{slug}: a head with a date"
         );
         assert!(
@@ -141,6 +141,13 @@ fn shipped_tools_match_the_usual_secret_names() {
         ("github-app", "privateKey", "GITHUB_APP_PRIVATE_KEY"),
         ("github", "token", "GITHUB_TOKEN"),
         ("gitlab", "token", "GITLAB_TOKEN"),
+        ("gmail", "accessToken", "GMAIL_ACCESS_TOKEN"),
+        (
+            "google-calendar",
+            "accessToken",
+            "GOOGLE_CALENDAR_ACCESS_TOKEN",
+        ),
+        ("google-drive", "accessToken", "GOOGLE_DRIVE_ACCESS_TOKEN"),
         ("linear", "apiKey", "LINEAR_API_KEY"),
         ("notion", "token", "NOTION_TOKEN"),
         ("openai", "apiKey", "OPENAI_API_KEY"),
@@ -249,9 +256,9 @@ fn generic_http_goes_only_where_its_secret_is_bound() {
     }
 }
 
-/// Endpoints that make credentials: the tool whose binding is nearest, the host, whether any binding of the
-/// tool names it, and the paths.
-const MAKERS: [(&str, &str, bool, &[&str]); 11] = [
+/// Endpoints that make credentials, or open a way around the tool's paths: the tool whose binding is
+/// nearest, the host, whether any binding of the tool names it, and the paths.
+const MAKERS: [(&str, &str, bool, &[&str]); 15] = [
     ("aws", "sts.amazonaws.com", true, &["/"]),
     (
         "github",
@@ -292,6 +299,43 @@ const MAKERS: [(&str, &str, bool, &[&str]); 11] = [
             "/api/v4/user/runners",
         ],
     ),
+    (
+        "gmail",
+        "gmail.googleapis.com",
+        true,
+        &[
+            "/batch/gmail/v1",
+            "/upload/gmail/v1/users/me/messages/send",
+            "/gmail/v1/users/me/settings/forwardingAddresses",
+            "/gmail/v1/users/me/settings/sendAs/a/smimeInfo",
+            "/gmail/v1/users/me/watch",
+        ],
+    ),
+    (
+        "google-calendar",
+        "www.googleapis.com",
+        true,
+        &[
+            "/batch/calendar/v3",
+            "/calendar/v3/calendars/primary/acl",
+            "/calendar/v3/calendars/primary/events/watch",
+            "/oauth2/v4/token",
+        ],
+    ),
+    (
+        "google-drive",
+        "www.googleapis.com",
+        true,
+        &[
+            "/batch/drive/v3",
+            "/upload/drive/v3/files",
+            "/drive/v3/files/f/download",
+            "/drive/v3/files/f/watch",
+            "/drive/v3/changes/watch",
+            "/oauth2/v4/token",
+        ],
+    ),
+    ("google-drive", "oauth2.googleapis.com", false, &["/token"]),
     (
         "openai",
         "api.openai.com",

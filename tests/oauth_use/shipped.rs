@@ -7,9 +7,12 @@ use runtools_broker::oauth::provider::Catalog as Providers;
 use runtools_broker::tools::{Catalog as Tools, HostSource, Slot};
 
 /// The shipped tools whose service has a provider file, and its id.
-const CONNECTED: [(&str, &str); 6] = [
+const CONNECTED: [(&str, &str); 9] = [
     ("github", "github"),
     ("gitlab", "gitlab"),
+    ("gmail", "google"),
+    ("google-calendar", "google-calendar"),
+    ("google-drive", "google-drive"),
     ("jira", "atlassian"),
     ("linear", "linear"),
     ("notion", "notion"),
