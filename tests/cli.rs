@@ -148,6 +148,40 @@ fn an_export_verifies_offline_and_a_changed_one_does_not() {
 }
 
 #[test]
+fn a_tool_is_found_by_words_of_what_it_is_and_does_the_best_first() {
+    let broker = Broker::start();
+    let cli = Cli::of(&broker);
+    let slugs = |found: &Value| -> Vec<String> {
+        let found = found["data"].as_array().unwrap().iter();
+        found
+            .map(|tool| tool["slug"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    for words in [&["refund stripe"] as &[_], &["Stripe", "refund"]] {
+        let found = cli.json(0, &[&["tool", "search"], words].concat(), "");
+        assert_eq!(slugs(&found), ["stripe"], "{words:?}");
+    }
+    let found = slugs(&cli.json(0, &["tool", "search", "google drive"], ""));
+    assert_eq!(found, ["google-drive"]);
+    let found = slugs(&cli.json(0, &["tool", "search", "issue"], ""));
+    assert!(found.len() > 2, "{found:?}");
+    let asked = broker.operator().get("/v1/tools?search=issue").expect(200);
+    assert_eq!(slugs(&asked), found, "as the broker ranks them");
+    let (out, err) = cli.says(0, &["tool", "search", "no-such-thing"], "");
+    assert!(out.is_empty() && err.contains("no tools"), "{out}{err}");
+    cli.says(2, &["tool", "search"], "");
+
+    let operator = broker.operator();
+    let found = operator.get("/v1/tools?search=git&installed=false");
+    assert_eq!(
+        slugs(&found.expect(200))[..3],
+        ["github", "github-app", "gitlab"]
+    );
+    let none = operator.get("/v1/tools?search=git&installed=true");
+    assert!(slugs(&none.expect(200)).is_empty());
+}
+
+#[test]
 fn exit_codes_tell_what_happened() {
     let broker = Broker::start();
     let cli = Cli::of(&broker);

@@ -9,7 +9,7 @@ use crate::audit::{Action, Event};
 use crate::broker::{Ask, Call};
 use crate::name::{ActionName, ToolSlug};
 use crate::policy::{ExecuteTool, InstallTool, ReadTool, ReadTools, ToolRef};
-use crate::tools::{CredentialMode, HubError, Tool, ToolSpec};
+use crate::tools::{CredentialMode, HubError, Search, Tool, ToolSpec};
 use crate::wire;
 
 use super::body::{Input, OptionalInput, QueryString};
@@ -23,7 +23,8 @@ use super::{ApiError, App, reply};
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct ToolQuery {
-    /// Only those whose slug, name, description or category contains this.
+    /// Only those with every one of these words in slug, name, actions' names, category or
+    /// description, best first.
     search: Option<String>,
     /// Only those that the caller installed.
     installed: Option<bool>,
@@ -119,26 +120,21 @@ pub(super) async fn list(
 ) -> Result<Response, ApiError> {
     caller.may::<ReadTools>(()).await?;
     let installed = app.hub.installed(&caller.vault, &caller.principal).await?;
-    let wanted = query.search.unwrap_or_default().to_lowercase();
+    let search = Search::new(query.search.as_deref().unwrap_or_default());
     let tools = app.hub.all(&caller.vault, &caller.principal).await?;
-    let shown = tools.iter().filter_map(|tool| {
+    let found = tools.iter().filter_map(|tool| {
         let is_installed = installed.contains(&tool.spec.slug);
+        let is_custom = tool.custom.is_some();
         let fits = query.installed.is_none_or(|only| is_installed == only)
-            && query
-                .custom
-                .is_none_or(|only| tool.custom.is_some() == only);
-        let summary = summary(tool, is_installed);
-        let text = [
-            &summary.slug,
-            &summary.name,
-            &summary.description,
-            &summary.category,
-        ];
-        let found = text
-            .iter()
-            .any(|text| text.to_lowercase().contains(&wanted));
-        (fits && found).then_some(summary)
+            && query.custom.is_none_or(|only| is_custom == only);
+        let rank = search.rank(&tool.spec).filter(|_| fits)?;
+        Some((rank, summary(tool, is_installed)))
     });
+    let mut found: Vec<_> = found.collect();
+    if query.search.is_some() {
+        found.sort_by_key(|(rank, _)| *rank);
+    }
+    let shown = found.into_iter().map(|(_, summary)| summary);
     Ok(reply::list(shown.collect(), None))
 }
 

@@ -74,34 +74,6 @@ impl Catalog {
     pub fn all(&self) -> impl Iterator<Item = &Arc<ToolSpec>> {
         self.tools.values()
     }
-
-    /// The tools in which every word of `text` occurs, in whatever case: in slug, name, category,
-    /// description or an action's name. Those whose slug starts with the text come first.
-    #[must_use]
-    pub fn search(&self, text: &str) -> Vec<&Arc<ToolSpec>> {
-        let text = text.to_lowercase();
-        let words: Vec<&str> = text.split_whitespace().collect();
-        let mut found: Vec<_> = self.all().filter(|spec| has_words(spec, &words)).collect();
-        found.sort_by_key(|spec| !spec.slug.as_str().starts_with(text.trim()));
-        found
-    }
-}
-
-/// Whether every word occurs in the spec; the words are in lower case.
-pub(super) fn has_words(spec: &ToolSpec, words: &[&str]) -> bool {
-    let mut said = [
-        spec.slug.as_str(),
-        &spec.name,
-        &spec.category,
-        &spec.description,
-    ]
-    .join("\n");
-    for action in spec.actions.keys() {
-        said.push('\n');
-        said.push_str(action.as_str());
-    }
-    let said = said.to_lowercase();
-    words.iter().all(|word| said.contains(word))
 }
 
 #[cfg(test)]

@@ -391,19 +391,3 @@ fn ex_14_no_shipped_binding_admits_a_free_request_that_makes_a_credential() {
         }
     }
 }
-
-#[test]
-fn search_finds_all_words_and_puts_the_slug_first() {
-    let catalog = catalog();
-    let found = |text: &str| -> Vec<String> {
-        catalog
-            .search(text)
-            .iter()
-            .map(|spec| spec.slug.to_string())
-            .collect()
-    };
-    assert_eq!(found("  Refund stripe "), ["stripe"]);
-    assert_eq!(found("git").first().map(String::as_str), Some("github"));
-    assert_eq!(found("").len(), FILES.len());
-    assert!(found("no-such-tool").is_empty());
-}

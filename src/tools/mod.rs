@@ -34,6 +34,7 @@ mod reader;
 mod room;
 mod schema_walk;
 mod schemas;
+mod search;
 mod signer;
 mod signer_read;
 mod slot;
@@ -55,6 +56,7 @@ pub use hub::{Custom, Hub, HubError, Tool};
 pub use installs::{CredentialInfo, StoredCredential};
 pub use parameters::Parameters;
 pub use path::PathPattern;
+pub use search::{Rank, Search};
 pub use signer::{
     HmacSigner, JwtSigner, JwtUse, KeyForm, MacEncoding, MacHash, Piece, Pieces, Said, SigV4,
     Signer, TimeForm,

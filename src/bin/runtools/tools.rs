@@ -24,10 +24,11 @@ const TOOLS: &str = "/v1/tools";
 /// Tools.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ToolCommand {
-    /// Look for tools by a word
+    /// Look for tools by words, best first
     Search {
-        /// Part of a name, slug or description
-        query: String,
+        /// Words that all occur in its name, its slug, its actions' names or its description
+        #[arg(required = true, value_name = "WORD")]
+        words: Vec<String>,
     },
     /// List tools
     List {
@@ -111,14 +112,18 @@ impl OneTool {
 /// Runs one of the verbs.
 pub(crate) async fn run(command: ToolCommand, session: &Session) -> Outcome {
     match command {
-        ToolCommand::Search { query } => {
-            list(&Route::new(TOOLS).with("search", query), session).await
+        ToolCommand::Search { words } => {
+            let route = Route::new(TOOLS).with("search", words.join(" "));
+            let found: Vec<ToolSummary> = session.client()?.list(&route).await?;
+            table(&found, session)
         }
         ToolCommand::List { installed, custom } => {
             let route = Route::new(TOOLS)
                 .flag("installed", installed)
                 .flag("custom", custom);
-            list(&route, session).await
+            let mut tools: Vec<ToolSummary> = session.client()?.list(&route).await?;
+            tools.sort_by(|a, b| a.slug.cmp(&b.slug));
+            table(&tools, session)
         }
         ToolCommand::Get(tool) => get(&tool, session).await,
         ToolCommand::Install(tool) => install(&tool, session).await,
@@ -132,12 +137,10 @@ pub(crate) async fn run(command: ToolCommand, session: &Session) -> Outcome {
     }
 }
 
-async fn list(route: &Route, session: &Session) -> Outcome {
-    let mut tools: Vec<ToolSummary> = session.client()?.list(route).await?;
-    tools.sort_by(|a, b| a.slug.cmp(&b.slug));
+fn table(tools: &[ToolSummary], session: &Session) -> Outcome {
     session.out.table(&tools, "no tools", || {
         let mut table = Table::new(&["SLUG", "NAME", "INSTALLED", "ACTIONS", "DESCRIPTION"]);
-        for tool in &tools {
+        for tool in tools {
             let installed = if tool.installed { "yes" } else { "-" };
             let actions = tool.actions.len().to_string();
             table.row(&[
