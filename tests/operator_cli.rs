@@ -242,3 +242,32 @@ fn each_key_file_slot_has_a_file_of_its_own_and_the_hint_says_where() {
     let test = ["key", "slot", "test", &id, "--path", "usb stick.key"];
     broker.runs(&test, None).expect(0);
 }
+
+#[test]
+fn an_organisation_is_made_with_a_key_for_its_first_admin() {
+    let broker = Broker::start();
+    let ran = broker.runs(&["organization", "add", "Acme Research"], None);
+    assert_eq!(ran.exit, 0, "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("added acme-research ("),
+        "{}",
+        ran.stderr
+    );
+    let key = ran.stdout.trim();
+    assert!(key.starts_with("rt_live_"), "{}", ran.stdout);
+    let admin = broker.anonymous().key(key);
+    let org = admin.get("/v1/organizations/current").expect(200);
+    assert_eq!(org["data"]["name"], "Acme Research");
+    assert_eq!(org["data"]["role"], "admin");
+    let ann = serde_json::json!({"name": "Ann"});
+    admin
+        .post("/v1/organizations/current/members", &ann)
+        .expect(201);
+
+    let other = ["organization", "add", "Acme", "--slug", "acme-2", "--json"];
+    let made = broker.runs(&other, None).expect(0);
+    assert_eq!(made["data"]["slug"], "acme-2");
+    assert!(made["data"]["key"].is_string(), "{made}");
+    let again = broker.runs(&other, None);
+    assert_eq!(again.exit, 8, "the slug is taken: {}", again.stdout);
+}

@@ -27,6 +27,7 @@ mod layout;
 mod members;
 mod oauth_clients;
 mod operator;
+mod organizations;
 mod own_keys;
 mod report;
 mod serve;
@@ -96,6 +97,9 @@ enum Command {
     Backup(backup::BackupCommand),
     /// Restore a backup into a folder of its own
     Restore(backup::RestoreArgs),
+    /// Further organisations
+    #[command(subcommand)]
+    Organization(organizations::OrganizationCommand),
     /// Who belongs to the organisation
     #[command(subcommand)]
     Member(members::MemberCommand),
@@ -180,6 +184,7 @@ async fn run(
         Command::Store(command) => store::run(command, before, socket, session).await,
         Command::Backup(command) => backup::run(command, before, socket, session).await,
         Command::Restore(args) => backup::restore(args, before, socket, session).await,
+        Command::Organization(command) => organizations::run(command, session).await,
         Command::Member(command) => members::run(command, session).await,
         Command::Delete(command) => deletions::run(command, session).await,
         Command::Service(command) => services::run(command, session).await,
