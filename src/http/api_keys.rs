@@ -18,6 +18,9 @@ use super::caller::Caller;
 use super::error::capital;
 use super::{ApiError, App, changes, reply};
 
+/// What stands beside a key's text, as it is documented for this API.
+const ONCE: &str = "Save this key now: it is not shown again.";
+
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -51,7 +54,7 @@ pub(super) fn shown_once(made: MadeKey) -> Result<wire::CreatedApiKey, ApiError>
 
 /// Makes a key for the caller. Its text is in this answer only.
 #[utoipa::path(post, path = "/v1/api-keys", tag = "api keys", request_body = wire::CreateApiKey,
-    responses((status = 201, description = "Made", body = wire::Answer<wire::CreatedApiKey>)))]
+    responses((status = 201, description = "Made", body = wire::AnswerOnce<wire::CreatedApiKey>)))]
 pub(super) async fn create(
     caller: Caller,
     State(app): State<App>,
@@ -68,7 +71,7 @@ pub(super) async fn create(
                 .await
         })
         .await?;
-    Ok(reply::once(reply::created(shown_once(made)?)))
+    Ok(reply::created_once(shown_once(made)?, ONCE))
 }
 
 /// Lists keys, newest first.
@@ -163,7 +166,7 @@ pub(super) async fn revoke(
 /// Replaces a key by a new one; the old one still works for the grace.
 #[utoipa::path(post, path = "/v1/api-keys/{id}/rotate", tag = "api keys",
     params(("id" = String, Path)), request_body = wire::RotateApiKey,
-    responses((status = 201, description = "The new key", body = wire::Answer<wire::CreatedApiKey>)))]
+    responses((status = 201, description = "The new key", body = wire::AnswerOnce<wire::CreatedApiKey>)))]
 pub(super) async fn rotate(
     caller: Caller,
     State(app): State<App>,
@@ -187,5 +190,5 @@ pub(super) async fn rotate(
                 .await
         })
         .await?;
-    Ok(reply::once(reply::created(shown_once(made)?)))
+    Ok(reply::created_once(shown_once(made)?, ONCE))
 }

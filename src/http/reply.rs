@@ -48,6 +48,17 @@ pub(super) fn created<T: Serialize>(body: T) -> Response {
     response
 }
 
+/// `{"data": …, "message": …}` with 201, not to be kept for a repetition.
+pub(super) fn created_once<T: Serialize>(data: T, message: &str) -> Response {
+    let mut response = json(&wire::AnswerOnce {
+        data,
+        message: message.to_owned(),
+        meta: meta(),
+    });
+    *response.status_mut() = StatusCode::CREATED;
+    once(response)
+}
+
 /// A list, or a page of one.
 pub(super) fn list<T: Serialize>(data: Vec<T>, next_cursor: Option<String>) -> Response {
     let has_more = next_cursor.is_some();

@@ -59,6 +59,17 @@ pub struct Answer<T> {
     pub meta: Meta,
 }
 
+/// A successful answer that shows something once, and says so.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct AnswerOnce<T> {
+    /// What was asked for.
+    pub data: T,
+    /// A sentence for people: what is shown here is not shown again.
+    pub message: String,
+    /// The request's id.
+    pub meta: Meta,
+}
+
 /// A successful answer with a list.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
