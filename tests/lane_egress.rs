@@ -161,7 +161,7 @@ fn a_caller_who_goes_away_takes_the_upstreams_connection_with_them() {
 #[test]
 fn every_method_and_an_answer_without_a_body_go_through() {
     let set = Set::new();
-    for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"] {
+    for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] {
         let mut client = set.open(method, &["Content-Length: 0".to_owned()]);
         let mut served = set.origin.next();
         assert!(

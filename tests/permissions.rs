@@ -67,10 +67,17 @@ fn body(text: &str, port: u16) -> Option<Value> {
 
 fn send(client: &Client, (route, query, text, ..): &Row) -> Reply {
     let (method, path) = filled(route, query);
-    match body(text, 9) {
+    let reply = match body(text, 9) {
         None => client.send(&method, &path, None),
         Some(body) => client.json(&method, &path, &body),
+    };
+    if method != "HEAD" {
+        return reply;
     }
+    // Its answer has no body: GET says why, and with the same status.
+    let why = client.send("GET", &path, None);
+    assert_eq!((reply.status, reply.body.len()), (why.status, 0), "{route}");
+    why
 }
 
 /// The code of a refusal, empty for a success.

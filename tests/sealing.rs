@@ -161,7 +161,7 @@ fn every_route_says_sealed(operator: &Client, network: &Client) {
         let place = place.collect::<Vec<_>>().join("/");
         for method in methods.as_object().unwrap().keys() {
             let method = method.to_ascii_uppercase();
-            if !["GET", "POST", "PUT", "PATCH", "DELETE"].contains(&method.as_str()) {
+            if !["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"].contains(&method.as_str()) {
                 continue;
             }
             let adds_slot = path == "/v1/operator/slots" && method == "POST";

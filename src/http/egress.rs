@@ -52,7 +52,7 @@ pub(super) fn is_relayed(path: &str) -> bool {
 }
 
 /// Sends a request by right of the handle in `X-RunTools-Handle`, and streams the answer; or opens a WebSocket.
-#[utoipa::path(method(get, post, put, patch, delete), path = "/v1/egress/{scheme}/{authority}/{path}",
+#[utoipa::path(method(get, head, post, put, patch, delete, options), path = "/v1/egress/{scheme}/{authority}/{path}",
     tag = "broker",
     params(("scheme" = String, Path, description = "`https` or `http`"),
         ("authority" = String, Path, description = "Host, and port where it is not the scheme's own"),

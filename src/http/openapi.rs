@@ -82,6 +82,8 @@ pub(super) fn complete(mut document: OpenApi) -> OpenApi {
             ("post", &mut item.post),
             ("patch", &mut item.patch),
             ("delete", &mut item.delete),
+            ("head", &mut item.head),
+            ("options", &mut item.options),
         ];
         for (method, operation) in operations {
             if let Some(operation) = operation {

@@ -15,7 +15,7 @@ pub fn routes() -> BTreeSet<String> {
     let document: Value = serde_json::from_str(&runtools_broker::http::document()).unwrap();
     let mut routes = BTreeSet::new();
     for (path, item) in document["paths"].as_object().unwrap() {
-        for method in ["get", "put", "post", "patch", "delete"] {
+        for method in ["get", "head", "put", "post", "patch", "delete", "options"] {
             if item.get(method).is_some() {
                 routes.insert(format!("{} {path}", method.to_uppercase()));
             }

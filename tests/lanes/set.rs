@@ -8,6 +8,9 @@ use super::{Handle, egress, resolve};
 use crate::harness::Client;
 use crate::stage::{Stage, tool};
 
+/// What the tool may send.
+const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+
 /// A broker with the tool `custom-x`, an admin whose secret `KEY` fills it, and a handle of theirs.
 pub struct Set {
     pub stage: Stage,
@@ -41,7 +44,7 @@ impl Set {
         let admin = stage.broker.anonymous().key(&key);
         let value = stage.secret(&admin, "KEY", &json!({}));
         let mut spec = tool("custom-x", origin.port());
-        spec["bindings"][0]["methods"] = json!(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]);
+        spec["bindings"][0]["methods"] = json!(METHODS);
         change(&mut spec);
         stage.install(&admin, &spec);
         let handle = resolve(&stage, &admin, "custom-x", &json!({}));

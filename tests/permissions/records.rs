@@ -108,7 +108,9 @@ const THOROUGH: [&str; 3] = [
 ];
 
 /// What is sent on to an upstream by a path of its own: `tests/lane_egress.rs` looks at the record.
-const RELAYED: [&str; 4] = [
+const RELAYED: [&str; 6] = [
+    "HEAD /v1/egress/{scheme}/{authority}/{path}",
+    "OPTIONS /v1/egress/{scheme}/{authority}/{path}",
     "POST /v1/egress/{scheme}/{authority}/{path}",
     "PUT /v1/egress/{scheme}/{authority}/{path}",
     "PATCH /v1/egress/{scheme}/{authority}/{path}",

@@ -120,6 +120,8 @@ pub(crate) const ROWS: &[Row] = &[
     ("DELETE /v1/resolutions/{id}", "", "", "broker:resolve", Member),
     ("POST /v1/execute", "", r#"{"handle":"none","method":"GET","url":"https://api.example.com/"}"#, "broker:resolve", Member),
     ("GET /v1/egress/{scheme}/{authority}/{path}", "", "", "broker:resolve", Member),
+    ("HEAD /v1/egress/{scheme}/{authority}/{path}", "", "", "broker:resolve", Member),
+    ("OPTIONS /v1/egress/{scheme}/{authority}/{path}", "", "", "broker:resolve", Member),
     ("POST /v1/egress/{scheme}/{authority}/{path}", "", "{}", "broker:resolve", Member),
     ("PUT /v1/egress/{scheme}/{authority}/{path}", "", "{}", "broker:resolve", Member),
     ("PATCH /v1/egress/{scheme}/{authority}/{path}", "", "{}", "broker:resolve", Member),
