@@ -131,3 +131,19 @@ fn what_stands_in_a_path_and_what_in_a_query_is_told_apart() {
     }
     assert!(asked > 20, "{asked}");
 }
+
+#[test]
+fn changes_that_heed_an_idempotency_key_say_so() {
+    let document: Value = serde_json::from_str(&runtools_broker::http::document()).unwrap();
+    for route in api::routes() {
+        let (method, path) = route.split_once(' ').unwrap();
+        let operation = &document["paths"][path][method.to_lowercase()];
+        let mut parameters = operation["parameters"].as_array().into_iter().flatten();
+        let said = parameters.any(|parameter| parameter["name"] == "Idempotency-Key");
+        let exempt = ["/v1/operator/", "/v1/egress/"];
+        let exempt = exempt.iter().any(|begins| path.starts_with(begins));
+        let heeds = !exempt && !path.ends_with("/reveal");
+        let changes = ["POST", "PUT", "PATCH", "DELETE"].contains(&method);
+        assert_eq!(said, changes && heeds, "{route}");
+    }
+}

@@ -7,8 +7,8 @@
 //! What was answered is kept sealed for a day, under a keyed hash of organisation, caller and key. The
 //! caller is the credential with the role and the scopes that it has now: nobody hears an answer
 //! again that they would be refused today. The same key with another request is refused; two at
-//! once, one is refused. An answer that showed a new API key is not kept: the repetition says so
-//! instead of showing it again. Of a request that was begun and never answered, nobody knows what it
+//! once, one is refused. An answer that showed a new API key is not kept, nor is a very long one: the
+//! repetition says so instead of showing it again. Of a request that was begun and never answered, nobody knows what it
 //! did: the repetition says that too, and does nothing.
 
 use std::collections::HashSet;
@@ -39,6 +39,9 @@ use super::{ApiError, App};
 const KEPT: i64 = 86_400_000;
 /// The longest answer that is kept, in bytes.
 const LONGEST: usize = 32 * 1024;
+
+/// How the routes begin that take no key.
+pub(super) const OPERATORS: &str = "/v1/operator/";
 
 /// Keys whose first request is still running.
 #[derive(Debug, Default)]
@@ -71,8 +74,11 @@ struct Kept {
     /// `None` while it is begun and not answered.
     status: Option<u16>,
     etag: Option<String>,
-    /// `None` when it held something that is shown once.
+    /// `None` when it is not kept.
     body: Option<String>,
+    /// It is not kept for what it is, and not because it showed something once.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    unwieldy: bool,
 }
 
 /// Set by handlers whose answer shows something once.
@@ -86,18 +92,29 @@ pub(super) async fn apply(app: &App, request: Request, next: Next) -> Response {
         Method::POST | Method::PUT | Method::PATCH | Method::DELETE
     );
     let path = request.uri().path();
-    // A value is never kept for a repetition, and operators' routes work while the vault is sealed.
-    let exempt = path.ends_with("/reveal") || path.starts_with("/v1/operator/");
-    // What has no route has no effect.
-    let exempt = exempt || request.extensions().get::<MatchedPath>().is_none();
+    // A value is never kept for a repetition. What has no route has no effect.
+    let exempt = path.ends_with("/reveal") || request.extensions().get::<MatchedPath>().is_none();
     if !changing || exempt || !request.headers().contains_key("idempotency-key") {
         return next.run(request).await;
+    }
+    // They work while the vault is sealed, where nothing can be kept: that is said, and not ignored.
+    if path.starts_with(OPERATORS) {
+        return not_taken().into_response();
     }
     // Apart, so that the many requests without a key are no larger for it.
     match Box::pin(once(app, request, next)).await {
         Ok(response) => response,
         Err(error) => error.into_response(),
     }
+}
+
+fn not_taken() -> ApiError {
+    ApiError::new(
+        StatusCode::BAD_REQUEST,
+        "no_idempotency",
+        "An operator's route takes no Idempotency-Key, and nothing was done.",
+        "Send it without; if an answer was lost, look whether it was done before doing it again.",
+    )
 }
 
 async fn once(app: &App, request: Request, next: Next) -> Result<Response, ApiError> {
@@ -139,6 +156,7 @@ async fn once(app: &App, request: Request, next: Next) -> Result<Response, ApiEr
         status: None,
         etag: None,
         body: None,
+        unwieldy: false,
     };
     write(&caller, &place, &begun).await?;
     let body = Body::from(Bytes::copy_from_slice(&body));
@@ -272,6 +290,14 @@ fn replay(kept: Kept, fingerprint: &str) -> Result<Response, ApiError> {
             "Look whether what it asked for has happened; to try again, use another key.",
         ));
     };
+    if kept.unwieldy {
+        return Err(ApiError::new(
+            StatusCode::CONFLICT,
+            "answer_not_kept",
+            "This was done before, and its answer was too long to be kept, or no text.",
+            "Look at what it did; to do it once more, use another key.",
+        ));
+    }
     let Some(body) = kept.body else {
         return Err(ApiError::new(
             StatusCode::CONFLICT,
@@ -335,11 +361,13 @@ async fn keep(
         .headers
         .get(header::ETAG)
         .and_then(|etag| etag.to_str().ok());
+    let body = text.filter(|text| !once && text.len() <= LONGEST);
     let kept = Kept {
         at: caller.vault.now(),
         status: Some(parts.status.as_u16()),
         etag: etag.map(str::to_owned),
-        body: text.filter(|text| !once && text.len() <= LONGEST),
+        unwieldy: !once && body.is_none(),
+        body,
         ..begun
     };
     write(caller, place, &kept).await?;

@@ -1,13 +1,15 @@
 //! The OpenAPI document: what the route table says, and what is true of every route.
 
-use utoipa::openapi::path::Operation;
+use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{
-    ContentBuilder, OpenApi, Ref, RefOr, Response, ResponseBuilder, SecurityRequirement,
+    ContentBuilder, OpenApi, Ref, RefOr, Required, Response, ResponseBuilder, SecurityRequirement,
 };
 use utoipa::{PartialSchema, ToSchema};
 
 use super::egress::is_relayed;
+use super::idempotency;
 use crate::wire;
 
 /// Routes that ask nobody who they are.
@@ -107,6 +109,29 @@ fn with_services() -> Vec<SecurityRequirement> {
     ways
 }
 
+/// Whether a route heeds `Idempotency-Key`. In the lane it is the upstream's.
+fn takes_idempotency_key(path: &str, method: &str) -> bool {
+    let changes = ["put", "post", "patch", "delete"].contains(&method);
+    let exempt = path.ends_with("/reveal") || path.starts_with(idempotency::OPERATORS);
+    changes && !exempt && !is_relayed(path)
+}
+
+fn idempotency_key() -> Parameter {
+    let schema = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .min_length(Some(1))
+        .max_length(Some(128));
+    ParameterBuilder::new()
+        .name("Idempotency-Key")
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some(
+            "The change happens once, however often it is sent with this key within a day.",
+        ))
+        .schema(Some(schema))
+        .build()
+}
+
 fn finish(path: &str, method: &str, operation: &mut Operation) {
     // Handlers are named within their file, which is the tag: `list` alone would be there five times.
     let tag = operation.tags.as_deref().and_then(<[String]>::first);
@@ -124,6 +149,10 @@ fn finish(path: &str, method: &str, operation: &mut Operation) {
     }
     if OPEN.contains(&path) {
         operation.security = Some(vec![SecurityRequirement::default()]);
+    }
+    if takes_idempotency_key(path, method) {
+        let parameters = operation.parameters.get_or_insert_default();
+        parameters.push(idempotency_key().into());
     }
     for class in ["4XX", "5XX"] {
         let failure = RefOr::Ref(Ref::from_response_name("Failure"));

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::harness::crm::{crm_call, install_crm};
 use crate::harness::slow::Slow;
-use crate::harness::{Broker, Client, Reply, Setup};
+use crate::harness::{Broker, Client, Reply, Setup, Upstream, upstream};
 use crate::refusal;
 
 #[test]
@@ -120,6 +120,57 @@ fn a_change_that_a_kill_cut_off_is_in_doubt_and_does_not_happen_twice() {
     let another = broker.operator().header("idempotency-key", "pay again");
     another.send("POST", path, body).expect(200);
     assert_eq!(slow.asked(), 2);
+}
+
+#[test]
+fn an_answer_that_is_not_kept_says_why_when_it_is_asked_for_again() {
+    let long = Value::from("long ".repeat(8_000));
+    let upstream = Upstream::plain(move |_| upstream::json(200, &long));
+    let broker = Broker::start();
+    let operator = broker.operator();
+    install_crm(
+        &operator,
+        upstream.port(),
+        "crm-value-0123456789-abcdefghij",
+    );
+    let once = operator.header("idempotency-key", "long");
+    let (path, call) = (
+        "/v1/tools/custom-crm/execute",
+        crm_call("a@example.com", "CRM_KEY"),
+    );
+    let first = once.post(path, &call).expect(200);
+    assert_eq!(first["data"]["success"], true);
+    let again = once.post(path, &call);
+    refusal(&again, 409, "answer_not_kept");
+    assert!(
+        again.value()["error"]["message"]
+            .to_string()
+            .contains("too long")
+    );
+    assert_eq!(upstream.seen().len(), 1, "it was done again");
+}
+
+#[test]
+fn an_operators_route_refuses_the_key_that_it_would_not_heed() {
+    let broker = Broker::start();
+    let operator = broker.operator();
+    let once = operator.header("idempotency-key", "hub");
+    let path = "/v1/operator/services";
+    refusal(
+        &once.post(path, &json!({"name": "hub"})),
+        400,
+        "no_idempotency",
+    );
+    assert_eq!(operator.get(path).expect(200)["data"], json!([]));
+    once.get(path).expect(200);
+    let seal = once.send("POST", "/v1/operator/seal", None);
+    refusal(&seal, 400, "no_idempotency");
+    operator.get("/readyz").expect(200);
+    refusal(
+        &once.post("/v1/operator/none", &json!({})),
+        404,
+        "no_such_route",
+    );
 }
 
 #[test]
