@@ -6,6 +6,8 @@ mod harness;
 
 #[path = "tenants/connected.rs"]
 mod connected;
+#[path = "tenants/handles.rs"]
+mod handles;
 #[path = "tenants/table.rs"]
 mod table;
 
@@ -87,7 +89,7 @@ fn the_table_has_every_route_that_takes_an_id_or_a_name() {
     listed.extend(CONNECTIONS.map(str::to_owned));
     let routes: BTreeSet<_> = api::routes()
         .into_iter()
-        // Its path names an upstream; whose its handle is, `tests/lane_resolve.rs` asks.
+        // Its path names an upstream; whose its handle is, `tests/tenants/handles.rs` asks.
         .filter(|route| route.contains('{') && !route.contains("/v1/egress/"))
         .collect();
     assert_eq!(

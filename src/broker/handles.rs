@@ -7,7 +7,7 @@ use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::audit::{Event, Target, TargetKind};
+use crate::audit::{Actor, Event, Target, TargetKind};
 use crate::crypto::Digest;
 use crate::id::{OrgId, ResolutionId, UserId};
 
@@ -49,14 +49,29 @@ impl Missing {
         self.found().map(|(_, handle)| handle.purpose.owner)
     }
 
-    /// States which it is, and whose, where there is one: for the journal alone.
+    /// States which it is, and whose, where there is one: for the journal alone. The admins of an
+    /// organisation read there of their own, so that of another one's handle an event of theirs says nothing.
     pub(crate) fn state(&self, event: Event) -> Event {
-        let Some((code, handle)) = self.found() else {
+        let own = |handle: &Handle| event.org == Some(handle.purpose.owner.org);
+        let Some((code, handle)) = self.found().filter(|(_, handle)| own(handle)) else {
             return event;
         };
         let resolution = Target::new(TargetKind::Resolution).id(handle.id.bytes());
         let owner = Target::new(TargetKind::User).id(handle.purpose.owner.user.bytes());
         event.code(code).target(resolution).target(owner)
+    }
+
+    /// The same event for the other organisation whose handle it is, if it is one's: a stranger came with it,
+    /// in the same request.
+    pub(crate) fn elsewhere(&self, event: &Event) -> Option<Event> {
+        let org = self.owner()?.org;
+        if event.org == Some(org) {
+            return None;
+        }
+        let mut theirs = Event::new(event.action, Actor::Unknown).org(org);
+        (theirs.request, theirs.peer) = (event.request, event.peer);
+        theirs.method.clone_from(&event.method);
+        Some(self.state(theirs))
     }
 }
 

@@ -275,7 +275,8 @@ impl Broker {
         Ok(handle)
     }
 
-    /// Writes down that a handle is none of the caller's; of one that is somebody else's, whose.
+    /// Writes down that a handle is none of the caller's; of one that is somebody else's, whose. Where that is
+    /// another organisation's, each hears of its own, and both at once: it takes no longer than for no handle.
     async fn unknown(
         &self,
         vault: &Unsealed,
@@ -283,12 +284,16 @@ impl Broker {
         missing: Missing,
     ) -> Result<BrokerError, BrokerError> {
         let error = BrokerError::Handle(HandleFault::Unknown);
-        let event = missing.state(event).denied(error.code());
-        vault
-            .journal()
-            .note(event)
-            .await
-            .map_err(VaultError::from)?;
+        let theirs = missing.elsewhere(&event);
+        let ours = missing.state(event).denied(error.code());
+        let ours = vault.journal().note(ours);
+        let theirs = async {
+            match theirs {
+                Some(event) => vault.journal().note(event.denied(error.code())).await,
+                None => Ok(()),
+            }
+        };
+        tokio::try_join!(ours, theirs).map_err(VaultError::from)?;
         Ok(error)
     }
 
