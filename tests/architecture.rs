@@ -222,14 +222,23 @@ fn each_attack_has_a_test_of_its_name_in_every_lane_that_it_applies_to() {
         "#[test]\nfn ex_1_a() {}\nfn ex_2_b() {}\n#[tokio::test]\n#[x]\nasync fn ex_3_c() {}";
     let file = Source::new("tests/lane_x.rs", file);
     assert_eq!(tests_of(&file).collect::<Vec<_>>(), ["ex_1_a", "ex_3_c"]);
-    assert!(Place::Handle.has(&file) && !Place::Action.has(&file));
+    assert!(!Place::Action.has(&file, "ex_1_a"));
+    let file =
+        "#[test]\nfn ex_1_a() {\n    LANES\n}\n#[test]\nfn ex_2_b() {\n    Lane::Egress\n}\n";
+    let file = Source::new("tests/lane_x.rs", file);
+    let lanes = |test| [Place::Execute, Place::Stream].map(|place| place.has(&file, test));
+    assert_eq!(lanes("ex_1_a"), [true, true]);
+    assert_eq!(lanes("ex_2_b"), [false, true]);
     let all = sources(&["src", "tests"]);
+    let tests: Vec<_> = all
+        .iter()
+        .flat_map(|source| tests_of(source).map(move |name| (source, name, cases_of(name))))
+        .collect();
     let tried = |case: &str, place: Place| {
-        let mut tests = all
+        let mut tests = tests
             .iter()
-            .filter(|source| place.has(source))
-            .flat_map(tests_of);
-        tests.any(|name| cases_of(name).iter().any(|of| of == case))
+            .filter(|(.., cases)| cases.iter().any(|of| of == case));
+        tests.any(|(source, name, _)| place.has(source, name))
     };
     let missing: Vec<_> = CASES
         .iter()
@@ -244,8 +253,8 @@ fn each_attack_has_a_test_of_its_name_in_every_lane_that_it_applies_to() {
             .iter()
             .all(|(case, why)| !known.contains(case) && !why.is_empty())
     );
-    let named = all.iter().flat_map(tests_of).flat_map(cases_of);
-    let strange: BTreeSet<_> = named.filter(|case| !known.contains(&**case)).collect();
+    let named = tests.iter().flat_map(|(.., cases)| cases);
+    let strange: BTreeSet<_> = named.filter(|case| !known.contains(&***case)).collect();
     assert_eq!(strange, BTreeSet::new());
 }
 

@@ -18,8 +18,6 @@ use serde_json::{Value, json};
 use stage::raw::{head, reply, token};
 use stage::{Raw, Stage, execution, text, tool, with};
 
-/// What encoded fixtures hold; see `tests/fixtures/encodings/make.py`.
-const FIXTURE: &str = "canary/7f3+Zq=9";
 const MASK: &str = "****************************************";
 
 /// A broker whose tool `custom-echo` calls `port` with a planted key.

@@ -15,9 +15,9 @@ mod lane_egress {
 
 use lanes::cut::{after_the_change, in_a_second};
 use lanes::egress;
-use lanes::origin::EVENTS;
+use lanes::origin::{EVENTS, cut_and_masked};
 use lanes::set::Set;
-use lanes::wire::Wire;
+use lanes::wire::{Wire, unchunked};
 use serde_json::{Value, json};
 
 const MASK: &str = "****************************************";
@@ -53,6 +53,18 @@ fn ex_4_events_are_handed_on_as_they_come_and_searched_across_chunks() {
     let entry = set.stage.ended("broker.exchange");
     assert_eq!(entry["outcome"]["status"], "success", "{entry}");
     assert_eq!(entry["outcome"]["scrub_hits"], 1, "{entry}");
+    set.stage.finish();
+}
+
+#[test]
+fn ex_4_a_value_is_masked_wherever_it_is_cut() {
+    let set = Set::new();
+    let mut client = set.open("GET", &[]);
+    let mut served = set.origin.next();
+    served.cut_everywhere(&set.value);
+    client.until("\r\n\r\n");
+    let (_, body) = client.until("\r\n0\r\n\r\n");
+    assert_eq!(unchunked(&body), cut_and_masked(&set.value), "{body}");
     set.stage.finish();
 }
 

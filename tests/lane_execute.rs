@@ -8,6 +8,7 @@ mod lane_execute {
     mod keys;
     mod spellings;
     mod targets;
+    mod whole;
 }
 
 use harness::upstream::json as json_answer;
@@ -28,7 +29,15 @@ struct Set {
 
 impl Set {
     fn with(spec: &dyn Fn(u16) -> Value) -> Self {
-        let upstream = Upstream::echo();
+        Self::made(Upstream::echo(), spec)
+    }
+
+    /// With the usual tool for another upstream.
+    fn before(upstream: Upstream) -> Self {
+        Self::made(upstream, &|port| tool("custom-x", port))
+    }
+
+    fn made(upstream: Upstream, spec: &dyn Fn(u16) -> Value) -> Self {
         let mut stage = Stage::new();
         let admin = stage.broker.admin(&[]);
         let value = stage.secret(&admin, "KEY", &json!({}));

@@ -146,7 +146,7 @@ fn a_user_has_so_many_handles_and_one_more_when_one_is_released() {
 }
 
 #[test]
-fn an_exchange_that_is_read_whole_ends_in_its_time_and_in_the_time_that_its_caller_has() {
+fn ht_9_an_exchange_that_is_read_whole_ends_in_its_time_and_in_the_time_that_its_caller_has() {
     let hasty = Stage::with(Setup {
         config: "egress.total_seconds = 2".to_owned(),
         ..Setup::default()

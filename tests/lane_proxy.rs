@@ -9,6 +9,7 @@ mod lane_proxy {
     mod besides;
     mod comes_back;
     pub(crate) mod curl;
+    mod ends;
     pub(crate) mod frames;
     pub(crate) mod front;
     mod goes_out;

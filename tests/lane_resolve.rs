@@ -196,6 +196,12 @@ fn hs_1_a_guess_is_answered_alike_however_near_it_is_and_then_slowed_down() {
     assert_eq!(answers.len(), 1, "one answer for all: {answers:?}");
     let slowed = (0..20).any(|_| use_it(&stage, &admin, &random, &upstream).status == 429);
     assert!(slowed, "guesses are slowed down");
+    // Another guesser hears the same where answers stream.
+    let bob = stage.broker.member("Bob");
+    for guess in [&near, &short, &random] {
+        let came = Lane::Egress.send(&stage, &bob, guess, &Wish::get(&url(&upstream)));
+        assert_eq!((came.status, &*came.code), (404, "handle_unknown"));
+    }
     assert_eq!(upstream.accepted(), 0);
     // The right one always works.
     assert_eq!(use_it(&stage, &admin, &handle, &upstream).status, 200);

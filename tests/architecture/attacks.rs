@@ -12,72 +12,76 @@ pub(super) enum Place {
     Inside,
     /// By a declared action, or at the API itself.
     Action,
-    /// By right of a handle, in one piece and streaming.
-    Handle,
+    /// When a handle is asked for, whichever lane it is for.
+    Resolve,
+    /// By right of a handle, in one piece.
+    Execute,
+    /// By right of a handle, streaming.
+    Stream,
     /// In a WebSocket.
     Socket,
     /// Through the egress proxy.
     Proxy,
 }
 
-use Place::{Action, Handle, Inside, Proxy, Socket};
+use Place::{Action, Execute, Inside, Proxy, Resolve, Socket, Stream};
 
 /// Every case, and where it applies.
 pub(super) const CASES: [(&str, &[Place]); 50] = [
     // out through an allowed host
-    ("ex_1", &[Action, Handle, Proxy]),
-    ("ex_2", &[Action, Handle, Socket, Proxy]),
-    ("ex_3", &[Action, Handle, Proxy]),
-    ("ex_4", &[Action, Handle, Proxy]),
-    ("ex_5", &[Action, Handle, Proxy]),
+    ("ex_1", &[Action, Execute, Stream, Proxy]),
+    ("ex_2", &[Action, Execute, Stream, Socket, Proxy]),
+    ("ex_3", &[Action, Execute, Stream, Proxy]),
+    ("ex_4", &[Action, Execute, Stream, Proxy]),
+    ("ex_5", &[Action, Execute, Stream, Proxy]),
     ("ex_8", &[Inside, Socket, Proxy]),
-    ("ex_9", &[Inside, Action, Handle, Socket, Proxy]),
-    ("ex_10", &[Inside, Action, Handle, Socket, Proxy]),
-    ("ex_11", &[Inside, Handle, Proxy]),
-    ("ex_13", &[Inside, Action, Handle, Proxy]),
-    ("ex_14", &[Inside, Handle, Proxy]),
-    ("ex_15", &[Action, Handle, Proxy]),
+    ("ex_9", &[Inside, Action, Execute, Stream, Socket, Proxy]),
+    ("ex_10", &[Inside, Action, Execute, Stream, Socket, Proxy]),
+    ("ex_11", &[Inside, Execute, Stream, Proxy]),
+    ("ex_13", &[Inside, Action, Execute, Stream, Proxy]),
+    ("ex_14", &[Inside, Execute, Stream, Proxy]),
+    ("ex_15", &[Action, Execute, Stream, Proxy]),
     // to another place
-    ("dc_1", &[Inside, Action, Handle, Proxy]),
-    ("dc_3", &[Inside, Action, Handle, Socket, Proxy]),
-    ("dc_4", &[Inside, Action, Handle, Socket, Proxy]),
+    ("dc_1", &[Inside, Action, Execute, Stream, Proxy]),
+    ("dc_3", &[Inside, Action, Execute, Stream, Socket, Proxy]),
+    ("dc_4", &[Inside, Action, Execute, Stream, Socket, Proxy]),
     ("dc_5", &[Proxy]),
-    ("dc_8", &[Inside, Handle, Socket, Proxy]),
-    ("dc_9", &[Handle, Proxy]),
-    ("dc_10", &[Inside, Action, Handle, Socket, Proxy]),
-    ("dc_12", &[Inside, Action, Handle]),
-    ("dc_13", &[Inside, Action, Handle, Socket, Proxy]),
-    ("dc_14", &[Inside, Handle, Socket, Proxy]),
-    ("dc_15", &[Inside, Action, Handle, Socket, Proxy]),
+    ("dc_8", &[Inside, Execute, Stream, Socket, Proxy]),
+    ("dc_9", &[Execute, Stream, Proxy]),
+    ("dc_10", &[Inside, Action, Execute, Stream, Socket, Proxy]),
+    ("dc_12", &[Inside, Action, Execute, Stream]),
+    ("dc_13", &[Inside, Action, Execute, Stream, Socket, Proxy]),
+    ("dc_14", &[Inside, Execute, Stream, Socket, Proxy]),
+    ("dc_15", &[Inside, Action, Execute, Stream, Socket, Proxy]),
     // inwards
-    ("ss_1", &[Inside, Action, Handle, Socket, Proxy]),
-    ("ss_2", &[Inside, Action, Handle, Socket, Proxy]),
+    ("ss_1", &[Inside, Action, Execute, Stream, Socket, Proxy]),
+    ("ss_2", &[Inside, Action, Execute, Stream, Socket, Proxy]),
     ("ss_4", &[Inside]),
-    ("ss_5", &[Inside, Action, Handle, Socket, Proxy]),
-    ("ss_6", &[Handle, Socket, Proxy]),
+    ("ss_5", &[Inside, Action, Execute, Stream, Socket, Proxy]),
+    ("ss_6", &[Execute, Stream, Socket, Proxy]),
     ("ss_9", &[Proxy]),
     // by HTTP itself
-    ("ht_1", &[Inside, Action, Handle, Proxy]),
+    ("ht_1", &[Inside, Action, Stream, Proxy]),
     ("ht_2", &[Proxy]),
-    ("ht_4", &[Inside, Action, Handle, Socket, Proxy]),
-    ("ht_5", &[Inside, Action, Handle]),
-    ("ht_6", &[Inside, Handle, Proxy]),
-    ("ht_9", &[Inside, Handle, Proxy]),
+    ("ht_4", &[Inside, Action, Execute, Stream, Socket, Proxy]),
+    ("ht_5", &[Inside, Action, Execute, Stream]),
+    ("ht_6", &[Inside, Execute, Stream, Proxy]),
+    ("ht_9", &[Inside, Execute, Stream, Proxy]),
     ("ht_10", &[Proxy]),
-    ("ht_11", &[Inside, Handle, Socket, Proxy]),
-    ("ht_13", &[Handle, Proxy]),
+    ("ht_11", &[Inside, Execute, Stream, Socket, Proxy]),
+    ("ht_13", &[Execute, Stream, Proxy]),
     // with handles
-    ("hs_1", &[Inside, Handle, Socket, Proxy]),
-    ("hs_2", &[Inside, Handle, Socket, Proxy]),
-    ("hs_3", &[Inside, Handle, Socket, Proxy]),
-    ("hs_4", &[Action, Handle, Socket, Proxy]),
+    ("hs_1", &[Inside, Execute, Stream, Socket, Proxy]),
+    ("hs_2", &[Inside, Execute, Stream, Socket, Proxy]),
+    ("hs_3", &[Inside, Execute, Stream, Socket, Proxy]),
+    ("hs_4", &[Action, Resolve, Socket, Proxy]),
     ("hs_8", &[Action]),
-    ("hs_9", &[Inside, Handle, Socket, Proxy]),
-    ("hs_10", &[Inside, Handle, Proxy]),
+    ("hs_9", &[Inside, Execute, Stream, Socket, Proxy]),
+    ("hs_10", &[Inside, Execute, Stream, Proxy]),
     // beside the answer
     ("lk_2", &[Action]),
     ("lk_3", &[Action]),
-    ("lk_5", &[Action, Handle, Socket, Proxy]),
+    ("lk_5", &[Action, Execute, Stream, Socket, Proxy]),
     ("lk_6", &[Action]),
     ("lk_8", &[Inside]),
 ];
@@ -114,22 +118,46 @@ pub(super) fn cases_of(name: &str) -> Vec<String> {
     found
 }
 
+/// How a test says that it sends in either lane of a handle's, in one piece, and streaming.
+const EITHER: [&str; 2] = ["LANES", "set.refused("];
+const IN_ONE_PIECE: [&str; 4] = [
+    "Lane::Execute",
+    "\"/v1/execute\"",
+    "use_it(",
+    "exchange(&set",
+];
+const STREAMING: [&str; 2] = ["Lane::Egress", "egress("];
+
 impl Place {
-    /// Whether a file's tests are of this place.
-    pub(super) fn has(self, source: &Source) -> bool {
+    /// Whether a file's test is of this place.
+    pub(super) fn has(self, source: &Source, test: &str) -> bool {
         let path = &*source.path;
         let socket = path.starts_with("tests/lane_websocket");
         let proxy = path.starts_with("tests/lane_proxy");
         // One journey goes through all of them, since it waits a minute for each.
         let all = path.starts_with("tests/lane_memory");
+        let streaming = path.starts_with("tests/lane_egress");
+        let handle = path.starts_with("tests/lane_") && !socket && !proxy;
+        let says = |words: &[&str]| {
+            let body = body_of(source, test).unwrap_or_default();
+            EITHER.iter().chain(words).any(|word| body.contains(word))
+        };
         match self {
             Self::Inside => path.starts_with("src/"),
             Self::Socket => socket || all,
             Self::Proxy => proxy || all,
-            Self::Handle => path.starts_with("tests/lane_") && !socket && !proxy,
+            Self::Resolve => path.starts_with("tests/lane_resolve"),
+            Self::Execute => all || (handle && !streaming && says(&IN_ONE_PIECE)),
+            Self::Stream => all || streaming || (handle && says(&STREAMING)),
             Self::Action => path.starts_with("tests/") && !path.starts_with("tests/lane"),
         }
     }
+}
+
+/// What stands in a test of a file.
+pub(super) fn body_of<'a>(source: &'a Source, test: &str) -> Option<&'a str> {
+    let begins = source.text.find(&format!("fn {test}("))?;
+    source.text.get(begins..)?.split("\n}\n").next()
 }
 
 /// The names of a file's tests.

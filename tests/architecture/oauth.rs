@@ -4,7 +4,7 @@
 //! counts is what another server saw. Those that stop before a code is redeemed are only shown by the log of the
 //! one whom it would have been sent to.
 
-use super::attacks::{cases_of, tests_of};
+use super::attacks::{body_of, cases_of, tests_of};
 use super::source::Source;
 
 /// Where a rule is tried.
@@ -156,9 +156,7 @@ pub(super) fn functions_of(source: &Source) -> impl Iterator<Item = &str> {
 /// The tests of a file that look whether anybody asked for a token.
 pub(super) fn stopping_tests_of(source: &Source) -> impl Iterator<Item = &str> {
     tests_of(source).filter(|name| {
-        let begins = source.text.find(&format!("fn {name}("));
-        let body = begins.and_then(|at| source.text.get(at..));
-        let body = body.and_then(|rest| rest.split("\n}\n").next());
-        body.is_some_and(|body| NOBODY_ASKED.iter().any(|said| body.contains(said)))
+        body_of(source, name)
+            .is_some_and(|body| NOBODY_ASKED.iter().any(|said| body.contains(said)))
     })
 }

@@ -168,31 +168,25 @@ fn ss_5_the_broker_never_calls_itself() {
     let mut stage = Stage::new();
     let operator = stage.operator();
     stage.secret(&operator, "KEY", &json!({}));
-    let port: u16 = stage
-        .broker
-        .origin()
-        .rsplit(':')
-        .next()
-        .unwrap()
-        .parse()
-        .unwrap();
-    let mut plain = tool("custom-self", port);
-    stage.install(&operator, &plain);
-    let mut named = tls_tool("custom-self-name", port);
-    named["bindings"][0]["private"] = json!(["127.0.0.0/8"]);
-    stage.install(&operator, &named);
-    for slug in ["custom-self", "custom-self-name"] {
-        let reply = stage.run(&operator, slug, &with("KEY"));
-        assert_eq!(reply.refused(403), "circular", "{slug}: {}", text(&reply));
+    for port in stage.own_ports() {
+        let mut plain = tool(&format!("custom-self-{port}"), port);
+        stage.install(&operator, &plain);
+        let mut named = tls_tool(&format!("custom-self-name-{port}"), port);
+        named["bindings"][0]["private"] = json!(["127.0.0.0/8"]);
+        stage.install(&operator, &named);
+        // The address of the same port in an IPv6 coat.
+        let mapped = format!("custom-self-mapped-{port}");
+        plain["slug"] = json!(mapped);
+        plain["bindings"][0]["hosts"] = json!(["::ffff:127.0.0.1"]);
+        plain["bindings"][0]["private"] = json!(["::ffff:127.0.0.0/104"]);
+        plain["actionsJson"]["run"]["http"]["url"] =
+            json!(format!("http://[::ffff:127.0.0.1]:{port}/run"));
+        stage.install(&operator, &plain);
+        for kind in ["self", "self-name", "self-mapped"] {
+            let slug = format!("custom-{kind}-{port}");
+            let reply = stage.run(&operator, &slug, &with("KEY"));
+            assert_eq!(reply.refused(403), "circular", "{slug}: {}", text(&reply));
+        }
     }
-    // The address of the same port in an IPv6 coat.
-    plain = tool("custom-self-mapped", port);
-    plain["bindings"][0]["hosts"] = json!(["::ffff:127.0.0.1"]);
-    plain["bindings"][0]["private"] = json!(["::ffff:127.0.0.0/104"]);
-    plain["actionsJson"]["run"]["http"]["url"] =
-        json!(format!("http://[::ffff:127.0.0.1]:{port}/run"));
-    stage.install(&operator, &plain);
-    let reply = stage.run(&operator, "custom-self-mapped", &with("KEY"));
-    assert_eq!(reply.refused(403), "circular", "{}", text(&reply));
     stage.finish();
 }

@@ -10,36 +10,16 @@ use http::Response;
 use serde_json::{Value, json};
 
 use crate::harness::Upstream;
+use crate::stage::encoded::{self, FIXTURE};
 use crate::stage::raw::token;
 use crate::stage::{Raw, Stage, execution, tool};
-use crate::{FIXTURE, MASK, hits, rss_kib, run, stage};
+use crate::{MASK, hits, rss_kib, run, stage};
 
 #[test]
 fn ex_3_compressed_echoes_are_decoded_and_masked() {
-    use flate2::Compression;
-    let plain = format!("say {FIXTURE} twice: {FIXTURE}");
-    let mask = "*".repeat(FIXTURE.len());
-    let shown = format!("say {mask} twice: {mask}");
-    let gzip = |bytes: &[u8]| {
-        let mut writer = flate2::write::GzEncoder::new(Vec::new(), Compression::default());
-        writer.write_all(bytes).unwrap();
-        writer.finish().unwrap()
-    };
-    let zlib = |bytes: &[u8]| {
-        let mut writer = flate2::write::ZlibEncoder::new(Vec::new(), Compression::default());
-        writer.write_all(bytes).unwrap();
-        writer.finish().unwrap()
-    };
-    let fixture = |name: &str| std::fs::read(format!("tests/fixtures/encodings/{name}")).unwrap();
-    let bodies = [
-        ("gzip", gzip(plain.as_bytes())),
-        ("x-gzip", gzip(plain.as_bytes())),
-        ("deflate", zlib(plain.as_bytes())),
-        ("br", fixture("small.br")),
-        ("zstd", fixture("small.zst")),
-        ("identity", plain.clone().into_bytes()),
-    ];
-    for (encoding, body) in bodies {
+    let shown = encoded::masked();
+    let plain = ("identity", encoded::said().into_bytes());
+    for (encoding, body) in encoded::echoes().into_iter().chain([plain]) {
         let upstream = Upstream::plain(move |_| {
             Response::builder()
                 .header("content-type", "text/plain")

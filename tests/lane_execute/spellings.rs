@@ -1,4 +1,4 @@
-//! Echoes in other spellings (reference: EX-5).
+//! Echoes in other spellings (reference: EX-3, EX-5).
 
 use serde_json::json;
 
@@ -6,7 +6,9 @@ use crate::base64;
 use crate::harness::Upstream;
 use crate::harness::upstream::json as json_answer;
 use crate::lanes::{LANES, Wish, resolve};
-use crate::stage::{Stage, tool};
+use crate::stage::encoded::{self, FIXTURE};
+use crate::stage::raw::reply;
+use crate::stage::{Raw, Stage, tool};
 
 #[test]
 fn ex_5_an_echo_in_another_spelling_comes_back_masked() {
@@ -44,4 +46,31 @@ fn ex_5_an_echo_in_another_spelling_comes_back_masked() {
     }
     // In no spelling did anything come out.
     stage.finish();
+}
+
+#[test]
+fn ex_3_an_encoded_echo_is_decoded_and_comes_back_masked() {
+    for (encoding, body) in encoded::echoes() {
+        let upstream = Raw::start(move |_, stream| {
+            let lines = format!("content-type: text/plain\r\ncontent-encoding: {encoding}\r\n");
+            reply(stream, &lines, &body);
+        });
+        let mut stage = Stage::new();
+        let admin = stage.broker.admin(&[]);
+        stage.canaries.also(FIXTURE);
+        stage.secret_of(&admin, "KEY", FIXTURE, &json!({}));
+        stage.install(&admin, &tool("custom-x", upstream.port()));
+        let handle = resolve(&stage, &admin, "custom-x", &json!({})).text;
+        let url = format!("http://127.0.0.1:{}/run", upstream.port());
+        for lane in LANES {
+            let came = lane.send(&stage, &admin, &handle, &Wish::get(&url));
+            let shown = format!("{encoding}, {lane:?}: {}", came.text);
+            assert_eq!(came.status, 200, "{shown}");
+            assert!(came.text.contains(&encoded::masked()), "{shown}");
+            assert!(!came.text.contains("content-encoding"), "{shown}");
+            let entry = stage.ended("broker.exchange");
+            assert_eq!(entry["outcome"]["scrub_hits"], 2, "{entry}");
+        }
+        stage.finish();
+    }
 }

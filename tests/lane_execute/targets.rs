@@ -9,30 +9,31 @@ use crate::lanes::{LANES, Lane, Wish, resolve};
 use crate::stage::{Stage, merge, tool};
 
 #[test]
-fn dc_1_a_redirect_is_an_answer() {
+fn dc_1_a_redirect_of_any_kind_is_an_answer() {
     let elsewhere = Upstream::echo();
     let port = elsewhere.port();
-    let upstream = Upstream::plain(move |seen| {
-        let mut answer = json_answer(302, &json!({}));
+    let set = Set::before(Upstream::plain(move |seen| {
+        let status = seen.target.trim_start_matches('/').parse().unwrap();
+        let mut answer = json_answer(status, &json!({}));
         let key = seen.header("authorization");
         let location = format!("http://127.0.0.1:{port}/?k={}", &key["Bearer ".len()..]);
+        let location = location.parse().unwrap();
+        answer.headers_mut().insert("location", location);
         answer
-            .headers_mut()
-            .insert("location", location.parse().unwrap());
-        answer
-    });
-    let mut stage = Stage::new();
-    let admin = stage.broker.admin(&[]);
-    stage.secret(&admin, "KEY", &json!({}));
-    stage.install(&admin, &tool("custom-x", upstream.port()));
-    let handle = resolve(&stage, &admin, "custom-x", &json!({})).text;
-    let url = format!("http://127.0.0.1:{}/run", upstream.port());
-    for lane in LANES {
-        let came = lane.send(&stage, &admin, &handle, &Wish::get(&url));
-        assert_eq!(came.status, 302, "{lane:?}");
+    }));
+    for status in [301, 302, 303, 307, 308] {
+        for lane in LANES {
+            let wish = Wish::get(&set.url(&format!("/{status}")));
+            let came = lane.send(&set.stage, &set.admin, &set.handle.text, &wish);
+            assert_eq!(came.status, status, "{lane:?}: {}", came.text);
+            let entry = set.stage.ended("broker.exchange");
+            assert_eq!(entry["outcome"]["http_status"], status, "{entry}");
+            assert_eq!(entry["outcome"]["scrub_hits"], 1, "{lane:?}: {entry}");
+        }
     }
-    assert_eq!(elsewhere.accepted(), 0);
-    stage.finish();
+    assert_eq!(set.upstream.seen().len(), 10, "each was asked for once");
+    assert_eq!(elsewhere.accepted(), 0, "no hop was made");
+    set.stage.finish();
 }
 
 #[test]
@@ -187,6 +188,15 @@ fn dc_12_nothing_in_a_request_moves_its_target_or_its_slots() {
     set.sent(Lane::Execute, &wish);
     let host = format!("127.0.0.1:{}", set.upstream.port());
     assert_eq!(set.upstream.last().header("host"), host);
+    // Nor is any other header by which some say where to go.
+    for name in ["x-runtools-url", "x-runtools-base-url", "x-forwarded-host"] {
+        let url = set.url("/run?url=http%3A%2F%2Fevil.test%2F");
+        let wish = Wish::get(&url).header(name, "http://evil.test");
+        set.sent(Lane::Egress, &wish);
+        let seen = set.upstream.last();
+        assert_eq!(seen.header("host"), host, "{name}");
+        assert!(!seen.headers.contains_key(name), "{name}");
+    }
     set.stage.finish();
 }
 
@@ -195,14 +205,7 @@ fn ss_1_ss_2_ss_5_addresses_that_no_binding_opens_are_refused_in_either_lane() {
     let mut stage = Stage::new();
     let admin = stage.broker.admin(&[]);
     stage.secret(&admin, "KEY", &json!({}));
-    let own: u16 = stage
-        .broker
-        .origin()
-        .rsplit(':')
-        .next()
-        .unwrap()
-        .parse()
-        .unwrap();
+    let [own, proxy] = stage.own_ports();
     for (index, (url, private, code)) in [
         ("https://10.0.0.1:443/run", None, "address_refused"),
         ("https://127.0.0.1:443/run", None, "address_refused"),
@@ -215,6 +218,11 @@ fn ss_1_ss_2_ss_5_addresses_that_no_binding_opens_are_refused_in_either_lane() {
         ),
         (
             &format!("http://127.0.0.1:{own}/run"),
+            Some("127.0.0.0/8"),
+            "circular",
+        ),
+        (
+            &format!("http://127.0.0.1:{proxy}/run"),
             Some("127.0.0.0/8"),
             "circular",
         ),

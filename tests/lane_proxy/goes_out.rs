@@ -162,6 +162,7 @@ fn dc_15_an_untrusted_certificate_gets_no_byte_of_a_request_in_a_tunnel() {
     for flaw in [
         Flaw::WrongName,
         Flaw::Expired,
+        Flaw::NotYet,
         Flaw::SelfSigned,
         Flaw::UnknownIssuer,
     ] {
@@ -235,14 +236,7 @@ fn ss_1_ss_2_ss_5_ss_6_addresses_that_no_binding_opens_are_refused_from_a_tunnel
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let closed = listener.local_addr().unwrap().port();
-    let own: u16 = stage
-        .broker
-        .origin()
-        .rsplit(':')
-        .next()
-        .unwrap()
-        .parse()
-        .unwrap();
+    let [own, proxy] = stage.own_ports();
     let socket = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
                   Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
     let near = Some("127.0.0.0/8");
@@ -257,6 +251,7 @@ fn ss_1_ss_2_ss_5_ss_6_addresses_that_no_binding_opens_are_refused_from_a_tunnel
             "metadata_refused",
         ),
         (("127.0.0.1", own), near, "circular"),
+        (("127.0.0.1", proxy), near, "circular"),
     ]
     .into_iter()
     .enumerate()

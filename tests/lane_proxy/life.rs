@@ -8,57 +8,77 @@ use super::front::Front;
 use super::tunnel::{Spoken, Tls, connect, open};
 use crate::harness::Client;
 use crate::lanes::cut::{after_the_change, in_a_second};
-use crate::lanes::origin::Served;
-use crate::lanes::wire::resident;
+use crate::lanes::origin::{EVENTS, Served, cut_and_masked};
+use crate::lanes::wire::{resident, unchunked};
 use crate::lanes::{Handle, resolve};
 use crate::stage::{Stage, tls_tool};
 use crate::{MASK, Set, proxied};
-
-const EVENTS: &[u8] =
-    b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
 
 /// A stream of events that is open through a tunnel.
 pub(super) struct Streaming {
     pub(super) stage: Stage,
     pub(super) front: Front,
-    admin: Client,
-    value: String,
+    pub(super) asker: Client,
+    pub(super) value: String,
     pub(super) handle: Handle,
     pub(super) client: Spoken<Tls>,
     pub(super) served: Served,
 }
 
 impl Streaming {
-    fn open(more: &Value) -> Self {
+    pub(super) fn open(more: &Value) -> Self {
         Self::within("", more)
     }
 
     /// With more lines of settings.
     pub(super) fn within(settings: &str, more: &Value) -> Self {
         let front = Front::start();
-        let mut stage = Stage::trusting_within(&front.root, settings);
+        let stage = Stage::trusting_within(&front.root, settings);
         let key = stage.operator().make_key(&[]);
         let admin = stage.broker.anonymous().key(&key);
-        let value = stage.secret(&admin, "KEY", &json!({}));
         stage.install(&admin, &tls_tool("custom-x", front.port));
-        let handle = proxied(&stage, &admin, more);
-        let mut client = open(&handle, front.port);
-        client.get(&handle, front.port, "/events");
-        let mut served = front.origin.next();
-        assert!(served.head.contains(&value), "{}", served.head);
-        served.write(EVENTS).unwrap();
-        served.chunk("data: one\n\n").unwrap();
-        client.until("data: one\n\n");
+        Self::of(stage, front, admin, more)
+    }
+
+    /// Of a member who is no admin, by an admin's tool.
+    pub(super) fn of_member() -> Self {
+        let front = Front::start();
+        let stage = Stage::trusting(&front.root);
+        let admin = stage.broker.admin(&[]);
+        stage.install(&admin, &tls_tool("custom-x", front.port));
+        let path = "/v1/tools/custom/custom-x/visibility";
+        let shown = json!({"visibility": "org"});
+        stage.send(&admin, "PATCH", path, &shown).expect(200);
+        let member = stage.broker.member("Ann");
+        Self::of(stage, front, member, &json!({}))
+    }
+
+    fn of(mut stage: Stage, front: Front, asker: Client, more: &Value) -> Self {
+        let value = stage.secret(&asker, "KEY", &json!({}));
+        let handle = proxied(&stage, &asker, more);
+        let (client, served) = stream(&front, &handle, &value);
         Self {
             stage,
             front,
-            admin,
+            asker,
             value,
             handle,
             client,
             served,
         }
     }
+}
+
+/// Opens a stream of which one event has come: the client's end, and the upstream's.
+pub(super) fn stream(front: &Front, handle: &Handle, value: &str) -> (Spoken<Tls>, Served) {
+    let mut client = open(handle, front.port);
+    client.get(handle, front.port, "/events");
+    let mut served = front.origin.next();
+    assert!(served.head.contains(value), "{}", served.head);
+    served.write(EVENTS).unwrap();
+    served.chunk("data: one\n\n").unwrap();
+    client.until("data: one\n\n");
+    (client, served)
 }
 
 #[test]
@@ -83,9 +103,28 @@ fn ex_4_events_are_handed_on_as_they_come_and_searched() {
     set.stage.finish();
 }
 
+#[test]
+fn ex_4_a_value_in_a_tunnel_is_masked_wherever_it_is_cut() {
+    let mut set = Streaming::open(&json!({}));
+    set.served.write(b"0\r\n\r\n").unwrap();
+    set.client.until("0\r\n\r\n");
+    set.client.get(&set.handle, set.front.port, "/cut");
+    set.served.until("\r\n\r\n");
+    set.served.cut_everywhere(&set.value);
+    set.client.until("\r\n\r\n");
+    let body = set.client.until("\r\n0\r\n\r\n");
+    assert_eq!(unchunked(&body), cut_and_masked(&set.value), "{body}");
+    set.stage.finish();
+}
+
 fn cut_by(what: &str, end: impl Fn(&Streaming)) {
+    cut(what, || Streaming::open(&json!({})), end);
+}
+
+/// Opens a stream, does `end` to it, and finds all that was open closed, and the reason in the journal.
+pub(super) fn cut(what: &str, begin: impl Fn() -> Streaming, end: impl Fn(&Streaming)) {
     in_a_second(what, || {
-        let mut set = Streaming::open(&json!({}));
+        let mut set = begin();
         // One that has nothing open ends as well.
         let mut idle = open(&set.handle, set.front.port);
         end(&set);
@@ -118,7 +157,7 @@ fn hs_2_a_tunnel_is_cut_when_the_handle_is_released() {
     cut_by("released", |set| {
         let path = format!("/v1/resolutions/{}", set.handle.id);
         set.stage
-            .send(&set.admin, "DELETE", &path, &Value::Null)
+            .send(&set.asker, "DELETE", &path, &Value::Null)
             .expect(200);
     });
 }
@@ -127,8 +166,35 @@ fn hs_2_a_tunnel_is_cut_when_the_handle_is_released() {
 fn hs_2_a_tunnel_is_cut_when_the_secret_is_deleted() {
     cut_by("deleted", |set| {
         set.stage
-            .send(&set.admin, "DELETE", "/v1/secrets/KEY", &Value::Null)
+            .send(&set.asker, "DELETE", "/v1/secrets/KEY", &Value::Null)
             .expect(200);
+    });
+}
+
+#[test]
+fn hs_2_a_tunnel_is_cut_when_the_secret_is_rotated() {
+    let body = json!({"value": "another-value-of-the-key-0123456789"});
+    cut_by("rotated", |set| {
+        let path = "/v1/secrets/KEY/rotate";
+        set.stage.send(&set.asker, "POST", path, &body).expect(200);
+    });
+}
+
+#[test]
+fn hs_2_a_tunnel_is_cut_when_its_secret_or_its_tool_may_go_elsewhere() {
+    cut_by("bound", |set| {
+        let hosts = json!({"hosts": ["localhost"]});
+        set.stage
+            .send(&set.asker, "PATCH", "/v1/secrets/KEY", &hosts)
+            .expect(200);
+    });
+    cut_by("the tool changed", |set| {
+        let mut spec = tls_tool("custom-x", set.front.port);
+        spec["bindings"][0]["methods"] = json!(["GET"]);
+        let changed = set
+            .stage
+            .send(&set.asker, "POST", "/v1/tools/custom", &spec);
+        assert!(changed.status < 300, "{}", changed.status);
     });
 }
 

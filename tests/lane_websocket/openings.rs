@@ -138,14 +138,7 @@ fn ss_1_ss_2_ss_5_ss_6_an_opening_is_guarded_as_every_way_out_is() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let closed = listener.local_addr().unwrap().port();
-    let own: u16 = stage
-        .broker
-        .origin()
-        .rsplit(':')
-        .next()
-        .unwrap()
-        .parse()
-        .unwrap();
+    let [own, proxy] = stage.own_ports();
     let mut set = Set::on(stage);
     for (number, (scheme, place, private, code)) in [
         (
@@ -175,6 +168,12 @@ fn ss_1_ss_2_ss_5_ss_6_an_opening_is_guarded_as_every_way_out_is() {
         (
             "http",
             ("127.0.0.1", own),
+            json!(["127.0.0.0/8"]),
+            "circular",
+        ),
+        (
+            "http",
+            ("127.0.0.1", proxy),
             json!(["127.0.0.0/8"]),
             "circular",
         ),

@@ -11,6 +11,12 @@ use std::time::Duration;
 pub const EVENTS: &[u8] =
     b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
 
+/// What callers may see of a `value` that an origin has [`Served::cut_everywhere`].
+pub fn cut_and_masked(value: &str) -> String {
+    let mask = "*".repeat(value.len());
+    format!("<{mask}>").repeat(value.len() - 1) + &mask
+}
+
 /// A listening origin.
 pub struct Origin {
     port: u16,
@@ -135,6 +141,20 @@ impl Served {
     /// Writes one chunk of a chunked body.
     pub fn chunk(&mut self, text: &str) -> std::io::Result<()> {
         self.write(format!("{:x}\r\n{text}\r\n", text.len()).as_bytes())
+    }
+
+    /// Answers with `value` in two chunks, cut at every place in turn, and then with each letter alone.
+    pub fn cut_everywhere(&mut self, value: &str) {
+        self.write(EVENTS).unwrap();
+        for at in 1..value.len() {
+            let (left, right) = value.split_at(at);
+            self.chunk(&format!("<{left}")).unwrap();
+            self.chunk(&format!("{right}>")).unwrap();
+        }
+        for letter in value.chars() {
+            self.chunk(&letter.to_string()).unwrap();
+        }
+        self.write(b"0\r\n\r\n").unwrap();
     }
 
     /// Whether the other side closes within ten seconds.

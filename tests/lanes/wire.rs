@@ -101,6 +101,21 @@ impl Wire {
     }
 }
 
+/// What a body of chunks says, up to its end.
+#[track_caller]
+pub fn unchunked(body: &str) -> String {
+    let (mut said, mut rest) = (String::new(), body);
+    loop {
+        let (size, chunk) = rest.split_once("\r\n").expect("no chunk");
+        let size = usize::from_str_radix(size, 16).expect("no size");
+        if size == 0 {
+            return said;
+        }
+        said.push_str(&chunk[..size]);
+        rest = &chunk[size + 2..];
+    }
+}
+
 /// The resident memory of a process, in bytes.
 pub fn resident(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();

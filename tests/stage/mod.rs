@@ -7,6 +7,7 @@
 )]
 
 pub mod certificates;
+pub mod encoded;
 pub mod memory;
 pub mod raw;
 
@@ -68,6 +69,15 @@ impl Stage {
 
     pub fn operator(&self) -> Client {
         self.broker.operator()
+    }
+
+    /// The ports where the broker itself listens: for its API, and for the proxy.
+    #[track_caller]
+    pub fn own_ports(&self) -> [u16; 2] {
+        let lanes = self.operator().get("/v1/status").expect(200)["lanes"].clone();
+        let proxy = lanes["proxy"]["address"].as_str().unwrap().to_owned();
+        let port = |place: &str| place.rsplit(':').next().unwrap().parse().unwrap();
+        [port(self.broker.origin()), port(&proxy)]
     }
 
     /// Sends a request and keeps the answer for the oracle.
