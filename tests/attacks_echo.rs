@@ -11,6 +11,7 @@ use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
+use harness::memory::{peak, resident};
 use harness::upstream::json as json_answer;
 use harness::{Reply, Upstream};
 use http::Response;
@@ -37,12 +38,6 @@ fn hits(stage: &Stage) -> u64 {
     stage.ended("tool.execute")["outcome"]["scrub_hits"]
         .as_u64()
         .unwrap_or(0)
-}
-
-fn rss_kib(pid: u32, field: &str) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with(field)).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
 #[test]
@@ -154,19 +149,15 @@ fn ex_2_an_answer_beyond_the_limit_is_refused_and_memory_stays_bounded() {
     });
     let (stage, _) = stage(upstream.port());
     let pid = stage.broker.pid();
-    let before = rss_kib(pid, "VmRSS");
+    let before = resident(pid);
     for _ in 0..3 {
         let done = execution(&run(&stage));
         assert_eq!(done["success"], false);
         assert_eq!(done["error"]["code"], "upstream_too_large", "{done}");
         assert_eq!(done["result"], Value::Null);
     }
-    let peak = rss_kib(pid, "VmHWM");
-    assert!(
-        peak - before < 64 << 10,
-        "it grew by {} KiB at its peak",
-        peak - before
-    );
+    let grown = peak(pid) - before;
+    assert!(grown < 64 << 20, "it grew by {grown} bytes at its peak");
     stage.finish();
 }
 

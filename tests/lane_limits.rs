@@ -13,10 +13,11 @@ mod lane_limits {
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+use harness::memory::resident;
 use harness::{Client, Reply, Setup, eventually};
 use lanes::origin::Served;
 use lanes::set::Set;
-use lanes::wire::{Wire, resident};
+use lanes::wire::Wire;
 use lanes::{LANES, Lane, Wish, resolve, try_resolve};
 use serde_json::{Value, json};
 use stage::Stage;

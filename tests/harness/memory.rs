@@ -1,7 +1,28 @@
-//! The memory of a running process, read as root.
+//! The memory of a running process: how much there is, and what stands in it, read as root.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
+
+/// How much of its memory process `pid` has in RAM, in bytes.
+pub fn resident(pid: u32) -> u64 {
+    status(pid, "VmRSS:")
+}
+
+/// The most that it has had there since it was last asked to forget, in bytes.
+pub fn peak(pid: u32) -> u64 {
+    status(pid, "VmHWM:")
+}
+
+pub fn forget_peak(pid: u32) {
+    fs::write(format!("/proc/{pid}/clear_refs"), "5").unwrap();
+}
+
+fn status(pid: u32, field: &str) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with(field));
+    let kib = line.unwrap().split_whitespace().nth(1).unwrap();
+    kib.parse::<u64>().unwrap() * 1024
+}
 
 /// How often `needle` stands in the writable memory of process `pid`.
 pub fn occurrences(pid: u32, needle: &[u8]) -> usize {

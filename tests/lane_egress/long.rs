@@ -1,7 +1,7 @@
 //! Bodies that are longer than what is held back (reference: EX-2, EX-10, EX-15).
 
 use crate::Set;
-use crate::lanes::wire::resident;
+use crate::harness::memory::resident;
 
 const MIB: u64 = 1 << 20;
 

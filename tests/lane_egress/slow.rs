@@ -6,8 +6,9 @@ use serde_json::json;
 
 use crate::Set;
 use crate::harness::Setup;
+use crate::harness::memory::resident;
 use crate::lanes::origin::Origin;
-use crate::lanes::wire::{Wire, resident};
+use crate::lanes::wire::Wire;
 use crate::lanes::{LANES, Lane, Wish, egress, resolve};
 use crate::stage::{Stage, tls_tool, tool};
 

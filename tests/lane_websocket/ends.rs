@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::harness::memory::resident;
 use crate::lanes::cut::{after_the_change, in_a_second};
 use crate::lanes::socket::{CLOSE, Socket, TEXT, frame, opening};
 use crate::lanes::wire::Wire;
@@ -143,7 +144,7 @@ fn ex_2_a_message_of_sixteen_mebibytes_is_searched_and_memory_stays_flat() {
     let set = Set::new();
     let (mut caller, mut upstream) = set.open();
     let pid = set.stage.broker.pid();
-    let before = crate::lanes::wire::resident(pid);
+    let before = resident(pid);
     let mut large = vec![b'x'; 16 << 20];
     let at = large.len() / 2;
     large[at..at + set.value.len()].copy_from_slice(set.value.as_bytes());
@@ -157,7 +158,7 @@ fn ex_2_a_message_of_sixteen_mebibytes_is_searched_and_memory_stays_flat() {
         let piece = caller.next().unwrap();
         total += piece.payload.len();
         masked += memchr::memchr_iter(b'*', &piece.payload).count();
-        peak = peak.max(crate::lanes::wire::resident(pid));
+        peak = peak.max(resident(pid));
         if piece.last {
             break;
         }

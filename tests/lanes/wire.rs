@@ -115,17 +115,3 @@ pub fn unchunked(body: &str) -> String {
         rest = &chunk[size + 2..];
     }
 }
-
-/// The resident memory of a process, in bytes.
-pub fn resident(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-    let kib: u64 = line
-        .unwrap()
-        .split_whitespace()
-        .nth(1)
-        .unwrap()
-        .parse()
-        .unwrap();
-    kib * 1024
-}

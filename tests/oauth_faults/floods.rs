@@ -5,16 +5,9 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::harness::fault_provider::Answer;
+use crate::harness::memory::peak;
 use crate::harness::tools::run;
 use crate::{Stage, ended_tokens};
-
-/// The most memory that the broker ever had, in KiB.
-fn peak(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"));
-    let mut words = line.unwrap().split_whitespace();
-    words.nth(1).unwrap().parse().unwrap()
-}
 
 #[test]
 fn t4_no_flood_takes_long_or_much_and_each_is_transient() {
@@ -67,7 +60,7 @@ fn is_bounded(flood: Answer) {
         peak(stage.broker.pid()) - before.0,
         stage.fault.sent() - before.1,
     );
-    assert!(memory < 48 << 10, "{memory} KiB");
+    assert!(memory < 48 << 20, "{memory} bytes");
     // What two systems keep on their way of three floods, and no more.
     assert!(sent < 48 << 20, "{sent} bytes");
     let shown: Value = stage.connections();
