@@ -190,21 +190,26 @@ fn read_request(text: &str) -> (String, String, HeaderMap, String) {
     (method.into(), target.into(), headers, body.into())
 }
 
-/// Whether the vector's request comes as far as being signed; then it is signed as the vector says.
+/// Whether our parser of URLs lets a vector's target through: none that could be read in two ways.
+fn is_admitted(target: &str) -> bool {
+    let plain = target.replace(' ', "%20");
+    !plain.is_ascii() || Url::parse(&format!("https://example.amazonaws.com{plain}")).is_ok()
+}
+
+/// Signs the vector's request, and finds each step as the vector has it. Whether it comes as far as that.
 fn is_signed(folder: &Path) -> bool {
     let (method, target, mut headers, body) = read_request(&part(folder, "req"));
     let (path, query) = target.split_once('?').unwrap_or((&target, ""));
-    let plain = target.replace(' ', "%20");
-    // Paths that could be read in two ways never come this far.
-    if plain.is_ascii() && Url::parse(&format!("https://example.amazonaws.com{plain}")).is_err() {
-        return false;
-    }
     // One request leaves its token to the keys, as botocore's own test reads it.
     let canonical = part(folder, "creq");
     let mut lines = canonical.lines();
+    let one_reading = lines.nth(1).unwrap();
     if let Some(token) = lines.find_map(|line| line.strip_prefix("x-amz-security-token:")) {
         headers.insert("x-amz-security-token", token.parse().unwrap());
     }
+    // Of a path with two readings no signer of ours makes one: there it is the vector's.
+    let is_admitted = is_admitted(&target);
+    let path = if is_admitted { path } else { one_reading };
     let host = headers.remove(HOST).unwrap().to_str().unwrap().to_owned();
     let headers = signed_headers(&headers, &host, |_| true).unwrap();
     let (path, query) = (spelled_path(path).unwrap(), spelled_query(query).unwrap());
@@ -230,7 +235,7 @@ fn is_signed(folder: &Path) -> bool {
         names_of(&headers)
     );
     assert_eq!(says, part(folder, "authz"), "{}", folder.display());
-    true
+    is_admitted
 }
 
 #[test]
@@ -251,6 +256,7 @@ fn the_vectors_of_the_test_suite_hold() {
         !folder.ends_with("normalize-path") && !folder.ends_with("post-sts-token")
     });
     let name = |folder: &PathBuf| folder.file_name().unwrap().to_str().unwrap().to_owned();
+    // All are signed as published, those too that are refused before.
     let refused = folders.iter().filter(|folder| !is_signed(folder));
     let mut refused: Vec<_> = refused.map(name).collect();
     refused.sort();
