@@ -36,6 +36,10 @@
 pub mod clock;
 #[cfg(test)]
 pub(crate) mod damage;
+#[cfg(test)]
+#[path = "../tests/harness/dice.rs"]
+#[expect(unreachable_pub, reason = "the journeys in `tests/` use it too")]
+pub(crate) mod dice;
 pub mod failpoint;
 pub mod id;
 pub mod name;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::TARGETS;
+use crate::dice::Dice;
 
 /// How long mutations are tried, in seconds.
 const SECONDS: u64 = 1;
@@ -88,19 +89,7 @@ fn crc(input: &[u8]) -> String {
     data_encoding::HEXLOWER.encode(&digest[..6])
 }
 
-/// Numbers that are the same in every run (`SplitMix64`).
-struct Dice(u64);
-
 impl Dice {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^= mixed >> 31;
-        usize::try_from(mixed % u64::try_from(bound).unwrap()).unwrap()
-    }
-
     fn byte(&mut self) -> u8 {
         match self.below(2) {
             0 => NUMBERS[self.below(NUMBERS.len())],

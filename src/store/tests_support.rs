@@ -14,6 +14,8 @@ use crate::crypto::{
 };
 use crate::id::{ObjectId, StoreId};
 
+pub(super) use crate::dice::Dice;
+
 pub(super) const STORE: StoreId = StoreId::from_bytes([5; 16]);
 pub(super) const CACHE: u64 = 4 << 20;
 
@@ -248,20 +250,5 @@ impl Random for Dry {
             return Err(CryptoError::Random);
         }
         SystemRandom.fill(out)
-    }
-}
-
-/// Numbers that are the same in every run (`SplitMix64`).
-#[derive(Debug)]
-pub(super) struct Dice(pub(super) u64);
-
-impl Dice {
-    pub(super) fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^= mixed >> 31;
-        usize::try_from(mixed % u64::try_from(bound).unwrap()).unwrap()
     }
 }

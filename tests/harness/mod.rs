@@ -28,6 +28,7 @@ pub mod client;
 pub mod connect;
 pub mod crm;
 pub mod desk;
+pub mod dice;
 pub mod disk;
 pub mod fault_provider;
 pub mod jar;

@@ -25,6 +25,7 @@ use check::{check, head, journal, rotations, verify};
 use disk::Disk;
 use file::Leaves;
 use harness::crm::install_crm;
+use harness::dice::Dice;
 use harness::{Broker, Client, Setup, Upstream};
 use serde_json::json;
 use trace::Event;
@@ -51,18 +52,6 @@ fn setup(engine: &str) -> Setup {
     Setup {
         config: format!("[store]\nengine = \"{engine}\""),
         ..Setup::default()
-    }
-}
-
-/// The same numbers in each run, so that what was found once is found again.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 % limit as u64).unwrap()
     }
 }
 
