@@ -137,7 +137,7 @@ fn the_oracle_finds_what_is_there() {
     );
     // In memory: a process that holds it, and this one.
     let pid = std::process::id();
-    if memory::may_search(pid) {
+    if memory::may_search(broker.pid()) {
         let mut child = std::process::Command::new("sh")
             .args(["-c", "held=$0; read line; echo $held", &value])
             .stdin(std::process::Stdio::piped())

@@ -73,7 +73,6 @@ pub fn search(pid: u32, canaries: &Canaries) -> Vec<Found> {
 #[track_caller]
 pub fn is_rid_of(pid: u32, canaries: &Canaries, patience: Duration) {
     if !may_search(pid) {
-        eprintln!("memory is not searched: this user may not trace processes");
         return;
     }
     let started = Instant::now();
@@ -87,8 +86,24 @@ pub fn is_rid_of(pid: u32, canaries: &Canaries, patience: Duration) {
     }
 }
 
-/// Whether this process may read the memory of others.
+/// Whether the memory of `pid` is to be searched. Who cannot read it says so: a test that has searched
+/// nothing does not pass in silence.
+#[track_caller]
+#[expect(clippy::disallowed_methods, reason = "who runs it says so")]
 pub fn may_search(pid: u32) -> bool {
+    if std::env::var_os("RUNTOOLS_NO_MEMORY").is_some() {
+        eprintln!("memory is not searched: RUNTOOLS_NO_MEMORY is set");
+        return false;
+    }
+    assert!(
+        is_readable(pid),
+        "the memory of process {pid} cannot be read: that takes root with CAP_SYS_PTRACE; \
+         RUNTOOLS_NO_MEMORY=1 leaves it unsearched"
+    );
+    true
+}
+
+fn is_readable(pid: u32) -> bool {
     let Ok(mut memory) = std::fs::File::open(format!("/proc/{pid}/mem")) else {
         return false;
     };
