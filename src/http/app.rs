@@ -16,6 +16,7 @@ use crate::tools::Hub;
 use crate::vault::{Lifecycle, VaultError};
 
 use super::idempotency::InFlight;
+use super::kept::KeptAnswers;
 use super::limits::{RateRules, Rates};
 use super::lockout::Lockout;
 use super::meter::Meter;
@@ -109,6 +110,7 @@ pub struct Inner {
     pub(super) rates: Rates,
     pub(super) lockout: Lockout,
     pub(super) in_flight: InFlight,
+    pub(super) kept: KeptAnswers,
     pub(super) running: Running,
     pub(super) misses: Misses,
     pub(super) client_certificates: ClientCertificates,
@@ -176,6 +178,7 @@ impl App {
             rates,
             lockout,
             in_flight: InFlight::default(),
+            kept: KeptAnswers::default(),
             running,
             misses: Misses::default(),
             client_certificates: parts.client_certificates,
@@ -320,6 +323,7 @@ impl App {
         self.finish_deletions(&vault).await;
         let minutes = self.minutes.fetch_add(1, Ordering::Relaxed);
         if minutes.is_multiple_of(60) {
+            self.kept.tidy(vault.now());
             super::idempotency::forget_old(&vault).await?;
         }
         Ok(())

@@ -32,11 +32,10 @@ use crate::wire::Role;
 
 use super::body;
 use super::caller::Caller;
+use super::kept::KEPT;
 use super::layers::Next;
 use super::{ApiError, App};
 
-/// How long an answer is kept, in milliseconds (a day).
-const KEPT: i64 = 86_400_000;
 /// The longest answer that is kept, in bytes.
 const LONGEST: usize = 32 * 1024;
 
@@ -117,6 +116,15 @@ fn not_taken() -> ApiError {
     )
 }
 
+fn too_much_kept() -> ApiError {
+    ApiError::new(
+        StatusCode::TOO_MANY_REQUESTS,
+        "too_much_kept",
+        "As much of your answers of today is kept for repetitions as may be, and nothing was done.",
+        "Send it without an Idempotency-Key, or tomorrow.",
+    )
+}
+
 async fn once(app: &App, request: Request, next: Next) -> Result<Response, ApiError> {
     let (mut parts, body) = request.into_parts();
     let mut sent = parts.headers.get_all("idempotency-key").iter();
@@ -150,6 +158,9 @@ async fn once(app: &App, request: Request, next: Next) -> Result<Response, ApiEr
     if let Some(kept) = read(&caller, &place).await? {
         return replay(kept, &fingerprint);
     }
+    if !app.kept.take(&principal, 0, caller.vault.now()) {
+        return Err(too_much_kept());
+    }
     let begun = Kept {
         at: caller.vault.now(),
         fingerprint,
@@ -165,7 +176,7 @@ async fn once(app: &App, request: Request, next: Next) -> Result<Response, ApiEr
     if did_nothing(response.status()) {
         return Ok(forget(&caller, place, response).await);
     }
-    keep(&caller, &place, begun, response).await
+    keep((app, &caller), &place, begun, response).await
 }
 
 /// Whether an answer of this status says that nothing was done, and that it may be tried again.
@@ -294,7 +305,7 @@ fn replay(kept: Kept, fingerprint: &str) -> Result<Response, ApiError> {
         return Err(ApiError::new(
             StatusCode::CONFLICT,
             "answer_not_kept",
-            "This was done before, and its answer was too long to be kept, or no text.",
+            "This was done before, and its answer was too long to be kept, or no text, or too much was kept already.",
             "Look at what it did; to do it once more, use another key.",
         ));
     }
@@ -341,7 +352,7 @@ async fn forget(caller: &Caller, place: StoreKey, response: Response) -> Respons
 
 /// Keeps the answer. A failure of ours is not one: what the request did by then is not known.
 async fn keep(
-    caller: &Caller,
+    (app, caller): (&App, &Caller),
     place: &StoreKey,
     begun: Kept,
     response: Response,
@@ -361,7 +372,9 @@ async fn keep(
         .headers
         .get(header::ETAG)
         .and_then(|etag| etag.to_str().ok());
-    let body = text.filter(|text| !once && text.len() <= LONGEST);
+    let (by, now) = (&caller.principal, caller.vault.now());
+    let body =
+        text.filter(|text| !once && text.len() <= LONGEST && app.kept.take(by, text.len(), now));
     let kept = Kept {
         at: caller.vault.now(),
         status: Some(parts.status.as_u16()),

@@ -29,6 +29,7 @@ mod error_storage;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod idempotency;
+mod kept;
 mod key_slots;
 mod layers;
 mod limits;
