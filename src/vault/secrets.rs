@@ -6,7 +6,7 @@ use crate::crypto::{Owner, Record};
 use crate::name::SecretName;
 use crate::policy::{ListSecrets, Listing, Permit, ReadSecret, RevealSecret, SecretRef};
 use crate::secret::Secret;
-use crate::store::{Read, StoreKey};
+use crate::store::{Read, StoreError, StoreKey};
 use crate::wire;
 
 use super::cursor;
@@ -283,6 +283,12 @@ impl Vault {
             Some(text) => cursor::read(&org, owners, text)?,
             None => (0, None),
         };
+        // Names in another order: what comes after the cursor is not what came after it.
+        let given = after.clone();
+        let moved = |after: Option<&StoreKey>, error| match error {
+            StoreError::Moved if after == given.as_ref() => cursor::RULE,
+            error => error.into(),
+        };
         let mut secrets = Vec::new();
         for (turn, owner) in owners.iter().enumerate().skip(skip) {
             // Who has no key has nothing, or nothing any more.
@@ -292,7 +298,8 @@ impl Vault {
             }
             let prefix = owner_prefix(&org, *owner);
             loop {
-                let page = self.store.scan(&prefix, after.as_ref(), 64).await?;
+                let page = self.store.scan(&prefix, after.as_ref(), 64).await;
+                let page = page.map_err(|error| moved(after.as_ref(), error))?;
                 if page.is_empty() {
                     break;
                 }

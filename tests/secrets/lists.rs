@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use crate::harness::{Broker, Client};
+use crate::harness::{Broker, Client, eventually};
 use crate::{names, set};
 
 #[test]
@@ -116,4 +116,28 @@ fn a_walk_by_cursor_sees_each_secret_once_while_others_are_written() {
             .refused(400),
         "bad_request"
     );
+}
+
+#[test]
+fn a_cursor_leads_nowhere_once_names_stand_in_another_order() {
+    let broker = Broker::start();
+    let admin = broker.admin(&[]);
+    for n in 0..6 {
+        set(&admin, &format!("KEY_{n}"), "v");
+    }
+    let page = admin.get("/v1/secrets?limit=2").expect(200);
+    let next = page["nextCursor"].as_str().unwrap();
+    let path = format!("/v1/secrets?limit=2&cursor={next}");
+    assert_eq!(names(&admin.get(&path).expect(200)).len(), 2);
+    let operator = broker.operator();
+    operator
+        .post("/v1/operator/index-rotation", &json!({}))
+        .expect(200);
+    eventually(|| {
+        let store = operator.get("/v1/operator/store").expect(200);
+        (store["data"]["compaction"]["state"] == "done").then_some(())
+    });
+    assert_eq!(admin.get(&path).refused(400), "bad_request");
+    let all = admin.get("/v1/secrets").expect(200);
+    assert_eq!(names(&all).len(), 6);
 }
