@@ -30,11 +30,7 @@ impl Work {
     pub(super) fn begin(into: &Path) -> Result<Self, BackupError> {
         const MAKING: &str = "making the folder to restore into";
         let making = BackupError::io(MAKING);
-        if geteuid().is_root()
-            && let Some(theirs) = folder_of_others(into).map_err(&making)?
-        {
-            return Err(BackupError::Foreign(theirs));
-        }
+        refuse_foreign(into)?;
         match fs::read_dir(into) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
@@ -54,6 +50,8 @@ impl Work {
         name.push(".restoring");
         let path = into.with_file_name(name);
         let lock = private_dir(&path).map_err(&making)?;
+        // What was not there before could have been made by somebody else meanwhile.
+        refuse_foreign(&path)?;
         if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
             return Err(BackupError::Busy(into.to_owned()));
         }
@@ -108,6 +106,18 @@ impl Work {
         })?;
         reached(Failpoint::RestorePlaced);
         sync_parent(&self.into).map_err(placing)
+    }
+}
+
+/// Refuses a place for root to work in that somebody else can change.
+fn refuse_foreign(path: &Path) -> Result<(), BackupError> {
+    if !geteuid().is_root() {
+        return Ok(());
+    }
+    let looking = BackupError::io("looking at the folder to restore into");
+    match folder_of_others(path).map_err(looking)? {
+        None => Ok(()),
+        Some(theirs) => Err(BackupError::Foreign(theirs)),
     }
 }
 

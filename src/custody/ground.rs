@@ -3,16 +3,24 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// The folder or link on the way to `path` that somebody besides root can change, if there is one: what root makes,
 /// removes and hands over there by its name may be a link by then. `path` need not be there. It is looked at as it
-/// is written, and as its links lead.
+/// is written, and as its links lead. A folder that is not
+/// there yet, and left by `..` again, counts as one.
 ///
 /// # Errors
 /// What the operating system refuses.
 pub fn folder_of_others(path: &Path) -> io::Result<Option<PathBuf>> {
     let written = std::path::absolute(path)?;
+    // Where `..` leads from a folder that is not there yet, whoever makes that decides.
+    if written
+        .components()
+        .any(|part| part == Component::ParentDir)
+    {
+        return Ok(Some(written));
+    }
     if let Some(theirs) = changed_by_others(&written)? {
         return Ok(Some(theirs));
     }
@@ -65,7 +73,9 @@ mod tests {
             dir.path().join("none/../theirs/a"),
         ];
         let found = || places.each_ref().map(|at| folder_of_others(at).unwrap());
-        assert!(found().iter().all(Option::is_none));
+        let [plain, inner, linked, upwards] = found();
+        assert!([plain, inner, linked].iter().all(Option::is_none));
+        assert!(upwards.is_some());
         chown(&theirs, Some(65534), None).unwrap();
         let [plain, inner, linked, _] = found();
         assert!(

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::InitError;
 use super::plan::{Plan, Way};
-use super::site::Site;
+use super::site::{Site, refuse_foreign};
 use crate::audit::{Action, Actor, Event, Outcome};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
@@ -46,6 +46,9 @@ impl Plan {
     pub async fn make(self, passphrase: Option<Secret>) -> Result<Made, InitError> {
         let (site, cut_short) = Site::begin(&self.config.data_dir, &self.config.keys_dir)?;
         reached(Failpoint::InitBegun);
+        if self.text.is_some() {
+            refuse_foreign(&self.file)?;
+        }
         // First, so that a folder that takes no file is told before anybody has written down a share.
         let beside = self
             .text
@@ -175,6 +178,23 @@ async fn add(
     Ok(())
 }
 
+/// A file that nothing stood in the place of.
+fn new_file(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).open(path)
+}
+
+/// Keeps a copy at `path`, unless there is one.
+fn keep(old: &mut File, path: &Path) -> io::Result<()> {
+    match new_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => {
+            let mut made = made?;
+            io::copy(old, &mut made)?;
+            made.set_permissions(old.metadata()?.permissions())
+        }
+    }
+}
+
 /// The settings are no secret, and who makes them need not be who runs the broker.
 fn open_to_readers(path: &Path, mode: u32) -> io::Result<()> {
     fs::set_permissions(path, fs::Permissions::from_mode(mode))
@@ -200,20 +220,21 @@ impl Beside {
             open_to_readers(folder, 0o755).map_err(&wrong)?;
         }
         // What was written by hand is kept, and the first such file above all.
-        let kept = named(".before-init");
-        if path.exists() && !kept.exists() {
-            fs::copy(path, kept).map_err(&wrong)?;
+        match File::open(path) {
+            Ok(mut old) => keep(&mut old, &named(".before-init")).map_err(&wrong)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(wrong(error)),
         }
         let beside = named(".new");
-        let opened = OpenOptions::new()
-            .create(true)
-            .write(true)
-            .truncate(true)
-            .open(&beside);
-        let written = opened.and_then(|mut file| {
+        // What a killed one has left, or a link that somebody else has put there.
+        match fs::remove_file(&beside) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(wrong(error)),
+            _ => {}
+        }
+        let written = new_file(&beside).and_then(|mut file| {
             file.write_all(text.as_bytes())?;
-            file.sync_all()?;
-            open_to_readers(&beside, 0o644)
+            file.set_permissions(fs::Permissions::from_mode(0o644))?;
+            file.sync_all()
         });
         written.map_err(&wrong)?;
         let path = path.to_owned();
@@ -232,5 +253,28 @@ impl Drop for Beside {
     fn drop(&mut self) {
         // In its place it has this name no more.
         drop(fs::remove_file(&self.beside));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::Beside;
+
+    #[test]
+    fn no_link_is_followed_to_a_file_that_is_somebody_elses() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        fs::write(at("victim"), "as it was").unwrap();
+        fs::write(at("broker.toml"), "by hand").unwrap();
+        for end in ["new", "before-init"] {
+            symlink(at("victim"), at(&format!("broker.toml.{end}"))).unwrap();
+        }
+        let beside = Beside::write(&at("broker.toml"), "made").unwrap();
+        beside.place().unwrap();
+        assert_eq!(fs::read_to_string(at("broker.toml")).unwrap(), "made");
+        assert_eq!(fs::read_to_string(at("victim")).unwrap(), "as it was");
     }
 }

@@ -70,7 +70,10 @@ fn refuse_used(path: &Path) -> Result<(), InitError> {
 ///
 /// # Errors
 /// [`InitError::Foreign`].
-fn refuse_foreign(path: &Path) -> Result<(), InitError> {
+pub(super) fn refuse_foreign(path: &Path) -> Result<(), InitError> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
     match folder_of_others(path).map_err(InitError::file(path))? {
         None => Ok(()),
         Some(theirs) => Err(InitError::Foreign(theirs)),
@@ -95,13 +98,13 @@ impl Site {
     /// # Errors
     /// [`InitError::There`], [`InitError::Busy`], [`InitError::Elsewhere`]; what folders can do wrong.
     pub(super) fn begin(data: &Path, keys: &Path) -> Result<(Self, bool), InitError> {
-        if rustix::process::geteuid().is_root() {
-            [data, keys].into_iter().try_for_each(refuse_foreign)?;
-        }
+        [data, keys].into_iter().try_for_each(refuse_foreign)?;
         refuse_taken(data, keys)?;
         let fresh = [data, keys].into_iter().filter(|path| !path.exists());
         let fresh = fresh.map(Path::to_owned).collect();
         private(data)?;
+        // What was not there before could have been made by somebody else meanwhile.
+        refuse_foreign(data)?;
         let path = data.join(MARKER);
         let wrong = InitError::file(&path);
         let opened = OpenOptions::new()
@@ -129,6 +132,7 @@ impl Site {
             return Err(InitError::Elsewhere(before));
         }
         private(keys)?;
+        refuse_foreign(keys)?;
         let site = Self {
             data: data.to_owned(),
             keys: keys.to_owned(),
