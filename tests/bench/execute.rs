@@ -1,8 +1,10 @@
 //! Running an action: what the broker adds to a direct call to the same upstream.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::Effort;
+use crate::handles::handle;
 use crate::load::{self, Maker, Outcome};
 use crate::report::Report;
 use crate::requests::report_rate;
@@ -113,19 +115,60 @@ pub(crate) fn measure(effort: Effort, report: &mut Report) {
     say(name, 1, &run, None, verdict);
     let name = "the same, against the bare relay";
     say(name, 1, &run, Some(rest - second), String::new());
+    let mut many = floor;
     for clients in [16, 64] {
-        let floor = go(clients, there, &direct, effort.time / 2);
-        say("direct", clients, &floor, None, String::new());
+        many = go(clients, there, &direct, effort.time / 2);
+        say("direct", clients, &many, None, String::new());
         let legs = go(clients, two, &relayed, effort.time / 2);
-        let second = legs.p50 - floor.p50;
+        let second = legs.p50 - many.p50;
         say("a bare relay", clients, &legs, Some(second), String::new());
         let run = go(clients, ours, &execute, effort.time);
         say(
             "execute",
             clients,
             &run,
-            Some(run.p50 - floor.p50),
+            Some(run.p50 - many.p50),
             String::new(),
         );
     }
+    for (what, make) in by_handle(&broker, port) {
+        for (clients, floor) in [(1, &floor), (64, &many)] {
+            let run = go(clients, ours, &make, effort.time / 2);
+            let added = run.p50 - floor.p50;
+            say(what, clients, &run, Some(added), String::new());
+        }
+    }
+}
+
+/// The lanes of a Tool Hub that sends requests through us, each by right of one handle after the other: a use costs
+/// one of a thousand.
+fn by_handle(broker: &Broker, port: u16) -> [(&'static str, Maker); 2] {
+    const HANDLES: u64 = 400;
+    let key = broker.key.clone();
+    let body = r#"{"tool":"bench-crm","credentialOverrides":{"apiKey":"CRM_KEY"},"maxUses":1000,"ttlSeconds":900}"#;
+    let make = load::same("POST", "/v1/resolve", Some(&key), body);
+    let handles = Arc::new(load::each(broker.addr(), 16, HANDLES, &make, handle));
+    let next = |handles: &[String], n: u64| {
+        let n = usize::try_from(n).unwrap() % handles.len();
+        handles[n].clone()
+    };
+    let (all, by) = (Arc::clone(&handles), key.clone());
+    let execute: Maker = Arc::new(move |n, out| {
+        let handle = next(&all, n);
+        let url = format!("http://127.0.0.1:{port}/hello");
+        let body = format!(r#"{{"handle":"{handle}","method":"GET","url":"{url}"}}"#);
+        load::request("POST", "/v1/execute", Some(&by), &body, out);
+    });
+    let stream: Maker = Arc::new(move |n, out| {
+        let handle = next(&handles, n);
+        let path = format!("/v1/egress/http/127.0.0.1:{port}/hello");
+        let head = format!(
+            "GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nx-api-key: {key}\r\nx-runtools-handle: {handle}\r\n\r\n"
+        );
+        out.extend_from_slice(head.as_bytes());
+    });
+    [
+        ("a request by right of a handle", execute),
+        ("the same, streaming", stream),
+    ]
 }

@@ -52,7 +52,7 @@ fn resolving(key: &str, tools: usize) -> Maker {
 }
 
 /// The handle in an answer.
-fn handle(body: &[u8]) -> String {
+pub(crate) fn handle(body: &[u8]) -> String {
     let made: Value = serde_json::from_slice(body).unwrap();
     made["data"]["handle"].as_str().unwrap().to_owned()
 }
