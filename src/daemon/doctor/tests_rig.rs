@@ -61,12 +61,14 @@ pub(super) fn up(reasons: &[&str], answers: &[SocketAddr]) -> Running {
 /// Settings for folders that are not there yet.
 pub(super) fn config() -> (TempDir, Config) {
     let dir = tempfile::tempdir().unwrap();
-    let config = Config {
+    let mut config = Config {
         data_dir: dir.path().join("data"),
         keys_dir: dir.path().join("keys"),
         listen: vec!["127.0.0.1:0".parse().unwrap()],
         ..Config::default()
     };
+    // Whoever looks whether a port is free has it meanwhile, and other tests look, too.
+    config.proxy.listen = "127.0.0.1:0".parse().unwrap();
     (dir, config)
 }
 
