@@ -222,6 +222,11 @@ fn what_a_template_makes_of_its_parameters_has_a_limit() {
         (body(json!({ "k": [often] })), text(200)),
         (body(json!(whole)), text(160_000)),
         (body(json!(whole)), many(1_000)),
+        // Twenty-six times as much as the parameter, where it is written.
+        (
+            body(json!("{a}".repeat(7))),
+            json!({ "a": "\u{1}".repeat(26_000) }),
+        ),
     ] {
         let refused = render(&http, &params).unwrap_err();
         assert!(matches!(refused.rule(), Rule::TooLarge { .. }), "{refused}");

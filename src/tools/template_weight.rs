@@ -10,8 +10,8 @@ use serde_json::{Map, Value};
 use super::error::{Rule, ToolError};
 use super::template_text::{Part, Text};
 
-/// The most, in bytes as [`weight`] counts them. A request's parameters, said once, are far below.
-pub(super) const MAX_RENDERED: usize = 4 << 20;
+/// The most, in bytes as [`weight`] counts them: a request's parameters, said once or twice, are below.
+pub(super) const MAX_RENDERED: usize = 1 << 20;
 /// What a value takes beside its text.
 const EACH: usize = 32;
 
@@ -39,16 +39,30 @@ pub(super) fn refuse_heavy<'t>(
     Ok(())
 }
 
-/// How many bytes a value takes, about.
+/// How many bytes a value takes, about: as it is written where it takes the most.
 fn weight(value: &Value) -> usize {
     let inner = match value {
         Value::Null | Value::Bool(_) | Value::Number(_) => 0,
-        Value::String(text) => text.len(),
+        Value::String(text) => written(text),
         Value::Array(items) => items.iter().map(weight).fold(0, usize::saturating_add),
         Value::Object(map) => map
             .iter()
-            .map(|(key, value)| key.len().saturating_add(EACH).saturating_add(weight(value)))
+            .map(|(key, value)| {
+                written(key)
+                    .saturating_add(EACH)
+                    .saturating_add(weight(value))
+            })
             .fold(0, usize::saturating_add),
     };
     inner.saturating_add(EACH)
+}
+
+/// In JSON a control character is six, in a URL any other than a letter or a digit is three.
+fn written(text: &str) -> usize {
+    let bytes = text.bytes().map(|byte| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => 1,
+        0..=0x1f => 6,
+        _ => 3,
+    });
+    bytes.sum()
 }
