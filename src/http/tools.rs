@@ -127,7 +127,7 @@ pub(super) async fn list(
         let is_custom = tool.custom.is_some();
         let fits = query.installed.is_none_or(|only| is_installed == only)
             && query.custom.is_none_or(|only| is_custom == only);
-        let rank = search.rank(&tool.spec).filter(|_| fits)?;
+        let rank = fits.then(|| search.rank(&tool.spec)).flatten()?;
         Some((rank, summary(tool, is_installed)))
     });
     let mut found: Vec<_> = found.collect();

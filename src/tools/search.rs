@@ -3,6 +3,9 @@
 use super::spec::ToolSpec;
 use crate::name::ActionName;
 
+/// More words than these are left out: each is looked for in all that there is.
+const WORDS: usize = 16;
+
 /// Words to look for, in whatever case.
 #[derive(Debug)]
 pub struct Search {
@@ -28,16 +31,23 @@ impl Search {
     /// Looks for the words of `text`; for any tool where there are none.
     #[must_use]
     pub fn new(text: &str) -> Self {
-        let words = text.split_whitespace().map(str::to_lowercase);
-        Self {
-            words: words.collect(),
+        let mut words: Vec<String> = Vec::new();
+        for word in text.split_whitespace().map(str::to_lowercase) {
+            if words.len() < WORDS && !words.contains(&word) {
+                words.push(word);
+            }
         }
+        Self { words }
     }
 
     /// How well a tool fits, if every word occurs in it: in its slug, name, actions' names, category
     /// or description.
     #[must_use]
     pub fn rank(&self, spec: &ToolSpec) -> Option<Rank> {
+        if self.words.is_empty() {
+            let slug = SlugFit::Else;
+            return Some(Rank { slug, distance: 0 });
+        }
         let actions: Vec<&str> = spec.actions.keys().map(ActionName::as_str).collect();
         let places = [
             spec.slug.as_str(),
