@@ -123,6 +123,7 @@ fn too_much_kept() -> ApiError {
         "As much of your answers of today is kept for repetitions as may be, and nothing was done.",
         "Send it without an Idempotency-Key, or tomorrow.",
     )
+    .retry_after(3600)
 }
 
 async fn once(app: &App, request: Request, next: Next) -> Result<Response, ApiError> {
@@ -158,7 +159,7 @@ async fn once(app: &App, request: Request, next: Next) -> Result<Response, ApiEr
     if let Some(kept) = read(&caller, &place).await? {
         return replay(kept, &fingerprint);
     }
-    if !app.kept.take(&principal, 0, caller.vault.now()) {
+    if !app.kept.begin(&principal, caller.vault.now()) {
         return Err(too_much_kept());
     }
     let begun = Kept {
@@ -374,7 +375,7 @@ async fn keep(
         .and_then(|etag| etag.to_str().ok());
     let (by, now) = (&caller.principal, caller.vault.now());
     let body =
-        text.filter(|text| !once && text.len() <= LONGEST && app.kept.take(by, text.len(), now));
+        text.filter(|text| !once && text.len() <= LONGEST && app.kept.keep(by, text.len(), now));
     let kept = Kept {
         at: caller.vault.now(),
         status: Some(parts.status.as_u16()),

@@ -34,15 +34,26 @@ struct Day {
 }
 
 impl KeptAnswers {
-    /// Counts an answer of the caller's whose text has `length` bytes. Whether there is room to keep it.
-    pub(super) fn take(&self, caller: &Principal, length: usize, now: Timestamp) -> bool {
-        let bytes = u64::try_from(length)
-            .unwrap_or(u64::MAX)
-            .saturating_add(EACH);
-        self.count((caller.org(), caller.user()), bytes, now)
+    /// Counts a request of the caller's that is begun. Whether there is room to remember it.
+    pub(super) fn begin(&self, caller: &Principal, now: Timestamp) -> bool {
+        self.count((caller.org(), caller.user()), EACH, (USER, ORG), now)
     }
 
-    fn count(&self, (org, user): (OrgId, UserId), bytes: u64, now: Timestamp) -> bool {
+    /// Counts the text of its answer, of so many bytes. Whether there is room to keep it: a quarter is left to those
+    /// that are only begun, so that whoever keeps much hears less again, and is not refused.
+    pub(super) fn keep(&self, caller: &Principal, length: usize, now: Timestamp) -> bool {
+        let bytes = u64::try_from(length).unwrap_or(u64::MAX);
+        let most = (USER / 4 * 3, ORG / 4 * 3);
+        self.count((caller.org(), caller.user()), bytes, most, now)
+    }
+
+    fn count(
+        &self,
+        (org, user): (OrgId, UserId),
+        bytes: u64,
+        (most_of_user, most_of_org): (u64, u64),
+        now: Timestamp,
+    ) -> bool {
         let mut days = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Days { users, orgs } = &mut *days;
         let (of_user, of_org) = (day(users, (org, user), now), day(orgs, org, now));
@@ -50,7 +61,7 @@ impl KeptAnswers {
             of_user.bytes.saturating_add(bytes),
             of_org.bytes.saturating_add(bytes),
         );
-        if by_user > USER || by_org > ORG {
+        if by_user > most_of_user || by_org > most_of_org {
             return false;
         }
         (of_user.bytes, of_org.bytes) = (by_user, by_org);
@@ -96,19 +107,20 @@ mod tests {
         let (org, other) = (OrgId::from_random([1; 16]), OrgId::from_random([2; 16]));
         let user = |n: u8| UserId::from_random([n; 16]);
         let at = |day: i64| Timestamp::from_millis(day * KEPT);
-        let filled = (0..=USER / 32_768).take_while(|_| kept.count((org, user(1)), 32_768, at(1)));
+        let filled = (0..=USER / 32_768)
+            .take_while(|_| kept.count((org, user(1)), 32_768, (USER, ORG), at(1)));
         assert_eq!(u64::try_from(filled.count()).unwrap(), USER / 32_768);
-        assert!(!kept.count((org, user(1)), EACH, at(1)));
+        assert!(!kept.count((org, user(1)), EACH, (USER, ORG), at(1)));
         for n in 2..=5 {
-            let full = kept.count((org, user(n)), USER, at(1));
+            let full = kept.count((org, user(n)), USER, (USER, ORG), at(1));
             assert_eq!(full, u64::from(n) <= ORG / USER, "{n}");
         }
-        assert!(!kept.count((org, user(9)), EACH, at(1)));
-        assert!(kept.count((other, user(1)), EACH, at(1)));
-        assert!(kept.count((org, user(1)), USER, at(2)));
+        assert!(!kept.count((org, user(9)), EACH, (USER, ORG), at(1)));
+        assert!(kept.count((other, user(1)), EACH, (USER, ORG), at(1)));
+        assert!(kept.count((org, user(1)), USER, (USER, ORG), at(2)));
         kept.tidy(at(3));
-        assert!(kept.count((org, user(1)), USER, at(3)));
+        assert!(kept.count((org, user(1)), USER, (USER, ORG), at(3)));
         // Before the day began.
-        assert!(kept.count((org, user(1)), USER, at(0)));
+        assert!(kept.count((org, user(1)), USER, (USER, ORG), at(0)));
     }
 }
