@@ -123,6 +123,7 @@ fn ex_9_methods_that_make_an_upstream_show_a_request_are_refused_first() {
         // What a server reads that hands headers on as variables.
         "X_HTTP_Method_Override",
         "x-original_url",
+        "x.rewrite.url",
     ] {
         let wish = Wish::get(&set.url("/run")).header(name, "DELETE");
         set.refused(&wish, 403, "steering_header");
