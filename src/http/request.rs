@@ -22,8 +22,8 @@ pub(super) struct Running {
     id: RequestId,
     peer: Option<IpAddr>,
     standing: Mutex<Option<Standing>>,
-    /// Held until all that works for it has ended.
-    _seat: Option<Seat>,
+    /// Held until all that works for it has ended, or counts elsewhere.
+    seat: Mutex<Option<Seat>>,
 }
 
 /// How long an id's text is.
@@ -63,7 +63,7 @@ pub(super) async fn within<F: Future>(
         id,
         peer,
         standing,
-        _seat: seat,
+        seat: Mutex::new(seat),
     });
     RUNNING.scope(running, work).await
 }
@@ -119,6 +119,17 @@ impl<T: Send + 'static> Drop for ToItsEnd<T> {
             }
         }
     }
+}
+
+/// Gives the seat back among the requests in flight, as far as who works for it holds it: it counts among the calls
+/// that run from here on, and may run for long.
+pub(super) fn leave_seat() {
+    RUNNING
+        .try_with(|running| {
+            let mut seat = running.seat.lock().unwrap_or_else(PoisonError::into_inner);
+            drop(seat.take());
+        })
+        .unwrap_or_default();
 }
 
 /// The id of the running request.
@@ -184,7 +195,7 @@ mod tests {
 
     use tokio::sync::{Semaphore, oneshot};
 
-    use super::{DRAWN, Seat, id, new_id, to_its_end, within};
+    use super::{DRAWN, Seat, id, leave_seat, new_id, to_its_end, within};
 
     #[tokio::test]
     async fn work_goes_on_as_the_same_request_when_nobody_waits_for_it() {
@@ -205,6 +216,20 @@ mod tests {
         go.send(()).unwrap();
         assert_eq!(told.await.unwrap(), Some(request));
         assert!(seats.acquire().await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_seat_is_given_back_by_what_counts_elsewhere() {
+        let seats = Arc::new(Semaphore::new(1));
+        let seat = Seat::new(Arc::clone(&seats).try_acquire_owned().unwrap());
+        let work = async {
+            assert_eq!(seats.available_permits(), 0);
+            leave_seat();
+            assert_eq!(seats.available_permits(), 1);
+        };
+        within(new_id().unwrap(), (None, Some(seat)), work).await;
+        // Outside of a request there is none.
+        leave_seat();
     }
 
     #[tokio::test]

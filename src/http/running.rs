@@ -53,7 +53,9 @@ impl Running {
     /// 429 `too_many_running` when they or their organisation have as many as they may, 503 `busy` when
     /// all together have.
     pub(super) fn enter(&self, caller: &Principal) -> Result<Turn, ApiError> {
-        self.begin((caller.org(), caller.user()))
+        let turn = self.begin((caller.org(), caller.user()))?;
+        super::request::leave_seat();
+        Ok(turn)
     }
 
     pub(super) fn begin(&self, (org, user): (OrgId, UserId)) -> Result<Turn, ApiError> {
