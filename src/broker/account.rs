@@ -67,7 +67,12 @@ pub(super) async fn look(
             return Ok(Err(unfit(refusal)));
         }
         Pick::None => {
+            let always = &provider.spec().scopes;
+            let more = |scope: &&String| {
+                !always.default.contains(scope) && !always.required.contains(scope)
+            };
             let refusal = BrokerError::NeedsConnect {
+                scopes: spec.scopes.iter().filter(more).cloned().collect(),
                 provider: id,
                 secret: None,
             };
@@ -187,6 +192,7 @@ fn refusal(
     match fault {
         AccessFault::Vault(error) => error.into(),
         AccessFault::Gone => BrokerError::NeedsConnect {
+            scopes: Vec::new(),
             provider,
             secret: None,
         },

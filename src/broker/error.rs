@@ -44,6 +44,8 @@ pub enum BrokerError {
     NeedsConnect {
         /// The provider.
         provider: ProviderId,
+        /// What the tool needs beyond what a connection always has.
+        scopes: Vec<String>,
         /// The secret that would do in its place.
         secret: Option<SecretName>,
     },
@@ -285,12 +287,7 @@ impl BrokerError {
             Self::Missing { .. } => {
                 "See what was looked for: runtools tool explain SLUG. Then set the secret, or store the credential.".to_owned()
             }
-            Self::NeedsConnect { provider, secret: None } => {
-                format!("Connect one: runtools oauth connect {provider}.")
-            }
-            Self::NeedsConnect { provider, secret: Some(secret) } => format!(
-                "Connect one: runtools oauth connect {provider}. Or set the secret that does as well: runtools secret set {secret}."
-            ),
+            Self::NeedsConnect { provider, scopes, secret } => to_connect(provider, scopes, secret.as_ref()),
             Self::NeedsReauth { provider, connection, .. } => format!(
                 "Connect it again: runtools oauth connect {provider} --reconnect {connection}."
             ),
@@ -329,6 +326,23 @@ impl BrokerError {
             Self::Scrub(_) => "Use a longer credential.".to_owned(),
         }
     }
+}
+
+/// How to connect an account that has what the tool needs.
+fn to_connect(provider: &ProviderId, scopes: &[String], secret: Option<&SecretName>) -> String {
+    let mut hint = format!("Connect one: runtools oauth connect {provider}");
+    if !scopes.is_empty() {
+        hint.extend([" --scopes '", &scopes.join(" "), "'"]);
+    }
+    hint.push('.');
+    if let Some(secret) = secret {
+        hint.extend([
+            " Or set the secret that does as well: runtools secret set ",
+            secret.as_str(),
+            ".",
+        ]);
+    }
+    hint
 }
 
 /// What to do next with a handle that cannot be used.

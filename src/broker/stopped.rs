@@ -9,7 +9,7 @@ use super::answer::NoAnswer;
 /// Why there is no answer, after the intent was recorded.
 #[derive(Debug)]
 pub(super) enum Stopped {
-    /// It was not sent.
+    /// It was not sent; or it was, and nobody may hear of it any more ([`BrokerError::Withdrawn`]).
     Refused(BrokerError),
     /// It was tried.
     NoAnswer(NoAnswer),
@@ -42,7 +42,7 @@ impl From<Stopped> for BrokerError {
     }
 }
 
-/// Records that the values were not used after all.
+/// Records that nothing came of it: that the values were not used after all, or that nobody may hear what came.
 pub(super) fn unused(recorded: Recorded, error: BrokerError) -> BrokerError {
     recorded.outcome(Outcome::failed(error.code()));
     error

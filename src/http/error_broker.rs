@@ -102,8 +102,20 @@ impl From<BrokerError> for ApiError {
 /// Where the flow is begun that puts an error right, as a path of this API.
 fn connect_path(error: &BrokerError) -> Option<String> {
     let again = |provider, connection| format!("/v1/oauth/start/{provider}?reconnect={connection}");
+    let encoded = |scopes: &[String]| -> String {
+        let scopes = scopes.join(" ");
+        url::form_urlencoded::byte_serialize(scopes.as_bytes()).collect()
+    };
     match error {
-        BrokerError::NeedsConnect { provider, .. } => Some(format!("/v1/oauth/start/{provider}")),
+        BrokerError::NeedsConnect {
+            provider, scopes, ..
+        } if scopes.is_empty() => Some(format!("/v1/oauth/start/{provider}")),
+        BrokerError::NeedsConnect {
+            provider, scopes, ..
+        } => Some(format!(
+            "/v1/oauth/start/{provider}?scopes={}",
+            encoded(scopes)
+        )),
         BrokerError::NeedsReauth {
             provider,
             connection,
@@ -114,9 +126,8 @@ fn connect_path(error: &BrokerError) -> Option<String> {
             connection,
             missing,
         } => {
-            let scopes = missing.join(" ");
-            let scopes: String = url::form_urlencoded::byte_serialize(scopes.as_bytes()).collect();
-            Some(format!("{}&scopes={scopes}", again(provider, connection)))
+            let again = again(provider, connection);
+            Some(format!("{again}&scopes={}", encoded(missing)))
         }
         _ => None,
     }
