@@ -64,6 +64,7 @@ mod protocol;
 mod put_back;
 mod renewal;
 mod ring;
+mod settled;
 mod shares;
 mod slot;
 mod told;

@@ -337,7 +337,7 @@ impl Ring {
         self.check_mac(root)
     }
 
-    fn lock_unchanged(&self) -> Result<File, CustodyError> {
+    pub(super) fn lock_unchanged(&self) -> Result<File, CustodyError> {
         let held = disk::directory(&self.dir)?;
         disk::lock(&self.dir, &held)?;
         if read(&self.dir)? == self.bytes {

@@ -103,16 +103,22 @@ impl Lifecycle {
     /// needed for that. Nothing where somebody else has done so.
     ///
     /// # Errors
-    /// When the store fails: it can be done again.
+    /// When the store fails, or the ring cannot be made durable: it can be done again.
     pub async fn forget_stale_root(
         &self,
         vault: &Unsealed,
         recorded: &Recorded,
     ) -> Result<(), VaultError> {
         let _turn = vault.rotations.changing.lock().await;
-        if self.has_stale_root(vault).await? {
-            vault.end_of_root(recorded).await?;
+        if !self.has_stale_root(vault).await? {
+            return Ok(());
         }
+        // The ring was read after its change of name, which a power cut may still take back: then that record is
+        // what leads from the key of the old ring to everything.
+        let ring = self.ring();
+        let settled = tokio::task::spawn_blocking(move || ring.settle()).await;
+        settled.map_err(|_| VaultError::Form)??;
+        vault.end_of_root(recorded).await?;
         Ok(())
     }
 }
