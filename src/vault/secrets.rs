@@ -286,7 +286,7 @@ impl Vault {
         // Names in another order: what comes after the cursor is not what came after it.
         let given = after.clone();
         let moved = |after: Option<&StoreKey>, error| match error {
-            StoreError::Moved if after == given.as_ref() => cursor::RULE,
+            StoreError::Moved if given.is_some() && after == given.as_ref() => cursor::RULE,
             error => error.into(),
         };
         let mut secrets = Vec::new();
