@@ -4,6 +4,7 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 use std::time::Duration;
 
@@ -33,6 +34,8 @@ pub struct DiskEngine {
     replaced: Mutex<Vec<Arc<Files>>>,
     cache_bytes: u64,
     turn: Mutex<()>,
+    /// Whether a change of the marker failed: it may name either folder.
+    doubtful: AtomicBool,
     /// Given back last.
     dir: DataDir,
 }
@@ -95,6 +98,7 @@ impl DiskEngine {
             replaced: Mutex::default(),
             cache_bytes,
             turn: Mutex::default(),
+            doubtful: AtomicBool::new(false),
             dir,
         })
     }
@@ -147,6 +151,7 @@ impl DiskEngine {
 
     /// The right to rewrite, which one has at a time.
     pub(super) fn turn(&self) -> Result<MutexGuard<'_, ()>, StoreError> {
+        self.undoubted()?;
         match self.turn.try_lock() {
             Ok(turn) => Ok(turn),
             Err(TryLockError::Poisoned(turn)) => Ok(turn.into_inner()),
@@ -231,13 +236,25 @@ impl DiskEngine {
             engine,
             veil,
         } = copy;
-        self.dir.name_live(folder)?;
+        if let Err(error) = self.dir.name_live(folder) {
+            self.doubtful.store(true, Ordering::Release);
+            return Err(error);
+        }
         let old = self.live.swap(Arc::new(Files {
             folder,
             engine,
             veil,
         }));
         self.replaced().push(old);
+        Ok(())
+    }
+
+    /// Refuses once it is not known which folder the marker names: what would be written to one might be looked for
+    /// in the other by the next start, which is what decides.
+    fn undoubted(&self) -> Result<(), StoreError> {
+        if self.doubtful.load(Ordering::Acquire) {
+            return Err(StoreError::Failed);
+        }
         Ok(())
     }
 
@@ -334,6 +351,7 @@ impl Engine for DiskEngine {
     }
 
     fn apply(&self, writes: &[Write<'_>]) -> Result<(), StoreError> {
+        self.undoubted()?;
         self.live.load().engine.apply(writes)
     }
 

@@ -251,6 +251,28 @@ async fn nothing_is_removed_once_it_cannot_be_told_which_files_are_the_stores() 
 }
 
 #[tokio::test]
+async fn nothing_is_written_any_more_once_the_marker_may_name_other_files() {
+    for kind in EngineKind::ALL {
+        let place = Place::of(kind);
+        let engine = place.engine().unwrap();
+        let store = create(Arc::clone(&engine), &place.anchor()).unwrap();
+        fill(&store, 60).await;
+        // The marker's next text has no place to stand.
+        fs::create_dir(place.data().join("format.new")).unwrap();
+        store.rewrite(kind, &Progress::default()).unwrap_err();
+        drop(store);
+        // Sealed and unsealed: another store over the same files.
+        let again = open(engine, &place.anchor()).unwrap();
+        let late = again.commit(put("late", record(1)), mark(2)).await;
+        assert!(late.is_err());
+        assert_eq!(again.discard_unfinished(), Err(StoreError::Failed));
+        drop(again);
+        fs::remove_dir(place.data().join("format.new")).unwrap();
+        place.open().unwrap();
+    }
+}
+
+#[tokio::test]
 async fn files_that_were_replaced_before_a_kill_go_at_the_next_start() {
     let place = Place::new();
     let store = place.create();
