@@ -3,6 +3,7 @@
 use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
+use http::StatusCode;
 use std::time::Duration;
 
 use crate::audit::{Action, Actor, Event};
@@ -157,6 +158,19 @@ pub(super) async fn lockdown(
             tracing::warn!("the vault was locked down while it was sealed");
             return Ok(locked_down(true));
         }
+        Err(error) if is_unwell(&error) => {
+            operator(&app, peer)?;
+            let marked = mark();
+            app.directory.forget();
+            app.broker.forget();
+            let emptied = shut(&app).await;
+            tracing::error!(
+                emptied,
+                "the vault was locked down, and no record was possible"
+            );
+            marked?;
+            return Ok(locked_down(emptied));
+        }
         caller => caller?,
     };
     caller.may::<OperateVault>(()).await?;
@@ -174,12 +188,23 @@ pub(super) async fn lockdown(
     drop(caller);
     // A disk that takes nothing keeps nobody from being shut out: what failed is finished by who unseals.
     let marked = if voided.is_ok() { Ok(()) } else { mark() };
-    drop(tokio::time::timeout(PATIENCE, app.close_accounts()).await);
-    let emptied = app.seal(PATIENCE).await;
+    let emptied = shut(&app).await;
     tracing::warn!(emptied, "the vault was locked down");
     marked?;
     voided?;
     Ok(locked_down(emptied))
+}
+
+/// Whether nobody can be known, because the store or the journal has failed: who stands at the socket of an operator
+/// can shut the vault all the same.
+fn is_unwell(error: &ApiError) -> bool {
+    error.status() == StatusCode::SERVICE_UNAVAILABLE
+}
+
+/// Seals, whether or not what accounts have open can be ended.
+async fn shut(app: &App) -> bool {
+    drop(tokio::time::timeout(PATIENCE, app.close_accounts()).await);
+    app.seal(PATIENCE).await
 }
 
 fn locked_down(emptied: bool) -> Response {
@@ -192,14 +217,31 @@ fn locked_down(emptied: bool) -> Response {
 /// Seals the vault: running calls are cut off, and keys are wiped from memory.
 #[utoipa::path(post, path = "/v1/operator/seal", tag = "operator",
     responses((status = 200, description = "Sealed", body = wire::Answer<wire::VaultSealed>)))]
-pub(super) async fn seal(caller: Caller, State(app): State<App>) -> Result<Response, ApiError> {
-    caller.may::<OperateVault>(()).await?;
-    let event = caller.event(Action::VaultSeal);
-    caller.vault.journal().note(event).await?;
-    drop(caller);
-    app.close_accounts().await;
-    let emptied = app.seal(PATIENCE).await;
-    tracing::info!(emptied, "the vault was sealed");
+pub(super) async fn seal(
+    caller: Result<Caller, ApiError>,
+    State(app): State<App>,
+    peer: Option<Extension<Peer>>,
+) -> Result<Response, ApiError> {
+    let sealed = app.lifecycle.gate().is_sealed();
+    let emptied = match caller {
+        Err(error) if is_unwell(&error) && !sealed => {
+            operator(&app, peer)?;
+            let emptied = shut(&app).await;
+            tracing::error!(emptied, "the vault was sealed, and no record was possible");
+            emptied
+        }
+        caller => {
+            let caller = caller?;
+            caller.may::<OperateVault>(()).await?;
+            let event = caller.event(Action::VaultSeal);
+            caller.vault.journal().note(event).await?;
+            drop(caller);
+            app.close_accounts().await;
+            let emptied = app.seal(PATIENCE).await;
+            tracing::info!(emptied, "the vault was sealed");
+            emptied
+        }
+    };
     Ok(reply::data(wire::VaultSealed {
         success: true,
         emptied,
