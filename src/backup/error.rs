@@ -159,7 +159,7 @@ impl BackupError {
             Self::NotEmpty(_) => "Name a folder that is empty, or not there yet: nothing is restored over data.".to_owned(),
             Self::Busy(_) => "Wait for it to end, or name another folder.".to_owned(),
             Self::Foreign(_) => {
-                "Run it as the user whose folder that is: sudo -u NAME runtools-broker restore. Or name a folder that root alone can change: --into DIR.".to_owned()
+                "Restore into a folder of root's own (--into DIR), then move DIR there, and give it to the broker's user: chown -R NAME. Or run it as the user whose folder that is, in a folder that they may make others in.".to_owned()
             }
             Self::Unlike { .. } => "Take another copy of the file, or an older backup. Nothing was put in place.".to_owned(),
             Self::Io {

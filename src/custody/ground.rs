@@ -5,48 +5,72 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
+/// How many links are followed on one way, as the kernel has it.
+const LINKS: usize = 40;
+
 /// The folder or link on the way to `path` that somebody besides root can change, if there is one: what root makes,
-/// removes and hands over there by its name may be a link by then. `path` need not be there. It is looked at as it
-/// is written, and as its links lead. A folder that is not
-/// there yet, and left by `..` again, counts as one.
+/// removes and hands over there by its name may be a link by then. `path` need not be there. Each link on the way is
+/// looked at, and so is where it leads; a folder that is not there yet, and is left again by `..`, counts as one that
+/// whoever makes it can change.
 ///
 /// # Errors
-/// What the operating system refuses.
+/// What the operating system refuses; [`io::ErrorKind::InvalidInput`] for links that lead nowhere.
 pub fn folder_of_others(path: &Path) -> io::Result<Option<PathBuf>> {
-    let written = std::path::absolute(path)?;
-    // Where `..` leads from a folder that is not there yet, whoever makes that decides.
-    if written
-        .components()
-        .any(|part| part == Component::ParentDir)
-    {
-        return Ok(Some(written));
-    }
-    if let Some(theirs) = changed_by_others(&written)? {
-        return Ok(Some(theirs));
-    }
-    for place in written.ancestors() {
-        match fs::canonicalize(place) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            led => return changed_by_others(&led?),
+    let mut way = std::path::absolute(path)?;
+    for _ in 0..LINKS {
+        match along(&way)? {
+            Along::End => return Ok(None),
+            Along::Theirs(place) => return Ok(Some(place)),
+            Along::Link(next) => way = next,
         }
     }
-    Ok(None)
+    Err(io::ErrorKind::InvalidInput.into())
 }
 
-fn changed_by_others(path: &Path) -> io::Result<Option<PathBuf>> {
-    for place in path.ancestors() {
-        let found = match fs::symlink_metadata(place) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+/// What is met on a way.
+enum Along {
+    /// Nothing but what is root's, as far as there is anything.
+    End,
+    /// Something that others can change.
+    Theirs(PathBuf),
+    /// A link of root's, and the way that goes on where it leads.
+    Link(PathBuf),
+}
+
+fn along(way: &Path) -> io::Result<Along> {
+    let mut place = PathBuf::new();
+    let mut parts = way.components();
+    while let Some(part) = parts.next() {
+        if part == Component::ParentDir {
+            // What is left is a folder of root's, and no link: that was looked at.
+            place.pop();
+            continue;
+        }
+        place.push(part);
+        let found = match fs::symlink_metadata(&place) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let leaves = parts.any(|part| part == Component::ParentDir);
+                return Ok(if leaves {
+                    Along::Theirs(place)
+                } else {
+                    Along::End
+                });
+            }
             found => found?,
         };
         // In a folder like /tmp everybody may make files, and nobody replace another's.
         let is_sticky = found.mode() & 0o1000 != 0;
         let by_others = !found.is_symlink() && found.mode() & 0o022 != 0 && !is_sticky;
         if found.uid() != 0 || by_others {
-            return Ok(Some(place.to_owned()));
+            return Ok(Along::Theirs(place));
+        }
+        if found.is_symlink() {
+            let leads = fs::read_link(&place)?;
+            place.pop();
+            return Ok(Along::Link(place.join(leads).join(parts.as_path())));
         }
     }
-    Ok(None)
+    Ok(Along::End)
 }
 
 #[cfg(test)]
@@ -90,5 +114,17 @@ mod tests {
         fs::set_permissions(&theirs, fs::Permissions::from_mode(0o755)).unwrap();
         std::os::unix::fs::lchown(&link, Some(65534), None).unwrap();
         assert_eq!(found()[2].as_ref(), Some(&link));
+        // So does one in between.
+        std::os::unix::fs::lchown(&link, Some(0), None).unwrap();
+        let far = dir.path().join("far");
+        symlink(&link, &far).unwrap();
+        let through = || folder_of_others(&far.join("a/../b")).unwrap();
+        assert!(through().is_some(), "a is not there");
+        fs::create_dir(theirs.join("a")).unwrap();
+        assert_eq!(through(), None);
+        std::os::unix::fs::lchown(&link, Some(65534), None).unwrap();
+        assert_eq!(through().as_ref(), Some(&link));
+        symlink(dir.path().join("round"), dir.path().join("round")).unwrap();
+        folder_of_others(&dir.path().join("round")).unwrap_err();
     }
 }

@@ -183,16 +183,16 @@ fn new_file(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).open(path)
 }
 
-/// Keeps a copy at `path`, unless there is one.
+/// Keeps a copy at `path`, unless there is one: a whole one, or none.
 fn keep(old: &mut File, path: &Path) -> io::Result<()> {
-    match new_file(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        made => {
-            let mut made = made?;
-            io::copy(old, &mut made)?;
-            made.set_permissions(old.metadata()?.permissions())
-        }
-    }
+    let mut made = match new_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+        made => made?,
+    };
+    let copied = io::copy(old, &mut made)
+        .and_then(|_| made.set_permissions(old.metadata()?.permissions()))
+        .and_then(|()| made.sync_all());
+    copied.inspect_err(|_| drop(fs::remove_file(path)))
 }
 
 /// The settings are no secret, and who makes them need not be who runs the broker.
@@ -217,6 +217,8 @@ impl Beside {
         let wrong = InitError::file(path);
         if let Some(folder) = path.parent().filter(|folder| !folder.exists()) {
             fs::create_dir_all(folder).map_err(&wrong)?;
+            // What was not there before could have been made by somebody else meanwhile.
+            refuse_foreign(folder)?;
             open_to_readers(folder, 0o755).map_err(&wrong)?;
         }
         // What was written by hand is kept, and the first such file above all.
