@@ -67,12 +67,8 @@ pub(super) async fn look(
             return Ok(Err(unfit(refusal)));
         }
         Pick::None => {
-            let always = &provider.spec().scopes;
-            let more = |scope: &&String| {
-                !always.default.contains(scope) && !always.required.contains(scope)
-            };
             let refusal = BrokerError::NeedsConnect {
-                scopes: spec.scopes.iter().filter(more).cloned().collect(),
+                scopes: beyond(&provider, spec),
                 provider: id,
                 secret: None,
             };
@@ -112,6 +108,17 @@ pub(super) async fn look(
         until,
         provider,
     }))
+}
+
+/// What a tool needs beyond what a connection always has.
+fn beyond(provider: &Provider, spec: &OAuthSpec) -> Vec<String> {
+    let always = &provider.spec().scopes;
+    let has = |scope: &&String| always.default.contains(scope) || always.required.contains(scope);
+    spec.scopes
+        .iter()
+        .filter(|scope| !has(scope))
+        .cloned()
+        .collect()
 }
 
 /// `access_token` is the main set's, `user_access_token` that of the set `user`.

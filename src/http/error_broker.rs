@@ -43,11 +43,7 @@ impl From<BrokerError> for ApiError {
             }
         }
         let connect = connect_path(&error);
-        let after = match &error {
-            BrokerError::TokenUnavailable { again_s, .. } => *again_s,
-            BrokerError::Egress(EgressError::Share) | BrokerError::Handles => Some(1),
-            _ => None,
-        };
+        let after = after(&error);
         let status = match error {
             BrokerError::Vault(error) => return error.into(),
             BrokerError::Hub(error) => return error.into(),
@@ -96,6 +92,15 @@ impl From<BrokerError> for ApiError {
             Some(seconds) => answer.retry_after(seconds),
             None => answer,
         }
+    }
+}
+
+/// In how many seconds it may be otherwise, where that is known.
+const fn after(error: &BrokerError) -> Option<u64> {
+    match error {
+        BrokerError::TokenUnavailable { again_s, .. } => *again_s,
+        BrokerError::Egress(EgressError::Share) | BrokerError::Handles => Some(1),
+        _ => None,
     }
 }
 
