@@ -67,6 +67,10 @@ fn a_secret_that_is_set_on_a_disk_that_fails_at_any_write_is_acknowledged_or_ref
             machine.fails((ALL, WRITES | SYNCS | NAMES), error, after, None);
             let reply = kept.set(&broker.operator(), &format!("AT_{error}_{after}"));
             let failed = machine.failed();
+            if reply.status == 408 {
+                let ready = broker.operator().get("/readyz").value();
+                panic!("{error} after {after} writes hangs: {ready}");
+            }
             if reply.status != 201 {
                 is_clear(&reply);
             }
