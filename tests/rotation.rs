@@ -11,6 +11,7 @@ mod own;
 mod stage;
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::Duration;
 
 use harness::{Broker, Setup, eventually};
@@ -339,16 +340,21 @@ fn a_root_key_whose_replacement_is_killed_at_any_place_is_replaced_after_the_nex
     let ran = stage.broker.runs(&["unseal"], words);
     assert_eq!(ran.exit, 0, "{}", ran.stderr);
     stage.check();
-    // A ring of before opens with its key file, and nothing with it.
     assert_eq!(stage.broker.stop(), Some(0));
-    let now = std::fs::read(&ring).unwrap();
-    std::fs::write(&ring, before).unwrap();
+    opens_nothing(&mut stage, &ring, &before);
+}
+
+/// A ring of before opens with its key file, and nothing with it. The broker is stopped, and serves afterwards.
+fn opens_nothing(stage: &mut Stage, ring: &Path, before: &[u8]) {
+    let now = std::fs::read(ring).unwrap();
+    assert_ne!(before, now);
+    std::fs::write(ring, before).unwrap();
     stage.broker.restart_with(Setup {
         unready: true,
         ..setup("sled")
     });
     assert_eq!(stage.broker.wait(Duration::from_secs(30)), Some(1));
-    std::fs::write(&ring, now).unwrap();
+    std::fs::write(ring, now).unwrap();
     stage.broker.restart_with(setup("sled"));
     stage.check();
 }

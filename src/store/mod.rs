@@ -96,6 +96,8 @@ pub use snapshot::{Listener, Snapshot};
 pub use spool::{Spool, SpoolName};
 pub use state::JournalMark;
 pub use submitted::Submitted;
+#[cfg(test)]
+pub(crate) use tests_support::Faulty;
 pub use writer::Probe;
 
 /// The longest record that a commit takes, in bytes (96 KiB): a padded value of 64 KiB, its data key

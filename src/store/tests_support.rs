@@ -167,7 +167,7 @@ pub(super) enum Fault {
 
 /// An engine in memory that holds its writer back, or fails, when told to.
 #[derive(Debug, Default)]
-pub(super) struct Faulty {
+pub(crate) struct Faulty {
     pub(super) inner: MemoryEngine,
     pub(super) fault: Mutex<Option<Fault>>,
     held: Mutex<bool>,
@@ -176,17 +176,17 @@ pub(super) struct Faulty {
 }
 
 impl Faulty {
-    pub(super) fn hold(&self) {
+    pub(crate) fn hold(&self) {
         *self.held.lock().unwrap() = true;
     }
 
-    pub(super) fn free(&self) {
+    pub(crate) fn free(&self) {
         *self.held.lock().unwrap() = false;
         self.freed.notify_all();
     }
 
     /// Whether a write is being held back.
-    pub(super) fn is_waiting(&self) -> bool {
+    pub(crate) fn is_waiting(&self) -> bool {
         self.waiting.load(Ordering::SeqCst)
     }
 }

@@ -58,107 +58,30 @@ impl Lifecycle {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicBool, Ordering};
-    use std::sync::{Arc, Condvar, Mutex};
+    use std::sync::Arc;
     use std::time::Duration;
 
-    use crate::audit::{Action, Actor, Event, Options};
+    use crate::audit::{Action, Actor, Event};
     use crate::clock::SystemClock;
-    use crate::crypto::SystemRandom;
     use crate::id::OrgId;
-    use crate::store::{
-        Batch, Engine, JournalMark, MemoryEngine, Pair, StoreError, Visitor, Write,
-    };
-    use crate::vault::{Lifecycle, Places, Probes};
-
-    /// An engine in memory that holds its writer back when told to.
-    #[derive(Debug, Default)]
-    struct Slow {
-        inner: MemoryEngine,
-        held: Mutex<bool>,
-        freed: Condvar,
-        waiting: AtomicBool,
-    }
-
-    impl Slow {
-        fn hold(&self, held: bool) {
-            *self.held.lock().unwrap() = held;
-            self.freed.notify_all();
-        }
-    }
-
-    impl Engine for Slow {
-        fn name(&self) -> &'static str {
-            "slow"
-        }
-
-        fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-            self.inner.get(key)
-        }
-
-        fn scan(
-            &self,
-            prefix: &[u8],
-            after: Option<&[u8]>,
-            limit: usize,
-        ) -> Result<Vec<Pair>, StoreError> {
-            self.inner.scan(prefix, after, limit)
-        }
-
-        fn visit(
-            &self,
-            from: &[u8],
-            until: Option<&[u8]>,
-            each: &mut Visitor<'_>,
-        ) -> Result<(), StoreError> {
-            self.inner.visit(from, until, each)
-        }
-
-        fn apply(&self, writes: &[Write<'_>]) -> Result<(), StoreError> {
-            let mut held = self.held.lock().unwrap();
-            while *held {
-                self.waiting.store(true, Ordering::SeqCst);
-                held = self.freed.wait(held).unwrap();
-            }
-            self.inner.apply(writes)
-        }
-
-        fn size_bytes(&self) -> Result<u64, StoreError> {
-            self.inner.size_bytes()
-        }
-    }
+    use crate::store::{Batch, Faulty, JournalMark};
+    use crate::vault::tests_rig::opened;
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn who_unseals_waits_for_what_the_store_still_writes() {
         let folder = tempfile::tempdir().unwrap();
-        let places = Places {
-            data: folder.path().join("data"),
-            keys: folder.path().join("keys"),
-            external_anchor: None,
-        };
-        std::fs::create_dir(&places.data).unwrap();
-        let engine = Arc::new(Slow::default());
-        let lifecycle = Lifecycle::open(
-            places,
-            Arc::<Slow>::clone(&engine),
-            Arc::new(SystemClock),
-            Arc::new(SystemRandom),
-            30,
-            Options::default(),
-            Probes::default(),
-        );
-        let lifecycle = Arc::new(lifecycle.unwrap());
-        let vault = lifecycle.unseal_unattended().await.unwrap();
-        let vault = vault.opened().unwrap();
+        let engine = Arc::new(Faulty::default());
+        let shared = Arc::<Faulty>::clone(&engine);
+        let (lifecycle, vault) = opened(&folder, shared, Arc::new(SystemClock)).await;
         let event = Event::new(Action::SecretSet, Actor::System);
         let recorded = vault.journal().record(event).await.unwrap();
         let (org, mut batch) = (OrgId::from_bytes([7; 16]), Batch::new());
         vault.draw_org_keys(org, &mut batch).unwrap();
         let head = recorded.head();
         let mark = JournalMark::new(head.seq, head.hash);
-        engine.hold(true);
+        engine.hold();
         let submitted = vault.store().submit(batch, mark).unwrap();
-        while !engine.waiting.load(Ordering::SeqCst) {
+        while !engine.is_waiting() {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
         drop(vault);
@@ -171,7 +94,7 @@ mod tests {
         let opening = tokio::spawn(async move { opened.unseal_by_custodians().await });
         tokio::time::sleep(Duration::from_millis(300)).await;
         let early = [sealing.is_finished(), opening.is_finished()];
-        engine.hold(false);
+        engine.free();
         assert_eq!(early, [false, false]);
         assert!(sealing.await.unwrap());
         let generation = submitted.done().await.unwrap();

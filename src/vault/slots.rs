@@ -209,13 +209,12 @@ mod tests {
     use std::fmt;
     use std::sync::{Arc, Mutex};
 
-    use crate::audit::Options;
     use crate::clock::{Clock, Timestamp};
-    use crate::crypto::SystemRandom;
     use crate::custody::{CustodyError, Ring};
     use crate::secret::Secret;
     use crate::store::MemoryEngine;
-    use crate::vault::{Lifecycle, Opener, Places, Probes, VaultError};
+    use crate::vault::tests_rig::opened;
+    use crate::vault::{Opener, VaultError};
 
     type Act = Box<dyn FnOnce() + Send>;
 
@@ -242,25 +241,10 @@ mod tests {
     #[tokio::test]
     async fn a_renewal_of_the_key_file_brings_no_slot_back_that_was_removed_meanwhile() {
         let folder = tempfile::tempdir().unwrap();
-        let places = Places {
-            data: folder.path().join("data"),
-            keys: folder.path().join("keys"),
-            external_anchor: None,
-        };
-        std::fs::create_dir(&places.data).unwrap();
         let clock = Arc::new(Meddling::default());
-        let lifecycle = Lifecycle::open(
-            places.clone(),
-            Arc::new(MemoryEngine::new()),
-            Arc::<Meddling>::clone(&clock),
-            Arc::new(SystemRandom),
-            30,
-            Options::default(),
-            Probes::default(),
-        );
-        let lifecycle = Arc::new(lifecycle.unwrap());
-        let vault = lifecycle.unseal_unattended().await.unwrap();
-        let vault = vault.opened().unwrap();
+        let shared = Arc::<Meddling>::clone(&clock);
+        let engine = Arc::new(MemoryEngine::new());
+        let (lifecycle, vault) = opened(&folder, engine, shared).await;
         let words = || Opener::Passphrase(Secret::copy_of(b"correct horse battery staple"));
         let added = lifecycle.add_slot(&vault, &words(), "left").unwrap();
         let (meddler, inside) = (Arc::clone(&lifecycle), vault.clone());
@@ -278,7 +262,7 @@ mod tests {
         assert!(lifecycle.is_key_file_renewing());
         assert!(lifecycle.renew_key_file(&vault).unwrap().is_some());
         assert!(!lifecycle.is_key_file_renewing());
-        let on_disk = Ring::load(&places.keys).unwrap().slots();
+        let on_disk = Ring::load(&folder.path().join("keys")).unwrap().slots();
         assert_eq!(on_disk.len(), 1);
         assert_eq!(lifecycle.slots().len(), 1);
         assert_eq!(on_disk[0].id, lifecycle.slots()[0].id);

@@ -6,7 +6,7 @@ use super::pointer::{pointer_place, version_place};
 use super::system::{SystemPlace, Which};
 use super::{Change, Condition, Lifecycle, OrgKeys, Places, Probes, Unsealed, VaultError};
 use crate::audit::{Action, Actor, Event, Options, Recorded};
-use crate::clock::{ManualClock, Timestamp};
+use crate::clock::{Clock, ManualClock, Timestamp};
 use crate::crypto::{Key, Owner, SystemRandom};
 use crate::id::{OrgId, UserId};
 use crate::name::SecretName;
@@ -14,6 +14,33 @@ use crate::policy::{self, Principal, ReadSecret, Scopes, SecretRef, SetSecret, V
 use crate::secret::Secret;
 use crate::store::{Batch, Engine, MemoryEngine, StoreKey, Write};
 use crate::wire::Role;
+
+/// A new vault over `engine`, unsealed by its key file. All else of it is in `folder`.
+pub(crate) async fn opened(
+    folder: &tempfile::TempDir,
+    engine: Arc<dyn Engine>,
+    clock: Arc<dyn Clock>,
+) -> (Arc<Lifecycle>, Unsealed) {
+    let places = Places {
+        data: folder.path().join("data"),
+        keys: folder.path().join("keys"),
+        external_anchor: None,
+    };
+    std::fs::create_dir(&places.data).unwrap();
+    let lifecycle = Lifecycle::open(
+        places,
+        engine,
+        clock,
+        Arc::new(SystemRandom),
+        30,
+        Options::default(),
+        Probes::default(),
+    );
+    let lifecycle = Arc::new(lifecycle.unwrap());
+    let vault = lifecycle.unseal_unattended().await.unwrap();
+    let vault = vault.opened().unwrap();
+    (lifecycle, vault)
+}
 
 /// An unsealed vault over memory, and what is needed to open it again. Its anchor, journal, ring and
 /// key file are in a folder that goes with it.
@@ -29,27 +56,11 @@ impl Rig {
     /// A vault of its own, without an organisation.
     pub(crate) async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let places = Places {
-            data: folder.path().join("data"),
-            keys: folder.path().join("keys"),
-            external_anchor: None,
-        };
-        std::fs::create_dir(&places.data).unwrap();
         let engine = Arc::new(MemoryEngine::new());
         let start = Timestamp::parse("2026-11-23T09:30:00Z").unwrap();
         let clock = ManualClock::at(start);
-        let lifecycle = Lifecycle::open(
-            places,
-            Arc::<MemoryEngine>::clone(&engine),
-            Arc::new(clock.clone()),
-            Arc::new(SystemRandom),
-            30,
-            Options::default(),
-            Probes::default(),
-        );
-        let lifecycle = Arc::new(lifecycle.unwrap());
-        let vault = lifecycle.unseal_unattended().await.unwrap();
-        let vault = vault.opened().unwrap();
+        let shared = Arc::<MemoryEngine>::clone(&engine);
+        let (lifecycle, vault) = opened(&folder, shared, Arc::new(clock.clone())).await;
         Self {
             lifecycle,
             engine,
