@@ -2,7 +2,7 @@
 
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::{Map, Value};
 use tokio::time::error::Elapsed;
@@ -30,12 +30,8 @@ use super::resolve::{Resolution, resolve};
 use super::searchers::Searchers;
 use super::sign::Tokens;
 use super::stopped::{Stopped, unused};
-use super::watch::Watch;
+use super::watch::{LOOK, Watch};
 use super::{Ask, BrokerError};
-
-/// A caller is looked at again so often while their call runs, and what was found for it, when finding the way took
-/// longer.
-const LOOK: Duration = Duration::from_millis(250);
 
 /// Uses credentials for callers. Holds no secret but the searchers of the last minute.
 #[derive(Debug)]

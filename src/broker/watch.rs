@@ -26,8 +26,8 @@ use super::BrokerError;
 use super::handle::{Ended, Handle, Owner};
 use super::judge::Judge;
 
-/// How often the watch looks whether anything changed.
-const LOOK: Duration = Duration::from_millis(250);
+/// How often the watch looks whether anything changed, and so does a declared action that has no handle.
+pub(super) const LOOK: Duration = Duration::from_millis(250);
 /// How often it looks at everything all the same, whatever the reason would be.
 const ALL_THE_SAME: Duration = Duration::from_secs(10);
 /// How many handles are looked at at a time.
