@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use serde::de::DeserializeOwned;
 use tokio::sync::OnceCell;
 
 use super::connection::{Connection, Kept, Roster, TokenState, places};
@@ -17,7 +18,7 @@ use super::refresh::Stops;
 use super::refresh::{Flights, Paces, Refused};
 use crate::audit::Recorded;
 use crate::name::ProviderId;
-use crate::store::{Batch, Expect};
+use crate::store::{Batch, Expect, StoreKey};
 use crate::vault::{OrgKeys, Unsealed, VaultError};
 
 /// Hears what happens to connections, for metrics. Nothing that is told names a person or an account.
@@ -252,32 +253,38 @@ impl Accounts {
 
 /// Puts a state into `batch`, in place of the one that was read; what the roster is told once that is
 /// committed.
-pub(super) fn put_state(
+pub(super) async fn put_state(
     vault: &Unsealed,
     org: &OrgKeys,
     batch: &mut Batch,
     (new, old): (TokenState, Option<&Kept<TokenState>>),
 ) -> Result<Kept<TokenState>, VaultError> {
     let place = places::state(org, new.connection, &new.set);
-    batch.expect(place.clone(), in_place_of(old));
+    batch.expect(place.clone(), in_place_of(old, (vault, org, &place)).await?);
     Kept::put(vault, org, batch, place, new)
 }
 
 /// Puts a connection into `batch`, as [`put_state`] does.
-pub(super) fn put_connection(
+pub(super) async fn put_connection(
     vault: &Unsealed,
     org: &OrgKeys,
     batch: &mut Batch,
     (new, old): (Connection, Option<&Kept<Connection>>),
 ) -> Result<Kept<Connection>, VaultError> {
     let place = places::connection(org, new.id);
-    batch.expect(place.clone(), in_place_of(old));
+    batch.expect(place.clone(), in_place_of(old, (vault, org, &place)).await?);
     Kept::put(vault, org, batch, place, new)
 }
 
 /// What must stand where something is written: what was read, or nothing.
-fn in_place_of<T>(old: Option<&Kept<T>>) -> Expect {
-    old.map_or(Expect::Absent, |old| Expect::Exactly(old.record))
+async fn in_place_of<T: DeserializeOwned + PartialEq>(
+    old: Option<&Kept<T>>,
+    (vault, org, place): (&Unsealed, &OrgKeys, &StoreKey),
+) -> Result<Expect, VaultError> {
+    match old {
+        Some(old) => old.unchanged(vault, org, place).await,
+        None => Ok(Expect::Absent),
+    }
 }
 
 /// Writes a new state alone. The roster knows it afterwards.
@@ -294,7 +301,7 @@ pub(super) async fn write_state(
     let connection = connection.ok_or(VaultError::NotFound)?;
     let org = vault.org(connection.value.org)?;
     let mut batch = Batch::new();
-    let kept = put_state(vault, &org, &mut batch, (new, Some(old)))?;
+    let kept = put_state(vault, &org, &mut batch, (new, Some(old))).await?;
     vault.commit(batch, recorded).await?;
     roster.update(kept.clone(), None);
     Ok(kept)

@@ -180,7 +180,7 @@ impl Accounts {
             put_end(&org, &mut batch, flow);
         }
         let change = (connection.clone(), old.as_ref());
-        let new = put_connection(vault, &org, &mut batch, change)?;
+        let new = put_connection(vault, &org, &mut batch, change).await?;
         let mut states = Vec::new();
         for ((set, tokens), times) in granted.sets.iter().zip(&granted.times) {
             let key = (connection.id, set.clone());
@@ -188,7 +188,7 @@ impl Accounts {
             let state = times.state(key, numbers(before.as_ref()), connection.authorized);
             let place = info(&state);
             let change = (state, before.as_ref());
-            states.push(put_state(vault, &org, &mut batch, change)?);
+            states.push(put_state(vault, &org, &mut batch, change).await?);
             let whose = (&*org, Owner::user(connection.user));
             tokens
                 .put(vault, whose, &mut batch, &place, recorded)

@@ -50,6 +50,8 @@ mod tests_renewal;
 #[cfg(test)]
 mod tests_rig;
 #[cfg(test)]
+mod tests_rotated;
+#[cfg(test)]
 mod tests_sealing;
 #[cfg(test)]
 mod tests_unkept;

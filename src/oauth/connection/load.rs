@@ -42,7 +42,8 @@ impl Roster {
     }
 }
 
-fn open<T: serde::de::DeserializeOwned>(
+/// Opens a record of the roster.
+pub(super) fn open<T: serde::de::DeserializeOwned>(
     vault: &Unsealed,
     org: &OrgKeys,
     place: &StoreKey,

@@ -19,7 +19,7 @@ use super::tokens::TokenSet;
 use crate::audit::{Action, Outcome, Recorded};
 use crate::crypto::Owner;
 use crate::id::ConnectionId;
-use crate::store::{Batch, Expect, StoreError};
+use crate::store::{Batch, StoreError};
 use crate::vault::{OrgKeys, Unsealed, VaultError};
 
 /// For how long a revocation is tried, in milliseconds.
@@ -165,10 +165,9 @@ impl Accounts {
         let org = vault.org(old.connection.org)?;
         let now = vault.now();
         let mut batch = Batch::new();
-        batch.expect(
-            places::revocation(&org, old.id),
-            Expect::Exactly(kept.record),
-        );
+        let place = places::revocation(&org, old.id);
+        let unchanged = kept.unchanged(vault, &org, &place).await?;
+        batch.expect(place, unchanged);
         let ended = match round {
             Round::Ended(upstream) => upstream,
             Round::Again { .. } if now.millis_since(old.created) >= TRIED => Upstream::Failed,

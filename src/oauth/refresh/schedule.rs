@@ -255,7 +255,7 @@ async fn wipe(
         ..(*state.value).clone()
     };
     let mut batch = Batch::new();
-    let kept = put_state(vault, &org, &mut batch, (new, Some(state)))?;
+    let kept = put_state(vault, &org, &mut batch, (new, Some(state))).await?;
     batch.delete(places::value(&org, connection.id, &state.value.set));
     vault.commit(batch, &recorded).await?;
     roster.update(kept, None);

@@ -213,12 +213,15 @@ impl Accounts {
                 ..state.clone()
             };
             let (mut batch, place) = (Batch::new(), info(&new));
-            let kept = put_state(vault, org, &mut batch, (new, Some(&old)))?;
+            let kept = put_state(vault, org, &mut batch, (new, Some(&old))).await?;
             let changed = note.said.connection(&connection.value);
-            let changed = changed.map(|changed| {
-                put_connection(vault, org, &mut batch, (changed, Some(&connection)))
-            });
-            let changed = changed.transpose()?;
+            let changed = match changed {
+                Some(changed) => {
+                    let change = (changed, Some(&connection));
+                    Some(put_connection(vault, org, &mut batch, change).await?)
+                }
+                None => None,
+            };
             let whose = (org, Owner::user(note.connection.user));
             tokens
                 .put(vault, whose, &mut batch, &place, recorded)

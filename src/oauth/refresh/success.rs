@@ -118,10 +118,14 @@ impl Accounts {
     ) -> Result<(), VaultError> {
         let org = vault_org(about)?;
         let mut batch = Batch::new();
-        let kept = put_state(about.vault, &org, &mut batch, (new.clone(), Some(old)))?;
-        let connection = changed
-            .map(|changed| put_connection(about.vault, &org, &mut batch, (changed, Some(before))));
-        let connection = connection.transpose()?;
+        let kept = put_state(about.vault, &org, &mut batch, (new.clone(), Some(old))).await?;
+        let connection = match changed {
+            Some(changed) => {
+                let change = (changed, Some(before));
+                Some(put_connection(about.vault, &org, &mut batch, change).await?)
+            }
+            None => None,
+        };
         let owner = Owner::user(about.connection.value.user);
         tokens
             .put(

@@ -234,7 +234,8 @@ async fn r3_a_connection_that_was_written_to_meanwhile_costs_new_tokens_nothing(
     let mut new = (*old.value).clone();
     new.account.label = Some("Ada".to_owned());
     let (org, mut batch) = (vault.org(engine.org).unwrap(), Batch::new());
-    let kept = put_connection(vault, &org, &mut batch, (new, Some(&old))).unwrap();
+    let kept = put_connection(vault, &org, &mut batch, (new, Some(&old)));
+    let kept = kept.await.unwrap();
     vault.commit(batch, &recorded).await.unwrap();
     roster.put_connection(kept);
     engine.issuer.release();
