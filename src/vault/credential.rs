@@ -12,7 +12,7 @@ use crate::clock::Timestamp;
 use crate::crypto::{Commitment, Owner, Record, sha256};
 use crate::id::{ObjectId, OrgId};
 use crate::secret::Secret;
-use crate::store::{Batch, StoreKey};
+use crate::store::{Batch, Expect, StoreKey};
 
 use super::value::{StoredValue, VersionPlace, open_version, seal_version};
 use super::{OrgKeys, Vault, VaultError, check_value};
@@ -56,6 +56,8 @@ impl Vault {
         let record = self
             .seal_credential(whose, metadata, value, recorded)
             .await?;
+        // Without its key, which may be destroyed by now, nobody could ever open it.
+        batch.expect(org.owner_place(owner), Expect::Present);
         batch.put(place, record);
         Ok(())
     }

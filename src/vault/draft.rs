@@ -82,7 +82,9 @@ impl Vault {
         info: SecretInfo,
         value: &Secret,
     ) -> Result<(Record, StoredValue<SecretInfo>), VaultError> {
-        let key = self.owner_key(org, owner).await?.ok_or(VaultError::Form)?;
+        // None: whose it was is gone, and the key with them.
+        let key = self.owner_key(org, owner).await?;
+        let key = key.ok_or(VaultError::NotFound)?;
         let place = pointer.place(self.id, org, owner, pointer.current)?;
         seal_version(&key, &place, info, value, self.random())
     }
@@ -143,6 +145,8 @@ impl Vault {
         let read = ReadPointer::new(place.clone(), pointer, &record);
         batch.expect(place.clone(), expected);
         batch.put(place, record);
+        // Without its key, which may be destroyed by now, nobody could ever open it.
+        batch.expect(org.owner_place(secret.owner), Expect::Present);
         let found = Found {
             owner: secret.owner,
             read,

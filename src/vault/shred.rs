@@ -155,3 +155,72 @@ impl Vault {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::Extent;
+    use crate::crypto::Owner;
+    use crate::id::{SecretId, UserId};
+    use crate::name::SecretName;
+    use crate::policy::SecretRef;
+    use crate::secret::Secret;
+    use crate::store::{Batch, Class, Engine, StoreError, StoreKey};
+    use crate::vault::metadata::SecretInfo;
+    use crate::vault::pointer::Pointer;
+    use crate::vault::tests_rig::Rig;
+    use crate::vault::{Unsealed, VaultError};
+
+    const ANNA: UserId = UserId::from_bytes([0x21; 16]);
+
+    /// A new secret of Anna's, sealed and not yet committed.
+    async fn secret(vault: &Unsealed, org: &super::OrgKeys) -> Batch {
+        let name = SecretName::parse("LATE").unwrap();
+        let info = SecretInfo::new(name.clone(), vault.now());
+        let pointer = Pointer::new(SecretId::from_bytes([9; 16]), vault.now());
+        let owner = Owner::user(ANNA);
+        let secret = SecretRef { owner, name };
+        let value = Secret::copy_of(b"what nobody could open");
+        let made = vault.with_version(org, &secret, None, pointer, info, &value);
+        made.await.unwrap().0
+    }
+
+    #[tokio::test]
+    async fn what_is_late_is_not_stored_under_a_key_that_was_destroyed() {
+        let rig = Rig::new().await;
+        let org = rig.org(7).await;
+        rig.set(&org, ANNA, "FIRST", "which makes the key").await;
+        let (vault, recorded) = (&rig.vault, rig.recorded().await);
+        let (credential, info) = (StoreKey::new(Class::ToolCredential, &[b"late"]), 7_u8);
+        let mut late = vec![secret(vault, &org).await];
+        let mut batch = Batch::new();
+        let at = (&*org, Owner::user(ANNA), credential);
+        let value = Secret::copy_of(b"another");
+        let put = vault.put_credential(&mut batch, at, &info, &value, &recorded);
+        put.await.unwrap();
+        late.push(batch);
+        let (owner, extent) = (Owner::user(ANNA), Extent::WithKey);
+        let gone = vault.shred_owner(org.id(), owner, extent, &recorded).await;
+        assert!(gone.unwrap().key);
+        let before: BTreeSet<_> = keys(&rig);
+        for batch in late {
+            let refused = vault.commit(batch, &recorded).await;
+            assert!(
+                matches!(refused, Err(VaultError::Store(StoreError::Precondition))),
+                "{refused:?}"
+            );
+        }
+        assert_eq!(keys(&rig), before);
+    }
+
+    fn keys(rig: &Rig) -> BTreeSet<Vec<u8>> {
+        let mut keys = BTreeSet::new();
+        let mut look = |key: &[u8], _: &[u8]| {
+            keys.insert(key.to_vec());
+            Ok(())
+        };
+        rig.engine.visit(&[], None, &mut look).unwrap();
+        keys
+    }
+}
