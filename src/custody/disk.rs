@@ -138,9 +138,14 @@ pub(super) fn write_new(path: &Path, bytes: &[u8]) -> Result<bool, CustodyError>
 
 /// Replaces a private file: the old one stands until the new one is whole and durable.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), CustodyError> {
-    let beside = write_beside(path, bytes)?;
-    fs::rename(&beside, path).map_err(|error| io_fault(path, &error))?;
+    put(path, bytes)?;
     sync_parent(path)
+}
+
+/// The same, but that a power cut may still bring back what stood there, until [`sync_parent`] has seen to it.
+pub(super) fn put(path: &Path, bytes: &[u8]) -> Result<(), CustodyError> {
+    let beside = write_beside(path, bytes)?;
+    fs::rename(&beside, path).map_err(|error| io_fault(path, &error))
 }
 
 /// Removes what a writer that was killed may have left beside `path`.
@@ -177,7 +182,8 @@ fn write_beside(path: &Path, bytes: &[u8]) -> Result<PathBuf, CustodyError> {
     }
 }
 
-fn sync_parent(path: &Path) -> Result<(), CustodyError> {
+/// Makes it durable that `path` has this name.
+pub(super) fn sync_parent(path: &Path) -> Result<(), CustodyError> {
     let parent = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),

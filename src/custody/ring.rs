@@ -24,7 +24,7 @@ const HEADER_LABEL: &[u8] = b"root.ring header";
 /// A ring file that was read: the root key, sealed once per slot.
 #[derive(Clone, Debug)]
 pub struct Ring {
-    dir: PathBuf,
+    pub(super) dir: PathBuf,
     /// The whole file as it stands on disk.
     bytes: Vec<u8>,
     identity: Identity,
@@ -292,9 +292,7 @@ impl Ring {
         if next.before != self.bytes {
             return Err(CustodyError::RingChanged);
         }
-        disk::replace(&self.dir.join(RING_FILE), &next.ring.bytes)?;
-        *self = next.ring;
-        Ok(())
+        self.become_next(next.ring)
     }
 
     fn find(&self, id: ObjectId) -> Result<&Slot, CustodyError> {
@@ -350,9 +348,7 @@ impl Ring {
     /// Writes the ring with other slots. Takes the lock's file to show that it is held.
     fn replace(&mut self, _held: &File, slots: Vec<Slot>, root: &Key) -> Result<(), CustodyError> {
         let next = Self::of(&self.dir, self.identity, slots, root)?;
-        disk::replace(&self.dir.join(RING_FILE), &next.bytes)?;
-        *self = next;
-        Ok(())
+        self.become_next(next)
     }
 
     fn of(

@@ -5,6 +5,15 @@ use std::path::Path;
 use super::{CustodyError, RING_FILE, Ring, disk};
 
 impl Ring {
+    /// Puts `next` in this one's place, on disk and here. Where only the last step failed, that the new name is
+    /// durable, it stands in the file all the same, and so it does here.
+    pub(super) fn become_next(&mut self, next: Self) -> Result<(), CustodyError> {
+        let file = self.dir.join(RING_FILE);
+        disk::put(&file, next.bytes())?;
+        *self = next;
+        disk::sync_parent(&file)
+    }
+
     /// Makes it durable that the file has this ring's bytes: they may have been read before that was known, since a
     /// name that was changed is seen at once, and a power cut may still take it back.
     ///

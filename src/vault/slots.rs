@@ -153,9 +153,10 @@ impl Lifecycle {
         // On a copy: a custodian may take seconds, and nobody else may change the file meanwhile.
         let mut ring = self.ring();
         let root = vault.root_key(ring.root())?;
-        let id = ring.add_slot(&root, &slot, &*self.random)?;
-        *self.changing_ring() = ring;
-        Ok(id)
+        let before = ring.bytes().to_vec();
+        let added = ring.add_slot(&root, &slot, &*self.random);
+        self.stands_now(&before, ring);
+        Ok(added?)
     }
 
     /// Whether `opener` opens slot `id`.
@@ -177,14 +178,17 @@ impl Lifecycle {
         let before = ring.bytes().to_vec();
         let (file, now) = (self.custodians().key_file(), self.clock.now());
         let renewed = ring.renew_key_file(&root, file, now, &*self.random);
+        self.stands_now(&before, ring);
+        Ok(renewed?)
+    }
+
+    /// However far a change of a copy came: what stands on disk is what it is now. Unless somebody has changed it
+    /// meanwhile: then what they left stands on disk, and this has written nothing.
+    fn stands_now(&self, before: &[u8], ring: Ring) {
         let mut there = self.changing_ring();
-        // However far it came: what stands on disk is what it is now. Unless somebody has changed it meanwhile:
-        // then what they left stands on disk, and this has written nothing.
         if there.bytes() == before {
             *there = ring;
         }
-        drop(there);
-        Ok(renewed?)
     }
 
     /// Whether a renewal of the key file was cut short.

@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use crate::audit::Recorded;
 use crate::crypto::{self, Key, KeyRef, Purpose, Record};
+use crate::custody::Ring;
 use crate::failpoint::{Failpoint, reached};
 use crate::secret::Secret;
 use crate::store::{Batch, Class, StoreKey};
@@ -50,7 +51,7 @@ impl Lifecycle {
         recorded: &Recorded,
     ) -> Result<u32, VaultError> {
         let _turn = vault.rotations.changing.lock().await;
-        let (ring, root) = (self.ring(), &vault.keyring.root);
+        let (ring, root) = (self.settled_ring().await?, &vault.keyring.root);
         let old = root.opener(ring.root()).ok_or(VaultError::Form)?;
         let drawn = !root.is_turning();
         if !drawn && old.name() == root.name() {
@@ -87,6 +88,15 @@ impl Lifecycle {
         vault.end_of_root(recorded).await
     }
 
+    /// The ring, durably. It may have been read after its change of name, which a power cut may still take back: then
+    /// what is written down of the next root key is what leads from the key of the old ring to everything, and must
+    /// be neither replaced nor removed.
+    async fn settled_ring(&self) -> Result<Ring, VaultError> {
+        let ring = self.ring();
+        let settled = tokio::task::spawn_blocking(move || ring.settle().map(|()| ring)).await;
+        Ok(settled.map_err(|_| VaultError::Form)??)
+    }
+
     /// Whether it is still written down, under the one before, which root key comes next, although the ring has it.
     ///
     /// # Errors
@@ -113,11 +123,7 @@ impl Lifecycle {
         if !self.has_stale_root(vault).await? {
             return Ok(());
         }
-        // The ring was read after its change of name, which a power cut may still take back: then that record is
-        // what leads from the key of the old ring to everything.
-        let ring = self.ring();
-        let settled = tokio::task::spawn_blocking(move || ring.settle()).await;
-        settled.map_err(|_| VaultError::Form)??;
+        self.settled_ring().await?;
         vault.end_of_root(recorded).await?;
         Ok(())
     }

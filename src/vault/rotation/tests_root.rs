@@ -131,6 +131,33 @@ async fn what_a_kill_after_the_rename_leaves_opens_the_store_to_the_old_ring_unt
 }
 
 #[tokio::test]
+async fn nothing_of_the_next_root_key_is_touched_before_the_ring_is_known_to_stay() {
+    let mut rig = Rig::new().await;
+    let keys = rig.lifecycle.places().keys.clone();
+    let key = |rig: &Rig| rig.vault.root_key(Ring::load(&keys).unwrap().root());
+    let old = key(&rig).unwrap();
+    assert_eq!(rotate(&rig).await.unwrap(), 2);
+    let new = key(&rig).unwrap();
+    // As a kill right after the rename leaves it: a power cut may still bring the old ring back.
+    let recorded = rig.recorded().await;
+    let kept = rig.vault.keep_next_root(&old, &new, &recorded).await;
+    kept.unwrap();
+    drop((old, new));
+    rig = rig.reopen().await.unwrap();
+    let next = rig.raw(&next_root_place());
+    let held = std::fs::File::open(&keys).unwrap();
+    held.lock().unwrap();
+    let refused = rotate(&rig).await;
+    assert!(
+        matches!(refused, Err(VaultError::Custody(CustodyError::Busy))),
+        "{refused:?}"
+    );
+    assert_eq!(rig.raw(&next_root_place()), next);
+    held.unlock().unwrap();
+    assert_eq!(rotate(&rig).await.unwrap(), 3);
+}
+
+#[tokio::test]
 async fn the_next_root_key_is_not_forgotten_before_the_ring_has_it() {
     let mut rig = Rig::new().await;
     let old = Ring::load(&rig.lifecycle.places().keys).unwrap().root();
