@@ -281,7 +281,9 @@ impl Vault {
         if job.is_over() {
             return Err(VaultError::NotFound);
         }
-        if !job.paused {
+        // One that was to be paused and could not be written down so is paused here all the same.
+        let stopped = self.rotations.with(org, |known| known.job.paused);
+        if !job.paused && stopped != Some(true) {
             return self.rotation(permit).ok_or(VaultError::NotFound);
         }
         job.paused = false;
