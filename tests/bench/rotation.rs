@@ -44,7 +44,7 @@ pub(crate) fn measure(effort: Effort, report: &mut Report) {
     ];
     let broker = Broker::start();
     // A secret is two records: its pointer, and its version.
-    let secrets = effort.secrets / 2;
+    let secrets = effort.secrets;
     load::send(broker.addr(), 64, secrets, &set_secret(&broker.key, "S"));
     let make = resolving(&broker, TOOL);
     let (addr, pid) = (broker.addr(), broker.server.pid());
