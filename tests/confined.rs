@@ -6,7 +6,8 @@
 mod harness;
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::Command;
@@ -302,19 +303,64 @@ fn a_kernel_that_cannot_confine_is_told_of_and_where_it_is_required_nothing_star
 }
 
 #[test]
-fn a_broker_that_has_a_program_hold_a_key_is_not_confined_and_says_so() {
-    let settings = "[custody.exec.holder]\nprogram = \"/usr/bin/true\"\n";
-    let lesser = Broker::with(Setup {
-        config: settings.to_owned(),
-        ..Setup::default()
-    });
-    for control in ["landlock_files", "seccomp"] {
-        assert!(!lesser.enforces(control), "{control}");
+fn a_confined_broker_has_programs_that_hold_keys_asked() {
+    let programs = tempfile::tempdir_in("/usr/local/lib").unwrap();
+    let asked = programs.path().join("asked");
+    let holder = programs.path().join("holder");
+    // A custodian that seals nothing: it notes that it ran, and as whom, and gives back what it was given.
+    let script = format!(
+        r#"#!/usr/bin/env python3
+import base64, json, os, sys
+question = json.load(sys.stdin)
+open({asked:?}, "a").write(question["operation"] + " " + str(os.getuid()) + "\n")
+answer = {{"version": 1, "keyId": "it"}}
+if question["operation"] == "wrap":
+    answer["ciphertext"] = question["plaintext"]
+else:
+    answer["plaintext"] = question["ciphertext"]
+json.dump(answer, sys.stdout)
+"#
+    );
+    fs::write(&holder, script).unwrap();
+    fs::write(&asked, "").unwrap();
+    for (path, mode) in [
+        (programs.path(), 0o755),
+        (&*holder, 0o755),
+        (&*asked, 0o666),
+    ] {
+        fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
     }
-    assert!(lesser.log_text().contains("not confined"));
-    let mut required = unready(as_nobody(), &format!("{REQUIRED}\n{settings}"));
-    assert_eq!(required.wait(Duration::from_mins(1)), Some(78));
-    assert!(required.log_text().contains("custody names a program"));
+    let settings = format!("{REQUIRED}\n[custody.exec.holder]\nprogram = {holder:?}\n");
+    let setup = Setup {
+        wrapper: as_nobody(),
+        config: settings,
+        ..Setup::default()
+    };
+    let broker = Broker::over(nobodys_folder(), setup);
+    for control in ["landlock_files", "seccomp", "capabilities", "environment"] {
+        assert!(broker.enforces(control), "{control}");
+    }
+    for words in [
+        &["key", "slot", "add", "exec", "--name", "holder"][..],
+        &["key", "slot", "test", "exec"],
+        &["key", "slot", "remove", "key-file"],
+        &["seal", "--yes"],
+        &["unseal"],
+    ] {
+        broker.runs(words, None).expect(0);
+    }
+    let told = fs::read_to_string(&asked).unwrap();
+    assert!(
+        told.starts_with("wrap ") && told.contains("\nunwrap "),
+        "{told}"
+    );
+    // It is a process of its own, and gone with the broker.
+    let children = format!("/proc/{0}/task/{0}/children", broker.pid());
+    let attendant = fs::read_to_string(children).unwrap();
+    let attendant = format!("/proc/{}/exe", attendant.trim());
+    assert!(fs::read_link(&attendant).is_ok(), "{attendant}");
+    drop(broker);
+    harness::eventually(|| fs::read_link(&attendant).err());
 }
 
 #[test]

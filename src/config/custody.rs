@@ -1,13 +1,15 @@
 //! Settings of who holds keys for the broker.
 
 use std::collections::BTreeMap;
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::{Config, ConfigError};
 use crate::custody::{
-    CustodianFault, CustodianName, Custodians, LOADS_LIBRARIES, Program, SlotKind,
+    Attendant, CustodianFault, CustodianName, Custodians, LOADS_LIBRARIES, Program, SlotKind,
+    attend, receive,
 };
 
 /// Who holds keys for the broker, by name.
@@ -60,6 +62,31 @@ const EXEC: &str = "a section [custody.exec.NAME], its name of a to z, digits an
 pub(super) const SECTIONS: [(&str, &str); 2] = [("custody.exec", EXEC), ("custody.pkcs11", PKCS11)];
 
 impl CustodySettings {
+    /// Starts the process that starts the programs: a confined broker starts none. `word` is the verb that
+    /// [`attend`](Self::attend) is behind.
+    ///
+    /// # Errors
+    /// When the system does not start it.
+    pub fn attendant(&self, word: &str) -> io::Result<Attendant> {
+        Attendant::start(word, &serde_json::to_vec(self)?)
+    }
+
+    /// Is that process: answers what comes in until nothing more does.
+    ///
+    /// # Errors
+    /// When what comes in is none of it, or the broker has gone.
+    pub fn attend(mut questions: impl Read, answers: impl Write) -> io::Result<()> {
+        let Some(settings) = receive(&mut questions)? else {
+            return Ok(());
+        };
+        let config = Config {
+            custody: serde_json::from_slice(&settings)?,
+            ..Config::default()
+        };
+        let programs: Vec<_> = config.custodians().programs().collect();
+        attend(&programs, questions, answers)
+    }
+
     /// Whether the broker starts other programs.
     #[must_use]
     pub fn runs_programs(&self) -> bool {

@@ -1,4 +1,5 @@
-//! Programs that are asked for a key: started, asked once, and gone.
+//! Programs that are asked for a key: started, asked once, and gone. By this process, or by the
+//! [attendant](super::attendant) of one that starts none.
 //!
 //! A program gets its arguments as a list, no environment but what the settings give it, no open file but
 //! its standard ones, and ten seconds. Its whole process group is killed in the end, however it ended. Of
@@ -12,6 +13,7 @@ use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -20,10 +22,10 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, wa
 use zeroize::Zeroizing;
 
 use super::protocol::refusal_in;
-use super::{CustodianFault, FileFault};
+use super::{Attendant, CustodianFault, FileFault};
 
 /// How long a program may take, start to end.
-const LIMIT: Duration = Duration::from_secs(10);
+pub(super) const LIMIT: Duration = Duration::from_secs(10);
 /// How much of an answer is read.
 const MAX_ANSWER: usize = 64 * 1024;
 /// How often is looked whether a program has ended that has said all it will.
@@ -37,6 +39,8 @@ pub struct Program {
     environment: BTreeMap<String, String>,
     limit: Duration,
     own: bool,
+    /// Who starts it, and what it is called there; this process itself, where there is nobody.
+    by: Option<(Arc<Attendant>, u16)>,
     /// Why it is not started.
     refused: Option<CustodianFault>,
 }
@@ -51,6 +55,7 @@ impl Program {
             environment: BTreeMap::new(),
             limit: LIMIT,
             own: false,
+            by: None,
             refused: None,
         }
     }
@@ -83,6 +88,14 @@ impl Program {
         }
     }
 
+    /// Started by the attendant, who knows it by this number.
+    pub(super) fn by(self, attendant: Arc<Attendant>, number: u16) -> Self {
+        Self {
+            by: Some((attendant, number)),
+            ..self
+        }
+    }
+
     /// With less time, so that a test need not wait for ten seconds.
     #[must_use]
     pub fn within(self, limit: Duration) -> Self {
@@ -96,6 +109,9 @@ impl Program {
     pub(super) fn ask(&self, request: &[u8]) -> Result<Zeroizing<Vec<u8>>, CustodianFault> {
         if let Some(why) = &self.refused {
             return Err(why.clone());
+        }
+        if let Some((attendant, number)) = &self.by {
+            return attendant.ask(*number, request);
         }
         let end = Instant::now() + self.limit;
         let program = if self.own {
@@ -194,7 +210,11 @@ impl Drop for Group {
 const BLOCK: usize = 4096;
 
 /// Waits until there is something to hear, or room to say something.
-fn wait(ear: &ChildStdout, mouth: Option<&ChildStdin>, end: Instant) -> Result<(), CustodianFault> {
+pub(super) fn wait(
+    ear: &ChildStdout,
+    mouth: Option<&ChildStdin>,
+    end: Instant,
+) -> Result<(), CustodianFault> {
     let left = end.saturating_duration_since(Instant::now());
     if left.is_zero() {
         return Err(CustodianFault::Hung);

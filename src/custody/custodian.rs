@@ -6,12 +6,13 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::child::Program;
 use super::credential::Credential;
 use super::means::{Means, SlotKind};
 use super::plugin::Plugin;
-use super::{CustodianFault, CustodyError, KEY_FILE};
+use super::{Attendant, CustodianFault, CustodyError, KEY_FILE};
 
 /// The longest name, in bytes.
 pub(super) const MAX_NAME_BYTES: usize = 64;
@@ -118,6 +119,22 @@ impl Custodians {
         let plugin = Plugin::new(kind, name, program);
         self.plugins.push(plugin);
         self
+    }
+
+    /// The programs, in the order in which an attendant knows them.
+    pub fn programs(&self) -> impl Iterator<Item = Program> + '_ {
+        self.plugins.iter().map(|plugin| plugin.program().clone())
+    }
+
+    /// The same, their programs started by the attendant, who has learned them from the same settings.
+    #[must_use]
+    pub fn by(self, attendant: &Arc<Attendant>) -> Self {
+        let numbered = (0..=u16::MAX).zip(self.plugins);
+        let plugins = numbered.map(|(number, plugin)| plugin.by(Arc::clone(attendant), number));
+        Self {
+            plugins: plugins.collect(),
+            ..self
+        }
     }
 
     /// The key file that a start reads.

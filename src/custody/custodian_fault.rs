@@ -3,10 +3,12 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::FileFault;
+use serde::{Deserialize, Serialize};
+
+use super::{FileFault, io_kind};
 
 /// Why a custodian gave no key. Nothing that it said is in it.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum CustodianFault {
     /// The settings have none of this name.
     #[error("is not in the settings")]
@@ -24,7 +26,10 @@ pub enum CustodianFault {
     Static,
     /// The operating system does not start its program.
     #[error("cannot be started: {0}")]
-    Start(io::ErrorKind),
+    Start(#[serde(with = "io_kind")] io::ErrorKind),
+    /// The process that starts programs for the broker is not there any more.
+    #[error("cannot be asked, since the process that starts programs for the broker has ended")]
+    Gone,
     /// It did not answer in time.
     #[error("did not answer in time")]
     Hung,
@@ -46,7 +51,7 @@ pub enum CustodianFault {
 }
 
 /// Why a custodian says no, in the words of the protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum Refusal {
     /// What it needs is not there at the moment.
     #[error("what it needs is not available now")]
@@ -100,6 +105,7 @@ impl CustodianFault {
             Self::Program { .. } => "custodian_program",
             Self::Static => "custodian_static",
             Self::Start(_) => "custodian_start",
+            Self::Gone => "custodian_gone",
             Self::Hung => "custodian_hung",
             Self::Broke => "custodian_broke",
             Self::TooLong => "custodian_too_long",
@@ -125,6 +131,7 @@ impl CustodianFault {
                  remove this one, and add it anew"
                     .into()
             }
+            Self::Gone => "start the broker again".into(),
             Self::Start(_)
             | Self::Hung
             | Self::Broke

@@ -164,7 +164,9 @@ impl CustodyError {
     #[must_use]
     pub const fn may_pass(&self) -> bool {
         match self {
-            Self::Custodian { fault, .. } => !matches!(fault, CustodianFault::Static),
+            Self::Custodian { fault, .. } => {
+                !matches!(fault, CustodianFault::Static | CustodianFault::Gone)
+            }
             Self::WrongAnswer(_) => true,
             _ => false,
         }

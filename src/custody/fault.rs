@@ -4,8 +4,12 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
+
+use super::io_kind;
+
 /// What is the matter with a file or a directory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum FileFault {
     /// It is not there.
     #[error("not found")]
@@ -36,7 +40,7 @@ pub enum FileFault {
     Length,
     /// The operating system refused.
     #[error("cannot be used: {0}")]
-    Io(io::ErrorKind),
+    Io(#[serde(with = "io_kind")] io::ErrorKind),
 }
 
 impl FileFault {

@@ -41,6 +41,7 @@
 //!        what is hashed is preceded by its length in eight bytes, both times
 //! ```
 
+mod attendant;
 mod child;
 mod credential;
 mod custodian;
@@ -55,6 +56,7 @@ pub(crate) mod fuzz;
 mod gathering;
 mod ground;
 mod hint;
+mod io_kind;
 mod key_file;
 mod means;
 mod passphrase;
@@ -81,6 +83,7 @@ mod tests_ring;
 #[cfg(test)]
 mod tests_shares;
 
+pub use attendant::{Attendant, attend, receive};
 pub use child::Program;
 pub use credential::{CREDENTIAL, Credential};
 pub use custodian::{Custodian, CustodianName, Custodians};

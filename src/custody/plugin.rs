@@ -4,11 +4,13 @@
 //! The slot's key is drawn here and only sealed there, so that who watches the program sees a key that is
 //! good for one slot of one ring, and only beside the ring itself.
 
+use std::sync::Arc;
+
 use super::child::Program;
 use super::custodian::CustodianName;
 use super::means::SlotKind;
 use super::protocol::{self, Place, Wrapped};
-use super::{CustodianFault, CustodyError};
+use super::{Attendant, CustodianFault, CustodyError};
 use crate::crypto::{Key, Random};
 
 /// A program that holds keys, as the settings have it.
@@ -27,6 +29,17 @@ impl Plugin {
             name,
             program,
         }
+    }
+
+    /// Its program.
+    pub(super) const fn program(&self) -> &Program {
+        &self.program
+    }
+
+    /// The same, its program started by the attendant, who knows it by this number.
+    pub(super) fn by(self, attendant: Arc<Attendant>, number: u16) -> Self {
+        let program = self.program.by(attendant, number);
+        Self { program, ..self }
     }
 
     /// What kind of slot it opens.

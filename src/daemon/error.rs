@@ -70,9 +70,9 @@ pub enum DaemonError {
     /// The process has what it inherited, and the settings require that it has not.
     #[error("hardening is required, and {0}")]
     Inherited(AfreshError),
-    /// The settings require confinement, and name a program, which a confined process cannot start.
-    #[error("hardening is required, and custody names a program: a confined broker starts none")]
-    RunsPrograms,
+    /// The settings name programs that hold keys, and the process that is to start them cannot be started.
+    #[error("custody names programs, and the process that starts them cannot be started: {0}")]
+    Attendant(ErrorKind),
     /// The settings require that the process be confined, and root runs it.
     #[error("hardening is required, and root runs the broker: its files would be within reach")]
     IsRoot,
@@ -111,7 +111,7 @@ impl DaemonError {
     pub const fn is_configuration(&self) -> bool {
         matches!(
             self,
-            Self::Unconfined(_) | Self::Inherited(_) | Self::RunsPrograms | Self::IsRoot
+            Self::Unconfined(_) | Self::Inherited(_) | Self::IsRoot
         )
     }
 
@@ -137,7 +137,7 @@ impl DaemonError {
             Self::Provider(_) => "Correct the provider file; src/manual/providers.md describes the format.".to_owned(),
             Self::Unconfined(_) => "Run it on Linux 5.13 or newer with Landlock and seccomp, in a container that allows them; or accept less: hardening = \"best-effort\".".to_owned(),
             Self::Inherited(error) => format!("{} Or accept less: hardening = \"best-effort\".", error.hint()),
-            Self::RunsPrograms => "Take the sections custody.exec and custody.pkcs11 out of the settings file; or accept less: hardening = \"best-effort\".".to_owned(),
+            Self::Attendant(_) => "Start it where it may run a program: /proc mounted, no noexec, execve not denied; or take the sections custody.exec and custody.pkcs11 out of the settings file.".to_owned(),
             Self::IsRoot => "Run it as a user of its own, who owns data and keys; or accept less: hardening = \"best-effort\".".to_owned(),
             Self::Store(error) => error.hint().to_owned(),
             Self::Vault(error) => vault_hint(error),

@@ -41,7 +41,7 @@ impl Offline {
         let mut config = config.clone();
         config.store.engine = engine;
         let lifecycle = open_vault(
-            &config,
+            (&config, config.custodians()),
             &Arc::new(Metrics::new()),
             Arc::new(SystemClock),
             Arc::new(SystemRandom),

@@ -2,6 +2,7 @@
 //! everything else on the machine given up.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::DaemonError;
 use super::connected::check;
@@ -9,6 +10,7 @@ use super::folders::{private, refuse_file};
 use super::init::is_unfinished;
 use super::parts::places;
 use crate::config::{Config, HardeningMode};
+use crate::custody::{Attendant, Custodians};
 use crate::hardening::{AfreshError, Confined, Confinement, Reach, confine};
 use crate::http::serve::refuse_plain;
 use crate::vault::Places;
@@ -18,6 +20,8 @@ use crate::vault::Places;
 pub struct Prepared {
     pub(super) config: Config,
     pub(super) confined: Confined,
+    /// Who starts programs that hold keys, where a confined broker is not to.
+    pub(super) attendant: Option<Arc<Attendant>>,
 }
 
 impl Prepared {
@@ -38,27 +42,43 @@ impl Prepared {
         Ok(Self {
             config,
             confined: Confined::default(),
+            attendant: None,
         })
     }
 
     /// Gives up every file and port that the broker needs not. The process must have one thread. `afresh` is how its
-    /// beginning went.
+    /// beginning went. `word` is the verb of the [attendant](crate::config::CustodySettings::attendant), who is started before.
     ///
     /// # Errors
     /// [`DaemonError::Inherited`] where the settings require that nothing is inherited;
     /// [`DaemonError::Unconfined`] where the settings require it and the kernel does not do it;
-    /// [`DaemonError::RunsPrograms`] where they require it and name a program to run, [`DaemonError::IsRoot`]
-    /// where root is to run it.
-    pub fn confine(&mut self, afresh: Result<(), AfreshError>) -> Result<(), DaemonError> {
+    /// [`DaemonError::IsRoot`] where root is to run it; [`DaemonError::Attendant`].
+    pub fn confine(
+        &mut self,
+        afresh: Result<(), AfreshError>,
+        word: &str,
+    ) -> Result<(), DaemonError> {
         afresh.or_else(|error| heed(error, self.config.hardening))?;
         if self.config.hardening == HardeningMode::Require && rustix::process::getuid().is_root() {
             return Err(DaemonError::IsRoot);
         }
-        if self.config.custody.runs_programs() {
-            return allow_programs(self.config.hardening);
+        let custody = &self.config.custody;
+        if custody.runs_programs() {
+            let started = custody.attendant(word);
+            let attendant = started.map_err(|error| DaemonError::Attendant(error.kind()))?;
+            self.attendant = Some(Arc::new(attendant));
         }
         self.confined = confine(&reach(&self.config));
         insist(&self.confined, self.config.hardening)
+    }
+
+    /// Who may open the key ring without a person, and how they are asked.
+    pub(super) fn custodians(&self) -> Custodians {
+        let who = self.config.custodians();
+        match &self.attendant {
+            Some(attendant) => who.by(attendant),
+            None => who,
+        }
     }
 }
 
@@ -69,16 +89,6 @@ fn heed(error: AfreshError, mode: HardeningMode) -> Result<(), DaemonError> {
     if mode == HardeningMode::Require {
         return Err(DaemonError::Inherited(error));
     }
-    Ok(())
-}
-
-/// A program that holds a key needs files and calls of its own, and would inherit what was given up. So
-/// nothing is, and it is said.
-fn allow_programs(mode: HardeningMode) -> Result<(), DaemonError> {
-    if mode == HardeningMode::Require {
-        return Err(DaemonError::RunsPrograms);
-    }
-    tracing::warn!("not confined: the settings name a program that holds a key, and it must run");
     Ok(())
 }
 

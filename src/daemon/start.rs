@@ -22,6 +22,7 @@ use crate::broker::Broker;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::crypto::{Random, SystemRandom};
+use crate::custody::Custodians;
 use crate::directory::Directory;
 use crate::egress::{self, Egress, EgressOptions, SystemResolver};
 use crate::hardening::{self, Confined, Report};
@@ -74,12 +75,15 @@ impl Prepared {
     /// # Errors
     /// [`DaemonError`] says what is wrong and what to do.
     pub async fn start(self, report: &Report) -> Result<Daemon, DaemonError> {
-        let Self { config, confined } = self;
+        let who = self.custodians();
+        let Self {
+            config, confined, ..
+        } = self;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let random: Arc<dyn Random> = Arc::new(SystemRandom);
         let metrics = Arc::new(Metrics::new());
         show(report, &metrics);
-        let lifecycle = open_vault(&config, &metrics, Arc::clone(&clock), random)?;
+        let lifecycle = open_vault((&config, who), &metrics, Arc::clone(&clock), random)?;
         let uid = rustix::process::geteuid().as_raw();
         let directory = Arc::new(Directory::new(config.auth.keys_per_member));
         let welcome = unseal(&lifecycle, &directory, uid).await?;
@@ -141,9 +145,7 @@ impl Daemon {
     /// # Errors
     /// [`DaemonError::Unconfined`] where the settings require it and the kernel does not do it.
     pub fn deny_calls(&mut self) -> Result<(), DaemonError> {
-        if !self.config.custody.runs_programs() {
-            hardening::deny_calls(&mut self.confined);
-        }
+        hardening::deny_calls(&mut self.confined);
         self.metrics.set_hardening(self.confined.labels());
         insist(&self.confined, self.config.hardening)
     }
@@ -278,7 +280,7 @@ fn hosts(config: &Config, public: String) -> Vec<String> {
 
 /// Everything on disk, locked and checked; the vault is still sealed.
 pub(super) fn open_vault(
-    config: &Config,
+    (config, who): (&Config, Custodians),
     metrics: &Arc<Metrics>,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
@@ -302,7 +304,7 @@ pub(super) fn open_vault(
     };
     let lifecycle = Lifecycle::open(places, engine, clock, random, retention, audit, probes)?;
     let lifecycle = lifecycle.with_quotas(config.secrets.quotas());
-    Ok(Arc::new(lifecycle.with_custodians(config.custodians())))
+    Ok(Arc::new(lifecycle.with_custodians(who)))
 }
 
 type Listening = (

@@ -117,6 +117,7 @@ const fn of_custodian(fault: &CustodianFault) -> StatusCode {
         | CustodianFault::Static
         | CustodianFault::OtherKey => StatusCode::CONFLICT,
         CustodianFault::Start(_)
+        | CustodianFault::Gone
         | CustodianFault::Hung
         | CustodianFault::Broke
         | CustodianFault::TooLong

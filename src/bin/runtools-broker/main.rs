@@ -12,6 +12,7 @@
     clippy::let_underscore_must_use
 )]
 
+mod attendant;
 mod backup;
 mod deletions;
 mod demo;
@@ -115,6 +116,9 @@ enum Command {
     /// Ask a device for a key; the broker does this by itself
     #[command(hide = true)]
     Pkcs11(device::DeviceArgs),
+    /// Start programs that hold keys; the broker does this by itself
+    #[command(hide = true)]
+    Attend,
     /// Print completions for a shell
     Completions(documents::CompletionsArgs),
     /// Write the manual pages
@@ -148,6 +152,7 @@ fn main() -> ExitCode {
         Some(Command::Serve(args)) => serve::run(&args.over(cli.serve), options.socket, &report),
         Some(Command::Openapi) => serve::openapi(),
         Some(Command::Pkcs11(args)) => device::run(args),
+        Some(Command::Attend) => attendant::run(),
         Some(Command::Demo) => demo::run(&Session::new(options, ClientEnv::read()), &report),
         Some(command) => {
             let socket = options.socket.clone();
@@ -167,7 +172,11 @@ async fn run(
 ) -> Outcome {
     match command {
         // They ended in `main`: they have an event loop of their own, or need none.
-        Command::Serve(_) | Command::Openapi | Command::Demo | Command::Pkcs11(_) => Ok(Exit::Ok),
+        Command::Serve(_)
+        | Command::Openapi
+        | Command::Demo
+        | Command::Pkcs11(_)
+        | Command::Attend => Ok(Exit::Ok),
         Command::Doctor(args) => {
             let flags = args.serve.over(before).flags(socket);
             doctor::run(args.fix, &flags, report, session).await

@@ -123,7 +123,7 @@ pub(crate) fn run(arguments: &ServeArgs, socket: Option<PathBuf>, report: &Repor
 /// Before there is a second thread, which would keep what the first one gives up.
 fn prepare(config: Config, afresh: Result<(), AfreshError>) -> Result<Prepared, DaemonError> {
     let mut prepared = Prepared::new(config)?;
-    prepared.confine(afresh)?;
+    prepared.confine(afresh, crate::attendant::WORD)?;
     Ok(prepared)
 }
 

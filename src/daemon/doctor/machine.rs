@@ -142,7 +142,7 @@ pub(super) fn confinement(broker: &Running, config: &Config, root: &Path) -> Fin
         } => Finding::warn(
             NAME,
             format!("the broker runs without: {}", lacking.join(", ")),
-            "Linux 6.12 or newer does all of it, and a container must allow Landlock and seccomp; but nothing is given up where custody.exec or custody.pkcs11 names a program.",
+            "Linux 6.12 or newer does all of it, and a container must allow Landlock and seccomp.",
         ),
         Running::Up { .. } | Running::Silent => {
             Finding::unexamined(NAME, "the broker does not tell")

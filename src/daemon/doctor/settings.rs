@@ -6,17 +6,15 @@ use std::path::Path;
 
 use super::finding::{Finding, quoted};
 use super::mend::Mend;
-use crate::config::{Config, HardeningMode};
+use crate::config::Config;
 use crate::daemon::DaemonError;
 use crate::daemon::connected::check;
 
 /// The settings were read; what they name may be missing still.
 pub(super) fn settings(config: &Config, uid: u32) -> Finding {
     let refused = |error: DaemonError| Finding::fail("agreement", &error, error.hint());
-    let cannot = config.hardening == HardeningMode::Require && config.custody.runs_programs();
     let agreed = match check(config) {
         Err(error) => refused(error),
-        Ok(()) if cannot => refused(DaemonError::RunsPrograms),
         Ok(()) => Finding::ok("agreement", "they can be read, and agree"),
     };
     let file = config.file.as_deref().map(|path| ("settings_file", path));

@@ -27,10 +27,6 @@ const SETTINGS: &[Fault] = &[
     ("agreement", Fail, "oauth.providers_dir", |it| {
         it.config.oauth.providers_dir = Some(it.path("none"));
     }),
-    ("agreement", Fail, "custody.exec", |it| {
-        it.custodian();
-        it.config.hardening = HardeningMode::Require;
-    }),
     ("settings_file", Fail, "chmod go-w '", |it| {
         let path = it.path("broker.toml");
         fs::write(&path, "").unwrap();

@@ -143,7 +143,7 @@ async fn fill(
     let (_, root) = places.make_ring(&slot, &*random)?;
     reached(Failpoint::InitRing);
     let metrics = Arc::new(Metrics::new());
-    let lifecycle = open_vault(config, &metrics, clock, random)?;
+    let lifecycle = open_vault((config, config.custodians()), &metrics, clock, random)?;
     let vault = lifecycle.unseal_with(root).await?;
     reached(Failpoint::InitStore);
     let uid = rustix::process::geteuid().as_raw();
