@@ -44,7 +44,8 @@ impl Vault {
             return Ok(Some(keys));
         }
         let place = org.owner_place(owner);
-        let Some(record) = self.store.get(&place).await? else {
+        // Looked for again and again where there is none: an organisation that shares nothing, say.
+        let Some(record) = self.store.read(&place).await? else {
             return Ok(None);
         };
         let sealeds = self.read_owner_record(org, owner, &place, &record)?;
