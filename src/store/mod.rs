@@ -56,6 +56,7 @@ mod snapshot;
 mod spool;
 mod state;
 mod submitted;
+mod thread;
 mod veiled;
 mod writer;
 
@@ -71,6 +72,8 @@ mod tests_log;
 mod tests_power;
 #[cfg(test)]
 mod tests_rewrite;
+#[cfg(test)]
+mod tests_stuck;
 #[cfg(test)]
 mod tests_support;
 #[cfg(test)]

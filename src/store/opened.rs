@@ -1,9 +1,9 @@
 //! The store itself: created or opened, read, committed to, closed.
 
 use std::fmt;
-use std::sync::mpsc::{self, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 
 use super::anchor::Anchor;
@@ -13,6 +13,7 @@ use super::group::Group;
 use super::recent::Read;
 use super::state::State;
 use super::submitted::Submitted;
+use super::thread::WriterThread;
 use super::writer::{Committer, Health, Job, Order, Probe, Shared};
 use super::{Batch, Engine, EngineKind, JournalMark, StoreError, StoreKey, adopt_pairs, census};
 use crate::crypto::{Key, MacKey, Random, Record};
@@ -42,12 +43,7 @@ struct Inner {
     engine: Arc<dyn Engine>,
     shared: Arc<Shared>,
     mac: MacKey,
-    writer: Mutex<Option<Writer>>,
-}
-
-struct Writer {
-    queue: Sender<Order>,
-    thread: JoinHandle<()>,
+    writer: WriterThread,
 }
 
 impl Store {
@@ -144,7 +140,7 @@ impl Store {
             engine,
             shared,
             mac,
-            writer: Mutex::new(Some(Writer { queue, thread })),
+            writer: WriterThread::new(queue, thread),
         })))
     }
 
@@ -328,9 +324,7 @@ impl Store {
 
     pub(super) fn send(&self, order: Order) -> Result<(), StoreError> {
         self.0.shared.usable()?;
-        let writer = self.0.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        let writer = writer.as_ref().ok_or(StoreError::Closed)?;
-        writer.queue.send(order).map_err(|_| StoreError::Failed)
+        self.0.writer.send(order)
     }
 
     /// Serves what has queued, syncs the anchor file, and ends the writer thread. Blocks until then.
@@ -367,16 +361,7 @@ fn compare(
 
 impl Inner {
     fn close(&self) {
-        // Held while the thread ends, so that a second caller waits for it too.
-        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(Writer { queue, thread }) = writer.take() {
-            drop(queue);
-            let ended = thread.join();
-            self.shared.end(match ended {
-                Ok(()) => Health::Closed,
-                Err(_) => Health::Failed,
-            });
-        }
+        self.writer.end(&self.shared);
     }
 }
 
