@@ -5,11 +5,13 @@ use std::fs::{self, File};
 use std::io;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use super::error::Doing;
 use super::files;
+use super::flushing::{Flushing, Guarded};
 use super::guard::{BROKEN, aside, guarded};
 use super::memory::scan_start;
 use super::{Engine, Pair, StoreError, Visitor, Write};
@@ -31,24 +33,11 @@ const LOCK_ATTEMPTS: u32 = 500;
 
 /// A sled database in a folder of its own.
 pub(super) struct SledEngine {
-    db: Guarded,
+    db: Arc<Guarded>,
+    flushing: Flushing,
     /// A second handle of the database file, to sync it: sled's flush only starts the writing.
     sync: File,
     loose: PathBuf,
-}
-
-/// sled writes when it is dropped, and may panic there. All that was acknowledged is durable.
-struct Guarded(Option<sled::Db>);
-
-impl Drop for Guarded {
-    fn drop(&mut self) {
-        let db = self.0.take();
-        guarded(|| {
-            drop(db);
-            Ok(())
-        })
-        .unwrap_or_default();
-    }
 }
 
 impl SledEngine {
@@ -66,13 +55,15 @@ impl SledEngine {
             // Only the commit writer flushes.
             .flush_every_ms(None)
             .use_compression(false);
-        let db = Guarded(Some(aside(move || open_patiently(&config))?));
+        let db = Arc::new(Guarded(Some(aside(move || open_patiently(&config))?)));
         // sled writes its snapshot and repairs its log while it opens, and syncs neither names nor all
         // of the files.
         files::settle(folder).doing("syncing the data directory")?;
         let sync = File::open(folder.join("db")).doing("opening the database file")?;
+        let flushing = Flushing::of(&db)?;
         Ok(Self {
             db,
+            flushing,
             sync,
             loose: folder.join("blobs"),
         })
@@ -195,8 +186,8 @@ impl Engine for SledEngine {
             }
         }
         self.with(|db| {
-            db.apply_batch(batch)
-                .and_then(|()| db.flush())
+            self.flushing
+                .write(db, batch)
                 .map_err(|e| failure("writing the database", e))
         })?;
         self.sync()

@@ -20,7 +20,7 @@
 
 enum { WRITES = 1, SYNCS = 2, NAMES = 4 };
 /* A place, and that there is none. */
-enum { JOURNAL = 1, KNOWN = 128 };
+enum { JOURNAL = 1, STORE = 2, KNOWN = 128 };
 
 struct control {
     uint32_t places;   /* whose files: bits of PLACES */
@@ -32,6 +32,7 @@ struct control {
     uint32_t failed;   /* how many have failed */
     uint32_t seen;     /* how many there were */
     int64_t clock_s;   /* how far the clock is off, in seconds */
+    uint32_t small_ms; /* how long a short write to the store waits before it is judged */
 };
 
 static const char *const PLACES[] = {"/audit/", "/store/", "/keys/", "/backups/", "/data/"};
@@ -86,6 +87,16 @@ static int fd_fails(int fd, unsigned kind) {
     return fails(place_of[fd], kind);
 }
 
+/* What is shorter than this is the first word of a batch of sled's, which it writes beside the rest. */
+enum { SMALL = 64 };
+
+static void wait_if_small(int fd, size_t bytes) {
+    if (!control->small_ms || bytes >= SMALL || fd < 0 || fd >= (int)sizeof place_of) return;
+    if (place_of[fd] != STORE) return;
+    struct timespec left = {control->small_ms / 1000, control->small_ms % 1000 * 1000000L};
+    while (nanosleep(&left, &left) && errno == EINTR) {}
+}
+
 #define NEXT(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
 
 static int opened(int fd, unsigned where) {
@@ -126,10 +137,16 @@ int fcntl(int fd, int what, ...) {
         if (fd_fails(fd, kind)) return -1;                     \
         return NEXT(name) arguments;                           \
     }
+#define ON_FD_AT(name, offset)                                  \
+    ssize_t name(int fd, const void *b, size_t n, offset at) { \
+        wait_if_small(fd, n);                                  \
+        if (fd_fails(fd, WRITES)) return -1;                   \
+        return NEXT(name)(fd, b, n, at);                       \
+    }
 ON_FD(WRITES, ssize_t, write, (int fd, const void *b, size_t n), (fd, b, n))
 ON_FD(WRITES, ssize_t, writev, (int fd, const struct iovec *v, int n), (fd, v, n))
-ON_FD(WRITES, ssize_t, pwrite, (int fd, const void *b, size_t n, off_t at), (fd, b, n, at))
-ON_FD(WRITES, ssize_t, pwrite64, (int fd, const void *b, size_t n, off64_t at), (fd, b, n, at))
+ON_FD_AT(pwrite, off_t)
+ON_FD_AT(pwrite64, off64_t)
 ON_FD(WRITES, int, ftruncate, (int fd, off_t n), (fd, n))
 ON_FD(WRITES, int, ftruncate64, (int fd, off64_t n), (fd, n))
 ON_FD(SYNCS, int, fsync, (int fd), (fd))

@@ -36,7 +36,8 @@ pub(crate) const EROFS: u32 = 30;
 const DELAY: u64 = 20;
 const FAILED: u64 = 24;
 const CLOCK: u64 = 32;
-const CONTROL: usize = 40;
+const SMALL: u64 = 40;
+const CONTROL: usize = 48;
 
 static LIBRARY: LazyLock<(TempDir, PathBuf)> = LazyLock::new(|| {
     let folder = tempfile::tempdir().unwrap();
@@ -151,6 +152,14 @@ impl Machine {
         let millis = u32::try_from(delay.as_millis()).unwrap();
         self.control()
             .write_all_at(&millis.to_ne_bytes(), DELAY)
+            .unwrap();
+    }
+
+    /// Each short write to the store waits for this long before it is judged.
+    pub(crate) fn holds_short_writes(&self, delay: Duration) {
+        let millis = u32::try_from(delay.as_millis()).unwrap();
+        self.control()
+            .write_all_at(&millis.to_ne_bytes(), SMALL)
             .unwrap();
     }
 

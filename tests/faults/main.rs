@@ -10,6 +10,7 @@ mod harness;
 
 mod any_moment;
 mod clock;
+mod hanging;
 mod machine;
 mod memory;
 mod offline;

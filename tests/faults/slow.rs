@@ -1,6 +1,7 @@
 //! A disk that takes its time.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -57,6 +58,49 @@ fn on_a_slow_disk_everybody_waits_and_nobody_is_refused() {
     );
     machine.is_slow(Duration::ZERO);
     kept.into_inner().unwrap().check(&broker.operator());
+}
+
+#[test]
+fn on_a_slow_disk_whoever_reads_waits_for_no_commit_while_the_store_is_copied() {
+    let machine = Machine::new();
+    let broker = Broker::with(machine.setup(""));
+    for n in 0..200 {
+        set(&broker.operator(), &format!("KEPT_{n}")).expect(201);
+    }
+    machine.is_slow(Duration::from_millis(500));
+    let over = AtomicBool::new(false);
+    let mut waits = Vec::new();
+    std::thread::scope(|scope| {
+        let (broker, machine, over) = (&broker, &machine, &over);
+        let writes = scope.spawn(move || {
+            for n in 0.. {
+                if over.load(Ordering::Relaxed) {
+                    break;
+                }
+                set(&broker.operator(), &format!("MEANWHILE_{n}")).expect(201);
+            }
+        });
+        let copies = scope.spawn(move || {
+            let ran = machine.runs(broker, &["store", "compact"]);
+            over.store(true, Ordering::Relaxed);
+            assert_eq!(ran.exit, 0, "{ran:?}");
+        });
+        let operator = broker.operator();
+        while !over.load(Ordering::Relaxed) {
+            let asked = Instant::now();
+            operator.get("/v1/secrets?limit=100").expect(200);
+            waits.push(asked.elapsed());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        copies.join().unwrap();
+        writes.join().unwrap();
+    });
+    machine.is_slow(Duration::ZERO);
+    waits.sort_unstable();
+    let longest: Vec<_> = waits.iter().rev().take(5).collect();
+    // One may meet a machine that is busy; each page of the copy kept all of them waiting once.
+    let long = waits.iter().filter(|wait| wait.as_millis() > 300).count();
+    assert!(long <= 1, "{long} of {}: {longest:?}", waits.len());
 }
 
 #[test]
