@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::disk::{Copy, DiskEngine, Names};
 use super::rewrite::Progress;
@@ -19,6 +20,9 @@ const FEW: usize = 512;
 const ROUNDS: usize = 32;
 /// More than these are not copied while commits wait.
 const MANY: usize = 16 * 1024;
+
+/// Nor for longer than this.
+const WAIT: Duration = Duration::from_secs(10);
 
 /// What stays free of the disk (64 MiB): the store itself still grows while it is copied, and fails when it
 /// cannot.
@@ -206,7 +210,12 @@ impl Verified {
         if changed.len() > MANY {
             return Err(StoreError::Restless);
         }
+        let began = Instant::now();
         for keys in Vec::from_iter(changed).chunks(PAGE) {
+            // Whoever commits waits meanwhile.
+            if began.elapsed() > WAIT {
+                return Err(StoreError::Restless);
+            }
             let census = &mut self.census;
             take_over(disk, &*self.copy.engine, keys.iter(), |old, new| {
                 let member = |(key, value): Pair| mac.hash(&[&key, &value]);

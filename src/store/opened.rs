@@ -10,6 +10,7 @@ use super::anchor::Anchor;
 use super::anchors::{AnchorFiles, Anchors};
 use super::error::Doing;
 use super::group::Group;
+use super::lookout::Lookout;
 use super::recent::Read;
 use super::state::State;
 use super::submitted::Submitted;
@@ -132,9 +133,11 @@ impl Store {
         let shared = Arc::clone(&committer.shared);
         let mac = committer.mac.clone();
         let (queue, jobs) = mpsc::channel();
+        let watched = Arc::clone(&shared);
+        let lookout = Lookout::begin("store-lookout", move || watched.look())?;
         let thread = thread::Builder::new()
             .name("store-commit".into())
-            .spawn(move || committer.run(&jobs))
+            .spawn(move || committer.run(&jobs, &lookout))
             .doing("starting the commit writer")?;
         Ok(Self(Arc::new(Inner {
             engine,
@@ -230,7 +233,8 @@ impl Store {
     /// # Errors
     /// [`StoreError::Precondition`], [`StoreError::TooLarge`], [`StoreError::BatchTooLarge`],
     /// [`StoreError::Reserved`] and [`StoreError::Sealing`]: nothing of it was done. After [`StoreError::Full`] or [`StoreError::Io`] it may or
-    /// may not be there, and the store answers [`StoreError::Failed`] until it is opened again.
+    /// may not be there, and the store answers [`StoreError::Failed`] until it is opened again. So it is when the
+    /// writer has been at one thing for 25 seconds.
     pub async fn commit(&self, batch: Batch, mark: JournalMark) -> Result<u64, StoreError> {
         self.queue(batch, mark, false)?.done().await
     }

@@ -165,7 +165,7 @@ impl Store {
             });
             answer.send(placed).unwrap_or_default();
         })))?;
-        outcome.recv().unwrap_or(Err(StoreError::Failed))
+        self.shared().hear(&outcome)
     }
 
     /// The room that the store's files take on disk, in bytes; an engine without files says how large it

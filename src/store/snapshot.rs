@@ -122,7 +122,7 @@ impl Store {
                 .and_then(|()| look(&*engine, &shared, state, &*beside));
             answer.send(looked).unwrap_or_default();
         })))?;
-        outcome.recv().unwrap_or(Err(StoreError::Failed))
+        self.shared().hear(&outcome)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The wait for a commit, apart from its beginning.
 
+use std::io;
 use std::sync::Arc;
 
 use super::StoreError;
@@ -26,10 +27,17 @@ impl Submitted {
     /// # Errors
     /// As [`Store::commit`](super::Store::commit).
     pub async fn done(self) -> Result<u64, StoreError> {
-        self.waiting.answered().await.unwrap_or_else(|| {
-            // The writer thread is gone without a word.
-            self.shared.end(Health::Failed);
-            Err(StoreError::Failed)
-        })
+        tokio::select! {
+            biased;
+            answer = self.waiting.answered() => answer.unwrap_or_else(|| {
+                // The writer thread is gone without a word.
+                self.shared.end(Health::Failed);
+                Err(StoreError::Failed)
+            }),
+            () = self.shared.given_up.cancelled() => Err(StoreError::io(
+                "writing to the disk",
+                io::ErrorKind::TimedOut,
+            )),
+        }
     }
 }

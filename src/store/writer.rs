@@ -2,13 +2,16 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
 
 use super::anchors::Anchors;
 use super::copying::Changed;
 use super::group::Group;
+use super::lookout::Lookout;
 use super::recent::Recent;
 use super::rewraps::Rewraps;
 use super::state::State;
@@ -28,6 +31,13 @@ const ROUNDS: usize = 8;
 
 /// After how many groups of those who wait long work comes on, however many wait.
 const GROUPS: usize = 4;
+
+/// For how long the writer may be at one thing. After that the store has failed, and everybody hears so: below
+/// the time that a request has, which would otherwise end without a word of what is the matter.
+pub(super) const LIMIT: Duration = Duration::from_secs(25);
+
+/// How often whoever waits on a thread of its own looks whether that is given up.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// What the writer is to do.
 pub(super) enum Order {
@@ -53,8 +63,10 @@ pub(super) struct Shared {
     state: Mutex<State>,
     /// Apart from the state, for it is looked at by every read: a [`Health`] as a number.
     health: AtomicU8,
-    /// For how long the writer has been at a group.
+    /// For how long the writer has been at a group, or at something between two of them.
     pub(super) at_work: AtWork,
+    /// Whether nobody waits for the writer any more.
+    pub(super) given_up: CancellationToken,
     pub(super) probe: OnceLock<Arc<dyn Probe>>,
     /// For a copy that is being made while commits go on.
     pub(super) changed: Changed,
@@ -105,6 +117,7 @@ impl Shared {
             state: Mutex::new(state),
             health: AtomicU8::new(Health::Sound.number()),
             at_work: AtWork::default(),
+            given_up: CancellationToken::new(),
             probe: OnceLock::new(),
             changed: Changed::default(),
             recent: Recent::default(),
@@ -143,6 +156,41 @@ impl Shared {
     }
 }
 
+impl Shared {
+    /// Looks whether the writer still comes round. Answers whether it is at work.
+    pub(super) fn look(&self) -> bool {
+        let time = self.at_work.time();
+        if time >= LIMIT && !self.given_up.is_cancelled() {
+            tracing::error!(
+                seconds = time.as_secs(),
+                "the disk does not answer: the store has failed"
+            );
+            self.give_up();
+        }
+        !time.is_zero()
+    }
+
+    /// The store has failed, whatever the writer still comes to: who waits for it is told so.
+    pub(super) fn give_up(&self) {
+        self.end(Health::Failed);
+        self.given_up.cancel();
+    }
+
+    /// What the writer answers to something that it does between two groups.
+    pub(super) fn hear<T>(
+        &self,
+        answer: &Receiver<Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        loop {
+            match answer.recv_timeout(LOOK) {
+                Ok(answer) => return answer,
+                Err(RecvTimeoutError::Timeout) if !self.given_up.is_cancelled() => {}
+                Err(_) => return Err(StoreError::Failed),
+            }
+        }
+    }
+}
+
 /// All that a commit needs. There is one, and it moves to the writer thread.
 #[derive(Debug)]
 pub(super) struct Committer {
@@ -156,7 +204,7 @@ pub(super) struct Committer {
 }
 
 impl Store {
-    /// For how long the writer has been at the group that it is at; no time between two of them.
+    /// For how long the writer has been at the group that it is at, or at what it does between two of them.
     #[must_use]
     pub fn busy_for(&self) -> Duration {
         self.shared().at_work.time()
@@ -168,7 +216,7 @@ impl Committer {
     ///
     /// A part of long work is a group of its own: who waits for an answer waits for one of them at most, and
     /// shares no sync with them.
-    pub(super) fn run(mut self, queue: &Receiver<Order>) {
+    pub(super) fn run(mut self, queue: &Receiver<Order>, lookout: &Lookout) {
         let (mut left, mut long, mut passed) = (None, VecDeque::new(), 0);
         loop {
             let next = left.take().or_else(|| {
@@ -184,14 +232,18 @@ impl Committer {
                 Some(Order::Commit(job)) if job.long => long.push_back(job),
                 Some(Order::Commit(first)) => {
                     let (jobs, next) = gather(first, queue, &mut long);
-                    self.serve(jobs);
+                    self.serve(jobs, lookout);
                     left = next;
                     passed = if long.is_empty() { 0 } else { passed + 1 };
                 }
-                Some(Order::Pause(work)) => work(&self.shared.state()),
+                Some(Order::Pause(work)) => {
+                    let _working = self.shared.at_work.begin();
+                    lookout.wake();
+                    work(&self.shared.state());
+                }
                 None => {
                     let Some(job) = long.pop_front() else { break };
-                    self.serve(vec![job]);
+                    self.serve(vec![job], lookout);
                     passed = 0;
                 }
             }
@@ -201,9 +253,10 @@ impl Committer {
     }
 
     /// Commits what can be committed of a group, and answers everyone.
-    fn serve(&mut self, jobs: Vec<Job>) {
+    fn serve(&mut self, jobs: Vec<Job>, lookout: &Lookout) {
         let shared = Arc::clone(&self.shared);
         let _working = shared.at_work.begin();
+        lookout.wake();
         let mut group = Group::new(&*self.engine, &self.mac, shared.state(), &shared.rewraps);
         let (mut accepted, mut refused) = (vec![], vec![]);
         let usable = self.shared.usable();

@@ -31,3 +31,28 @@ fn a_write_that_fails_after_the_others_have_succeeded_is_heard_of_soon() {
     kept.check(&broker.operator());
     kept.set(&broker.operator(), "AFTER").expect(201);
 }
+
+#[test]
+fn a_write_that_never_returns_is_told_of_within_the_time_of_a_request() {
+    let machine = Machine::new();
+    let mut broker = Broker::with(machine.setup(""));
+    let mut kept = Kept::default();
+    kept.set(&broker.operator(), "BEFORE").expect(201);
+    machine.holds_short_writes(Duration::from_hours(1));
+    let reply = kept.set(&broker.operator(), "WHILE_IT_HANGS");
+    is_clear(&reply);
+    assert_eq!(reply.refused(503), "store_unavailable");
+    let ready = broker.operator().get("/readyz").value();
+    assert!(
+        ready["reasons"].to_string().contains("store_failed"),
+        "{ready}"
+    );
+    // Nobody waits for it again.
+    let began = Instant::now();
+    is_clear(&kept.set(&broker.operator(), "BEHIND_IT"));
+    assert!(began.elapsed() < Duration::from_secs(5));
+    machine.holds_short_writes(Duration::ZERO);
+    broker.restart();
+    kept.check(&broker.operator());
+    kept.set(&broker.operator(), "AFTER").expect(201);
+}
