@@ -8,6 +8,7 @@
 mod backups;
 mod connected;
 pub mod doctor;
+mod ending;
 mod error;
 mod folders;
 mod front;

@@ -11,12 +11,13 @@ use rustls_pki_types::pem::PemObject;
 use super::DaemonError;
 use super::backups::keep_backups;
 use super::connected::connect;
+use super::ending;
 use super::front::Front;
 use super::parts::{judge, places, rate_rules};
 use super::prepare::{Prepared, data_and_keys, insist};
 use super::supervisor;
 use super::unsealing::{keep_asking, unseal};
-use crate::audit::{Action, Actor, Event, Options};
+use crate::audit::Options;
 use crate::backup::Keeper;
 use crate::broker::Broker;
 use crate::clock::{Clock, SystemClock};
@@ -215,17 +216,7 @@ impl Daemon {
             () = self.app.close_accounts() => {}
             () = self.shutdown.cutting() => {}
         }
-        if let Err(error) = self.app.housekeeping().await {
-            tracing::warn!(code = error.code(), "the last housekeeping failed");
-        }
-        if let Ok(vault) = self.lifecycle.gate().unsealed() {
-            let event = Event::new(Action::ServerShutdown, Actor::System);
-            if let Err(error) = vault.journal().note(event).await {
-                tracing::error!(error = %error, "the shutdown is not in the journal");
-            }
-        }
-        let emptied = self.app.seal(Duration::from_secs(2)).await;
-        tracing::info!(cut = drained.cut, emptied, "stopped");
+        ending::end(&self.app, &self.lifecycle, &self.shutdown, drained.cut).await;
         drained
     }
 }

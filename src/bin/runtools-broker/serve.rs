@@ -4,6 +4,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
 use runtools_broker::config::{Config, Env, Flags, default_socket};
@@ -102,7 +103,7 @@ pub(crate) fn run(arguments: &ServeArgs, socket: Option<PathBuf>, report: &Repor
         Ok(runtime) => runtime,
         Err(error) => return failed(&error, "The system gave no threads."),
     };
-    runtime.block_on(async {
+    let ended = runtime.block_on(async {
         let daemon = match start(prepared, report).await {
             Ok(daemon) => daemon,
             Err(error) => return not_started(&error),
@@ -117,8 +118,14 @@ pub(crate) fn run(arguments: &ServeArgs, socket: Option<PathBuf>, report: &Repor
         daemon.serve().await;
         signals.abort();
         ExitCode::SUCCESS
-    })
+    });
+    // What a disk keeps that does not answer would be waited for for ever. All else is over.
+    runtime.shutdown_timeout(LEAVING);
+    ended
 }
+
+/// How long threads that still do something have, once all is sealed or that was given up.
+const LEAVING: Duration = Duration::from_secs(2);
 
 /// Before there is a second thread, which would keep what the first one gives up.
 fn prepare(config: Config, afresh: Result<(), AfreshError>) -> Result<Prepared, DaemonError> {
