@@ -259,7 +259,12 @@ pub(super) async fn remove_slot(
     let _turn = app.unsealing.lock().await;
     caller
         .audited(event, async |_recorded| {
-            app.lifecycle.remove_slot(&caller.vault, id)
+            let (lifecycle, vault) = (app.lifecycle.clone(), caller.vault.clone());
+            let removed = tokio::task::spawn_blocking(move || lifecycle.remove_slot(&vault, id));
+            removed
+                .await
+                .map_err(|_| ApiError::internal())?
+                .map_err(ApiError::from)
         })
         .await?;
     Ok(reply::data(wire::Done::OK))

@@ -34,7 +34,10 @@ pub struct Lifecycle {
     places: Places,
     pub(super) gate: Gate,
     pub(super) engine: Arc<dyn Engine>,
+    /// As it stands on disk. Looked at by tasks, so never held while the disk is asked.
     ring: Mutex<Ring>,
+    /// Held for one change of the ring, from the look at it to what has become of it.
+    changing_ring: Mutex<()>,
     custodians: Custodians,
     pub(super) gatherings: Gatherings,
     pub(super) opened: AtomicBool,
@@ -97,6 +100,7 @@ impl Lifecycle {
             gate: Gate::default(),
             engine,
             ring,
+            changing_ring: Mutex::new(()),
             clock,
             random,
             retention_days,
@@ -196,7 +200,7 @@ impl Lifecycle {
     }
 
     fn open_vault(&self, root: Key) -> Result<Vault, VaultError> {
-        let id = self.changing_ring().store();
+        let id = self.held_ring().store();
         let opened = SystemKeys::open(&*self.engine, id, &root)?;
         let next = next_root(&*self.engine, id, &root)?;
         let (keys, first) = match opened {
@@ -302,12 +306,25 @@ impl Lifecycle {
 
     /// The ring as it is now. To open a slot can take seconds, in which the ring is not locked.
     pub(super) fn ring(&self) -> Ring {
-        self.changing_ring().clone()
+        self.held_ring().clone()
     }
 
-    /// The ring, for one change of it.
-    pub(super) fn changing_ring(&self) -> MutexGuard<'_, Ring> {
+    /// The ring, for a look at it or to say what it is now.
+    pub(super) fn held_ring(&self) -> MutexGuard<'_, Ring> {
         self.ring.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the ring on disk, on a copy: who looks at it meanwhile does not wait. Who changes it does.
+    pub(super) fn change_ring<R>(
+        &self,
+        change: impl FnOnce(&mut Ring) -> Result<R, VaultError>,
+    ) -> Result<R, VaultError> {
+        let turn = &self.changing_ring;
+        let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ring = self.ring();
+        let changed = change(&mut ring)?;
+        *self.held_ring() = ring;
+        Ok(changed)
     }
 }
 

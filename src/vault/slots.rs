@@ -124,13 +124,13 @@ impl Lifecycle {
     /// What may be shown of the ring's slots.
     #[must_use]
     pub fn slots(&self) -> Vec<SlotInfo> {
-        self.changing_ring().slots()
+        self.held_ring().slots()
     }
 
     /// The root key's generation: from 1, one more each time it was replaced.
     #[must_use]
     pub fn root_generation(&self) -> u32 {
-        self.changing_ring().root().version
+        self.held_ring().root().version
     }
 
     /// Whether somebody has a slot who may give no key now and give it later.
@@ -185,7 +185,7 @@ impl Lifecycle {
     /// However far a change of a copy came: what stands on disk is what it is now. Unless somebody has changed it
     /// meanwhile: then what they left stands on disk, and this has written nothing.
     fn stands_now(&self, before: &[u8], ring: Ring) {
-        let mut there = self.changing_ring();
+        let mut there = self.held_ring();
         if there.bytes() == before {
             *there = ring;
         }
@@ -197,20 +197,22 @@ impl Lifecycle {
         Ring::is_renewing(self.custodians().key_file())
     }
 
-    /// Removes a slot, durably; never the last one.
+    /// Removes a slot, durably; never the last one. Blocks while the disk takes its time.
     ///
     /// # Errors
     /// What custody reports.
     pub fn remove_slot(&self, vault: &Unsealed, id: ObjectId) -> Result<(), VaultError> {
-        let mut ring = self.changing_ring();
-        let root = vault.root_key(ring.root())?;
-        Ok(ring.remove_slot(&root, id)?)
+        self.change_ring(|ring| {
+            let root = vault.root_key(ring.root())?;
+            Ok(ring.remove_slot(&root, id)?)
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::fmt;
+    use std::sync::mpsc::channel;
     use std::sync::{Arc, Mutex};
 
     use crate::clock::{Clock, Timestamp};
@@ -240,6 +242,39 @@ mod tests {
             }
             Timestamp::parse("2026-11-23T09:30:00Z").unwrap()
         }
+    }
+
+    #[tokio::test]
+    async fn who_looks_at_the_slots_waits_for_no_change_and_of_two_changes_none_is_lost() {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = Arc::new(MemoryEngine::new());
+        let clock = Arc::new(Meddling::default());
+        let (lifecycle, vault) = opened(&folder, engine, clock).await;
+        let [one, two] = [(); 2].map(|()| {
+            let shares = Opener::Shares(lifecycle.deal(3, 2).unwrap());
+            lifecycle.add_slot(&vault, &shares, "left").unwrap()
+        });
+        let ((tell, told), (free, freed)) = (channel(), channel());
+        std::thread::scope(|scope| {
+            let (lifecycle, vault) = (&lifecycle, &vault);
+            let slow = scope.spawn(move || {
+                lifecycle.change_ring(|ring| {
+                    let root = vault.root_key(ring.root())?;
+                    tell.send(()).unwrap();
+                    freed.recv().unwrap();
+                    Ok(ring.remove_slot(&root, one)?)
+                })
+            });
+            told.recv().unwrap();
+            let other = scope.spawn(move || lifecycle.remove_slot(vault, two));
+            assert_eq!(lifecycle.slots().len(), 3);
+            assert_eq!(lifecycle.root_generation(), 1);
+            free.send(()).unwrap();
+            slow.join().unwrap().unwrap();
+            other.join().unwrap().unwrap();
+        });
+        let on_disk = Ring::load(&folder.path().join("keys")).unwrap().slots();
+        assert_eq!((on_disk.len(), lifecycle.slots().len()), (1, 1));
     }
 
     #[tokio::test]

@@ -81,8 +81,8 @@ impl Lifecycle {
         vault.rewrap_under_root(old.name(), recorded).await?;
         reached(Failpoint::RootPlaces);
         let this = Arc::clone(self);
-        let placed =
-            tokio::task::spawn_blocking(move || this.changing_ring().give_way_to(resealed));
+        let placing = move || this.change_ring(|ring| Ok(ring.give_way_to(resealed)?));
+        let placed = tokio::task::spawn_blocking(placing);
         placed.await.map_err(|_| VaultError::Form)??;
         reached(Failpoint::RootPlaced);
         vault.end_of_root(recorded).await
@@ -105,7 +105,7 @@ impl Lifecycle {
         let Some(record) = vault.store.get(&next_root_place()).await? else {
             return Ok(false);
         };
-        let ring = self.changing_ring().root();
+        let ring = self.held_ring().root();
         Ok(ring == vault.keyring.root.name() && record.key() != Some(ring))
     }
 
