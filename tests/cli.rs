@@ -198,7 +198,13 @@ fn exit_codes_tell_what_happened() {
     cli.says(0, &["secret", "get", "GONE"], "");
     cli.says(0, &["secret", "delete", "GONE", "--yes"], "");
     cli.says(9, &["secret", "get", "GONE"], "");
-    cli.says(0, &["secret", "restore", "GONE"], "");
+    let deleted = cli.json(0, &["secret", "list", "--deleted"], "");
+    let etag = deleted["data"][0]["etag"].as_str().unwrap();
+    let restore = |etag| ["secret", "restore", "GONE", "--if-match", etag];
+    cli.says(8, &restore("\"another\""), "");
+    cli.says(2, &restore("no\netag"), "");
+    cli.says(9, &["secret", "get", "GONE"], "");
+    cli.says(0, &restore(etag), "");
     let (value, _) = cli.says(0, &["secret", "get", "GONE", "--reveal"], "");
     assert_eq!(value, "value-of-key");
     let failure = cli.json(9, &["secret", "get", "ABSENT"], "");

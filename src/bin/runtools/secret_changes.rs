@@ -2,13 +2,13 @@
 
 use clap::Args;
 use http::Method;
-use http::header::{HeaderValue, IF_MATCH};
+use http::header::{HeaderName, HeaderValue, IF_MATCH};
 use runtools_broker::client::text::minute;
 use runtools_broker::client::{ClientError, Exit, Outcome, Session, body};
 use runtools_broker::name::HostPattern;
 use runtools_broker::wire::{DeletionLevel, SecretDeletion, SecretMetadata, UpdateSecret};
 
-use crate::secrets::{CategoryArg, OneArgs, ScopeArg, details, named, one};
+use crate::secrets::{CategoryArg, ScopeArg, details, named, one};
 
 /// What changes about a secret. What is left out stays.
 #[derive(Args, Debug)]
@@ -72,6 +72,19 @@ pub(crate) struct DeleteArgs {
     yes: bool,
 }
 
+/// What is taken back.
+#[derive(Args, Debug)]
+pub(crate) struct RestoreArgs {
+    /// The secret's name
+    name: String,
+    /// The organisation's secret, not your own
+    #[arg(long)]
+    org_wide: bool,
+    /// Only if the deleted secret still has this etag; else exit code 8
+    #[arg(long, value_name = "ETAG")]
+    if_match: Option<String>,
+}
+
 /// Which version is put back.
 #[derive(Args, Debug)]
 pub(crate) struct RollbackArgs {
@@ -83,6 +96,18 @@ pub(crate) struct RollbackArgs {
     /// The organisation's secret, not your own
     #[arg(long)]
     org_wide: bool,
+}
+
+/// The header that says which state of a secret is meant; `hint` says where an etag comes from.
+fn condition(
+    etag: Option<String>,
+    hint: &'static str,
+) -> Result<Vec<(HeaderName, HeaderValue)>, ClientError> {
+    let Some(etag) = etag else {
+        return Ok(Vec::new());
+    };
+    let etag = HeaderValue::try_from(etag).map_err(|_| ClientError::usage("not an etag", hint))?;
+    Ok(vec![(IF_MATCH, etag)])
 }
 
 /// Changes metadata.
@@ -111,12 +136,7 @@ pub(crate) async fn update(args: UpdateArgs, session: &Session) -> Outcome {
         revealable,
         expires: args.expires,
     })?;
-    let mut headers = Vec::new();
-    if let Some(etag) = args.if_match {
-        let etag = HeaderValue::try_from(etag)
-            .map_err(|_| ClientError::usage("not an etag", "take it from `runtools secret get`"))?;
-        headers.push((IF_MATCH, etag));
-    }
+    let headers = condition(args.if_match, "take it from `runtools secret get`")?;
     let route = one(&name).flag("orgWide", args.org_wide);
     let client = session.client()?;
     let secret: SecretMetadata = client
@@ -167,10 +187,15 @@ pub(crate) async fn delete(args: DeleteArgs, session: &Session) -> Outcome {
 }
 
 /// Takes a deletion back.
-pub(crate) async fn restore(args: &OneArgs, session: &Session) -> Outcome {
-    let (name, org_wide) = args.read()?;
-    let route = one(&name).then("restore").flag("orgWide", org_wide);
-    let secret: SecretMetadata = session.client()?.call(Method::POST, &route, None).await?;
+pub(crate) async fn restore(args: RestoreArgs, session: &Session) -> Outcome {
+    let name = named(&args.name)?;
+    let hint = "take it from `runtools secret list --deleted --json`";
+    let headers = condition(args.if_match, hint)?;
+    let route = one(&name).then("restore").flag("orgWide", args.org_wide);
+    let client = session.client()?;
+    let secret: SecretMetadata = client
+        .call_with(Method::POST, &route, headers, None)
+        .await?;
     session
         .out
         .done(&secret, format!("restored {}", secret.name))?;

@@ -6,7 +6,7 @@ use runtools_broker::client::{ClientError, Exit, Outcome, Route, Session, Table}
 use runtools_broker::name::{SecretName, SecretNameError};
 use runtools_broker::wire::{Category, SecretMetadata, SecretOwner, SecretScope, SecretVersion};
 
-use crate::secret_changes::{self, DeleteArgs, RollbackArgs, UpdateArgs};
+use crate::secret_changes::{self, DeleteArgs, RestoreArgs, RollbackArgs, UpdateArgs};
 use crate::secret_values::{self, GetArgs, RotateArgs, SetArgs};
 
 /// Secrets.
@@ -26,7 +26,7 @@ pub(crate) enum SecretCommand {
     #[command(visible_alias = "rm")]
     Delete(DeleteArgs),
     /// Take a deletion back
-    Restore(OneArgs),
+    Restore(RestoreArgs),
     /// List a secret's versions, without their values
     Versions(OneArgs),
     /// Put an earlier version back into use
@@ -102,7 +102,7 @@ pub(crate) async fn run(command: SecretCommand, session: &Session) -> Outcome {
         SecretCommand::Update(args) => secret_changes::update(*args, session).await,
         SecretCommand::Rotate(args) => secret_values::rotate(args, session).await,
         SecretCommand::Delete(args) => secret_changes::delete(args, session).await,
-        SecretCommand::Restore(args) => secret_changes::restore(&args, session).await,
+        SecretCommand::Restore(args) => secret_changes::restore(args, session).await,
         SecretCommand::Versions(args) => versions(&args, session).await,
         SecretCommand::Rollback(args) => secret_changes::rollback(args, session).await,
         SecretCommand::Exists(args) => exists(&args, session).await,
