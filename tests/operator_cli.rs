@@ -270,4 +270,31 @@ fn an_organisation_is_made_with_a_key_for_its_first_admin() {
     assert!(made["data"]["key"].is_string(), "{made}");
     let again = broker.runs(&other, None);
     assert_eq!(again.exit, 8, "the slug is taken: {}", again.stdout);
+
+    let listed = |broker: &Broker| {
+        let all = broker.runs(&["organization", "list", "--json"], None);
+        let all = all.expect(0)["data"].as_array().unwrap().clone();
+        let row = |org: &Value| {
+            let slug = org["slug"].as_str().unwrap().to_owned();
+            (slug, org["members"].as_u64().unwrap())
+        };
+        all.iter().map(row).collect::<Vec<_>>()
+    };
+    let (first, rest) = listed(&broker)
+        .split_first()
+        .map(|(one, rest)| (one.clone(), rest.to_vec()))
+        .unwrap();
+    assert_eq!(first.1, 1, "{first:?}");
+    assert_eq!(
+        rest,
+        [("acme-research".to_owned(), 2), ("acme-2".to_owned(), 1)]
+    );
+    let table = broker.runs(&["organization", "list"], None);
+    assert!(table.stdout.contains("Acme Research"), "{}", table.stdout);
+    // One who runs another organisation runs no installation.
+    let path = "/v1/operator/organizations";
+    assert_eq!(admin.get(path).status, 403);
+    let delete = ["delete", "organization", "acme-2", "--yes"];
+    assert_eq!(broker.runs(&delete, None).exit, 0);
+    assert_eq!(listed(&broker), [first, rest[0].clone()]);
 }

@@ -6,7 +6,7 @@ use crate::audit::Recorded;
 use crate::crypto::{Owner, Record, sha256};
 use crate::id::{MemberId, OrgId, UserId};
 use crate::name::OrgSlug;
-use crate::policy::{CreateOrg, Permit, Principal, ReadOrg, UpdateOrg};
+use crate::policy::{CreateOrg, OperateVault, Permit, Principal, ReadOrg, UpdateOrg};
 use crate::store::{Batch, Expect, StoreKey};
 use crate::vault::{OrgKeys, Unsealed, Vault, VaultError};
 use crate::wire::{self, MemberStatus, OrgSettings, Role};
@@ -265,6 +265,41 @@ impl Directory {
                 let record = vault.open_state(keys.kek(), id, Owner::SYSTEM, &place, &record)?;
                 found.push(OrgEntry(record).to_wire(member.0.role));
             }
+        }
+        found.sort_by_key(|org| (org.created_at, org.id));
+        Ok(found)
+    }
+
+    /// All organisations, the oldest first; those that are deleted are not among them.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn installed_orgs(
+        &self,
+        vault: &Unsealed,
+        _permit: &Permit<OperateVault>,
+    ) -> Result<Vec<wire::InstalledOrganization>, DirectoryError> {
+        let mut found = Vec::new();
+        for id in vault.org_ids() {
+            // One may go meanwhile.
+            let Ok(keys) = vault.org(id) else { continue };
+            let place = org_place(&keys);
+            let Some(record) = vault.store().get(&place).await? else {
+                continue;
+            };
+            let OrgEntry(org) = open_org(vault, &keys, &place, &record)?;
+            if org.deleted.is_some() {
+                continue;
+            }
+            let mut members = self.all_members(vault, &keys).await?;
+            members.retain(|member| member.0.status == MemberStatus::Active);
+            found.push(wire::InstalledOrganization {
+                id,
+                name: org.name,
+                slug: org.slug,
+                members: u64::try_from(members.len()).unwrap_or(u64::MAX),
+                created_at: org.created,
+            });
         }
         found.sort_by_key(|org| (org.created_at, org.id));
         Ok(found)

@@ -9,8 +9,8 @@ use crate::audit::{Action, Target, TargetKind};
 use crate::directory::{Directory, MadeKey, MemberEntry};
 use crate::id::{MemberId, OrgId, UserId};
 use crate::policy::{
-    BindLocalUser, CreateApiKey, CreateOrg, ManageMembers, Permit, ReadMembers, ReadOrg, Scopes,
-    UpdateOrg,
+    BindLocalUser, CreateApiKey, CreateOrg, ManageMembers, OperateVault, Permit, ReadMembers,
+    ReadOrg, Scopes, UpdateOrg,
 };
 use crate::wire;
 
@@ -126,6 +126,18 @@ pub(super) async fn list(caller: Caller, State(app): State<App>) -> Result<Respo
         app.directory.orgs_of_user(&caller.vault, &permit).await?,
         None,
     ))
+}
+
+/// Lists all organisations of this installation (operator).
+#[utoipa::path(get, path = "/v1/operator/organizations", tag = "operator",
+    responses((status = 200, description = "Organisations", body = wire::List<wire::InstalledOrganization>)))]
+pub(super) async fn organizations(
+    caller: Caller,
+    State(app): State<App>,
+) -> Result<Response, ApiError> {
+    let permit = caller.may::<OperateVault>(()).await?;
+    let installed = app.directory.installed_orgs(&caller.vault, &permit).await?;
+    Ok(reply::list(installed, None))
 }
 
 /// Reads the caller's organisation.

@@ -24,6 +24,7 @@ fn table() -> OpenApiRouter<App> {
         .routes(routes!(system::metrics))
         .routes(routes!(system::me))
         .routes(routes!(organizations::create, organizations::list))
+        .routes(routes!(organizations::organizations))
         .routes(routes!(organizations::get, organizations::update))
         .routes(routes!(organizations::members, organizations::add_member))
         .routes(routes!(

@@ -80,6 +80,24 @@ pub struct Organization {
     pub created_at: Timestamp,
 }
 
+/// An organisation of this installation, as its operator sees it.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct InstalledOrganization {
+    /// Its id.
+    #[schema(value_type = String, format = "uuid")]
+    pub id: OrgId,
+    /// Its display name.
+    pub name: String,
+    /// Its slug.
+    pub slug: String,
+    /// How many members it has.
+    pub members: u64,
+    /// When it was made.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+}
+
 /// Makes an organisation; the caller becomes its admin.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -168,6 +168,7 @@ pub(crate) const ROWS: &[Row] = &[
     ("POST /v1/operator/unseal", "", r#"{"passphrase":"wrong words"}"#, "", Socket),
     ("POST /v1/operator/lockdown", "", "", "admin:resources", Operator),
     ("POST /v1/operator/seal", "", "", "admin:resources", Operator),
+    ("GET /v1/operator/organizations", "", "", "admin:resources", Operator),
     ("GET /v1/operator/slots", "", "", "", Socket),
     ("POST /v1/operator/slots", "", r#"{"kind":"no-such-kind"}"#, "admin:resources", Operator),
     ("POST /v1/operator/slots/{id}/test", "", "", "", Socket),

@@ -98,7 +98,7 @@ enum Command {
     Backup(backup::BackupCommand),
     /// Restore a backup into a folder of its own
     Restore(backup::RestoreArgs),
-    /// Further organisations
+    /// The organisations of this installation
     #[command(subcommand)]
     Organization(organizations::OrganizationCommand),
     /// Who belongs to the organisation

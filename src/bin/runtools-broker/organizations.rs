@@ -1,16 +1,18 @@
-//! Further organisations of this installation.
+//! The organisations of this installation.
 
 use clap::{Args, Subcommand};
 use http::Method;
-use runtools_broker::client::text::Visible;
-use runtools_broker::client::{Exit, Outcome, Route, Session, body};
-use runtools_broker::wire::{CreateOrganization, CreatedOrganization};
+use runtools_broker::client::text::{Visible, minute};
+use runtools_broker::client::{Exit, Outcome, Route, Session, Table, body};
+use runtools_broker::wire::{CreateOrganization, CreatedOrganization, InstalledOrganization};
 
 /// Organisations.
 #[derive(Debug, Subcommand)]
 pub(crate) enum OrganizationCommand {
     /// Make an organisation, and a key for its first admin, you; the key is shown this once
     Add(AddArgs),
+    /// List all organisations of this installation
+    List,
 }
 
 /// What is made.
@@ -27,7 +29,23 @@ pub(crate) struct AddArgs {
 pub(crate) async fn run(command: OrganizationCommand, session: &Session) -> Outcome {
     match command {
         OrganizationCommand::Add(args) => add(args, session).await,
+        OrganizationCommand::List => list(session).await,
     }
+}
+
+async fn list(session: &Session) -> Outcome {
+    let route = Route::new("/v1/operator/organizations");
+    let all: Vec<InstalledOrganization> = session.local()?.list(&route).await?;
+    session.out.table(&all, "no organisations", || {
+        let mut table = Table::new(&["SLUG", "NAME", "MEMBERS", "MADE (UTC)", "ID"]);
+        for org in &all {
+            let (members, made) = (org.members.to_string(), minute(org.created_at));
+            let id = org.id.to_string();
+            table.row(&[org.slug.as_str(), &org.name, &members, &made, &id]);
+        }
+        table
+    })?;
+    Ok(Exit::Ok)
 }
 
 async fn add(args: AddArgs, session: &Session) -> Outcome {
