@@ -1,10 +1,13 @@
 //! Keys are replaced while everybody is served, and a kill at any place of it loses nothing.
 //!
-//! Each place once, and fifty kills at any moment besides; with `RUNTOOLS_SLOW=1` in the environment, a thousand.
+//! Each place once, and in each engine twenty-five kills at any moment besides; with `RUNTOOLS_SLOW=1` in the
+//! environment, a thousand.
 #![expect(clippy::too_many_lines, reason = "a journey is told in one piece")]
 
 mod harness;
 
+#[path = "rotation/files.rs"]
+mod files;
 #[path = "rotation/own.rs"]
 mod own;
 #[path = "rotation/stage.rs"]
@@ -82,7 +85,7 @@ fn rounds() -> usize {
     if std::env::var_os("RUNTOOLS_SLOW").is_some() {
         1000
     } else {
-        50
+        25
     }
 }
 
@@ -93,14 +96,13 @@ fn a_moment() -> Duration {
     Duration::from_micros(u64::from(byte) * u64::from(byte) * 4)
 }
 
-#[test]
-fn every_replacement_of_keys_outlives_kills_at_any_moment() {
-    let mut stage = Stage::new(setup("sled"));
+fn kill_at_any_moment(engine: &str, rounds: usize) {
+    let mut stage = Stage::new(setup(engine));
     let mut levels = Levels::default();
     let root = ("root", "/v1/operator/root-rotation");
     let own = own::LEVELS.map(|(level, path, _)| (level, path));
     let all = [("owner", ""), ("org", ""), root].into_iter().chain(own);
-    for (level, path) in all.cycle().take(rounds()) {
+    for (level, path) in all.cycle().take(rounds) {
         let (moment, pid) = (a_moment(), stage.broker.pid().to_string());
         stage.until_it_is_gone(|operator| {
             std::thread::scope(|scope| {
@@ -126,7 +128,18 @@ fn every_replacement_of_keys_outlives_kills_at_any_moment() {
     }
     assert_eq!(stage.broker.stop(), Some(0));
     levels.are_in(&stage, "any moment");
-    own::only_one_of_each(&stage, "sled", "any moment");
+    files::only_one_of_each(&stage.broker.data(), "any moment");
+    println!("{engine}: killed {rounds} times");
+}
+
+#[test]
+fn every_replacement_of_keys_outlives_kills_at_any_moment_in_sled() {
+    kill_at_any_moment("sled", rounds());
+}
+
+#[test]
+fn every_replacement_of_keys_outlives_kills_at_any_moment_in_redb() {
+    kill_at_any_moment("redb", rounds());
 }
 
 #[test]
@@ -277,7 +290,7 @@ fn one_owners_key_is_replaced_alone_and_nobody_elses_is_found() {
         assert_eq!(revealed["data"]["value"], "v");
     }
     assert_eq!(broker.stop(), Some(0));
-    let found = stage::generations(&broker.data());
+    let found = files::generations(&broker.data());
     for (id, version) in [(&*me, 2), ("", 2), (stranger, 1)] {
         assert_eq!(found[id], BTreeSet::from([version]), "{id}");
     }
@@ -291,23 +304,22 @@ fn root_places() -> Vec<&'static str> {
     all
 }
 
-#[test]
-fn a_root_key_whose_replacement_is_killed_at_any_place_is_replaced_after_the_next_start() {
-    let mut stage = Stage::new(setup("sled"));
+fn kill_root(engine: &str) {
+    let mut stage = Stage::new(setup(engine));
     let ring = stage.broker.keys().join("root.ring");
     let before = std::fs::read(&ring).unwrap();
     let version = |stage: &Stage| Ring::load(&stage.broker.keys()).unwrap().root().version;
     for place in root_places() {
         stage.broker.restart_with(Setup {
             failpoint: Some(place),
-            ..setup("sled")
+            ..setup(engine)
         });
         stage.until_it_is_gone(|operator| {
             drop(operator.try_send("POST", "/v1/operator/root-rotation", None));
         });
         assert_eq!(stage.died_of(), KILL, "{place}");
         // The key file opens the ring, whichever of the two it is by now, and the ring everything.
-        stage.broker.restart_with(setup("sled"));
+        stage.broker.restart_with(setup(engine));
         stage.check();
         // One that waits is ended; where none waits, this is one more.
         let of_ring = version(&stage);
@@ -344,17 +356,28 @@ fn a_root_key_whose_replacement_is_killed_at_any_place_is_replaced_after_the_nex
     opens_nothing(&mut stage, &ring, &before);
 }
 
+#[test]
+fn a_root_key_whose_replacement_is_killed_at_any_place_is_replaced_after_the_next_start_in_sled() {
+    kill_root("sled");
+}
+
+#[test]
+fn a_root_key_whose_replacement_is_killed_at_any_place_is_replaced_after_the_next_start_in_redb() {
+    kill_root("redb");
+}
+
 /// A ring of before opens with its key file, and nothing with it. The broker is stopped, and serves afterwards.
 fn opens_nothing(stage: &mut Stage, ring: &Path, before: &[u8]) {
     let now = std::fs::read(ring).unwrap();
     assert_ne!(before, now);
     std::fs::write(ring, before).unwrap();
+    let setup = stage.broker.setup();
     stage.broker.restart_with(Setup {
         unready: true,
-        ..setup("sled")
+        ..setup.clone()
     });
     assert_eq!(stage.broker.wait(Duration::from_secs(30)), Some(1));
     std::fs::write(ring, now).unwrap();
-    stage.broker.restart_with(setup("sled"));
+    stage.broker.restart_with(setup);
     stage.check();
 }

@@ -1,14 +1,13 @@
 //! The installation's own keys, and the key file, killed at every place of their replacement under writers.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use runtools_broker::audit::{Verdict, verify_export};
-use runtools_broker::crypto::{PublicKey, Record};
+use runtools_broker::crypto::PublicKey;
 use runtools_broker::failpoint::Failpoint;
-use runtools_broker::store::{Class, DEFAULT_CACHE_BYTES, DiskEngine, Engine, EngineKind};
 use serde_json::Value;
 
+use crate::files::{only_one_of_each, own_keys};
 use crate::harness::{Client, Setup, eventually};
 use crate::opens_nothing;
 use crate::stage::{KILL, Stage, setup};
@@ -36,32 +35,6 @@ fn places(level: &str) -> Vec<&'static str> {
         all.extend(COPYING);
     }
     all
-}
-
-fn kind(engine: &str) -> EngineKind {
-    engine.parse().unwrap()
-}
-
-/// The generations of the installation's keys in a stopped broker's store, by their numbers; those that its records
-/// name with them.
-fn own_keys(data: &Path, engine: &str) -> (BTreeSet<(u8, u32)>, BTreeSet<u32>) {
-    let engine = DiskEngine::open(&data.join("store"), kind(engine), DEFAULT_CACHE_BYTES).unwrap();
-    let (mut keys, mut named) = (BTreeSet::new(), BTreeSet::new());
-    let mut look = |name: &[u8], value: &[u8]| {
-        let sealed_by = Record::parse(value).unwrap().key();
-        if let Some(by) = sealed_by.filter(|by| by.id.bytes() == &[2; 16]) {
-            named.insert(by.version);
-        }
-        if let [class, number, version @ ..] = name
-            && *class == Class::SystemKey.byte()
-        {
-            let version = version.try_into().map_or(1, u32::from_be_bytes);
-            keys.insert((*number, version));
-        }
-        Ok(())
-    };
-    engine.visit(&[], None, &mut look).unwrap();
-    (keys, named)
 }
 
 fn version(client: &Client, path: &str) -> u64 {
@@ -115,7 +88,7 @@ fn kill_own_keys(engine: &str) {
             stage.check();
             signers.push(signer(&stage));
             assert_eq!(stage.broker.stop(), Some(0), "{level}: {place}");
-            only_one_of_each(&stage, engine, place);
+            only_one_of_each(&stage.broker.data(), place);
         }
     }
     stage.broker.restart();
@@ -123,20 +96,6 @@ fn kill_own_keys(engine: &str) {
     intact_by_each(&stage, &signers);
     let log = stage.broker.log_text();
     assert!(!log.contains("panicked"), "{log}");
-}
-
-/// One key seals and one veil is there; of the journal's, those that sealed stay.
-pub(crate) fn only_one_of_each(stage: &Stage, engine: &str, place: &str) {
-    let (keys, named) = own_keys(&stage.broker.data(), engine);
-    let of = |number| {
-        let found = keys.iter().filter(move |(which, _)| *which == number);
-        found.map(|(_, version)| *version).collect::<Vec<_>>()
-    };
-    assert_eq!(of(2).len(), 1, "{place}: {keys:?}");
-    assert_eq!(named, BTreeSet::from_iter(of(2)), "{place}");
-    assert!(of(8).len() <= 1, "{place}: {keys:?}");
-    assert_eq!(of(3), of(4), "{place}");
-    assert_eq!(of(7), [0; 0], "{place}");
 }
 
 fn signer(stage: &Stage) -> String {
@@ -185,9 +144,10 @@ fn a_replacement_that_was_cut_short_ends_by_itself() {
         eventually(|| is_over(&stage).then_some(()));
         stage.check();
         assert_eq!(stage.broker.stop(), Some(0), "{place}");
-        let (keys, _) = own_keys(&stage.broker.data(), "sled");
+        let data = stage.broker.data();
+        let (keys, _) = own_keys(&data);
         assert!(keys.contains(&(number, version)), "{place}: {keys:?}");
-        only_one_of_each(&stage, "sled", place);
+        only_one_of_each(&data, place);
     }
 }
 
@@ -202,13 +162,13 @@ fn the_ring_of_before_opens_nothing_once_a_broker_that_was_killed_at_the_end_has
     let path = "/v1/operator/root-rotation";
     stage.until_it_is_gone(|operator| drop(operator.try_send("POST", path, None)));
     assert_eq!(stage.died_of(), KILL);
-    let (keys, _) = own_keys(&stage.broker.data(), "sled");
+    let (keys, _) = own_keys(&stage.broker.data());
     assert!(keys.contains(&(7, 1)), "{keys:?}");
     stage.broker.restart_with(setup("sled"));
     eventually(|| is_over(&stage).then_some(()));
     stage.check();
     assert_eq!(stage.broker.stop(), Some(0));
-    only_one_of_each(&stage, "sled", "key.root.placed");
+    only_one_of_each(&stage.broker.data(), "key.root.placed");
     opens_nothing(&mut stage, &ring, &before);
 }
 

@@ -1,16 +1,14 @@
 //! A broker with something of every kind in it, those who use it meanwhile, and a look at its files.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use runtools_broker::crypto::Record;
-use runtools_broker::store::{DEFAULT_CACHE_BYTES, DiskEngine, Engine, EngineKind};
 use serde_json::{Value, json};
 
+use crate::files::generations;
 use crate::harness::program::Ran;
 use crate::harness::{Broker, Client, Setup};
 
@@ -67,34 +65,6 @@ pub(crate) fn wait_for_the_end(client: &Client) -> Value {
         assert!(Instant::now() < end, "it does not end: {found}");
         std::thread::sleep(Duration::from_millis(20));
     }
-}
-
-/// The generations of each key that the records in a stopped broker's store name, by the key's id; that of what
-/// is shared is empty.
-pub(crate) fn generations(data: &Path) -> BTreeMap<String, BTreeSet<u32>> {
-    let path = data.join("store");
-    let marker = std::fs::read_to_string(path.join("format")).unwrap();
-    let kind = if marker.contains("redb") {
-        EngineKind::Redb
-    } else {
-        EngineKind::Sled
-    };
-    let engine = DiskEngine::open(&path, kind, DEFAULT_CACHE_BYTES).unwrap();
-    let mut found = BTreeMap::<_, BTreeSet<_>>::new();
-    let mut look = |_: &[u8], value: &[u8]| {
-        if let Some(name) = Record::parse(value).unwrap().key() {
-            let shared = name.id.bytes() == &[0; 16];
-            let id = if shared {
-                String::new()
-            } else {
-                name.id.to_string()
-            };
-            found.entry(id).or_default().insert(name.version);
-        }
-        Ok(())
-    };
-    engine.visit(&[], None, &mut look).unwrap();
-    found
 }
 
 /// How often the keys of each level were replaced.
