@@ -63,6 +63,10 @@ impl Disk {
     fn take(&mut self, dir: &Path) {
         for entry in fs::read_dir(dir).unwrap() {
             let path = entry.unwrap().path();
+            // Written by whoever starts a broker, before each start.
+            if path.ends_with("broker.toml") {
+                continue;
+            }
             let kind = fs::symlink_metadata(&path).unwrap().file_type();
             if kind.is_dir() {
                 self.take(&path);
@@ -123,6 +127,10 @@ impl Disk {
             }
             Event::MakeDir { path } => self.naming(Naming::MakeDir(path.clone())),
             Event::Move { from, to } => self.naming(Naming::Move(from.clone(), to.clone())),
+            Event::Link { from, to } => {
+                let (at, _) = self.file(from);
+                self.naming(Naming::Make(to.clone(), at));
+            }
             Event::Remove { path } => self.naming(Naming::Remove(path.clone())),
             Event::SyncBegun { number, path } => self.sync_begins(*number, path),
             Event::Synced { number } => self.sync_ends(*number),

@@ -37,6 +37,18 @@ pub(super) enum Leaves {
     Any,
 }
 
+impl std::fmt::Display for Leaves {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Nothing => "nothing",
+            Self::All => "everything",
+            Self::UpToAMoment => "what came before a moment",
+            Self::ButTheFirst => "everything but the first",
+            Self::Any => "something or other",
+        })
+    }
+}
+
 impl Leaves {
     pub(super) const ALL: [Self; 5] = [
         Self::Nothing,

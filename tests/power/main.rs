@@ -4,29 +4,34 @@
 //! [`disk::Disk`] makes what a power cut at a moment may leave on the disk, and a broker is started over
 //! it. Both engines, on fresh files and on files whose segments were written over many times.
 //!
-//! 10 cuts of each; with `RUNTOOLS_SLOW=1` in the environment, 400.
+//! So does one that replaces keys, changes its ring, compacts its store, makes a backup and refreshes a token.
+//!
+//! A few cuts of each; with `RUNTOOLS_SLOW=1` in the environment, one wherever the disk changes, and each way to
+//! lose what is not durable wherever a sync ends.
 
 #[path = "../kill/check.rs"]
 mod check;
 mod disk;
 mod file;
+#[path = "../rotation/files.rs"]
+mod files;
 #[path = "../harness/mod.rs"]
 mod harness;
+mod keys;
+mod recording;
 mod trace;
+mod upkeep;
 #[path = "../kill/writes.rs"]
 mod writes;
 
-use std::collections::{HashMap, HashSet};
-use std::process::Command;
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use check::{check, head, journal, rotations, verify};
-use disk::Disk;
 use file::Leaves;
 use harness::crm::install_crm;
-use harness::dice::Dice;
 use harness::{Broker, Client, Setup, Upstream};
+use recording::{Moment, Recorded, record};
 use serde_json::json;
 use trace::Event;
 use writes::{Ledger, What, Write, start_of, write};
@@ -38,15 +43,8 @@ const WRITES: usize = 15;
 const LARGE: usize = 4;
 const LARGE_BYTES: usize = 48 << 10;
 const SMALL: &str = "small at first";
-
-#[expect(clippy::disallowed_methods, reason = "who runs it says how long")]
-fn cuts() -> usize {
-    if std::env::var_os("RUNTOOLS_SLOW").is_some() {
-        400
-    } else {
-        10
-    }
-}
+/// Cuts of each record where time is short.
+const CUTS: usize = 10;
 
 fn setup(engine: &str) -> Setup {
     Setup {
@@ -70,12 +68,9 @@ fn replace_large(operator: &Client, times: usize) {
     });
 }
 
-/// What a broker did, and what it said of it.
-struct Recorded {
-    before: Disk,
-    events: Vec<Event>,
+/// What was written, and the newest record of the journal before.
+struct Written {
     writes: Vec<Write>,
-    /// The newest record of the journal before.
     head: u64,
 }
 
@@ -111,77 +106,39 @@ fn write_all(operator: &Client, upstream: &Upstream) -> Vec<Write> {
     ledger.of_round(0)
 }
 
-/// Records until the record is whole: of two calls that threads make at once, a trace does not always
-/// tell which was first.
-fn record(engine: &str, long_used: bool) -> Recorded {
-    (0..3)
-        .find_map(|_| try_to_record(engine, long_used))
-        .unwrap()
+fn record_writers(engine: &str, long_used: bool) -> Recorded<Written> {
+    let prepare = |broker: &mut Broker| {
+        let upstream = Upstream::echo();
+        prepare(&broker.operator(), &upstream);
+        if long_used {
+            for _ in 0..3 {
+                replace_large(&broker.operator(), 120);
+                broker.restart();
+            }
+        }
+        let head = head(&broker.operator());
+        (upstream, head)
+    };
+    let work = |broker: &Broker, (upstream, head): (Upstream, u64)| {
+        let writes = write_all(&broker.operator(), &upstream);
+        for write in &writes {
+            if let What::Execute { email } = &write.what {
+                let (seen, called) = (upstream.seen(), email.replace('@', "%40"));
+                assert!(seen.iter().any(|call| call.target.ends_with(&called)));
+            }
+        }
+        Written { writes, head }
+    };
+    record(&|_| setup(engine), &prepare, &work)
 }
 
-fn try_to_record(engine: &str, long_used: bool) -> Option<Recorded> {
-    let upstream = Upstream::echo();
-    let folder = Arc::new(tempfile::tempdir().unwrap());
-    let mut broker = Broker::over(Arc::clone(&folder), setup(engine));
-    prepare(&broker.operator(), &upstream);
-    if long_used {
-        for _ in 0..3 {
-            replace_large(&broker.operator(), 120);
-            broker.restart();
-        }
-    }
-    let head = head(&broker.operator());
-    assert_eq!(broker.stop(), Some(0));
-
-    let before = Disk::of(folder.path());
-    let place = tempfile::tempdir().unwrap();
-    let file = place.path().join("trace");
-    let wrapper = trace::wrapper(&file);
-    let mut broker = Broker::over(
-        Arc::clone(&folder),
-        Setup {
-            wrapper,
-            ..setup(engine)
-        },
-    );
-    let writes = write_all(&broker.operator(), &upstream);
-    for write in &writes {
-        if let What::Execute { email } = &write.what {
-            let (seen, called) = (upstream.seen(), email.replace('@', "%40"));
-            assert!(seen.iter().any(|call| call.target.ends_with(&called)));
-        }
-    }
-    let children = format!("/proc/{0}/task/{0}/children", broker.pid());
-    let child = std::fs::read_to_string(children).unwrap();
-    let ended = Command::new("kill").args(["-TERM", child.trim()]).status();
-    assert!(ended.unwrap().success());
-    assert_eq!(broker.wait(Duration::from_mins(1)), Some(0));
-
-    let events = trace::read(&std::fs::read_to_string(&file).unwrap(), folder.path());
-    let mut after = before.clone();
-    for event in &events {
-        after.happens(event);
-    }
-    if let Some(path) = after.differs_at() {
-        println!("the record is not whole at {}", path.display());
-        return None;
-    }
-    Some(Recorded {
-        before,
-        events,
-        writes,
-        head,
-    })
-}
-
-/// What was written when so many events had happened, as its writers knew it.
-fn known_at(recorded: &Recorded, answered: &HashMap<&str, usize>, moment: usize) -> Vec<Write> {
+/// What was written at a moment, as its writers knew it.
+fn known_at(moment: &Moment<'_>, writes: &[Write]) -> Vec<Write> {
     let mut under_way = HashSet::new();
     let mut known = Vec::new();
-    for write in &recorded.writes {
+    for write in writes {
         let mut write = write.clone();
-        let answer = answered.get(write.request.as_str());
-        write.acknowledged = answer.is_some_and(|at| *at < moment);
+        write.acknowledged = moment.heard(&write.request);
         // Its writer goes on only after an answer, so one at most is under way.
         if let What::Rotation { name, .. } = &write.what
             && !write.acknowledged
@@ -221,7 +178,7 @@ fn look(engine: &str, folder: Arc<tempfile::TempDir>, writes: &[Write], head: u6
 }
 
 /// The model can lose something: on a disk whose syncs do nothing, nothing of all that is there.
-fn forgets_without_syncs(engine: &str, recorded: &Recorded) {
+fn forgets_without_syncs(engine: &str, recorded: &Recorded<Written>) {
     let mut disk = recorded.before.clone();
     for event in &recorded.events {
         if !matches!(event, Event::Synced { .. }) {
@@ -231,7 +188,7 @@ fn forgets_without_syncs(engine: &str, recorded: &Recorded) {
     let folder = Arc::new(tempfile::tempdir().unwrap());
     disk.loses_power(Leaves::Nothing, &mut |_| 0, folder.path());
     let broker = Broker::over(folder, setup(engine));
-    for write in &recorded.writes {
+    for write in &recorded.done.writes {
         if let What::Secret { name, .. } = &write.what {
             let path = format!("/v1/secrets/{name}/reveal");
             let lost = broker.operator().post(&path, &json!({"orgWide": true}));
@@ -241,54 +198,16 @@ fn forgets_without_syncs(engine: &str, recorded: &Recorded) {
 }
 
 fn cut_the_power(engine: &str, long_used: bool) {
-    let recorded = record(engine, long_used);
-    let mut answered = HashMap::new();
-    let mut syncs = Vec::new();
-    for (at, event) in recorded.events.iter().enumerate() {
-        match event {
-            Event::Answered { request } => {
-                answered.insert(request.as_str(), at);
-            }
-            Event::Synced { .. } => syncs.push(at),
-            _ => {}
-        }
+    let recorded = record_writers(engine, long_used);
+    let Written { writes, head } = &recorded.done;
+    for write in writes {
+        recorded.was_answered(&write.request);
     }
-    for write in &recorded.writes {
-        assert!(
-            answered.contains_key(write.request.as_str()),
-            "no answer was noted: {write:?}"
-        );
-    }
-    let mut dice = Dice(0x5DEE_CE66_D123);
-    let mut moments: Vec<_> = (0..cuts())
-        .map(|n| {
-            // Before a sync ends, the most is at stake.
-            if n % 2 == 0 {
-                syncs[dice.below(syncs.len())]
-            } else {
-                dice.below(recorded.events.len())
-            }
-        })
-        .collect();
-    moments.sort_unstable();
     forgets_without_syncs(engine, &recorded);
-    let (mut disk, mut at) = (recorded.before.clone(), 0);
-    for (n, moment) in moments.into_iter().enumerate() {
-        for event in &recorded.events[at..moment] {
-            disk.happens(event);
-        }
-        at = moment;
-        let leaves = Leaves::ALL[n % Leaves::ALL.len()];
-        let folder = Arc::new(tempfile::tempdir().unwrap());
-        disk.loses_power(leaves, &mut |limit| dice.below(limit), folder.path());
-        println!("{engine}, long used {long_used}: cut {n} before event {moment}");
-        look(
-            engine,
-            folder,
-            &known_at(&recorded, &answered, moment),
-            recorded.head,
-        );
-    }
+    let what = format!("{engine}, long used {long_used}");
+    recorded.cut(&what, CUTS, &|folder, moment| {
+        look(engine, folder, &known_at(moment, writes), *head);
+    });
 }
 
 #[test]

@@ -42,6 +42,11 @@ pub(super) enum Event {
         from: PathBuf,
         to: PathBuf,
     },
+    /// The file at `from` has a second name.
+    Link {
+        from: PathBuf,
+        to: PathBuf,
+    },
     Remove {
         path: PathBuf,
     },
@@ -212,19 +217,19 @@ impl Reader {
                     self.events.push(Event::Length { path, bytes });
                 }
             }
-            "mkdir" | "mkdirat" | "rename" | "renameat" | "renameat2" | "unlink" | "unlinkat"
-            | "rmdir" => {
+            "mkdir" | "mkdirat" | "rename" | "renameat" | "renameat2" | "link" | "linkat"
+            | "unlink" | "unlinkat" | "rmdir" => {
                 let mut paths = paths(args).into_iter().filter(|path| self.ours(path));
                 let event = match (name, paths.next(), paths.next()) {
                     ("mkdir" | "mkdirat", Some(path), _) => Event::MakeDir { path },
                     ("unlink" | "unlinkat" | "rmdir", Some(path), _) => Event::Remove { path },
+                    ("link" | "linkat", Some(from), Some(to)) => Event::Link { from, to },
                     (_, Some(from), Some(to)) => Event::Move { from, to },
                     _ => return,
                 };
                 self.events.push(event);
             }
-            "link" | "linkat" | "symlinkat" | "copy_file_range" | "sendfile" | "pwritev"
-            | "pwritev2" | "truncate" => {
+            "symlinkat" | "copy_file_range" | "sendfile" | "pwritev" | "pwritev2" | "truncate" => {
                 let touched = paths(args).into_iter().chain(described(args));
                 assert!(
                     !touched.into_iter().any(|path| self.ours(&path)),
