@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use harness::disk::copy;
+use harness::terminal::at_terminal;
 use harness::{Broker, Client, Setup};
 use serde_json::json;
 
@@ -219,4 +220,79 @@ fn everything_set_back_at_once_is_refused_by_the_anchor_elsewhere() {
         "{log}"
     );
     assert!(log.contains("store.external_anchor"), "{log}");
+}
+
+/// Leaves a ring that takes three of five people, and the shares of all of them.
+fn only_shares(broker: &Broker) -> Vec<String> {
+    let add = "key slot add shares --json --shares 5 --threshold 3";
+    let add: Vec<&str> = add.split(' ').collect();
+    let added = broker.runs(&add, None).expect(0);
+    let slots = broker.operator().get("/v1/operator/slots").expect(200);
+    let mut slots = slots["data"].as_array().unwrap().iter();
+    let file = slots.find(|slot| slot["kind"] == "key-file").unwrap();
+    let remove = ["key", "slot", "remove", file["id"].as_str().unwrap()];
+    let remove = [&remove[..], &["--yes"]].concat();
+    broker.runs(&remove, None).expect(0);
+    fs::remove_file(broker.keys().join("root.key")).unwrap();
+    let dealt = added["data"]["dealt"].as_array().unwrap().iter();
+    dealt.map(|it| it.as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn what_is_stopped_opens_by_the_shares_of_three_people_of_five() {
+    let mut broker = used(Setup::default());
+    broker.restart();
+    let shares = only_shares(&broker);
+    assert_eq!(broker.stop(), Some(0));
+    put(&["store"], &broker.path("early"), &broker.data());
+    let accept = ["store", "accept-rollback", "--yes", "--reason", REASON];
+    let refused = |input: &[String], words: &str| {
+        let ran = broker.runs(&accept, Some(&input.join("\n")));
+        assert_ne!(ran.exit, 0, "{}", ran.stderr);
+        assert!(ran.stderr.contains(words), "{}", ran.stderr);
+    };
+    refused(&shares[..2], "only 2 of 3 shares were given");
+    let twice = [&shares[..2], &shares[..1]].concat();
+    refused(&twice, "share 1 was given already");
+    let mut slip = shares[..3].to_vec();
+    let other = if &slip[2][20..21] == "7" { "6" } else { "7" };
+    slip[2].replace_range(20..21, other);
+    refused(&slip, "has a wrong letter");
+    // At a terminal a slip is told, and what was given before stays.
+    let config = broker.path("broker.toml").display().to_string();
+    let command = [&[Broker::binary(), "--config", &config][..], &accept].concat();
+    let steps = [&shares[4], &slip[2], &shares[4], &shares[1], &shares[2]];
+    let steps: Vec<_> = steps
+        .iter()
+        .map(|share| ("share: ", share.as_str()))
+        .collect();
+    let (said, exit) = at_terminal(broker.folder().path(), &command, &steps);
+    assert_eq!(exit, 0, "{said}");
+    for words in [
+        "1 of 3 shares are there",
+        "has a wrong letter",
+        "share 5 was given already",
+        "2 of 3 shares are there",
+        "has seen generation",
+    ] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    assert!(shares.iter().all(|share| !said.contains(&share[9..])));
+
+    let migrate = ["store", "migrate", "--to", "redb"];
+    let two = broker.runs(&migrate, Some(&shares[..2].join("\n")));
+    assert_ne!(two.exit, 0, "{}", two.stderr);
+    let moved = broker.runs(&migrate, Some(&shares[1..4].join("\n")));
+    assert_eq!(moved.exit, 0, "{}", moved.stderr);
+    let said = format!("{}{}", moved.stdout, moved.stderr);
+    assert!(said.contains("from sled to redb, and verified"), "{said}");
+    broker.restart_with(Setup {
+        config: "[store]\nengine = \"redb\"".to_owned(),
+        ..Setup::default()
+    });
+    assert_eq!(broker.operator().get("/v1/secrets").refused(503), "sealed");
+    let three = shares[2..].join("\n");
+    broker.runs(&["unseal"], Some(&three)).expect(0);
+    assert_eq!(get(&broker.operator(), "EARLY"), 200);
+    assert_eq!(get(&broker.operator(), "LATER"), 404);
 }

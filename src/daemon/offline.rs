@@ -10,12 +10,11 @@ use super::start::open_vault;
 use crate::audit::{Action, Actor, Event, Outcome};
 use crate::clock::SystemClock;
 use crate::config::Config;
-use crate::crypto::SystemRandom;
-use crate::custody::Unattended;
-use crate::secret::Secret;
+use crate::crypto::{Key, SystemRandom};
+use crate::custody::{Ring, Unattended};
 use crate::store::{EngineKind, Progress, Rewritten, StoreError, engine_at};
 use crate::telemetry::Metrics;
-use crate::vault::{Lifecycle, Opener, VaultError};
+use crate::vault::{Lifecycle, VaultError};
 
 /// How long closing may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -59,8 +58,8 @@ impl Offline {
         self.engine
     }
 
-    /// Unseals by the key file, which checks store, anchor and journal. Answers whether it did: otherwise
-    /// it takes a passphrase.
+    /// Unseals by the key file or a custodian, which checks store, anchor and journal. Answers whether it did:
+    /// otherwise it takes a person.
     ///
     /// # Errors
     /// What a start reports.
@@ -69,16 +68,18 @@ impl Offline {
         Ok(matches!(unsealed, Unattended::Opened(_)))
     }
 
-    /// Unseals by a passphrase.
+    /// Its key ring, which yields the root key to whoever opens a slot.
+    #[must_use]
+    pub fn ring(&self) -> Ring {
+        self.lifecycle.ring()
+    }
+
+    /// Unseals by the root key, which a person got from the ring.
     ///
     /// # Errors
-    /// What a start reports, and a wrong passphrase.
-    pub async fn unseal(&self, passphrase: Secret) -> Result<(), DaemonError> {
-        drop(
-            self.lifecycle
-                .unseal(Opener::Passphrase(passphrase))
-                .await?,
-        );
+    /// What a start reports.
+    pub async fn unseal(&self, root: Key) -> Result<(), DaemonError> {
+        drop(self.lifecycle.unseal_with(root).await?);
         Ok(())
     }
 

@@ -9,8 +9,7 @@ use crate::audit::Options;
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::crypto::{Key, SystemRandom};
-use crate::custody::{Custodians, Provider, Ring};
-use crate::secret::Secret;
+use crate::custody::Ring;
 use crate::store::{DiskEngine, OlderStore, StoreError, engine_at};
 use crate::vault::{Places, Setback, VaultError, examine_setback};
 
@@ -20,7 +19,6 @@ pub struct Refused {
     places: Places,
     engine: Arc<DiskEngine>,
     ring: Ring,
-    custodians: Custodians,
     options: Options,
 }
 
@@ -47,7 +45,6 @@ impl Refused {
         let engine = DiskEngine::open(&places.store(), engine, cache)?;
         Ok(Self {
             ring: Ring::load(&places.keys).map_err(VaultError::from)?,
-            custodians: config.custodians(),
             engine: Arc::new(engine),
             options: Options {
                 segment_bytes: config.audit.segment_mb << 20,
@@ -57,22 +54,10 @@ impl Refused {
         })
     }
 
-    /// The root key, if the key file or a custodian opens the ring: otherwise it takes a passphrase.
-    ///
-    /// # Errors
-    /// What custody reports.
-    pub fn key_file(&self) -> Result<Option<Key>, DaemonError> {
-        let opened = self.ring.open_unattended(&self.custodians);
-        Ok(opened.map_err(VaultError::from)?.opened())
-    }
-
-    /// The root key by a passphrase.
-    ///
-    /// # Errors
-    /// What custody reports.
-    pub fn passphrase(&self, words: &Secret) -> Result<Key, DaemonError> {
-        let opened = self.ring.open(Provider::Passphrase(words));
-        Ok(opened.map_err(VaultError::from)?)
+    /// Its key ring, which yields the root key to whoever opens a slot.
+    #[must_use]
+    pub const fn ring(&self) -> &Ring {
+        &self.ring
     }
 
     /// Checks that the store is whole, and looks at what its anchor says of it.

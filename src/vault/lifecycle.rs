@@ -305,7 +305,7 @@ impl Lifecycle {
     }
 
     /// The ring as it is now. To open a slot can take seconds, in which the ring is not locked.
-    pub(super) fn ring(&self) -> Ring {
+    pub(crate) fn ring(&self) -> Ring {
         self.held_ring().clone()
     }
 

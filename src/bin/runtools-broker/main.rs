@@ -27,6 +27,7 @@ mod init;
 mod layout;
 mod members;
 mod oauth_clients;
+mod opener;
 mod operator;
 mod organizations;
 mod own_keys;

@@ -15,7 +15,8 @@ use runtools_broker::custody::Ring;
 use runtools_broker::wire::BackupInfo;
 use serde::Serialize;
 
-use super::{IdentityArgs, failed, identities, open, opener};
+use super::{IdentityArgs, failed, identities, open};
+use crate::opener;
 use crate::serve::ServeArgs;
 use crate::store::size;
 
@@ -154,7 +155,7 @@ pub(super) fn verify(
     } else {
         let config = settings(&args.serve.over(before), socket)?;
         let asked = |ring: &Ring| {
-            let opened = opener::open(ring, args.key_file.as_deref(), &config, session);
+            let opened = opener::of_backup(ring, args.key_file.as_deref(), &config, session);
             opened.map_err(|error| {
                 refused.replace(Some(error));
                 BackupError::SignerUnknown

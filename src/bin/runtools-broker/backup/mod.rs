@@ -2,7 +2,6 @@
 
 mod create;
 mod look;
-mod opener;
 mod restore;
 
 use std::fs::File;

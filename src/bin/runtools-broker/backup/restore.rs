@@ -11,7 +11,8 @@ use runtools_broker::crypto::SystemRandom;
 use serde::Serialize;
 
 use super::look::{Said, settings};
-use super::{IdentityArgs, failed, open, opener};
+use super::{IdentityArgs, failed, open};
+use crate::opener;
 use crate::serve::{ServeArgs, shell};
 
 /// What, where to, and what opens it.
@@ -60,7 +61,7 @@ pub(super) async fn restore(
     if let Some(expires) = expires.filter(|at| *at <= clock.now() && !args.expired) {
         return Err(failed(&BackupError::Expired(expires)));
     }
-    let root = opener::open(unpacked.ring(), args.key_file.as_deref(), &config, session)?;
+    let root = opener::of_backup(unpacked.ring(), args.key_file.as_deref(), &config, session)?;
     let root = root.ok_or_else(|| {
         ClientError::usage(
             "nothing here opens the key ring of the backup",

@@ -17,7 +17,7 @@ use runtools_broker::store::{EngineKind, Progress, Rewritten};
 use runtools_broker::wire::{Compaction, CompactionState, StoreInfo};
 use serde::Serialize;
 
-use crate::operator::passphrase;
+use crate::opener;
 use crate::serve::ServeArgs;
 
 /// How often it is looked how far a migration has come.
@@ -179,8 +179,8 @@ async fn migrate(config: &Config, to: EngineKind, session: &Session) -> Result<(
     } else {
         let opened = offline.unseal_unattended().await;
         if !opened.map_err(|error| failed(&error))? {
-            let words = passphrase("passphrase", session)?;
-            let opened = offline.unseal(words).await;
+            let root = opener::by_person(&offline.ring(), session)?;
+            let opened = offline.unseal(root).await;
             opened.map_err(|error| failed(&error))?;
         }
         let moved = with_progress(&offline, to, session).await;

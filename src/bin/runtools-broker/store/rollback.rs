@@ -7,7 +7,7 @@ use runtools_broker::daemon::Refused;
 use serde::Serialize;
 
 use super::failed;
-use crate::operator::passphrase;
+use crate::opener;
 use crate::serve::ServeArgs;
 
 /// The most characters of a reason.
@@ -46,14 +46,7 @@ pub(super) async fn accept(
         ));
     }
     let refused = Refused::open(config).map_err(|error| failed(&error))?;
-    let by_file = refused.key_file().map_err(|error| failed(&error))?;
-    let root = if let Some(root) = by_file {
-        root
-    } else {
-        let words = passphrase("passphrase", session)?;
-        let opened = refused.passphrase(&words);
-        opened.map_err(|error| failed(&error))?
-    };
+    let root = opener::of_installation(refused.ring(), config, session)?;
     let examined = refused.examine(&root).map_err(|error| failed(&error))?;
     drop(root);
     let store = examined.store();
