@@ -8,20 +8,56 @@ use std::hint::black_box;
 /// What x^8 is, in lower powers.
 const REDUCED: u8 = 0x1B;
 
+/// A number that nobody is to learn. This is all that can be done with one: none of it says how large it is, so
+/// that what is written over these can neither branch on it nor look something up by it.
+trait Hidden: Copy {
+    const ZERO: Self;
+
+    /// The sum, which is the difference, too.
+    fn plus(self, other: Self) -> Self;
+
+    /// This number where bit `bit` of `of` is set, else zero.
+    fn where_set(self, of: Self, bit: u8) -> Self;
+
+    /// The product with x.
+    fn times_x(self) -> Self;
+}
+
 /// All ones where the lowest bit of `bits` is set, else none. The compiler is not to see that there
 /// are only two, or it could make a branch of it.
 fn mask(bits: u8) -> u8 {
     black_box((bits & 1).wrapping_neg())
 }
 
-/// The product.
-pub(super) fn times(a: u8, b: u8) -> u8 {
-    let (mut power, mut product) = (a, 0);
+impl Hidden for u8 {
+    const ZERO: Self = 0;
+
+    fn plus(self, other: Self) -> Self {
+        self ^ other
+    }
+
+    fn where_set(self, of: Self, bit: u8) -> Self {
+        self & mask(of >> bit)
+    }
+
+    fn times_x(self) -> Self {
+        (self << 1) ^ (REDUCED & mask(self >> 7))
+    }
+}
+
+/// The product, one bit after the other.
+fn product<N: Hidden>(a: N, b: N) -> N {
+    let (mut power, mut product) = (a, N::ZERO);
     for bit in 0..8 {
-        product ^= power & mask(b >> bit);
-        power = (power << 1) ^ (REDUCED & mask(power >> 7));
+        product = product.plus(power.where_set(b, bit));
+        power = power.times_x();
     }
     product
+}
+
+/// The product.
+pub(super) fn times(a: u8, b: u8) -> u8 {
+    product(a, b)
 }
 
 /// What times `a` is one; zero has none, and yields zero.
@@ -38,7 +74,13 @@ fn inverse(a: u8) -> u8 {
 
 /// The polynomial with these coefficients, the constant first, at `x`.
 pub(super) fn at(coefficients: impl DoubleEndedIterator<Item = u8>, x: u8) -> u8 {
-    coefficients.rev().fold(0, |sum, c| times(sum, x) ^ c)
+    value(coefficients, x)
+}
+
+fn value<N: Hidden>(coefficients: impl DoubleEndedIterator<Item = N>, x: N) -> N {
+    coefficients
+        .rev()
+        .fold(N::ZERO, |sum, c| product(sum, x).plus(c))
 }
 
 /// By how much the value at each of `places` counts when a polynomial that goes through all of them is
@@ -55,7 +97,70 @@ pub(super) fn weights(places: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::{at, inverse, times, weights};
+    use std::cell::RefCell;
+
+    use super::{Hidden, at, inverse, product, times, value, weights};
+
+    thread_local! {
+        /// What was done with numbers, in order.
+        static DONE: RefCell<Vec<(&'static str, u8)>> = const { RefCell::new(Vec::new()) };
+    }
+
+    /// A number that says what is done with it.
+    #[derive(Clone, Copy)]
+    struct Watched(u8);
+
+    impl Watched {
+        fn did(what: &'static str, bit: u8, number: u8) -> Self {
+            DONE.with_borrow_mut(|done| done.push((what, bit)));
+            Self(number)
+        }
+    }
+
+    impl Hidden for Watched {
+        const ZERO: Self = Self(0);
+
+        fn plus(self, other: Self) -> Self {
+            Self::did("plus", 0, self.0.plus(other.0))
+        }
+
+        fn where_set(self, of: Self, bit: u8) -> Self {
+            Self::did("where", bit, self.0.where_set(of.0, bit))
+        }
+
+        fn times_x(self) -> Self {
+            Self::did("x", 0, self.0.times_x())
+        }
+    }
+
+    /// What `work` came to, and all that was done for it.
+    fn watched(work: impl FnOnce() -> Watched) -> (u8, Vec<(&'static str, u8)>) {
+        DONE.take();
+        let Watched(number) = work();
+        (number, DONE.take())
+    }
+
+    #[test]
+    fn the_same_is_done_in_the_same_order_whatever_the_numbers_are() {
+        let (_, of_zeros) = watched(|| product(Watched(0), Watched(0)));
+        assert_eq!(of_zeros.len(), 24);
+        for a in 0..=255 {
+            for b in 0..=255 {
+                let (number, done) = watched(|| product(Watched(a), Watched(b)));
+                assert_eq!(number, times(a, b));
+                assert_eq!(done, of_zeros, "{a} {b}");
+            }
+        }
+        let of = |row: [u8; 4], x| watched(|| value(row.map(Watched).into_iter(), Watched(x)));
+        let (_, of_zeros) = of([0; 4], 0);
+        assert_eq!(of_zeros.len(), 4 * 25);
+        for seed in 0..=255_u8 {
+            let row = [3_u8, 5, 7, 11].map(|by| seed.wrapping_mul(by) ^ by);
+            let (number, done) = of(row, seed);
+            assert_eq!(number, at(row.into_iter(), seed));
+            assert_eq!(done, of_zeros, "{seed}");
+        }
+    }
 
     /// The same product as a schoolbook has it: multiply, then divide with remainder.
     fn schoolbook(a: u8, b: u8) -> u8 {
