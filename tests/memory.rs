@@ -7,14 +7,18 @@
 //! gdb must be installed, for `gcore`; without it this test fails.
 
 mod harness;
+#[path = "memory/keys.rs"]
+mod keys;
 
 use std::path::Path;
 use std::process::Command;
 
 use harness::memory::occurrences;
 use harness::{Broker, Client, Setup, eventually};
+use keys::{Named, OWNER, every_key};
 use runtools_broker::custody::{Provider, Ring};
 use runtools_broker::failpoint::Failpoint;
+use runtools_broker::id::OrgId;
 use serde_json::json;
 
 const VALUE: &str = "a-value-that-is-looked-for-0123456789";
@@ -122,4 +126,43 @@ fn memory_holds_what_is_in_use_and_nothing_that_was() {
     eventually(|| (in_memory() == (0, 0)).then_some(()));
     let core = core_of(broker.pid(), folder.path());
     assert_eq!(looked.found(|it| in_core(&core, it)), (0, 0));
+}
+
+/// The names of those that stand where `count` looks.
+fn there(keys: &[Named], count: impl Fn(&[u8]) -> usize) -> Vec<&'static str> {
+    let found = keys.iter().filter(|(_, key)| count(key) > 0);
+    found.map(|(name, _)| *name).collect()
+}
+
+#[test]
+fn no_key_of_any_level_is_in_memory_once_the_vault_is_sealed() {
+    let mut broker = Broker::start();
+    let secret = json!({"name": "LOOKED_FOR", "value": VALUE, "orgWide": true});
+    broker.operator().post("/v1/secrets", &secret).expect(201);
+    let org = broker.operator().get("/v1/organizations/current");
+    let org = org.expect(200)["data"]["id"].as_str().map(OrgId::parse);
+    assert_eq!(broker.stop(), Some(0));
+    let keys = every_key(&broker, org.unwrap().unwrap());
+    assert_eq!(keys.len(), 11);
+    broker.restart();
+    let operator = broker.operator();
+    let shared = json!({"orgWide": true});
+    let reveal = || operator.post("/v1/secrets/LOOKED_FOR/reveal", &shared);
+    let in_memory = |it: &[u8]| occurrences(broker.pid(), it);
+    for _ in 0..2 {
+        assert_eq!(reveal().expect(200)["data"]["value"], VALUE);
+        let open = there(&keys, in_memory);
+        assert!(
+            open.contains(&OWNER),
+            "the control run finds nothing: {open:?}"
+        );
+        operator.send("POST", "/v1/operator/seal", None).expect(200);
+        // The last of an answer is wiped when its connection is.
+        eventually(|| there(&keys, in_memory).is_empty().then_some(()));
+        let folder = tempfile::tempdir().unwrap();
+        let core = core_of(broker.pid(), folder.path());
+        let in_core = |it: &[u8]| memchr::memmem::find_iter(&core, it).count();
+        assert_eq!(there(&keys, in_core), Vec::<&str>::new());
+        operator.post("/v1/operator/unseal", &json!({})).expect(200);
+    }
 }
