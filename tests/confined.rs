@@ -8,10 +8,9 @@ mod harness;
 use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use harness::crm::{crm_call, install_crm};
 use harness::nobody::{as_nobody, is_root, nobodys_folder};
@@ -361,51 +360,4 @@ json.dump(answer, sys.stdout)
     assert!(fs::read_link(&attendant).is_ok(), "{attendant}");
     drop(broker);
     harness::eventually(|| fs::read_link(&attendant).err());
-}
-
-#[test]
-fn a_service_manager_hears_once_that_it_is_ready_and_then_that_it_lives() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("notify");
-    let manager = UnixDatagram::bind(&path).unwrap();
-    manager
-        .set_read_timeout(Some(Duration::from_secs(30)))
-        .unwrap();
-    let mut broker = Broker::with(Setup {
-        wrapper: vec![
-            "env".to_owned(),
-            format!("NOTIFY_SOCKET={}", path.display()),
-            "WATCHDOG_USEC=400000".to_owned(),
-        ],
-        ..Setup::default()
-    });
-    let hear = || {
-        let mut buffer = [0; 4096];
-        let length = manager.recv(&mut buffer).unwrap();
-        String::from_utf8(buffer[..length].to_vec()).unwrap()
-    };
-    let first = hear();
-    assert!(first.starts_with("READY=1\nSTATUS=unsealed"), "{first}");
-    assert_eq!(
-        (hear(), hear()),
-        ("WATCHDOG=1\n".to_owned(), "WATCHDOG=1\n".to_owned())
-    );
-    broker
-        .operator()
-        .send("POST", "/v1/operator/seal", None)
-        .expect(200);
-    let end = Instant::now() + Duration::from_secs(30);
-    while !hear().starts_with("STATUS=sealed") {
-        assert!(Instant::now() < end);
-    }
-    // A sealed vault has no writers to wait for.
-    while hear() != "WATCHDOG=1\n" {
-        assert!(Instant::now() < end);
-    }
-    assert_eq!(broker.stop(), Some(0));
-    let mut last = hear();
-    while !last.starts_with("STOPPING=1") {
-        assert!(!last.contains("READY=1"), "it is ready once");
-        last = hear();
-    }
 }
