@@ -255,3 +255,38 @@ fn only_a_certificate_that_is_not_over_is_pinned_and_only_where_clients_are_aske
     assert_eq!(reply.refused(409), "certificates_unasked");
     set.finish();
 }
+
+#[test]
+fn a_lockdown_makes_a_pinned_certificate_void_until_it_is_pinned_again() {
+    let stand = Stand::new();
+    let operator = stand.broker.operator();
+    let member = json!({"name": "Bob", "createKey": true});
+    let members = "/v1/organizations/current/members";
+    let bob = operator.post(members, &member).expect(201)["data"].clone();
+    let own = Pair::new("tool-hub");
+    let service = json!({"name": "tool-hub", "certificate": own.pem});
+    let made = operator.post("/v1/operator/services", &service).expect(201)["data"].clone();
+    let id = made["id"].as_str().unwrap();
+    let delegated = json!({"userId": bob["userId"]});
+    let path = format!("/v1/services/{id}/delegations");
+    operator.post(&path, &delegated).expect(201);
+    let user = bob["userId"].as_str().unwrap();
+    let subject = [format!("X-RunTools-Subject: {user}")];
+    assert_eq!(stand.me(own.shown(), &subject).unwrap().0, 200);
+    let run = |words: &[&str]| {
+        let ran = stand.broker.runs(words, None);
+        assert_eq!(ran.exit, 0, "{}", ran.stderr);
+    };
+    run(&["lockdown", "--yes"]);
+    assert_eq!(stand.refused(own.shown(), &subject).0, 503);
+    run(&["unseal"]);
+    let unauthorized = (401, "unauthorized".to_owned());
+    assert_eq!(stand.refused(own.shown(), &subject), unauthorized);
+    // Another one for the same service is made from now on, and good.
+    let other = Pair::new("tool-hub");
+    let path = format!("/v1/operator/services/{id}/rotate");
+    let turned = operator.post(&path, &json!({"certificate": other.pem}));
+    turned.expect(201);
+    assert_eq!(stand.me(other.shown(), &subject).unwrap().0, 200);
+    assert_eq!(stand.refused(own.shown(), &subject), unauthorized);
+}

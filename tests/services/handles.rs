@@ -129,3 +129,51 @@ fn hs_2_a_handle_of_a_service_dies_with_whatever_let_it_be_asked_for() {
     dead(&hub, &handle, "the service was removed");
     set.finish();
 }
+
+#[test]
+fn a_lockdown_ends_every_handle_and_the_service_that_asked_for_one() {
+    let set = Set::new();
+    let stage = &set.stage;
+    set.delegate(&set.bob.user);
+    let operator = stage.operator();
+    let own = json!({"name": "KEY", "value": "a value of the operator's own"});
+    operator.post("/v1/secrets", &own).expect(201);
+    let hub = set.hub.for_user(stage, &set.bob.user);
+    // The operator is who unseals, and is known by the socket before and after.
+    let holders = [(&hub, "the service"), (&operator, "the operator")];
+    let wish = Wish::get(&set.url());
+    let handles = holders.map(|(holder, _)| {
+        let handle = resolve(stage, holder, "custom-x", &json!({})).text;
+        let came = LANES[0].send(stage, holder, &handle, &wish);
+        assert_eq!(came.status, 200, "{came:?}");
+        handle
+    });
+    let sent = set.upstream.seen().len();
+    let run = |words: &[&str]| {
+        let ran = stage.broker.runs(words, None);
+        assert_eq!(ran.exit, 0, "{}", ran.stderr);
+    };
+    let answers = |wanted: [&[u16]; 2], when: &str| {
+        for (at, (holder, who)) in holders.into_iter().enumerate() {
+            for lane in LANES {
+                let came = lane.send(stage, holder, &handles[at], &wish);
+                assert!(wanted[at].contains(&came.status), "{who}, {when}: {came:?}");
+            }
+        }
+        assert_eq!(
+            set.upstream.seen().len(),
+            sent,
+            "{when}: something was sent"
+        );
+    };
+    run(&["lockdown", "--yes"]);
+    answers([&[503], &[503]], "locked down");
+    run(&["unseal"]);
+    answers([&[401], &[404, 410]], "unsealed");
+    let resolved = try_resolve(stage, &hub, "custom-x", &json!({}));
+    assert_eq!(resolved.refused(401), "unauthorized");
+    let anew = resolve(stage, &operator, "custom-x", &json!({})).text;
+    let came = LANES[0].send(stage, &operator, &anew, &wish);
+    assert_eq!(came.status, 200, "what is asked for now is good: {came:?}");
+    set.finish();
+}
