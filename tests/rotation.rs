@@ -342,7 +342,7 @@ fn kill_root(engine: &str) {
         .broker
         .runs(&["key", "rotate", "root"], Some("not those words at all\n"));
     assert_ne!(asked.exit, 0, "{}", asked.stderr);
-    assert!(asked.stderr.contains("is not there"), "{}", asked.stderr);
+    assert!(asked.stderr.contains("does not open"), "{}", asked.stderr);
     let words = Some("correct horse battery staple\n");
     let ran = stage
         .broker

@@ -214,8 +214,17 @@ fn a_slot_that_takes_a_person_is_named_and_the_answer_says_database() {
     operator.post("/v1/operator/slots", &slot).expect(201);
     let wrong = broker.runs(&["shred"], Some("not those words at all\n"));
     assert_ne!(wrong.exit, 0);
-    assert!(wrong.stderr.contains("still `logical`"), "{}", wrong.stderr);
-    let failed = operator.get(SHRED).expect(200)["data"].clone();
+    assert!(wrong.stderr.contains("does not open"), "{}", wrong.stderr);
+    // Nothing is begun where somebody is away.
+    let wrong = json!({"passphrase": "not those words at all"});
+    operator.post(SHRED, &wrong).expect(200);
+    let failed = eventually(|| {
+        let shown = operator.get(SHRED).expect(200)["data"].clone();
+        (shown["state"] != "running").then_some(shown)
+    });
+    assert_eq!(failed["error"], "slot_away", "{failed}");
+    let rotation = operator.get("/v1/key-rotation").expect(200);
+    assert_eq!(rotation["data"]["rotation"], Value::Null);
     assert_eq!(
         (&failed["state"], &failed["level"]),
         (&json!("failed"), &json!("logical"))

@@ -92,6 +92,7 @@ actions! {
     VaultLockdown = "vault.lockdown",
     KeySlotAdd = "key.slot_add",
     KeySlotTest = "key.slot_test",
+    KeySlotLend = "key.slot_lend",
     KeySlotRemove = "key.slot_remove",
     KeyRotate = "key.rotate",
     KeyRotatePause = "key.rotate_pause",

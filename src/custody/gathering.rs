@@ -5,7 +5,7 @@ use super::shares::Share;
 use crate::clock::{Clock, Timestamp};
 
 /// How long the shares that are there wait for the next one: a quarter of an hour.
-const PATIENCE_MILLIS: i64 = 15 * 60 * 1000;
+pub(crate) const PATIENCE_MILLIS: i64 = 15 * 60 * 1000;
 
 /// How far people have come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

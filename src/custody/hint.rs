@@ -38,9 +38,8 @@ impl CustodyError {
                 "list the ring's slots, and choose one of them"
             }
             Self::SlotAway(_) => {
-                "look for it in `runtools-broker key slot list`: put its root.key in place, or give its \
-                 passphrase; a slot of shares, and one whose key is elsewhere, is removed before, and \
-                 added again afterwards"
+                "look for it in `runtools-broker key slot list`: put its root.key in place, or have whoever opens it \
+                 run `runtools-broker key slot lend`, and begin again within a quarter of an hour"
             }
             Self::LastSlot => "add another slot and test it first",
             Self::TooManySlots => "remove a slot that is no longer needed first",

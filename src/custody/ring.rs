@@ -11,7 +11,6 @@ use super::{
 };
 use crate::crypto::{Digest, Key, KeyRef, MacKey, Random, digests_match};
 use crate::id::{ObjectId, StoreId};
-use crate::secret::Secret;
 
 /// The ring's name in the keys directory.
 pub const RING_FILE: &str = "root.ring";
@@ -26,17 +25,10 @@ const HEADER_LABEL: &[u8] = b"root.ring header";
 pub struct Ring {
     pub(super) dir: PathBuf,
     /// The whole file as it stands on disk.
-    bytes: Vec<u8>,
-    identity: Identity,
-    slots: Vec<Slot>,
+    pub(super) bytes: Vec<u8>,
+    pub(super) identity: Identity,
+    pub(super) slots: Vec<Slot>,
     mac: Digest,
-}
-
-/// A ring with another root key, and what it is made of.
-#[derive(Debug)]
-pub struct Resealed {
-    before: Vec<u8>,
-    ring: Ring,
 }
 
 impl Ring {
@@ -241,61 +233,7 @@ impl Ring {
         self.replace(&held, slots, root)
     }
 
-    /// The ring with the root key `new` under each slot, to be put in this one's place. Who opens a slot is
-    /// asked for it, and nothing is written. `words` are for a slot of a passphrase.
-    ///
-    /// # Errors
-    /// [`CustodyError::SlotAway`] for the first slot that nobody opens who is there; as
-    /// [`remove_slot`](Self::remove_slot).
-    pub fn reseal(
-        &self,
-        (old, new): (&Key, &Key),
-        who: &Custodians,
-        words: Option<&Secret>,
-        random: &dyn Random,
-    ) -> Result<Resealed, CustodyError> {
-        self.check_root(old)?;
-        let mut slots = Vec::with_capacity(self.slots.len());
-        for slot in &self.slots {
-            let custodian = who.for_means(&slot.means).transpose()?;
-            let provider = match slot.kind() {
-                SlotKind::KeyFile => Some(Provider::KeyFile(who.key_file())),
-                SlotKind::Passphrase => words.map(Provider::Passphrase),
-                SlotKind::Shares => None,
-                SlotKind::Credential | SlotKind::Exec | SlotKind::Pkcs11 => {
-                    custodian.as_ref().map(Provider::Custodian)
-                }
-            };
-            let store = self.identity.store;
-            let resealed = match provider {
-                Some(provider) => slot.resealed(provider, store, (old, new), random)?,
-                None => None,
-            };
-            slots.push(resealed.ok_or(CustodyError::SlotAway(slot.id))?);
-        }
-        let identity = Identity {
-            root: new.name(),
-            ..self.identity
-        };
-        Ok(Resealed {
-            before: self.bytes.clone(),
-            ring: Self::of(&self.dir, identity, slots, new)?,
-        })
-    }
-
-    /// Puts a ring that was sealed anew in the place of this one, durably, in one rename.
-    ///
-    /// # Errors
-    /// [`CustodyError::RingChanged`] when it was made of another one, [`CustodyError::Busy`].
-    pub fn give_way_to(&mut self, next: Resealed) -> Result<(), CustodyError> {
-        let _held = self.lock_unchanged()?;
-        if next.before != self.bytes {
-            return Err(CustodyError::RingChanged);
-        }
-        self.become_next(next.ring)
-    }
-
-    fn find(&self, id: ObjectId) -> Result<&Slot, CustodyError> {
+    pub(super) fn find(&self, id: ObjectId) -> Result<&Slot, CustodyError> {
         let mut slots = self.slots.iter();
         slots
             .find(|slot| slot.id == id)
@@ -309,7 +247,9 @@ impl Ring {
     ) -> Result<Key, CustodyError> {
         let mut refusal = CustodyError::NoSlotOfKind(provider.kind());
         for slot in slots.filter(|slot| slot.is_for(&provider)) {
-            if let Some(root) = slot.open(provider, &self.identity)? {
+            let key = slot.own_key(provider, self.identity.store)?;
+            let root = key.map(|key| slot.open(&key, &self.identity)).transpose()?;
+            if let Some(root) = root.flatten() {
                 self.check_mac(&root)?;
                 return Ok(root);
             }
@@ -318,7 +258,7 @@ impl Ring {
         Err(refusal)
     }
 
-    fn check_mac(&self, root: &Key) -> Result<(), CustodyError> {
+    pub(super) fn check_mac(&self, root: &Key) -> Result<(), CustodyError> {
         let covered = form::covered(&self.bytes).ok_or(CustodyError::RingForm)?;
         if digests_match(&mac(root, covered)?, &self.mac) {
             Ok(())
@@ -328,7 +268,7 @@ impl Ring {
     }
 
     /// Before a change: what is signed anew must have been sound.
-    fn check_root(&self, root: &Key) -> Result<(), CustodyError> {
+    pub(super) fn check_root(&self, root: &Key) -> Result<(), CustodyError> {
         if root.name() != self.identity.root {
             return Err(CustodyError::NotRoot);
         }
@@ -351,7 +291,7 @@ impl Ring {
         self.become_next(next)
     }
 
-    fn of(
+    pub(super) fn of(
         dir: &Path,
         identity: Identity,
         slots: Vec<Slot>,

@@ -180,51 +180,48 @@ impl Slot {
         }
     }
 
-    /// The root key, or nothing when `provider` does not open this slot.
+    /// The slot's own key as `provider` has it, which may open it or not; nothing when `provider` is for another.
     ///
     /// # Errors
     /// When the provider cannot be asked: a key file that is missing or not to be trusted.
-    pub(super) fn open(
+    pub(super) fn own_key(
         &self,
         provider: Provider<'_>,
-        ring: &Identity,
+        store: StoreId,
     ) -> Result<Option<Key>, CustodyError> {
-        let Some(key) = self.means.key(provider, place(ring.store, self.id))? else {
-            return Ok(None);
-        };
-        let key = key.sheltered();
+        let key = self.means.key(provider, place(store, self.id))?;
+        Ok(key.map(Key::sheltered))
+    }
+
+    /// The root key, or nothing when `key` does not open this slot.
+    ///
+    /// # Errors
+    /// When what it opens is no key.
+    pub(super) fn open(&self, key: &Key, ring: &Identity) -> Result<Option<Key>, CustodyError> {
         let context = Context::system(ring.store, self.id, u64::from(ring.root.version));
-        match open(&key, Purpose::OrgKey, &context, &self.sealed) {
+        match open(key, Purpose::OrgKey, &context, &self.sealed) {
             Ok(root) => root_key(&root, ring.root).map(Some),
             Err(CryptoError::Open) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
-}
 
-impl Slot {
-    /// The same slot with another root key in it, by whoever opens it; nothing when `provider` does not.
+    /// The same slot with the root key `new` in it, by the slot's own key; nothing when `key` does not open it.
     ///
     /// # Errors
-    /// When the provider cannot be asked.
+    /// When no randomness is to be had.
     pub(super) fn resealed(
         &self,
-        provider: Provider<'_>,
-        store: StoreId,
-        (old, new): (&Key, &Key),
+        key: &Key,
+        ring: &Identity,
+        new: &Key,
         random: &dyn Random,
     ) -> Result<Option<Self>, CustodyError> {
-        let Some(key) = self.means.key(provider, place(store, self.id))? else {
+        if self.open(key, ring)?.is_none() {
             return Ok(None);
-        };
-        let key = key.sheltered();
-        let context = |root: &Key| Context::system(store, self.id, u64::from(root.name().version));
-        match open(&key, Purpose::OrgKey, &context(old), &self.sealed) {
-            Ok(_) => {}
-            Err(CryptoError::Open) => return Ok(None),
-            Err(error) => return Err(error.into()),
         }
-        let sealed = new.expose(|root| seal(&key, Purpose::OrgKey, &context(new), root, random))?;
+        let context = Context::system(ring.store, self.id, u64::from(new.name().version));
+        let sealed = new.expose(|root| seal(key, Purpose::OrgKey, &context, root, random))?;
         Ok(Some(Self {
             sealed,
             ..self.clone()

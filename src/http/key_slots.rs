@@ -26,7 +26,11 @@ pub(super) async fn slots(
     peer: Option<Extension<Peer>>,
 ) -> Result<Response, ApiError> {
     operator(&app, peer)?;
-    let slots = app.lifecycle.slots().into_iter().map(shown);
+    let slots = app.lifecycle.slots().into_iter();
+    let slots = slots.map(|slot| wire::KeySlot {
+        lent: app.lifecycle.is_lent(slot.id),
+        ..shown(slot)
+    });
     Ok(reply::list(slots.collect(), None))
 }
 
@@ -39,6 +43,7 @@ fn shown(slot: SlotInfo) -> wire::KeySlot {
         name: slot.name.map(|name| name.to_string()),
         threshold: slot.split.map(|split| split.threshold),
         shares: slot.split.map(|split| split.count),
+        lent: false,
     }
 }
 
@@ -187,6 +192,18 @@ enum Tester {
     Share(Secret),
 }
 
+/// Who opens a slot, where they are together; else how many there are.
+fn together(
+    app: &App,
+    tester: Tester,
+    purpose: Purpose,
+) -> Result<Result<Opener, wire::Gathered>, ApiError> {
+    match tester {
+        Tester::Opener(opener) => Ok(Ok(opener)),
+        Tester::Share(share) => waiting(app.lifecycle.gather(&share, purpose)),
+    }
+}
+
 /// Tests whether a slot opens.
 #[utoipa::path(post, path = "/v1/operator/slots/{id}/test", tag = "operator",
     params(("id" = String, Path)), request_body = wire::TestKeySlot,
@@ -203,16 +220,9 @@ pub(super) async fn test_slot(
     let tester = tester(&app, id, body)?;
     let _turn = app.unsealing.lock().await;
     app.unseal_failures.pause().await;
-    let opener = match tester {
-        Tester::Opener(opener) => Ok(opener),
-        Tester::Share(share) => match waiting(app.lifecycle.gather(&share, Purpose::Test(id))) {
-            Ok(Err(progress)) => return Ok(reply::data(progress)),
-            Ok(Ok(shares)) => Ok(shares),
-            Err(refused) => Err(refused),
-        },
-    };
-    let tested = match opener {
-        Ok(opener) => {
+    let tested = match together(&app, tester, Purpose::Test(id)) {
+        Ok(Err(progress)) => return Ok(reply::data(progress)),
+        Ok(Ok(opener)) => {
             let lifecycle = app.lifecycle.clone();
             let tested = tokio::task::spawn_blocking(move || lifecycle.test_slot(&opener, id));
             let tested = tested.await.map_err(|_| ApiError::internal())?;
@@ -238,6 +248,50 @@ pub(super) async fn test_slot(
         }
         (Err(error), None) => {
             app.unseal_failures.count();
+            Err(error)
+        }
+    }
+}
+
+/// Lends the broker what opens a slot, for the next replacement of the root key, which every slot gets. It is kept for
+/// a quarter of an hour after the last that was lent, and while the vault is open.
+#[utoipa::path(post, path = "/v1/operator/slots/{id}/lend", tag = "operator",
+    params(("id" = String, Path)), request_body = wire::TestKeySlot,
+    responses((status = 200, description = "It is lent, or more shares are needed",
+               body = wire::Answer<wire::Gathered>)))]
+pub(super) async fn lend_slot(
+    caller: Caller,
+    State(app): State<App>,
+    Path(id): Path<String>,
+    OptionalInput(body): OptionalInput<wire::TestKeySlot>,
+) -> Result<Response, ApiError> {
+    caller.may::<OperateVault>(()).await?;
+    let id = slot_id(&id)?;
+    let tester = tester(&app, id, body)?;
+    let _turn = app.unsealing.lock().await;
+    app.unseal_failures.pause().await;
+    let lent = match together(&app, tester, Purpose::Lend(id)) {
+        Ok(Err(progress)) => return Ok(reply::data(progress)),
+        Ok(Ok(opener)) => {
+            let lifecycle = app.lifecycle.clone();
+            let lent = tokio::task::spawn_blocking(move || lifecycle.lend_slot(&opener, id));
+            let lent = lent.await.map_err(|_| ApiError::internal())?;
+            lent.map_err(ApiError::from)
+        }
+        Err(refused) => Err(refused),
+    };
+    let target = Target::new(TargetKind::Key).id(id.bytes());
+    let event = caller.event(Action::KeySlotLend).target(target);
+    let journal = caller.vault.journal();
+    match lent {
+        Ok(()) => {
+            app.unseal_failures.forget();
+            journal.note(event.allowed()).await?;
+            Ok(reply::data(done()))
+        }
+        Err(error) => {
+            app.unseal_failures.count_recorded();
+            journal.note(event.denied(error.code())).await?;
             Err(error)
         }
     }

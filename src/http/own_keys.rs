@@ -25,7 +25,7 @@ fn take_time(deadline: Option<Extension<RequestDeadline>>) {
 }
 
 /// Replaces the root key while everybody is served: every slot of the ring has the new one afterwards, and the
-/// old one is nowhere. A replacement that was cut short is ended.
+/// old one is nowhere. What opens a slot that takes people is lent before. A replacement that was cut short is ended.
 #[utoipa::path(post, path = "/v1/operator/root-rotation", tag = "operator", request_body = wire::RotateRoot,
     responses((status = 200, description = "Replaced", body = wire::Answer<wire::RotatedRoot>)))]
 pub(super) async fn rotate_root(
@@ -40,10 +40,9 @@ pub(super) async fn rotate_root(
     let _turn = app.unsealing.lock().await;
     let event = caller.event(Action::KeyRotate).code("root");
     let rotated = caller.audited(event, async |recorded| {
-        let words = body.passphrase;
-        app.lifecycle
-            .rotate_root(&caller.vault, words, recorded)
-            .await
+        let (lifecycle, vault) = (&app.lifecycle, &caller.vault);
+        let lent = lifecycle.borrow(vault, body.passphrase).await?;
+        lifecycle.rotate_root(vault, lent, recorded).await
     });
     let version = rotated.await?;
     Ok(reply::data(wire::RotatedRoot { version }))
@@ -184,7 +183,11 @@ impl App {
             return Ok(());
         }
         let recorded = resumed(vault, "root").await?;
-        match self.lifecycle.rotate_root(vault, None, &recorded).await {
+        match self
+            .lifecycle
+            .rotate_root(vault, Vec::new(), &recorded)
+            .await
+        {
             Ok(version) => {
                 tracing::info!(version, "the root key was replaced");
                 recorded.outcome(Outcome::success());

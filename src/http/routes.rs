@@ -69,6 +69,7 @@ fn table() -> OpenApiRouter<App> {
         .routes(routes!(operator::lockdown))
         .routes(routes!(key_slots::slots, key_slots::add_slot))
         .routes(routes!(key_slots::test_slot))
+        .routes(routes!(key_slots::lend_slot))
         .routes(routes!(key_slots::remove_slot))
         .merge(of_installation())
         .routes(routes!(backup::create_backup, backup::backups))

@@ -145,6 +145,8 @@ impl App {
         recorded: &Recorded,
     ) -> Result<(), ApiError> {
         let shredding = &self.shredding;
+        // Nothing is begun that could not be ended.
+        let lent = self.lifecycle.borrow(vault, words).await?;
         for (step, what) in [
             (ShredStep::Owners, Turned::Owners),
             (ShredStep::Organizations, Turned::Org),
@@ -159,7 +161,7 @@ impl App {
         // It seals what belongs to no organisation, and stands under the root key.
         vault.rotate_state_key(recorded).await?;
         let turn = self.unsealing.lock().await;
-        let rotated = self.lifecycle.rotate_root(vault, words, recorded);
+        let rotated = self.lifecycle.rotate_root(vault, lent, recorded);
         rotated.await?;
         shredding.at(ShredStep::Slots, 0, 1);
         let (lifecycle, renewing) = (self.lifecycle.clone(), vault.clone());

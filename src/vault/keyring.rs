@@ -248,7 +248,7 @@ mod tests {
             }
             if round == "replaced" {
                 let recorded = rig.recorded().await;
-                let rotated = rig.lifecycle.rotate_root(&rig.vault, None, &recorded);
+                let rotated = rig.lifecycle.rotate_root(&rig.vault, Vec::new(), &recorded);
                 assert_eq!(rotated.await.unwrap(), 2);
             }
             let (ring, org) = (&rig.vault.keyring, rig.vault.org(id).unwrap());

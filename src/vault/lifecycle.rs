@@ -20,6 +20,7 @@ use crate::store::{Batch, Engine, Spool, Store, StoreKeys};
 
 use super::generations::Generations;
 use super::keyring::Keyring;
+use super::loans::Loans;
 use super::lockdown::VoidUntil;
 use super::memo::Memo;
 use super::rotation::Rotations;
@@ -40,6 +41,7 @@ pub struct Lifecycle {
     changing_ring: Mutex<()>,
     custodians: Custodians,
     pub(super) gatherings: Gatherings,
+    pub(super) loans: Mutex<Loans>,
     pub(super) opened: AtomicBool,
     /// Held by whoever opens it, or decides that nobody does: from the look at the marker to the open gate. And by
     /// whoever seals it: from the closed gate to the closed journal.
@@ -94,6 +96,7 @@ impl Lifecycle {
         Ok(Self {
             custodians: Custodians::of(&places.keys),
             gatherings: Gatherings::default(),
+            loans: Mutex::default(),
             opened: AtomicBool::new(false),
             opening: tokio::sync::Mutex::default(),
             places,

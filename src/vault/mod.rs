@@ -30,6 +30,7 @@ mod generations;
 mod key_record;
 mod keyring;
 mod lifecycle;
+mod loans;
 mod lockdown;
 mod memo;
 mod metadata;

@@ -28,6 +28,8 @@ impl Lifecycle {
         let Some(vault) = self.gate.close() else {
             return true;
         };
+        // What was lent in the last moment before that.
+        self.forget_shares();
         let end = Instant::now() + patience;
         let emptied = loop {
             if Arc::strong_count(&vault) == 1 {

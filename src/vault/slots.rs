@@ -44,6 +44,8 @@ pub enum Purpose {
     Unseal,
     /// To show that this slot opens.
     Test(ObjectId),
+    /// To lend what opens this slot.
+    Lend(ObjectId),
 }
 
 /// The shares that are there, for each purpose.
@@ -51,6 +53,7 @@ pub enum Purpose {
 pub(super) struct Gatherings {
     unseal: Mutex<Gathering>,
     test: Mutex<Gathering>,
+    lend: Mutex<Gathering>,
 }
 
 impl Gatherings {
@@ -58,12 +61,13 @@ impl Gatherings {
         let gathering = match purpose {
             Purpose::Unseal => &self.unseal,
             Purpose::Test(_) => &self.test,
+            Purpose::Lend(_) => &self.lend,
         };
         gathering.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn both(&self) -> [&Mutex<Gathering>; 2] {
-        [&self.unseal, &self.test]
+    fn all(&self) -> [&Mutex<Gathering>; 3] {
+        [&self.unseal, &self.test, &self.lend]
     }
 }
 
@@ -72,13 +76,13 @@ impl Lifecycle {
     /// at once, and kept no longer.
     ///
     /// # Errors
-    /// [`CustodyError::ShareForeign`] for one that opens no slot of the ring, or not the one that is to be
-    /// tested; what [`Gathering::take`] refuses.
+    /// [`CustodyError::ShareForeign`] for one that opens no slot of the ring, or not the one that is
+    /// meant; what [`Gathering::take`] refuses.
     pub fn gather(&self, share: &Secret, purpose: Purpose) -> Result<Gathered, VaultError> {
         let share = Share::parse(share)?;
         let is_meant = |slot: &SlotInfo| match purpose {
             Purpose::Unseal => true,
-            Purpose::Test(id) => slot.id == id,
+            Purpose::Test(id) | Purpose::Lend(id) => slot.id == id,
         };
         let slots = self.slots();
         let mut splits = slots.iter().filter(|slot| is_meant(slot));
@@ -95,9 +99,10 @@ impl Lifecycle {
         gathering.progress().map_or(0, |progress| progress.given)
     }
 
-    /// Forgets the shares that people have given so far.
+    /// Forgets the shares that people have given so far, and what they have lent.
     pub fn forget_shares(&self) {
-        for gathering in self.gatherings.both() {
+        self.forget_loans();
+        for gathering in self.gatherings.all() {
             gathering
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
@@ -105,9 +110,10 @@ impl Lifecycle {
         }
     }
 
-    /// Forgets shares that have waited for others too long.
+    /// Forgets shares that have waited for others too long, and what was lent as long ago.
     pub fn forget_stale_shares(&self) {
-        for gathering in self.gatherings.both() {
+        self.loans().forget_stale(&*self.clock);
+        for gathering in self.gatherings.all() {
             let mut gathering = gathering.lock().unwrap_or_else(PoisonError::into_inner);
             gathering.forget_stale(&*self.clock);
         }

@@ -11,7 +11,7 @@ use crate::secret::Secret;
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BeginShred {
-    /// The passphrase of the slot that has one.
+    /// The passphrase of the slots that have one, and whose key is not lent.
     #[serde(default)]
     #[schema(value_type = Option<String>, format = Password)]
     pub passphrase: Option<Secret>,

@@ -209,6 +209,9 @@ pub struct KeySlot {
     /// How many shares there are of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shares: Option<u8>,
+    /// Whether what opens it is lent, for the next replacement of the root key.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lent: bool,
 }
 
 /// A slot that was added.

@@ -118,8 +118,10 @@ pub(crate) fn use_it(planted: &mut Planted, broker: &Broker, upstream: &Upstream
     let id = slot.expect(201)["data"]["id"].as_str().unwrap().to_owned();
     let wrong = planted.values.value();
     for words in [&passphrase, &wrong] {
-        let path = format!("/v1/operator/slots/{id}/test");
-        planted.send(&operator, "POST", &path, &json!({"passphrase": words}));
+        for verb in ["test", "lend"] {
+            let path = format!("/v1/operator/slots/{id}/{verb}");
+            planted.send(&operator, "POST", &path, &json!({"passphrase": words}));
+        }
     }
     planted.send(
         &operator,

@@ -78,10 +78,11 @@ const STEPS: &[Step] = &[
 ];
 
 /// These are sent with POST and change nothing.
-const READING: [&str; 3] = [
+const READING: [&str; 4] = [
     "POST /v1/audit/verify",
     "POST /v1/tools/{slug}/explain",
     "POST /v1/operator/slots/{id}/test",
+    "POST /v1/operator/slots/{id}/lend",
 ];
 
 /// What takes a provider, and a person: `tests/oauth_connect.rs` and `tests/oauth_device.rs` make these.

@@ -172,6 +172,7 @@ pub(crate) const ROWS: &[Row] = &[
     ("GET /v1/operator/slots", "", "", "", Socket),
     ("POST /v1/operator/slots", "", r#"{"kind":"no-such-kind"}"#, "admin:resources", Operator),
     ("POST /v1/operator/slots/{id}/test", "", "", "", Socket),
+    ("POST /v1/operator/slots/{id}/lend", "", "", "admin:resources", Operator),
     ("DELETE /v1/operator/slots/{id}", "", "", "admin:resources", Operator),
     ("GET /v1/operator/store", "", "", "admin:resources", Operator),
     ("POST /v1/operator/store/compact", "", "", "admin:resources", Operator),

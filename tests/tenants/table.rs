@@ -69,7 +69,7 @@ pub(crate) fn bodies() -> Vec<(&'static str, Value)> {
 }
 
 /// Of the installation, or of the caller's own organisation by a provider's name, which is the same for all.
-pub(crate) const INSTALLATION: [&str; 13] = [
+pub(crate) const INSTALLATION: [&str; 14] = [
     "GET /v1/oauth/start/{provider}",
     "GET /v1/oauth/status/{provider}",
     "POST /v1/oauth/device/start/{provider}",
@@ -80,6 +80,7 @@ pub(crate) const INSTALLATION: [&str; 13] = [
     "DELETE /v1/operator/services/{id}",
     "POST /v1/operator/services/{id}/rotate",
     "POST /v1/operator/slots/{id}/test",
+    "POST /v1/operator/slots/{id}/lend",
     "DELETE /v1/operator/slots/{id}",
     "DELETE /v1/operator/organizations/{id}",
     "DELETE /v1/operator/users/{id}",

@@ -25,6 +25,7 @@ mod global;
 mod health;
 mod init;
 mod layout;
+mod lending;
 mod members;
 mod oauth_clients;
 mod opener;

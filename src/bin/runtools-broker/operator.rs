@@ -96,7 +96,9 @@ pub(crate) async fn unseal(args: UnsealArgs, session: &Session) -> Outcome {
     }
     let piped = stdin_is_piped().then(read_stdin).transpose()?;
     if matches!(way, Way::Shares) || piped.as_ref().is_some_and(Share::is_like) {
-        let done = gather(&route, piped, &client, session).await?;
+        let shares = piped.as_ref().map(Share::lines);
+        drop(piped);
+        let done = gather(&route, shares, &client, session).await?;
         return told(done, "the vault is unsealed", session);
     }
     let passphrase = match piped {
@@ -134,15 +136,14 @@ async fn way(client: &Client) -> Result<Way, ClientError> {
 }
 
 /// Gives shares to `route`, one after the other, until there are enough or this person has no more: those
-/// that were piped in, a line each, else those that are asked for.
+/// that were piped in, else those that are asked for.
 pub(crate) async fn gather(
     route: &Route,
-    piped: Option<Secret>,
+    piped: Option<Vec<Secret>>,
     client: &Client,
     session: &Session,
 ) -> Result<Gathered, ClientError> {
-    let mut lines = piped.as_ref().map(|text| Share::lines(text).into_iter());
-    drop(piped);
+    let mut lines = piped.map(Vec::into_iter);
     let mut last = None;
     loop {
         let share = match &mut lines {

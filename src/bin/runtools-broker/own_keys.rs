@@ -2,13 +2,10 @@
 
 use clap::Subcommand;
 use http::Method;
-use runtools_broker::client::body::{self, Lent};
-use runtools_broker::client::{ClientError, Exit, Outcome, Route, Session};
-use runtools_broker::wire::{KeySlot, RotatedJournal, RotatedRoot, RotatedState};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use runtools_broker::client::{Exit, Outcome, Route, Session};
+use runtools_broker::wire::{RotatedJournal, RotatedRoot, RotatedState};
 
-use crate::operator::passphrase;
+use crate::lending::turn_root;
 use crate::store;
 
 /// Which key.
@@ -22,12 +19,6 @@ pub(crate) enum RotateCommand {
     State,
     /// Replace the key that names in the database are under
     Index,
-}
-
-#[derive(Serialize)]
-struct Body<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    passphrase: Option<Lent<'a>>,
 }
 
 /// Replaces one of them.
@@ -74,26 +65,12 @@ async fn index(session: &Session) -> Outcome {
     Ok(Exit::Ok)
 }
 
-/// Asks `route` for what replaces the root key, with the passphrase where a slot has one.
-pub(crate) async fn turn_root<T: DeserializeOwned>(
-    route: &Route,
-    session: &Session,
-) -> Result<T, ClientError> {
-    let client = session.local()?;
-    let slots: Vec<KeySlot> = client.list(&Route::new("/v1/operator/slots")).await?;
-    let asks = slots.iter().any(|slot| slot.kind == "passphrase");
-    let words = asks.then(|| passphrase("passphrase of the slot that has one", session));
-    let words = words.transpose()?;
-    let passphrase = words.as_ref().map(Lent);
-    let body = body::secret(&Body { passphrase })?;
-    drop(words);
-    client.call(Method::POST, route, Some(body)).await
-}
-
-/// Replaces it. A passphrase is asked for where a slot has one.
+/// Replaces it, once everybody has lent what opens their slot.
 async fn root(session: &Session) -> Outcome {
     let route = Route::new("/v1/operator/root-rotation");
-    let rotated: RotatedRoot = turn_root(&route, session).await?;
+    let Some(rotated) = turn_root::<RotatedRoot>(&route, session).await? else {
+        return Ok(Exit::Ok);
+    };
     let words = format!(
         "root key {} is in every slot, and the one before nowhere",
         rotated.version

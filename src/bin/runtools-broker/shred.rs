@@ -5,7 +5,7 @@ use runtools_broker::client::meter::{Stand, counted};
 use runtools_broker::client::{ClientError, Exit, Outcome, Route, Session};
 use runtools_broker::wire::{DeletionLevel, Shred, ShredState, ShredStep};
 
-use crate::own_keys::turn_root;
+use crate::lending::turn_root;
 
 /// Takes what was destroyed before out of reach of old bytes, too.
 ///
@@ -19,7 +19,7 @@ pub(crate) struct ShredArgs {
     status: bool,
 }
 
-/// Shreds. A passphrase is asked for where a slot has one.
+/// Shreds, once everybody has lent what opens their slot.
 pub(crate) async fn run(args: ShredArgs, session: &Session) -> Outcome {
     let client = session.local()?;
     let route = Route::new("/v1/operator/shred");
@@ -28,7 +28,9 @@ pub(crate) async fn run(args: ShredArgs, session: &Session) -> Outcome {
         told(&now, session)?;
         return Ok(Exit::Ok);
     }
-    let begun: Shred = turn_root(&route, session).await?;
+    let Some(begun) = turn_root::<Shred>(&route, session).await? else {
+        return Ok(Exit::Ok);
+    };
     let running = |now: &Shred| (now.state == ShredState::Running).then(|| stand(now));
     let asking = async |_| client.get(&route).await;
     let now = session.follow(begun, running, asking).await?;

@@ -9,6 +9,7 @@ use runtools_broker::client::text::{Visible, minute};
 use runtools_broker::client::{
     Client, ClientError, Exit, Outcome, Route, Session, Table, read_stdin, stdin_is_piped,
 };
+use runtools_broker::custody::Share;
 use runtools_broker::secret::Secret;
 use runtools_broker::wire::{AddedKeySlot, KeySlot};
 use serde::Serialize;
@@ -24,6 +25,8 @@ pub(crate) enum SlotCommand {
     Add(AddArgs),
     /// Prove that a slot opens
     Test(TestArgs),
+    /// Lend what opens a slot, for `key rotate root` or `shred` within a quarter of an hour
+    Lend(TestArgs),
     /// Take a way to unseal away; the last one stays
     #[command(visible_alias = "rm")]
     Remove {
@@ -60,7 +63,7 @@ pub(crate) struct AddArgs {
     threshold: Option<u8>,
 }
 
-/// What is tested.
+/// What is tested, or lent.
 #[derive(Args, Debug)]
 pub(crate) struct TestArgs {
     /// The slot: its id, its label, or its kind where there is one of that kind
@@ -135,7 +138,8 @@ pub(crate) async fn run(command: SlotCommand, session: &Session) -> Outcome {
     let client = session.local()?;
     match command {
         SlotCommand::Add(args) => add(args, &client, session).await?,
-        SlotCommand::Test(args) => return test(args, &client, session).await,
+        SlotCommand::Test(args) => return show(args, Shown::Test, &client, session).await,
+        SlotCommand::Lend(args) => return show(args, Shown::Lend, &client, session).await,
         SlotCommand::Remove { slot, yes } => remove(&slot, yes, &client, session).await?,
         SlotCommand::List => list(&client, session).await?,
     }
@@ -246,13 +250,42 @@ fn absolute(path: Option<&Path>) -> Result<Option<PathBuf>, ClientError> {
     made.map_err(|error| ClientError::file(path.unwrap_or(Path::new("")), &error))
 }
 
-async fn test(args: TestArgs, client: &Client, session: &Session) -> Outcome {
+/// What becomes of what opens a slot.
+#[derive(Clone, Copy)]
+enum Shown {
+    Test,
+    Lend,
+}
+
+impl Shown {
+    const fn verb(self) -> &'static str {
+        match self {
+            Self::Test => "test",
+            Self::Lend => "lend",
+        }
+    }
+
+    fn done(self, slot: &KeySlot) -> String {
+        match self {
+            Self::Test => format!("slot {} opens", slot.id),
+            Self::Lend => format!(
+                "what opens slot {} is lent for a quarter of an hour",
+                slot.id
+            ),
+        }
+    }
+}
+
+/// Shows the broker what opens a slot.
+async fn show(args: TestArgs, shown: Shown, client: &Client, session: &Session) -> Outcome {
     let slot = meant(&client.list(&slots()).await?, &args.slot)?;
-    let route = slots().then(slot.id.to_string()).then("test");
+    let route = slots().then(slot.id.to_string()).then(shown.verb());
     if slot.kind == "shares" {
         let piped = stdin_is_piped().then(read_stdin).transpose()?;
-        let gathered = gather(&route, piped, client, session).await?;
-        return told(gathered, &format!("slot {} opens", slot.id), session);
+        let shares = piped.as_ref().map(Share::lines);
+        drop(piped);
+        let gathered = gather(&route, shares, client, session).await?;
+        return told(gathered, &shown.done(&slot), session);
     }
     let secret = (slot.kind == "passphrase").then(|| passphrase("passphrase of the slot", session));
     let secret = secret.transpose()?;
@@ -263,7 +296,7 @@ async fn test(args: TestArgs, client: &Client, session: &Session) -> Outcome {
     })?;
     drop(secret);
     let done: Value = client.call(Method::POST, &route, Some(body)).await?;
-    session.out.done(&done, format!("slot {} opens", slot.id))?;
+    session.out.done(&done, shown.done(&slot))?;
     Ok(Exit::Ok)
 }
 

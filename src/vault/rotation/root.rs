@@ -13,18 +13,16 @@
 //! any more to whoever has the ring of today, and opens the store of today for whoever kept the one before: so it
 //! goes as soon as it is found.
 //!
-//! A slot is sealed anew by its own key, so whoever has it must be there: the key file, the custodians of the
-//! settings, and one passphrase of a person. Shares cannot be had for this: such a slot is removed before, and
-//! added afterwards.
+//! A slot is sealed anew by its own key, so whoever has it must be there: the key file and the custodians of the
+//! settings. Of a slot that takes people, and of one whose key file lies elsewhere, that key is lent before.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::audit::Recorded;
 use crate::crypto::{self, Key, KeyRef, Purpose, Record};
-use crate::custody::Ring;
+use crate::custody::{Lent, Ring};
 use crate::failpoint::{Failpoint, reached};
-use crate::secret::Secret;
 use crate::store::{Batch, Class, StoreKey};
 use crate::vault::key_record::boxes;
 use crate::vault::system::{SystemPlace, next_root_context, next_root_place};
@@ -39,7 +37,7 @@ const DRAIN: Duration = Duration::from_millis(2);
 
 impl Lifecycle {
     /// Replaces the root key while everybody is served, or ends a replacement that was cut short. Answers the
-    /// number of the new one. `words` are for a passphrase slot.
+    /// number of the new one. `lent` is what was [borrowed](Self::borrow) for it.
     ///
     /// # Errors
     /// [`CustodyError::SlotAway`](crate::custody::CustodyError::SlotAway) and what else custody says of whoever
@@ -47,7 +45,7 @@ impl Lifecycle {
     pub async fn rotate_root(
         self: &Arc<Self>,
         vault: &Unsealed,
-        words: Option<Secret>,
+        lent: Vec<Arc<Lent>>,
         recorded: &Recorded,
     ) -> Result<u32, VaultError> {
         let _turn = vault.rotations.changing.lock().await;
@@ -67,8 +65,7 @@ impl Lifecycle {
         };
         let (this, before, next) = (Arc::clone(self), Arc::clone(&old), Arc::clone(&new));
         let resealed = tokio::task::spawn_blocking(move || {
-            let words = words.as_ref();
-            ring.reseal((&before, &next), this.custodians(), words, &*this.random)
+            ring.reseal((&before, &next), this.custodians(), &lent, &*this.random)
         });
         let resealed = resealed.await.map_err(|_| VaultError::Form)??;
         if drawn {
@@ -85,7 +82,9 @@ impl Lifecycle {
         let placed = tokio::task::spawn_blocking(placing);
         placed.await.map_err(|_| VaultError::Form)??;
         reached(Failpoint::RootPlaced);
-        vault.end_of_root(recorded).await
+        let version = vault.end_of_root(recorded).await?;
+        self.forget_loans();
+        Ok(version)
     }
 
     /// The ring, durably. It may have been read after its change of name, which a power cut may still take back: then

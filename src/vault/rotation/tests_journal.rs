@@ -41,7 +41,9 @@ async fn the_journal_goes_on_under_new_keys_and_the_one_that_signed_is_destroyed
     // What is left of it goes along when the root key is replaced.
     let recorded = rig.recorded().await;
     let lifecycle = &rig.lifecycle;
-    let rotated = lifecycle.rotate_root(&rig.vault, None, &recorded).await;
+    let rotated = lifecycle
+        .rotate_root(&rig.vault, Vec::new(), &recorded)
+        .await;
     rotated.unwrap();
     drop(recorded);
     let rig = rig.reopen().await.unwrap();
@@ -116,7 +118,7 @@ async fn a_broker_that_has_replaced_its_journals_keys_for_a_thousand_years_goes_
     let (version, second) = rotate(&rig).await;
     assert_eq!(version, 2);
     let recorded = rig.recorded().await;
-    let rotated = rig.lifecycle.rotate_root(&rig.vault, None, &recorded);
+    let rotated = rig.lifecycle.rotate_root(&rig.vault, Vec::new(), &recorded);
     rotated.await.unwrap();
     drop(recorded);
     let rig = rig.reopen().await.unwrap();

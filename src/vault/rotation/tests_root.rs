@@ -6,6 +6,7 @@ use crate::audit::Options;
 use crate::crypto::{Key, KeyRef, Sealed, SystemRandom};
 use crate::custody::{CustodyError, RING_FILE, Ring, Share};
 use crate::id::UserId;
+use crate::secret::Secret;
 use crate::store::{Class, StoreKey};
 use crate::vault::system::next_root_place;
 use crate::vault::tests_rig::Rig;
@@ -15,7 +16,8 @@ const ANNA: UserId = UserId::from_bytes([0x21; 16]);
 
 async fn rotate(rig: &Rig) -> Result<u32, VaultError> {
     let recorded = rig.recorded().await;
-    rig.lifecycle.rotate_root(&rig.vault, None, &recorded).await
+    let lent = rig.lifecycle.borrow(&rig.vault, None).await?;
+    rig.lifecycle.rotate_root(&rig.vault, lent, &recorded).await
 }
 
 /// The generations of the root key that the store's records name.
@@ -202,15 +204,53 @@ async fn nothing_is_begun_while_somebody_who_opens_a_slot_is_away() {
     assert_eq!(named(&rig).await, [1]);
     rig.lifecycle.remove_slot(&rig.vault, slot).unwrap();
     assert_eq!(rotate(&rig).await.unwrap(), 2);
-    // The slots can be changed as before.
+}
+
+/// The shares of these numbers, as whoever has them types them in.
+fn typed(texts: &[Secret], which: [usize; 2]) -> Opener {
+    let shares = which.map(|at| Share::parse(&texts[at]).unwrap());
+    Opener::Shares(shares.into())
+}
+
+#[tokio::test]
+async fn what_is_lent_seals_the_next_root_key_and_is_forgotten_with_that() {
+    let rig = Rig::new().await;
     let shares = rig.lifecycle.deal(3, 2).unwrap();
-    let texts: Vec<_> = shares.iter().take(2).map(Share::text).collect();
-    let again = Opener::Shares(shares);
-    let slot = rig
-        .lifecycle
-        .add_slot(&rig.vault, &again, "people")
-        .unwrap();
-    let two = texts.iter().map(|text| Share::parse(text).unwrap());
-    let opener = Opener::Shares(two.collect());
-    rig.lifecycle.test_slot(&opener, slot).unwrap();
+    let texts: Vec<_> = shares.iter().map(Share::text).collect();
+    let add = |opener: &Opener, label| rig.lifecycle.add_slot(&rig.vault, opener, label).unwrap();
+    let people = add(&Opener::Shares(shares), "people");
+    let words = |text: &[u8]| Opener::Passphrase(Secret::copy_of(text));
+    let (ann, bob) = (b"the words that ann knows", b"the words that bob knows");
+    let (of_ann, of_bob) = (add(&words(ann), "ann"), add(&words(bob), "bob"));
+    let lend = |opener: &Opener, id| rig.lifecycle.lend_slot(opener, id);
+    let refused = lend(&typed(&texts, [0, 1]), of_ann);
+    assert!(refused.is_err(), "shares open no passphrase");
+    let refused = lend(&words(bob), of_ann);
+    assert!(
+        matches!(
+            refused,
+            Err(VaultError::Custody(CustodyError::WrongPassphrase))
+        ),
+        "{refused:?}"
+    );
+    lend(&typed(&texts, [0, 1]), people).unwrap();
+    lend(&words(ann), of_ann).unwrap();
+    let away = rotate(&rig).await;
+    assert!(
+        matches!(away, Err(VaultError::Custody(CustodyError::SlotAway(id))) if id == of_bob),
+        "{away:?}"
+    );
+    assert!(rig.lifecycle.is_lent(people), "who came stays");
+    lend(&words(bob), of_bob).unwrap();
+    assert_eq!(rotate(&rig).await.unwrap(), 2);
+    assert!(!rig.lifecycle.is_lent(people) && !rig.lifecycle.is_lent(of_ann));
+    // Others of the same people, and the same words.
+    let tested = |opener: &Opener, id| rig.lifecycle.test_slot(opener, id);
+    tested(&typed(&texts, [2, 0]), people).unwrap();
+    tested(&words(ann), of_ann).unwrap();
+    tested(&words(bob), of_bob).unwrap();
+    // A quarter of an hour after the last one, nobody is there any more.
+    lend(&words(ann), of_ann).unwrap();
+    rig.clock.advance_millis(15 * 60 * 1000);
+    assert!(!rig.lifecycle.is_lent(of_ann));
 }
