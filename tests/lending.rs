@@ -10,9 +10,11 @@ use harness::shared::{set, value};
 use harness::terminal::at_terminal;
 use harness::{Broker, eventually};
 use runtools_broker::custody::Ring;
+use serde_json::{Value, json};
 
 const ANN: &str = "correct horse battery staple of ann";
 const BOB: &str = "correct horse battery staple of bob";
+const SHRED: &str = "/v1/operator/shred";
 
 /// A broker with a secret, whose ring opens by what three of five people have, by Ann and by Bob, and by no file.
 /// With it, the shares.
@@ -180,4 +182,68 @@ fn a_key_file_that_lies_elsewhere_is_lent_by_its_path() {
     assert_eq!(version(&broker), 2);
     let test = ["key", "slot", "test", "spare", "--path", &path];
     broker.runs(&test, None).expect(0);
+}
+
+fn shredded(broker: &Broker) -> Value {
+    broker.operator().get(SHRED).expect(200)["data"].clone()
+}
+
+/// The codes that the journal has of shreddings, newest first: of what was reached.
+fn levels(broker: &Broker) -> Vec<Value> {
+    let log = broker
+        .operator()
+        .get("/v1/audit?all=true&action=vault.shred");
+    let log = log.expect(200);
+    let entries = log["data"].as_array().unwrap().iter();
+    let code = |entry: &Value| match &entry["outcome"]["code"] {
+        Value::Null => entry["code"].clone(),
+        code => code.clone(),
+    };
+    entries.map(code).collect()
+}
+
+#[test]
+fn a_shredding_reaches_provider_when_the_last_slot_of_that_day_is_replaced() {
+    let (mut broker, shares) = of_people();
+    let all = [&shares[..3].join("\n"), ANN, BOB].join("\n");
+    let done = broker.runs(&["shred", "--json"], Some(&all)).expect(0);
+    assert_eq!(done["data"]["level"], "database", "{done}");
+    eventually(|| (levels(&broker) == [json!("database")]).then_some(()));
+    // As its own words say, one slot after the other, over a start.
+    let add = "key slot add passphrase --label carol".split(' ');
+    let add: Vec<&str> = add.collect();
+    let carol = "correct horse battery staple of carol";
+    broker.runs(&add, Some(carol)).expect(0);
+    for (gone, left) in [("ann", 2), ("board", 1)] {
+        let remove = ["key", "slot", "remove", gone, "--yes"];
+        broker.runs(&remove, None).expect(0);
+        opens_by(&mut broker, carol);
+        let shown = shredded(&broker);
+        assert_eq!(
+            (&shown["state"], &shown["level"]),
+            (&json!("done"), &json!("database"))
+        );
+        let slots = shown["slots"].as_array().unwrap().iter();
+        let todo: Vec<_> = slots.filter(|slot| slot["renewed"] == false).collect();
+        assert_eq!(todo.len(), left, "{shown}");
+        assert!(todo.iter().all(|slot| slot["todo"].is_string()), "{shown}");
+        assert_eq!(shown["goneBefore"], Value::Null);
+    }
+    let remove = ["key", "slot", "remove", "bob", "--yes"];
+    broker.runs(&remove, None).expect(0);
+    let whole = shredded(&broker);
+    assert_eq!(whole["level"], "provider", "{whole}");
+    assert!(whole["goneBefore"].is_string(), "{whole}");
+    assert_eq!(levels(&broker), ["provider", "database"]);
+    opens_by(&mut broker, carol);
+    let told = broker.runs(&["shred", "--status"], None);
+    assert!(
+        told.stderr.contains("level reached: provider"),
+        "{}",
+        told.stderr
+    );
+    // The next one begins anew, and takes nothing of that back.
+    let next = broker.runs(&["shred", "--json"], Some(carol)).expect(0);
+    assert_eq!(next["data"]["level"], "database", "{next}");
+    assert_eq!(next["data"]["goneBefore"], whole["goneBefore"], "{next}");
 }

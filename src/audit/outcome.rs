@@ -24,7 +24,7 @@ pub struct Outcome {
     /// The upstream's status code.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub http_status: Option<u16>,
-    /// Why it failed.
+    /// Why it failed, or what it came to.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub code: Option<Code>,
     /// How long it took, in milliseconds.
@@ -73,6 +73,13 @@ impl Outcome {
     #[must_use]
     pub const fn unknown() -> Self {
         Self::of(Status::Unknown)
+    }
+
+    /// States what it came to.
+    #[must_use]
+    pub fn code(mut self, code: impl Into<Code>) -> Self {
+        self.code = Some(code.into());
+        self
     }
 
     /// States the upstream's status code.

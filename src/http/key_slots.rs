@@ -311,6 +311,8 @@ pub(super) async fn remove_slot(
     let target = Target::new(TargetKind::Key).id(id.bytes());
     let event = caller.event(Action::KeySlotRemove).target(target);
     let _turn = app.unsealing.lock().await;
+    let last = app.lifecycle.last_shred(&caller.vault).await?;
+    let ends_shred = last.is_some_and(|last| last.kept == [id]);
     caller
         .audited(event, async |_recorded| {
             let (lifecycle, vault) = (app.lifecycle.clone(), caller.vault.clone());
@@ -321,5 +323,10 @@ pub(super) async fn remove_slot(
                 .map_err(ApiError::from)
         })
         .await?;
+    if ends_shred {
+        // It was the last that opened the ring of before.
+        let event = caller.event(Action::VaultShred).code("provider").allowed();
+        caller.vault.journal().note(event).await?;
+    }
     Ok(reply::data(wire::Done::OK))
 }

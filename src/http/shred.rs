@@ -4,7 +4,8 @@
 //! logical    no answer returns it                       what destroys a secret, a member or an organisation reaches this
 //! database   every owner's key is replaced, then every organisation's, then the root key: the old ones are
 //!            nowhere; then the store is copied into fresh files, under other names, and the old ones removed
-//! provider   each slot of the ring has another key: an old copy of the ring opens with old keys only
+//! provider   each slot of the ring has another key: an old copy of the ring opens with old keys only; at once, or
+//!            when the last slot goes that opened the ring of before
 //! ```
 //!
 //! The answer names the level that was reached, and of each slot that a program cannot give another key, what its
@@ -19,12 +20,12 @@ use axum::response::Response;
 
 use crate::audit::{Action, Outcome, Recorded};
 use crate::custody::{SlotInfo, SlotKind};
-use crate::id::{ObjectId, OrgId};
+use crate::id::OrgId;
 use crate::policy::{OperateVault, Permit};
 use crate::secret::Secret;
 use crate::store::{Progress, Rewritten, StoreError};
-use crate::vault::{Phase, Rotation, Turned, Unsealed, VaultError};
-use crate::wire::{self, ShredState, ShredStep};
+use crate::vault::{LastShred, Phase, Rotation, Turned, Unsealed, VaultError};
+use crate::wire::{self, DeletionLevel, ShredState, ShredStep};
 
 use super::body::OptionalInput;
 use super::caller::Caller;
@@ -77,12 +78,17 @@ impl Shredding {
     }
 }
 
-/// Shows how far a shredding has come, or how the last one since the start ended.
+/// Shows how far a shredding has come, or what the last one has reached by now.
 #[utoipa::path(get, path = "/v1/operator/shred", tag = "operator",
     responses((status = 200, description = "It", body = wire::Answer<wire::Shred>)))]
 pub(super) async fn status(caller: Caller, State(app): State<App>) -> Result<Response, ApiError> {
     caller.may::<OperateVault>(()).await?;
-    Ok(reply::data(app.shredding.shown()))
+    let last = app.lifecycle.last_shred(&caller.vault).await?;
+    let shown = app.shredding.shown();
+    Ok(reply::data(match last {
+        Some(last) => app.reached(shown, &last),
+        None => shown,
+    }))
 }
 
 /// Begins to take what was destroyed out of reach of old bytes. Everybody is served meanwhile.
@@ -110,7 +116,7 @@ pub(super) async fn begin(
             Err(sealed) => Err(sealed.into()),
         };
         let (outcome, word) = match &shred {
-            Ok(()) => (Outcome::success(), "success"),
+            Ok(level) => (Outcome::success().code(code(*level)), "success"),
             Err(error) => (Outcome::failed(error.code()), "failed"),
         };
         recorded.outcome(outcome);
@@ -120,16 +126,61 @@ pub(super) async fn begin(
     Ok(reply::data(app.shredding.shown()))
 }
 
+/// What the journal calls a level.
+const fn code(level: DeletionLevel) -> &'static str {
+    match level {
+        DeletionLevel::Recoverable => "recoverable",
+        DeletionLevel::Logical => "logical",
+        DeletionLevel::Database => "database",
+        DeletionLevel::Provider => "provider",
+    }
+}
+
+/// The level that a shredding has reached by now.
+const fn level_of(last: &LastShred) -> DeletionLevel {
+    if last.is_whole() {
+        DeletionLevel::Provider
+    } else {
+        DeletionLevel::Database
+    }
+}
+
 impl App {
-    fn end_shred(&self, shred: Result<(), ApiError>) {
+    /// What is shown of the last shredding: as it ended, with the slots that are there now.
+    fn reached(&self, mut shown: wire::Shred, last: &LastShred) -> wire::Shred {
+        shown.gone_before = last.gone_before;
+        if matches!(shown.state, ShredState::Running | ShredState::Failed) {
+            return shown;
+        }
+        let todo = |slot: &SlotInfo| {
+            let told = shown.slots.iter().find(|told| told.id == slot.id);
+            let told = told.and_then(|told| told.todo.clone());
+            told.unwrap_or_else(|| todo(slot.kind, false).to_owned())
+        };
+        let slots = self.lifecycle.slots();
+        let slots = slots.iter().map(|slot| {
+            let kept = last.kept.contains(&slot.id);
+            of_slot(slot, kept.then(|| todo(slot)))
+        });
+        let slots = slots.collect();
+        shown.slots = slots;
+        shown.state = ShredState::Done;
+        shown.level = Some(level_of(last));
+        shown
+    }
+
+    fn end_shred(&self, shred: Result<DeletionLevel, ApiError>) {
         let mut turn = self.shredding.lock();
         turn.copied = None;
         match shred {
-            Ok(()) => turn.shown.state = ShredState::Done,
+            Ok(level) => {
+                turn.shown.state = ShredState::Done;
+                turn.shown.level = Some(level);
+            }
             Err(error) => {
                 tracing::warn!(code = error.code(), "the vault was not shredded");
                 turn.shown.state = ShredState::Failed;
-                turn.shown.level = Some(wire::DeletionLevel::Logical);
+                turn.shown.level = Some(DeletionLevel::Logical);
                 let detail = error.detail();
                 turn.shown.error = Some(detail.code);
                 turn.shown.hint = detail.hint;
@@ -143,8 +194,8 @@ impl App {
         permit: &Permit<OperateVault>,
         words: Option<Secret>,
         recorded: &Recorded,
-    ) -> Result<(), ApiError> {
-        let shredding = &self.shredding;
+    ) -> Result<DeletionLevel, ApiError> {
+        let (shredding, began) = (&self.shredding, vault.now());
         // Nothing is begun that could not be ended.
         let lent = self.lifecycle.borrow(vault, words).await?;
         for (step, what) in [
@@ -172,19 +223,21 @@ impl App {
         }
         let slots = self.lifecycle.slots();
         drop(turn);
-        let slots: Vec<_> = slots.iter().map(|slot| of_slot(slot, &renewed)).collect();
-        let every = slots.iter().all(|slot| slot.renewed);
-        shredding.lock().shown.slots = slots;
+        let failed = renewed.is_err();
+        let renewed = renewed.ok().flatten();
+        let kept = slots.iter().filter(|slot| renewed != Some(slot.id));
+        let kept: Vec<_> = kept.map(|slot| slot.id).collect();
+        let told = slots.iter().map(|slot| {
+            let is_kept = kept.contains(&slot.id);
+            of_slot(slot, is_kept.then(|| todo(slot.kind, failed).to_owned()))
+        });
+        shredding.lock().shown.slots = told.collect();
         shredding.at(ShredStep::Files, 0, 0);
         self.copy_what_is_live(vault, recorded).await?;
-        let mut turn = shredding.lock();
-        turn.shown.step = None;
-        turn.shown.level = Some(if every {
-            wire::DeletionLevel::Provider
-        } else {
-            wire::DeletionLevel::Database
-        });
-        Ok(())
+        shredding.lock().shown.step = None;
+        let lifecycle = &self.lifecycle;
+        let remembered = lifecycle.remember_shred(vault, began, kept, recorded);
+        Ok(level_of(&remembered.await?))
     }
 
     /// Has keys of one organisation replaced, and waits for the end.
@@ -270,35 +323,35 @@ fn is_stuck(rotation: Rotation) -> bool {
     rotation.paused || rotation.trouble.is_some()
 }
 
-/// What became of a slot, and what is left to do with it.
-fn of_slot(slot: &SlotInfo, renewed: &Result<Option<ObjectId>, VaultError>) -> wire::ShredSlot {
-    let is_renewed = matches!(renewed, Ok(Some(id)) if *id == slot.id);
-    let todo = match slot.kind {
-        _ if is_renewed => None,
-        SlotKind::KeyFile if renewed.is_err() => Some(
-            "its file could not be given another key, for the reason in the log: mend that; it is tried again every minute",
-        ),
-        SlotKind::KeyFile => Some(
-            "its key file lies elsewhere: add another slot, test it, remove this one, and destroy the file",
-        ),
-        SlotKind::Passphrase => {
-            Some("add a slot with another passphrase, test it, and remove this one")
-        }
-        SlotKind::Shares => {
-            Some("deal new shares, test them, remove this slot, and have the old shares destroyed")
-        }
-        SlotKind::Credential => Some(
-            "encrypt another credential, add a slot for it, remove this one, and destroy the old one",
-        ),
-        SlotKind::Exec | SlotKind::Pkcs11 => Some(
-            "make another key in its custodian, add a slot for it, remove this one, and destroy the old key there",
-        ),
-    };
+/// What is shown of a slot, with what is left to do with it.
+fn of_slot(slot: &SlotInfo, todo: Option<String>) -> wire::ShredSlot {
     wire::ShredSlot {
         id: slot.id,
         kind: slot.kind.to_string(),
         label: slot.label.clone(),
-        renewed: is_renewed,
-        todo: todo.map(str::to_owned),
+        renewed: todo.is_none(),
+        todo,
+    }
+}
+
+/// What is left to do with a slot that has the key of before; `failed` is the broker's own try at its key file.
+const fn todo(kind: SlotKind, failed: bool) -> &'static str {
+    match kind {
+        SlotKind::KeyFile if failed => {
+            "its file could not be given another key, for the reason in the log: mend that; it is tried again every minute"
+        }
+        SlotKind::KeyFile => {
+            "its key file lies elsewhere: add another slot, test it, remove this one, and destroy the file"
+        }
+        SlotKind::Passphrase => "add a slot with another passphrase, test it, and remove this one",
+        SlotKind::Shares => {
+            "deal new shares, test them, remove this slot, and have the old shares destroyed"
+        }
+        SlotKind::Credential => {
+            "encrypt another credential, add a slot for it, remove this one, and destroy the old one"
+        }
+        SlotKind::Exec | SlotKind::Pkcs11 => {
+            "make another key in its custodian, add a slot for it, remove this one, and destroy the old key there"
+        }
     }
 }

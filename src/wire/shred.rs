@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::DeletionLevel;
+use crate::clock::Timestamp;
 use crate::id::ObjectId;
 use crate::secret::Secret;
 
@@ -17,7 +18,7 @@ pub struct BeginShred {
     pub passphrase: Option<Secret>,
 }
 
-/// The shredding that is under way, or how the last one since the start ended.
+/// The shredding that is under way, or what the last one has reached by now.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Shred {
@@ -35,6 +36,10 @@ pub struct Shred {
     pub level: Option<DeletionLevel>,
     /// The slots of the key ring, and what is left to do with each.
     pub slots: Vec<ShredSlot>,
+    /// What was destroyed before this has the level `provider`, by this shredding or one before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub gone_before: Option<Timestamp>,
     /// Why it did not get further, in a code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -47,7 +52,7 @@ pub struct Shred {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ShredState {
-    /// There was none since the start.
+    /// There was none.
     #[default]
     Idle,
     /// It runs.
@@ -85,7 +90,7 @@ pub struct ShredSlot {
     pub kind: String,
     /// What its operator calls it.
     pub label: String,
-    /// Whether it was given another key.
+    /// Whether it has another key than the ring of before opens with.
     pub renewed: bool,
     /// What its operator has to do for that.
     #[serde(default, skip_serializing_if = "Option::is_none")]

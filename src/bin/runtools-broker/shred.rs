@@ -2,6 +2,7 @@
 
 use clap::Args;
 use runtools_broker::client::meter::{Stand, counted};
+use runtools_broker::client::text::minute;
 use runtools_broker::client::{ClientError, Exit, Outcome, Route, Session};
 use runtools_broker::wire::{DeletionLevel, Shred, ShredState, ShredStep};
 
@@ -14,7 +15,7 @@ use crate::lending::turn_root;
 /// names the level that was reached (database or provider), and what is left to do.
 #[derive(Args, Debug)]
 pub(crate) struct ShredArgs {
-    /// Only show how far it has come, or how the last one ended
+    /// Only show how far it has come, or what the last one has reached by now
     #[arg(long)]
     status: bool,
 }
@@ -54,6 +55,20 @@ fn told(now: &Shred, session: &Session) -> Result<(), ClientError> {
             slot.id, slot.kind, slot.label
         ));
     }
+    if let Some(at) = now
+        .gone_before
+        .filter(|_| now.level != Some(DeletionLevel::Provider))
+    {
+        session.out.note(format!(
+            "what was destroyed before {} (UTC) has the level provider",
+            minute(at)
+        ));
+    }
+    if now.slots.iter().any(|slot| !slot.renewed) {
+        session.out.hint(
+            "once each of these is replaced, `shred --status` says provider; no other shred is needed for that",
+        );
+    }
     if now.state == ShredState::Done {
         session.out.hint(
             "backups that were made before open with their own keys: destroy those, or wait until they expire",
@@ -64,7 +79,7 @@ fn told(now: &Shred, session: &Session) -> Result<(), ClientError> {
 
 fn words(now: &Shred) -> String {
     match (now.state, now.level) {
-        (ShredState::Idle, _) => "nothing was shredded since the start".to_owned(),
+        (ShredState::Idle, _) => "nothing was shredded yet".to_owned(),
         (ShredState::Running, _) => {
             let Stand { doing, done, total } = stand(now);
             format!("{doing}: {}", counted(done, total))
