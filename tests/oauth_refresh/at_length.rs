@@ -37,7 +37,7 @@ const SOON: Duration = Duration::from_secs(95);
 
 #[test]
 fn what_has_time_left_is_used_meanwhile_and_what_failed_is_tried_again() {
-    let stories: [(&str, fn()); 8] = [
+    let stories: [(&str, fn()); 9] = [
         ("r5_before", || r5_killed(Caught::Before)),
         ("r5_after", || r5_killed(Caught::After)),
         ("r5_points", points::r5_killed_while_the_token_lives),
@@ -54,6 +54,7 @@ fn what_has_time_left_is_used_meanwhile_and_what_failed_is_tried_again() {
             r9_r10_a_provider_that_is_away_and_comes_back_costs_nothing,
         ),
         ("r15", r15_a_grant_is_kept_alive_although_nobody_uses_it),
+        ("lockdown", a_lockdown_ends_the_keeping_alive),
         (
             "v2_v3",
             v2_v3_disconnecting_works_while_the_provider_is_away,
@@ -64,7 +65,7 @@ fn what_has_time_left_is_used_meanwhile_and_what_failed_is_tried_again() {
         (name, thread)
     });
     let failed = running.map(|(name, thread)| thread.join().err().map(|_| name));
-    assert_eq!(failed, [None; 8], "see above");
+    assert_eq!(failed, [None; 9], "see above");
 }
 
 /// Killed with an access token that lives: that is served, and what may be spent is not shown again
@@ -150,6 +151,26 @@ fn r15_a_grant_is_kept_alive_although_nobody_uses_it() {
     });
     assert!(stage.alive().contains(&token));
     assert_eq!(stage.refreshes(), 1);
+}
+
+/// As long as a refresh is due in without it, and a token that is over besides, nobody asks the provider.
+fn a_lockdown_ends_the_keeping_alive() {
+    let stage = Stage::new(Rotate::Always, &[EAGER], LIVING);
+    let operator = stage.broker.operator();
+    stage.used();
+    operator
+        .post("/v1/operator/lockdown", &json!({}))
+        .expect(200);
+    assert_eq!(stage.refused(503), "sealed");
+    std::thread::sleep(SOON + Duration::from_secs(5));
+    assert_eq!(stage.refreshes(), 0, "nobody may ask for a token");
+    operator.post("/v1/operator/unseal", &json!({})).expect(200);
+    let refused = run(&stage.ann(), "custom-me", None);
+    assert_eq!(refused.refused(401), "unauthorized");
+    // The grant itself is the member's, and is kept alive again from now on.
+    within(SOON, "nobody looks after it any more", || {
+        (stage.refreshes() == 1).then_some(())
+    });
 }
 
 fn v2_v3_disconnecting_works_while_the_provider_is_away() {
