@@ -9,7 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::slot::{Identity, Slot};
-use super::{Custodians, CustodyError, Provider, RING_FILE, Ring, SlotKind, disk};
+use super::{Custodians, CustodyError, Provider, Ring, SlotKind};
 use crate::crypto::{Key, Random};
 use crate::id::ObjectId;
 
