@@ -12,8 +12,8 @@
 //! The life of a commit, and why in that order:
 //!
 //! 1. Callers queue on one writer thread, which takes what has gathered (up to 256). Nothing else ever
-//!    writes or flushes: sled's own thread pool deadlocks when seven tasks await a flush. A part of long
-//!    work ([`Store::submit`]) is a group of its own, after those that somebody waits for.
+//!    writes, or has sled's own threads flush: its pool deadlocks when seven tasks await that. A part of
+//!    long work ([`Store::submit`]) is a group of its own, after those that somebody waits for.
 //! 2. Each caller's preconditions are checked against the engine and the earlier commits of the group.
 //!    One that fails is refused alone.
 //! 3. One batch holds every accepted change **and** the new sealed state record: generation, number of
