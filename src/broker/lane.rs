@@ -9,6 +9,7 @@ use std::time::Instant;
 use crate::audit::{Event, Recorded};
 use crate::crypto::Digest;
 use crate::egress::{EgressError, Origin, Outgoing, Private, Url, VerifiedPeer, check_method};
+use crate::id::OrgId;
 use crate::name::{FieldName, Host};
 use crate::oauth::Lent;
 use crate::policy::Principal;
@@ -38,6 +39,7 @@ pub(super) struct Ready<'a> {
     plan: Plan,
     peer: VerifiedPeer,
     pass: Pass,
+    org: OrgId,
 }
 
 impl Ready<'_> {
@@ -158,6 +160,7 @@ impl Broker {
             plan,
             peer,
             pass,
+            org: way.principal.org(),
         })
     }
 
@@ -231,9 +234,10 @@ impl Broker {
             plan,
             peer,
             pass,
+            org,
         } = ready;
         let now = self.clock.now();
-        let lease = lease::open(&self.searchers, filled, binding, recorded, now).await?;
+        let lease = lease::open(&self.searchers, org, filled, binding, recorded, now).await?;
         let kept = pass.key();
         let token = pass.token(&self.tokens, binding, &lease.spelled.values, now);
         let token = token.await?;

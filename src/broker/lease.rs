@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 use crate::audit::Recorded;
 use crate::clock::Timestamp;
 use crate::crypto::{Digest, hmac_of, sha256, sha256_parts};
+use crate::id::OrgId;
 use crate::name::FieldName;
 use crate::oauth::Lent;
 use crate::secret::{MAX_VALUE_BYTES, Secret};
@@ -30,6 +31,8 @@ pub(super) struct Lease {
     tokens: Vec<Lent>,
     /// Which versions of which credentials these are; `None` when they are not kept.
     key: Option<Digest>,
+    /// Whose call it is.
+    org: OrgId,
 }
 
 /// All that an answer is searched for.
@@ -59,7 +62,9 @@ impl Lease {
             _ => None,
         };
         (self.spelled.made, self.spelled.token) = (made, token);
-        let (patterns, _) = searchers.of(key, self.spelled, now).await?;
+        // Whoever waits for memory has none meanwhile, or calls could wait for each other.
+        drop(self.patterns);
+        let (patterns, _) = searchers.of(self.org, key, self.spelled, now).await?;
         Ok((patterns, self.tokens))
     }
 }
@@ -134,6 +139,7 @@ pub(super) fn identity(filling: &Filling) -> Option<Digest> {
 /// Opens the values and readies the searcher. The use is on disk in the journal.
 pub(super) async fn open(
     searchers: &Searchers,
+    org: OrgId,
     filled: BTreeMap<FieldName, Filled>,
     binding: &Binding,
     recorded: &Recorded,
@@ -189,12 +195,13 @@ pub(super) async fn open(
         ..Spelled::default()
     };
     spelled.check()?;
-    let (patterns, spelled) = searchers.of(key, spelled, now).await?;
+    let (patterns, spelled) = searchers.of(org, key, spelled, now).await?;
     Ok(Lease {
         spelled,
         patterns,
         tokens,
         key,
+        org,
     })
 }
 
@@ -219,6 +226,7 @@ mod tests {
     use crate::broker::resolve::{Filled, Filling};
     use crate::clock::Timestamp;
     use crate::crypto::Digest;
+    use crate::id::OrgId;
     use crate::name::FieldName;
     use crate::secret::Secret;
     use crate::tools::{Binding, ToolSpec};
@@ -229,12 +237,15 @@ mod tests {
         sha256_parts(&[&number.to_be_bytes()])
     }
 
+    const ONE: OrgId = OrgId::from_bytes([1; 16]);
+
     fn lease(key: Option<Digest>) -> Lease {
         Lease {
             spelled: Spelled::default(),
             patterns: Patterns::for_values([&Secret::copy_of(b"ghp_Zq9nKo0xj7")], []).unwrap(),
             tokens: Vec::new(),
             key,
+            org: ONE,
         }
     }
 
@@ -299,7 +310,7 @@ mod tests {
                 (FieldName::parse(&name).unwrap(), filled)
             };
             let filled: BTreeMap<_, _> = lengths.iter().enumerate().map(filled).collect();
-            let opened = open(&searchers, filled, &binding(&slot), &recorded, now).await;
+            let opened = open(&searchers, ONE, filled, &binding(&slot), &recorded, now).await;
             opened.map(drop)
         };
         let header = || serde_json::json!({"header": "x-key"});

@@ -68,6 +68,7 @@ mod tests_placing;
 mod tests_relaying;
 #[cfg(test)]
 mod tests_sending;
+mod turns;
 mod unsaid;
 mod upload;
 mod watch;

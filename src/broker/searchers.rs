@@ -10,14 +10,15 @@ use std::thread::available_parallelism;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
 
 use crate::clock::Timestamp;
 use crate::crypto::Digest;
+use crate::id::OrgId;
 use crate::tools::aside;
 
 use super::BrokerError;
 use super::scrub::{Faint, Patterns};
+use super::turns::Turns;
 
 /// How long a searcher is kept at most, in milliseconds.
 const KEPT: i64 = 60_000;
@@ -33,12 +34,14 @@ const LARGEST: usize = 1 << 20;
 const QUICK: usize = 4 << 10;
 /// The most that are built beside the runtime at a time.
 const BUILDERS: usize = 4;
+/// How many bytes a searcher has for each byte of the values, at most, roughly.
+const SPELLED: usize = 640;
 
 /// The searchers of recent calls.
 #[derive(Debug)]
 pub(super) struct Searchers {
     cache: Arc<Mutex<Cache>>,
-    builders: Arc<Semaphore>,
+    turns: Turns,
 }
 
 #[derive(Debug, Default)]
@@ -77,7 +80,7 @@ impl Default for Searchers {
         let half = available_parallelism().map_or(1, |all| all.get().div_ceil(2));
         Self {
             cache: Arc::default(),
-            builders: Arc::new(Semaphore::new(half.min(BUILDERS))),
+            turns: Turns::of(half.min(BUILDERS)),
         }
     }
 }
@@ -91,9 +94,11 @@ impl Searchers {
     }
 
     /// The searcher that is kept under `key`, or one that is built of `material` and kept there; and the
-    /// material again. Without a key it is not kept.
+    /// material again. Without a key it is not kept. A large one waits for its turn among those of other
+    /// organisations, and for memory.
     pub(super) async fn of<M: Material>(
         &self,
+        org: OrgId,
         key: Option<Digest>,
         material: M,
         now: Timestamp,
@@ -105,16 +110,23 @@ impl Searchers {
         let (patterns, material) = if material.size() <= QUICK {
             (material.build()?, material)
         } else {
-            // Never closed.
-            let turn = Arc::clone(&self.builders).acquire_owned().await.ok();
+            let most = material.size().saturating_mul(SPELLED);
+            let turn = self.turns.take(org, most).await;
             // Another call with the same values may have built it meanwhile.
             if let Some(kept) = kept(key) {
                 return Ok((kept, material));
             }
             let build = move || {
-                let built = material.build();
-                // Not before: a caller who goes away does not stop it.
-                drop(turn);
+                let built = material.build().map(|patterns| match patterns.size() {
+                    // Its turn ends with this, not before: a caller who goes away does not stop it.
+                    size if size > LARGEST => {
+                        patterns.in_room(turn.and_then(|turn| turn.built(size)))
+                    }
+                    _ => {
+                        drop(turn);
+                        patterns
+                    }
+                });
                 (built, material)
             };
             let (built, material) = aside(build).await;
@@ -214,11 +226,15 @@ mod tests {
     use std::task::{Context, Waker};
 
     use super::{
-        BrokerError, KEPT, LARGEST, MOST, Material, Patterns, QUICK, ROOM, SWEEP, Searchers, locked,
+        BrokerError, KEPT, LARGEST, MOST, Material, Patterns, QUICK, ROOM, SPELLED, SWEEP,
+        Searchers, locked,
     };
     use crate::clock::Timestamp;
     use crate::crypto::{Digest, sha256_parts};
+    use crate::id::OrgId;
     use crate::secret::Secret;
+
+    const ONE: OrgId = OrgId::from_bytes([1; 16]);
 
     fn key(number: usize) -> Digest {
         sha256_parts(&[&number.to_be_bytes()])
@@ -306,25 +322,50 @@ mod tests {
     async fn nobody_waits_on_the_runtime_while_a_large_searcher_is_built() {
         let (searchers, now) = (Searchers::default(), Timestamp::default());
         let cx = &mut Context::from_waker(Waker::noop());
-        let mut quick = pin!(searchers.of(None, value(QUICK), now));
+        let mut quick = pin!(searchers.of(ONE, None, value(QUICK), now));
         assert!(quick.as_mut().poll(cx).is_ready());
-        let mut large = pin!(searchers.of(Some(key(1)), value(64 << 10), now));
+        let mut large = pin!(searchers.of(ONE, Some(key(1)), value(64 << 10), now));
         assert!(large.as_mut().poll(cx).is_pending());
         let (patterns, again) = large.await.unwrap();
         assert_eq!(again.len(), 64 << 10);
         // While it is used, a call with the same values has no other.
-        let mut same = pin!(searchers.of(Some(key(1)), again, now));
+        let mut same = pin!(searchers.of(ONE, Some(key(1)), again, now));
         assert!(same.as_mut().poll(cx).is_ready());
         drop(patterns);
     }
 
     #[tokio::test]
+    async fn a_large_searcher_is_counted_as_long_as_it_is_used_and_a_small_one_is_not() {
+        let (searchers, now) = (Searchers::default(), Timestamp::default());
+        let build = async |value: Secret| {
+            let key = Some(key(value.len()));
+            searchers.of(ONE, key, value, now).await.unwrap().0
+        };
+        // It is the same all over, and so spelled in few ways.
+        let usual = build(Secret::take(vec![b'x'; 2 * QUICK])).await;
+        assert!(usual.size() <= LARGEST, "{}", usual.size());
+        assert_eq!(searchers.turns.taken(), 0);
+        let large = build(value(64 << 10)).await;
+        assert_eq!(searchers.turns.taken(), large.size());
+        assert!(large.size() <= (64 << 10) * SPELLED);
+        let same = build(value(64 << 10)).await;
+        drop(large);
+        assert_eq!(
+            searchers.turns.taken(),
+            same.size(),
+            "it is one and the same"
+        );
+        drop(same);
+        assert_eq!(searchers.turns.taken(), 0);
+    }
+
+    #[tokio::test]
     async fn a_builder_is_taken_until_its_work_is_done_though_its_caller_went_away() {
         let (searchers, now) = (Searchers::default(), Timestamp::default());
-        let free = || searchers.builders.available_permits();
+        let free = || searchers.turns.free();
         let all = free();
         {
-            let mut large = pin!(searchers.of(None, value(64 << 10), now));
+            let mut large = pin!(searchers.of(ONE, None, value(64 << 10), now));
             let cx = &mut Context::from_waker(Waker::noop());
             assert!(large.as_mut().poll(cx).is_pending());
         }

@@ -13,7 +13,7 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
@@ -21,6 +21,7 @@ use super::anchors::{ANCHOR, Anchors, Found};
 use super::forms::{self, Form};
 use super::plain::{self, Plain};
 use super::{Hits, ScrubError};
+use crate::broker::turns::Room;
 use crate::secret::Secret;
 
 /// The shortest value that can be scrubbed, in bytes, white space at both ends not counted.
@@ -50,18 +51,16 @@ pub(super) const LONGEST: usize = WINDOW + LINE_END_STEPS;
 /// copies of the anchors, six bytes per spelling, are plain memory and count on the zero-on-free
 /// allocator.
 #[derive(Clone)]
-pub struct Patterns(Arc<Inner>);
+pub struct Patterns(pub(super) Arc<Inner>);
 
-/// The same, without keeping it: there as long as somebody else has it.
-#[derive(Debug)]
-pub(in crate::broker) struct Faint(Weak<Inner>);
-
-struct Inner {
+pub(super) struct Inner {
     text: Anchors,
     /// For a text without its escapes.
     plain: Anchors,
     names: Anchors,
     values: usize,
+    /// The memory that it is counted with.
+    pub(super) room: Option<Room>,
 }
 
 impl Patterns {
@@ -91,6 +90,7 @@ impl Patterns {
             text: Anchors::build(text)?,
             plain: Anchors::build(plain)?,
             values,
+            room: None,
         })))
     }
 
@@ -121,10 +121,6 @@ impl Patterns {
             text, plain, names, ..
         } = &*self.0;
         text.size() + plain.size() + names.size()
-    }
-
-    pub(in crate::broker) fn faint(&self) -> Faint {
-        Faint(Arc::downgrade(&self.0))
     }
 
     /// Counters for one exchange, all zero.
@@ -173,12 +169,6 @@ impl Patterns {
     /// For header names, which the HTTP library hands over in lower case.
     pub(super) fn names(&self) -> &Anchors {
         &self.0.names
-    }
-}
-
-impl Faint {
-    pub(in crate::broker) fn patterns(&self) -> Option<Patterns> {
-        self.0.upgrade().map(Patterns)
     }
 }
 
