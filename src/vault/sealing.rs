@@ -7,17 +7,21 @@ use tokio::time::Instant;
 
 use super::Lifecycle;
 
+/// How long closing store and journal is waited for.
+const CLOSING: Duration = Duration::from_secs(5);
 /// How often it is looked whether everybody has left.
 const LOOK: Duration = Duration::from_millis(5);
 
 impl Lifecycle {
     /// Seals: nobody new gets in, those inside are called out and have `patience` to leave, then store and
     /// journal are closed and the keys are wiped. Answers whether everybody had left: if not, the keys are
-    /// wiped when the last one does. Whoever asked for it and goes away does not stop it.
+    /// wiped when the last one does. So it is answered, too, where the disk does not let store and journal be closed
+    /// in time: nobody gets in, and it goes on beside. Whoever asked for it and goes away does not stop it.
     pub async fn seal(self: &Arc<Self>, patience: Duration) -> bool {
         let this = Arc::clone(self);
         let sealing = tokio::spawn(async move { this.seal_in_turn(patience).await });
-        sealing.await.unwrap_or(false)
+        let sealed = tokio::time::timeout(patience.saturating_add(CLOSING), sealing);
+        matches!(sealed.await, Ok(Ok(true)))
     }
 
     async fn seal_in_turn(&self, patience: Duration) -> bool {
@@ -68,6 +72,30 @@ mod tests {
     use crate::id::OrgId;
     use crate::store::{Batch, Faulty, JournalMark};
     use crate::vault::tests_rig::opened;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn who_seals_over_a_disk_that_does_not_answer_is_told_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = Arc::new(Faulty::default());
+        let shared = Arc::<Faulty>::clone(&engine);
+        let (lifecycle, vault) = opened(&folder, shared, Arc::new(SystemClock)).await;
+        let (store, mut batch) = (vault.store().clone(), Batch::new());
+        vault
+            .draw_org_keys(OrgId::from_bytes([7; 16]), &mut batch)
+            .unwrap();
+        engine.hold();
+        let submitted = store.submit(batch, store.journal_mark()).unwrap();
+        while !engine.is_waiting() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        drop(vault);
+        let sealing = lifecycle.seal(Duration::ZERO);
+        let emptied = tokio::time::timeout(Duration::from_secs(20), sealing).await;
+        assert_eq!(emptied, Ok(false));
+        assert!(lifecycle.gate().is_sealed());
+        engine.free();
+        submitted.done().await.unwrap();
+    }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn who_unseals_waits_for_what_the_store_still_writes() {
