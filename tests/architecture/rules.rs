@@ -96,7 +96,7 @@ pub(super) const DOORS: [(&str, &[&str]); 50] = [
     ("env::var", &["src/config/", "src/client/env.rs"]),
     (
         "env::var_os",
-        &["src/config/", "src/client/env.rs", "src/failpoint.rs"],
+        &["src/config/", "src/client/env.rs", "src/failpoint/"],
     ),
     ("env::vars", &["src/config/"]),
     ("env::vars_os", &["src/config/", "src/client/env.rs"]),

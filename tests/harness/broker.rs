@@ -20,7 +20,7 @@ pub struct Setup {
     pub burst: Option<u32>,
     /// Wait until it listens; without it, for starts that are expected to fail.
     pub unready: bool,
-    /// Where it is to kill itself: a name of `src/failpoint.rs`.
+    /// Where it is to kill itself: a name of `src/failpoint/places.rs`.
     pub failpoint: Option<&'static str>,
     /// Leave `broker.toml` as it is, for an installation that was made on purpose.
     pub settled: bool,

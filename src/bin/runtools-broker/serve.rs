@@ -90,7 +90,7 @@ pub(crate) fn run(arguments: &ServeArgs, socket: Option<PathBuf>, report: &Repor
     };
     drop(logs::init(config.log));
     if let Err(error) = failpoint::arm() {
-        return failed(&error, "src/failpoint.rs lists them.");
+        return failed(&error, "src/failpoint/places.rs lists them.");
     }
     let prepared = match prepare(config, afresh) {
         Ok(prepared) => prepared,

@@ -83,7 +83,8 @@ pub(crate) async fn restore(
 }
 
 fn arm() -> Result<(), ClientError> {
-    failpoint::arm().map_err(|error| ClientError::usage(error.to_string(), "src/failpoint.rs"))
+    failpoint::arm()
+        .map_err(|error| ClientError::usage(error.to_string(), "src/failpoint/places.rs"))
 }
 
 fn open(path: &Path) -> Result<BufReader<File>, ClientError> {

@@ -48,7 +48,8 @@ pub(crate) async fn run(
     report: &Report,
     session: &Session,
 ) -> Outcome {
-    failpoint::arm().map_err(|error| ClientError::usage(error.to_string(), "src/failpoint.rs"))?;
+    failpoint::arm()
+        .map_err(|error| ClientError::usage(error.to_string(), "src/failpoint/places.rs"))?;
     let (flags, env) = (args.serve.over(before).flags(socket), Env::of_process());
     let answers = match &args.answers {
         Some(path) => {

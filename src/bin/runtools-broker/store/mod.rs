@@ -163,8 +163,14 @@ struct Migrated {
     records: Option<u64>,
 }
 
+/// Where a test ends this process, if at all.
+fn arm() -> Result<(), ClientError> {
+    failpoint::arm()
+        .map_err(|error| ClientError::usage(error.to_string(), "src/failpoint/places.rs"))
+}
+
 async fn migrate(config: &Config, to: EngineKind, session: &Session) -> Result<(), ClientError> {
-    failpoint::arm().map_err(|error| ClientError::usage(error.to_string(), "src/failpoint.rs"))?;
+    arm()?;
     let offline = Offline::open(config).map_err(|error| failed(&error))?;
     let from = offline.engine();
     if from == to {
