@@ -2,6 +2,8 @@
 #![expect(clippy::too_many_lines, reason = "a journey is told in one piece")]
 
 mod harness;
+#[path = "key_slots/kills.rs"]
+mod kills;
 #[path = "custody/sample.rs"]
 mod sample;
 #[path = "custody/softhsm.rs"]

@@ -127,6 +127,49 @@ fn a_lockdown_that_was_cut_short_is_finished_before_anybody_is_let_in() {
     assert!(operator_log(&handed).contains(&json!("finished")));
 }
 
+/// Locks it down, and is to be killed at `place` on the way, or where somebody unseals.
+fn cut_short_at(place: &'static str, locks: bool) -> Handed {
+    let mut handed = handed_out();
+    if !locks {
+        lock_down(&handed.broker);
+    }
+    handed.broker.restart_with(Setup {
+        failpoint: Some(place),
+        ..Setup::default()
+    });
+    let words: &[&str] = if locks {
+        &["lockdown", "--yes"]
+    } else {
+        &["unseal"]
+    };
+    assert_ne!(handed.broker.runs(words, None).exit, 0, "{place}");
+    assert_eq!(harness::eventually(|| handed.broker.died_of()), 9);
+    handed.broker.restart_with(Setup::default());
+    handed
+}
+
+#[test]
+fn what_was_void_stays_void_wherever_a_lockdown_or_its_end_is_cut_short() {
+    for place in ["vault.lockdown.voided", "vault.lockdown.finished"] {
+        let handed = cut_short_at(place, place == "vault.lockdown.voided");
+        let operator = handed.broker.operator();
+        assert_eq!(operator.get("/v1/secrets").refused(503), "sealed");
+        handed.broker.runs(&["unseal"], None).expect(0);
+        handed.answers("unauthorized");
+        assert!(
+            operator_log(&handed).contains(&json!("finished")),
+            "{place}"
+        );
+    }
+    // The marker is gone, and so is what it kept out: everything was void before it went.
+    let handed = cut_short_at("vault.lockdown.lifted", false);
+    handed.answers("unauthorized");
+    assert!(operator_log(&handed).contains(&json!("finished")));
+    let fresh = handed.broker.operator().make_key(&[]);
+    let holder = handed.broker.anonymous().key(&fresh);
+    holder.get("/v1/secrets").expect(200);
+}
+
 #[test]
 fn a_sealed_vault_is_locked_down_too_and_a_full_disk_keeps_nobody_in() {
     let mut handed = handed_out();

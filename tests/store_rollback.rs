@@ -3,7 +3,9 @@
 mod harness;
 
 use std::fs;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use harness::disk::copy;
@@ -72,6 +74,20 @@ fn serves(broker: &mut Broker) {
         unready: false,
         ..broker.setup()
     });
+}
+
+/// The same, by one who is killed at `place`.
+fn accept_and_die(broker: &Broker, place: &str) {
+    let status = Command::new(Broker::binary())
+        .args(["--config", "broker.toml", "store", "accept-rollback"])
+        .args(["--yes", "--reason", REASON])
+        .current_dir(broker.folder().path())
+        .env_clear()
+        .env("RUNTOOLS_FAILPOINT", place)
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    assert_eq!(status.unwrap().signal(), Some(9), "{place}");
 }
 
 /// It serves, without LATER, and the journal says why.
@@ -295,4 +311,36 @@ fn what_is_stopped_opens_by_the_shares_of_three_people_of_five() {
     broker.runs(&["unseal"], Some(&three)).expect(0);
     assert_eq!(get(&broker.operator(), "EARLY"), 200);
     assert_eq!(get(&broker.operator(), "LATER"), 404);
+}
+
+#[test]
+fn one_who_is_killed_while_it_accepts_can_accept_again_or_has_done_so() {
+    // Whether it is still refused afterwards: once the store is beyond what its anchors have seen, it is not.
+    for (place, is_refused) in [
+        ("store.accept.recorded", true),
+        ("store.accept.applied", false),
+        ("store.accept.anchored@1", false),
+        ("store.accept.anchored@2", false),
+        ("store.accept.ends", false),
+    ] {
+        let elsewhere = tempfile::tempdir().unwrap();
+        let external = elsewhere.path().join("anchor");
+        let mut broker = used(Setup {
+            config: format!("[store]\nexternal_anchor = {external:?}"),
+            ..Setup::default()
+        });
+        put(&["store", "anchor"], &broker.path("early"), &broker.data());
+        accept_and_die(&broker, place);
+        if is_refused {
+            let log = refused(&mut broker);
+            assert!(log.contains("has seen generation"), "{place}: {log}");
+        }
+        let again = accept(&broker);
+        let expected = i32::from(!is_refused);
+        assert_eq!(again.exit, expected, "{place}: {}", again.stderr);
+        goes_on(&mut broker);
+        put(&["store"], &broker.path("late"), &broker.data());
+        let log = refused(&mut broker);
+        assert!(log.contains("the store is an older copy"), "{place}: {log}");
+    }
 }

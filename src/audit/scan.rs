@@ -6,6 +6,7 @@ use std::path::Path;
 use super::checker::Checker;
 use super::segment::{FRAME_HEADER, MAX_BOX, Seal, Segment};
 use super::{AuditError, Head, JournalKeys};
+use crate::failpoint::{Failpoint, reached};
 
 /// The last segment, ready to be written on.
 #[derive(Debug)]
@@ -45,7 +46,9 @@ impl Found {
         let cutting = AuditError::io("repair an audit segment");
         let file = &self.segment.file;
         file.set_len(self.length).map_err(&cutting)?;
+        reached(Failpoint::RepairCut);
         file.sync_all().map_err(&cutting)?;
+        reached(Failpoint::RepairDone);
         let seq = self.head.seq.saturating_add(1);
         tracing::warn!(seq, bytes, "cut off an unfinished audit write");
         Ok(())

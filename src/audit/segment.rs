@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 use super::disk::{self, Disk};
 use super::{AuditError, Head, JournalKeys};
 use crate::crypto::{self, Context, CryptoError, Purpose, Random, Sealed};
+use crate::failpoint::{Failpoint, reached};
 use crate::id::{ObjectId, StoreId};
 
 const MAGIC: &[u8; 8] = b"RTAUDIT1";
@@ -325,8 +326,11 @@ pub(super) fn place(
     file.set_len(0)?;
     write(&file)?;
     disk.sync(&file)?;
+    reached(Failpoint::SegmentWritten);
     std::fs::rename(&unfinished, path)?;
+    reached(Failpoint::SegmentNamed);
     disk::sync_dir(dir)?;
+    reached(Failpoint::SegmentMade);
     Ok(file)
 }
 

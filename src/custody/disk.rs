@@ -9,6 +9,7 @@ use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::{CustodyError, FileFault};
+use crate::failpoint::{Failpoint, reached};
 
 /// The bits of a mode that a file of 0600, one of 0440, and a directory of 0700, has not.
 const WIDER_THAN_0600: u32 = 0o7177;
@@ -126,11 +127,13 @@ pub(super) fn read_private(path: &Path, limit: u64) -> Result<Vec<u8>, CustodyEr
 pub(super) fn write_new(path: &Path, bytes: &[u8]) -> Result<bool, CustodyError> {
     let beside = write_beside(path, bytes)?;
     // A rename would replace what stands there; a link refuses to.
+    reached(Failpoint::KeysMakeWritten);
     let linked = match fs::hard_link(&beside, path) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
         Err(error) => Err(io_fault(path, &error)),
     };
+    reached(Failpoint::KeysMakeNamed);
     clear_beside(path)?;
     sync_parent(path)?;
     linked
@@ -145,7 +148,10 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), CustodyError> {
 /// The same, but that a power cut may still bring back what stood there, until [`sync_parent`] has seen to it.
 pub(super) fn put(path: &Path, bytes: &[u8]) -> Result<(), CustodyError> {
     let beside = write_beside(path, bytes)?;
-    fs::rename(&beside, path).map_err(|error| io_fault(path, &error))
+    reached(Failpoint::KeysReplaceWritten);
+    fs::rename(&beside, path).map_err(|error| io_fault(path, &error))?;
+    reached(Failpoint::KeysReplaceNamed);
+    Ok(())
 }
 
 /// Removes what a writer that was killed may have left beside `path`.

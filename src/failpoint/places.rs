@@ -25,6 +25,8 @@ macro_rules! failpoints {
 }
 
 failpoints! {
+    /// A commit: after the engine has it, and before the anchor files have.
+    CommitApplied = "store.commit.applied",
     /// A refresh: before its attempt is written.
     RefreshP1 = "oauth.refresh.p1",
     /// After it was.
@@ -113,6 +115,14 @@ failpoints! {
     KeyFilePlaced = "key.file.placed",
     /// After the slot of the one before was removed.
     KeyFileRemoved = "key.file.removed",
+    /// A file of the keys directory that replaces one: after it is whole and durable, under another name.
+    KeysReplaceWritten = "keys.replace.written",
+    /// After it took the name, and before that is durable.
+    KeysReplaceNamed = "keys.replace.named",
+    /// A new file of the keys directory: after it is whole and durable, under another name.
+    KeysMakeWritten = "keys.make.written",
+    /// After it has its name, and before that is durable.
+    KeysMakeNamed = "keys.make.named",
     /// A deleted organisation: after its records are gone, and before its key is.
     OrgShredded = "org.delete.shredded",
     /// After that, on disk, and before it is in memory.
@@ -133,6 +143,46 @@ failpoints! {
     RestorePlaced = "restore.placed",
     /// A lockdown: after its marker was written, and before anything is void.
     LockdownMarked = "vault.lockdown.marked",
+    /// After everything is void, and before the vault is sealed.
+    LockdownVoided = "vault.lockdown.voided",
+    /// Its end: after what was handed out since is void as well, and before the marker goes.
+    LockdownFinished = "vault.lockdown.finished",
+    /// After the marker went, and before that is durable.
+    LockdownLifted = "vault.lockdown.lifted",
+    /// A first start: after its marker was written, and before there is a ring.
+    StartMarked = "start.marked",
+    /// After the ring was made.
+    StartRing = "start.ring",
+    /// After the journal was, and before there is a store.
+    StartJournal = "start.journal",
+    /// After the store was, and before the marker goes.
+    StartStore = "start.store",
+    /// After the marker went, and before that is durable.
+    StartEnds = "start.ends",
+    /// A store that was set back, and is accepted: after that is recorded, and before anything is changed.
+    AcceptRecorded = "store.accept.recorded",
+    /// After the store says so, and before any anchor file does.
+    AcceptApplied = "store.accept.applied",
+    /// After an anchor file was made anew.
+    AcceptAnchored = "store.accept.anchored",
+    /// After everything was, and before it is recorded how it ended.
+    AcceptEnds = "store.accept.ends",
+    /// A segment of the journal: after it is whole and durable, under another name.
+    SegmentWritten = "audit.segment.written",
+    /// After it has its name, and before that is durable.
+    SegmentNamed = "audit.segment.named",
+    /// After that, and before anything is written to it.
+    SegmentMade = "audit.segment.made",
+    /// A write of the journal that was cut short: after it was cut off, and before that is durable.
+    RepairCut = "audit.repair.cut",
+    /// After that, and before it is recorded.
+    RepairDone = "audit.repair.done",
+    /// Records that the store did not take: after they are whole and durable in a file, under another name.
+    SpoolWritten = "spool.written",
+    /// After it has its name, and before that is durable.
+    SpoolNamed = "spool.named",
+    /// After they are in the store, and their file went.
+    SpoolRemoved = "spool.removed",
     /// An init: after its marker was written.
     InitBegun = "init.begun",
     /// After the ring was made.

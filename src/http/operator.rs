@@ -179,7 +179,11 @@ pub(super) async fn lockdown(
         .audited(event, async |recorded| {
             mark()?;
             reached(Failpoint::LockdownMarked);
-            caller.vault.void_what_was_handed_out(recorded).await
+            let voided = caller.vault.void_what_was_handed_out(recorded).await;
+            if voided.is_ok() {
+                reached(Failpoint::LockdownVoided);
+            }
+            voided
         })
         .await;
     // Nobody is known any more who was known a moment ago, and no handle stands for anything.

@@ -14,6 +14,7 @@ use super::anchors::AnchorFiles;
 use super::state::State;
 use super::{Engine, JournalMark, StoreError, StoreKey, StoreKeys, Write, census};
 use crate::crypto::{Key, MacKey, Random};
+use crate::failpoint::{Failpoint, reached};
 use crate::id::StoreId;
 
 /// What the anchor file says.
@@ -182,9 +183,11 @@ impl OlderStore {
         // The store first: an anchor that lags is no harm.
         self.engine
             .apply(&[Write::Put(StoreKey::STATE, record.as_bytes())])?;
+        reached(Failpoint::AcceptApplied);
         let files = [Some(&self.files.own), self.files.external.as_ref()];
         for file in files.into_iter().flatten() {
             Anchor::renew(file, self.id, self.mac.clone(), &state)?;
+            reached(Failpoint::AcceptAnchored);
         }
         Ok(state.generation)
     }

@@ -14,6 +14,7 @@ use data_encoding::HEXLOWER;
 
 use super::files::{open_private, sync_dir, sync_parent};
 use crate::crypto::Record;
+use crate::failpoint::{Failpoint, reached};
 
 /// What a file begins with.
 const MAGIC: &[u8; 8] = b"RTBSPL1\n";
@@ -122,6 +123,7 @@ impl Spool {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             removed => removed?,
         }
+        reached(Failpoint::SpoolRemoved);
         sync_dir(&self.folder)
     }
 
@@ -142,8 +144,14 @@ impl Spool {
         let fresh = self.at(name, UNFINISHED);
         let written = open_private(&fresh, true)
             .and_then(|mut file| file.write_all(content).and_then(|()| file.sync_all()))
-            .and_then(|()| fs::rename(&fresh, self.at(name, WHOLE)))
-            .and_then(|()| sync_dir(&self.folder));
+            .and_then(|()| {
+                reached(Failpoint::SpoolWritten);
+                fs::rename(&fresh, self.at(name, WHOLE))
+            })
+            .and_then(|()| {
+                reached(Failpoint::SpoolNamed);
+                sync_dir(&self.folder)
+            });
         if written.is_err() {
             // Under either name: it may be there already, and not for sure.
             for path in [fresh, self.at(name, WHOLE)] {

@@ -17,6 +17,7 @@ use super::rewraps::Rewraps;
 use super::state::State;
 use super::{Batch, Engine, JournalMark, Store, StoreError, StoreKey, Write};
 use crate::crypto::{Key, MacKey, Random, Record};
+use crate::failpoint::{Failpoint, reached};
 use crate::id::StoreId;
 use crate::waiting::{self, AtWork, Reply};
 
@@ -307,10 +308,10 @@ impl Committer {
             .collect();
         writes.push(Write::Put(StoreKey::STATE, record.as_bytes()));
         let started = Instant::now();
-        let done = self
-            .engine
-            .apply(&writes)
-            .and_then(|()| self.anchor.write(&state));
+        let done = self.engine.apply(&writes).and_then(|()| {
+            reached(Failpoint::CommitApplied);
+            self.anchor.write(&state)
+        });
         match done {
             Ok(()) => {
                 self.shared.changed.note(changes.keys());

@@ -11,6 +11,7 @@ use crate::audit::{
 };
 use crate::clock::Clock;
 use crate::crypto::{Key, PublicKey, Random};
+use crate::failpoint::{Failpoint, reached};
 use crate::id::StoreId;
 use crate::store::{AnchorFiles, Engine, OlderStore, StoreKeys};
 
@@ -120,7 +121,9 @@ impl Setback {
             return Err(VaultError::InOrder);
         }
         let recorded = journal.record(event.store_generation(seen)).await?;
+        reached(Failpoint::AcceptRecorded);
         let accepted = self.store.accept(seen, &*random);
+        reached(Failpoint::AcceptEnds);
         recorded.outcome(match &accepted {
             Ok(_) => Outcome::success(),
             Err(_) => Outcome::failed("store_unavailable"),

@@ -15,6 +15,7 @@ use crate::audit::{AuditError, Head, Journal, JournalKeys, Known, Options};
 use crate::clock::Clock;
 use crate::crypto::{Key, MacKey, Random};
 use crate::custody::{Custodians, CustodyError, NewSlot, Provider, Ring, Unattended};
+use crate::failpoint::{Failpoint, reached};
 use crate::id::StoreId;
 use crate::store::{Batch, Engine, Spool, Store, StoreKeys};
 
@@ -261,8 +262,10 @@ impl Lifecycle {
     ) -> Result<(Store, Journal), VaultError> {
         self.places.set_journal_aside()?;
         let journal = self.open_journal(id, journal, None)?;
+        reached(Failpoint::StartJournal);
         let (engine, random) = (Arc::clone(&self.engine), Arc::clone(&self.random));
         let store = Store::create(engine, id, keys, self.places.anchors(), random, first)?;
+        reached(Failpoint::StartStore);
         self.places.end_start()?;
         Ok((store, journal))
     }

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::audit::{Action, Actor, Event, Outcome, Recorded};
 use crate::clock::Timestamp;
 use crate::crypto::Owner;
+use crate::failpoint::{Failpoint, reached};
 use crate::id::OrgId;
 use crate::store::{Batch, Class, StoreKey};
 
@@ -102,6 +103,7 @@ impl Vault {
         let event = Event::new(Action::VaultLockdown, Actor::System).code("finished");
         let recorded = self.journal().record(event).await?;
         self.void_until(begun, &recorded).await?;
+        reached(Failpoint::LockdownFinished);
         recorded.outcome(Outcome::success());
         Ok(())
     }

@@ -8,6 +8,7 @@ use super::VaultError;
 use crate::clock::Timestamp;
 use crate::crypto::{Key, Random};
 use crate::custody::{KEY_FILE, NewSlot, RING_FILE, Ring};
+use crate::failpoint::{Failpoint, reached};
 use crate::id::StoreId;
 use crate::store::{AnchorFiles, anchor_was_used};
 
@@ -111,8 +112,11 @@ impl Places {
         random: &dyn Random,
     ) -> Result<(Ring, Key), VaultError> {
         self.begin_start()?;
+        reached(Failpoint::StartMarked);
         let store = StoreId::from_random(random.bytes()?);
-        Ok(Ring::create(&self.keys, store, slot, random)?)
+        let made = Ring::create(&self.keys, store, slot, random)?;
+        reached(Failpoint::StartRing);
+        Ok(made)
     }
 
     /// The first start is over, durably; nothing happens when it was over before.
@@ -121,6 +125,7 @@ impl Places {
             return Ok(());
         }
         std::fs::remove_file(self.first_start()).map_err(|error| io(&error))?;
+        reached(Failpoint::StartEnds);
         self.sync()
     }
 
@@ -177,7 +182,10 @@ impl Places {
     /// Somebody has unsealed: the lockdown is over, durably.
     pub(super) fn lift_lockdown(&self) -> Result<(), VaultError> {
         match std::fs::remove_file(self.lockdown()) {
-            Ok(()) => self.sync(),
+            Ok(()) => {
+                reached(Failpoint::LockdownLifted);
+                self.sync()
+            }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(io(&error)),
         }

@@ -7,9 +7,13 @@ use super::*;
 const ANSWERS: &str = "[slots]\nkey_file = true\npassphrase = true\n";
 
 /// Where an init can be killed.
-const PLACES: [&str; 7] = [
+const PLACES: [&str; 11] = [
     "init.begun",
+    "start.marked",
+    "keys.make.named",
     "init.ring",
+    "start.journal",
+    "start.ends",
     "init.store",
     "init.founded",
     "init.slot",

@@ -6,6 +6,7 @@
 mod harness;
 
 mod check;
+mod places;
 mod writes;
 
 use std::sync::Mutex;

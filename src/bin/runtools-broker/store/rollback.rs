@@ -6,7 +6,7 @@ use runtools_broker::config::Config;
 use runtools_broker::daemon::Refused;
 use serde::Serialize;
 
-use super::failed;
+use super::{arm, failed};
 use crate::opener;
 use crate::serve::ServeArgs;
 
@@ -45,6 +45,7 @@ pub(super) async fn accept(
             "say in --reason who decided, and why the older store is to be taken",
         ));
     }
+    arm()?;
     let refused = Refused::open(config).map_err(|error| failed(&error))?;
     let root = opener::of_installation(refused.ring(), config, session)?;
     let examined = refused.examine(&root).map_err(|error| failed(&error))?;
