@@ -287,6 +287,7 @@ fn find(parts: &Parts) -> Result<Found, AuditError> {
     let (store, keys) = (parts.store, &parts.keys);
     let seal = Seal { store, keys };
     let listing = AuditError::io("list the audit segments");
+    segment::sweep(&parts.dir).map_err(&listing)?;
     if let Some(last) = segment::list(&parts.dir).map_err(listing)?.last() {
         return scan::last_segment(&parts.dir, *last, seal);
     }

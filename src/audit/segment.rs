@@ -154,14 +154,28 @@ pub(super) fn path_of(dir: &Path, first: u64) -> PathBuf {
 
 /// The first sequence numbers of all segments in `dir`, in order.
 pub(super) fn list(dir: &Path) -> io::Result<Vec<u64>> {
+    let mut found: Vec<_> = ending(dir, ".log")?.into_iter().map(|it| it.0).collect();
+    found.sort_unstable();
+    Ok(found)
+}
+
+/// Removes segments that a kill kept from getting their names: others may have taken their places.
+pub(super) fn sweep(dir: &Path) -> io::Result<()> {
+    let mut left = ending(dir, ".tmp")?.into_iter();
+    left.try_for_each(|(_, path)| std::fs::remove_file(path))
+}
+
+/// The files of segments whose names end so, with the number that stands before that.
+fn ending(dir: &Path, end: &str) -> io::Result<Vec<(u64, PathBuf)>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(dir)? {
-        let name = entry?.file_name();
-        let number = name.to_str().and_then(|name| name.strip_suffix(".log"));
+        let entry = entry?;
+        let name = entry.file_name();
+        let number = name.to_str().and_then(|name| name.strip_suffix(end));
         let number = number.filter(|number| number.len() == 20);
-        found.extend(number.and_then(|number| number.parse::<u64>().ok()));
+        let number = number.and_then(|number| number.parse::<u64>().ok());
+        found.extend(number.map(|number| (number, entry.path())));
     }
-    found.sort_unstable();
     Ok(found)
 }
 

@@ -110,6 +110,9 @@ fn a_segment_of_the_journal_that_is_cut_short_is_made_again() {
         eventually(|| (operator.send("POST", path, None).status == 200).then_some(()));
         verify(&operator);
         assert_eq!(broker.stop(), Some(0), "{place}");
+        let left = segments(&broker).into_iter();
+        let tmp = left.filter(|path| path.extension().is_some_and(|it| it == "tmp"));
+        assert_eq!(tmp.count(), 0, "{place}");
     }
 }
 
