@@ -64,12 +64,13 @@ fn setup(engine: &str, fault: &FaultProvider, folder: &Path, backups: bool) -> S
     }
 }
 
-/// The number in the last refresh token that the provider was shown.
-fn shown(fault: &FaultProvider) -> u32 {
+/// The numbers in the refresh tokens that the provider was shown.
+fn shown(fault: &FaultProvider) -> Vec<u32> {
     let asked = fault.asked("/token");
-    let last = asked.iter().rev().find_map(|it| it.form("refresh_token"));
-    let number = last.and_then(|token| token.strip_prefix("refresh-")?.parse().ok());
-    number.unwrap()
+    let tokens = asked.iter().filter_map(|it| it.form("refresh_token"));
+    tokens
+        .map(|token| token.strip_prefix("refresh-").unwrap().parse().unwrap())
+        .collect()
 }
 
 fn uses_the_account(client: &Client) -> Value {
@@ -112,7 +113,7 @@ fn keep_up(broker: &Broker, fault: &FaultProvider, head: u64) -> Done {
         std::thread::sleep(LASTS);
         let (client, request) = named(&operator);
         uses_the_account(&client);
-        (request, shown(fault))
+        (request, shown(fault).pop().unwrap())
     });
     let used = used.collect();
     let (client, compacted) = named(&operator);
@@ -179,14 +180,19 @@ fn the_ring_is_sound(
     }
 }
 
-/// A grant is what the provider gave last, and each time that it was asked is recorded.
-fn the_grant_is_sound(operator: &Client, fault: &FaultProvider, moment: &Moment<'_>, done: &Done) {
+/// A grant is what the provider gave last; it was shown so many tokens before this start.
+fn the_grant_is_sound(
+    operator: &Client,
+    (fault, before): (&FaultProvider, usize),
+    moment: &Moment<'_>,
+    done: &Done,
+) {
     let heard = done.used.iter().filter(|used| moment.heard(&used.0));
     let heard = heard.map(|used| used.1).max().unwrap_or_default();
     let most = done.used.iter().map(|used| used.1).max().unwrap();
     uses_the_account(operator);
-    // The one that was used last has given the next.
-    let shown = shown(fault);
+    // What was used last has given the next. A start asks by itself where the end of an attempt was not seen.
+    let shown = shown(fault)[before];
     assert!(shown > heard && shown <= most + 1, "{shown} after {heard}");
 }
 
@@ -197,6 +203,7 @@ fn look(
     moment: &Moment<'_>,
     done: &Done,
 ) {
+    let before = shown(fault).len();
     let setup = setup(engine, fault, folder.path(), false);
     let mut broker = Broker::over(folder, setup);
     let operator = broker.operator();
@@ -218,7 +225,7 @@ fn look(
         value(&operator, "KEPT").as_deref(),
         Some("kept through all of it")
     );
-    the_grant_is_sound(&operator, fault, moment, done);
+    the_grant_is_sound(&operator, (fault, before), moment, done);
     // Whatever was begun can be begun again.
     let again = operator.send("POST", "/v1/operator/store/compact", None);
     assert!(again.status < 300, "{}", again.value());
