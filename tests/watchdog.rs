@@ -86,7 +86,7 @@ struct Held(Child);
 impl Held {
     fn of(broker: &Broker, name: &str) -> Self {
         let tasks = format!("/proc/{}/task", broker.pid());
-        let mut threads = fs::read_dir(tasks).unwrap().map(|task| task.unwrap());
+        let mut threads = fs::read_dir(tasks).unwrap().map(Result::unwrap);
         let is_it = |task: &fs::DirEntry| {
             fs::read_to_string(task.path().join("comm")).is_ok_and(|comm| comm.trim() == name)
         };

@@ -28,10 +28,10 @@ pub(crate) async fn turn_root<T: DeserializeOwned>(
 ) -> Result<Option<T>, ClientError> {
     let client = session.local()?;
     let slots: Vec<KeySlot> = client.list(&Route::new("/v1/operator/slots")).await?;
-    let mut missing: Vec<&KeySlot> = slots.iter().filter(|slot| is_missing(slot)).collect();
+    let missing: Vec<&KeySlot> = slots.iter().filter(|slot| is_missing(slot)).collect();
     let mut given = Given::read(missing.len())?;
     let mut away = Vec::new();
-    for slot in missing.drain(..) {
+    for slot in missing {
         if !lends(slot, &mut given, &client, session).await? {
             away.push(slot);
         }
