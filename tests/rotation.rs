@@ -6,6 +6,8 @@
 
 mod harness;
 
+#[path = "rotation/epoch.rs"]
+mod epoch;
 #[path = "rotation/files.rs"]
 mod files;
 #[path = "rotation/own.rs"]

@@ -39,7 +39,7 @@ pub use log::{LogFormat, LogLevel, LogSettings};
 pub use proxy::ProxySettings;
 pub use secrets::SecretSettings;
 pub use settings::{
-    AuditSettings, AuthSettings, Config, EgressSettings, RateSettings, TlsSettings,
+    AuditSettings, AuthSettings, Config, EgressSettings, KeySettings, RateSettings, TlsSettings,
 };
 pub use store::StoreSettings;
 pub use written::{merged, written};

@@ -61,6 +61,8 @@ pub struct Config {
     pub oauth: OauthSettings,
     /// Who holds keys for the broker.
     pub custody: CustodySettings,
+    /// The installation's own keys.
+    pub key: KeySettings,
     /// Backups.
     pub backup: BackupSettings,
     /// The file as it was read, for backups.
@@ -160,6 +162,14 @@ pub struct RateSettings {
     pub per_source_burst: u32,
 }
 
+/// `[key]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct KeySettings {
+    /// Days after which the root key is replaced where that takes nobody; 0 for never.
+    pub rotate_root_days: u32,
+}
+
 /// The range of every number, both ends included.
 pub(super) const RANGES: &[(&str, u64, u64)] = &[
     ("limits.tls_handshake_seconds", 1, 60),
@@ -210,6 +220,7 @@ pub(super) const RANGES: &[(&str, u64, u64)] = &[
     ("auth.keys_per_member", 1, 1_000_000),
     ("oauth.accounts_per_member", 1, 10_000),
     ("oauth.accounts_per_org", 1, 1_000_000),
+    ("key.rotate_root_days", 0, 3650),
     ("backup.key_days", 0, 36_500),
     ("backup.every_hours", 1, 8760),
     ("backup.keep", 1, 10_000),
@@ -294,6 +305,7 @@ impl Default for Config {
             secrets: SecretSettings::default(),
             oauth: OauthSettings::default(),
             custody: CustodySettings::default(),
+            key: KeySettings::default(),
             backup: BackupSettings::default(),
             text: None,
             file: None,

@@ -294,7 +294,9 @@ pub(super) fn open_vault(
         audit: Some(Arc::<Metrics>::clone(metrics)),
     };
     let lifecycle = Lifecycle::open(places, engine, clock, random, retention, audit, probes)?;
-    let lifecycle = lifecycle.with_quotas(config.secrets.quotas());
+    let lifecycle = lifecycle
+        .with_quotas(config.secrets.quotas())
+        .with_root_days(config.key.rotate_root_days);
     Ok(Arc::new(lifecycle.with_custodians(who)))
 }
 

@@ -297,7 +297,8 @@ impl App {
     }
 
     /// What is done every minute: forget old callers and handles, write down when keys were last used, destroy
-    /// deleted secrets whose time is over; every hour, forget what was answered long ago.
+    /// deleted secrets whose time is over; every hour, forget what was answered long ago, and replace the root key if it
+    /// is time.
     ///
     /// # Errors
     /// When the store or the journal fails.
@@ -323,6 +324,9 @@ impl App {
         self.finish_deletions(&vault).await;
         let minutes = self.minutes.fetch_add(1, Ordering::Relaxed);
         if minutes.is_multiple_of(60) {
+            if let Err(error) = self.rotate_root_when_due(&vault).await {
+                tracing::warn!(code = error.code(), "the root key is not replaced yet");
+            }
             self.kept.tidy(vault.now());
             super::idempotency::forget_old(&vault).await?;
         }

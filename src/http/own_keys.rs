@@ -101,6 +101,19 @@ fn settle(recorded: Recorded, ended: Result<(), ApiError>) -> Result<(), ApiErro
 }
 
 impl App {
+    /// Replaces the root key where the settings say that it is time.
+    pub(super) async fn rotate_root_when_due(&self, vault: &Unsealed) -> Result<(), ApiError> {
+        if self.shutdown.is_ending() {
+            return Ok(());
+        }
+        // No slot is added, removed or tried meanwhile.
+        let _turn = self.unsealing.lock().await;
+        if let Some(version) = self.lifecycle.rotate_root_when_due(vault).await? {
+            tracing::info!(version, "the root key was replaced, as the settings say");
+        }
+        Ok(())
+    }
+
     /// Ends what a kill has cut short: replacements of the root key, of the key file, and of the keys of the journal,
     /// of what belongs to no organisation, and of names.
     pub(super) async fn end_rotations(&self, vault: &Unsealed) -> Result<(), ApiError> {

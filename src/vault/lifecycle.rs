@@ -51,6 +51,7 @@ pub struct Lifecycle {
     pub(super) random: Arc<dyn Random>,
     retention_days: i64,
     quotas: Quotas,
+    pub(super) root_days: u32,
     audit: Options,
     probes: Probes,
 }
@@ -109,6 +110,7 @@ impl Lifecycle {
             random,
             retention_days,
             quotas: Quotas::default(),
+            root_days: 0,
             audit,
             probes,
         })

@@ -23,6 +23,7 @@
 //! The installation's own keys go the same way without the paper, each in its file: [`root`], [`journal`] (it hands
 //! over in the chain), [`state`], [`index`] (a veil over the names, by a copy of the store).
 
+mod epoch;
 mod index;
 mod job;
 mod journal;
