@@ -148,12 +148,18 @@ fn a_root_key_is_replaced_under_shares_and_passphrases_and_each_opens_the_next_a
 }
 
 #[test]
-fn what_was_lent_is_forgotten_when_the_vault_is_sealed() {
+fn what_was_lent_is_forgotten_when_somebody_says_so_and_when_the_vault_is_sealed() {
     let (broker, shares) = of_people();
     let lend = |slot: &str, input: &str| broker.runs(&["key", "slot", "lend", slot], Some(input));
     lend("ann", ANN).expect(0);
     lend("board", &shares[..2].join("\n")).expect(0);
     assert_eq!(lent(&broker), ["ann"]);
+    // Somebody takes it back.
+    broker.runs(&["unseal", "--forget"], None).expect(0);
+    assert!(lent(&broker).is_empty());
+    lend("ann", ANN).expect(0);
+    let anew = lend("board", &shares[..2].join("\n"));
+    assert!(anew.stderr.contains("2 of 3"), "{}", anew.stderr);
     broker.runs(&["seal", "--yes"], None).expect(0);
     assert!(lent(&broker).is_empty());
     let sealed = lend("ann", ANN);

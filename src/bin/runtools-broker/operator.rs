@@ -25,7 +25,7 @@ pub(crate) struct UnsealArgs {
     /// Give shares, where a passphrase would do as well
     #[arg(long)]
     shares: bool,
-    /// Forget the shares that were given so far
+    /// Forget the shares that were given so far, also for a test or to lend, and what was lent
     #[arg(long, conflicts_with = "shares")]
     forget: bool,
 }
@@ -65,11 +65,6 @@ struct ShareBody<'a> {
 /// Unseals. A vault that is open already is fine.
 pub(crate) async fn unseal(args: UnsealArgs, session: &Session) -> Outcome {
     let client = session.local()?;
-    let status: Status = client.get_bare(&Route::new("/v1/status")).await?;
-    if !status.sealed {
-        session.out.done(&status, "the vault is unsealed already")?;
-        return Ok(Exit::Ok);
-    }
     let route = Route::new("/v1/operator/unseal");
     if args.forget {
         let body = body::plain(&UnsealBody {
@@ -77,7 +72,14 @@ pub(crate) async fn unseal(args: UnsealArgs, session: &Session) -> Outcome {
             forget: true,
         })?;
         let done: Value = client.call(Method::POST, &route, Some(body)).await?;
-        session.out.done(&done, "no share is kept")?;
+        session
+            .out
+            .done(&done, "no share is kept, and nothing is lent")?;
+        return Ok(Exit::Ok);
+    }
+    let status: Status = client.get_bare(&Route::new("/v1/status")).await?;
+    if !status.sealed {
+        session.out.done(&status, "the vault is unsealed already")?;
         return Ok(Exit::Ok);
     }
     let way = if args.shares {
