@@ -161,8 +161,14 @@ impl DiskEngine {
 
     /// The room that the store's files take on disk, in bytes.
     pub(super) fn bytes(&self) -> Result<u64, StoreError> {
-        let folder = self.live.load().folder;
-        files::occupied(&self.dir.at(folder)).doing("measuring the database")
+        loop {
+            let folder = self.live.load().folder;
+            let measured = files::occupied(&self.dir.at(folder));
+            // Else a copy has taken its place meanwhile, and some of it, or all, was gone.
+            if self.live.load().folder == folder {
+                return measured.doing("measuring the database");
+            }
+        }
     }
 
     /// The room that is left on its disk, in bytes.

@@ -328,6 +328,31 @@ async fn compacting_gives_back_what_changes_and_deletions_have_left() {
 }
 
 #[tokio::test]
+async fn a_store_is_measured_while_a_copy_takes_its_place() {
+    for kind in EngineKind::ALL {
+        let place = Place::of(kind);
+        let store = place.create();
+        fill(&store, 200).await;
+        let over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let measuring = scope.spawn(|| {
+                let mut times = 0;
+                while !over.load(Ordering::SeqCst) {
+                    assert!(store.occupied_bytes().unwrap() > 0, "{kind}");
+                    times += 1;
+                }
+                times
+            });
+            for _ in 0..12 {
+                store.rewrite(kind, &Progress::default()).unwrap();
+            }
+            over.store(true, Ordering::SeqCst);
+            assert!(measuring.join().unwrap() > 0);
+        });
+    }
+}
+
+#[tokio::test]
 async fn a_store_in_memory_has_no_files_to_replace() {
     let place = Place::new();
     let engine = Arc::new(MemoryEngine::new());
