@@ -38,6 +38,9 @@ pub enum FileFault {
     /// It has not the length that it must have.
     #[error("has a wrong length")]
     Length,
+    /// A marker that does not say what it is there for.
+    #[error("does not say which slot is being given another key")]
+    Marker,
     /// The operating system refused.
     #[error("cannot be used: {0}")]
     Io(#[serde(with = "io_kind")] io::ErrorKind),
@@ -51,6 +54,7 @@ impl FileFault {
             Self::FileMode(_) | Self::DirectoryMode(_) | Self::Writable(_) => "key_path_mode",
             Self::Owner => "key_path_owner",
             Self::Length => "key_file_length",
+            Self::Marker => "key_path_marker",
             Self::Io(_) => "key_path_io",
         }
     }
@@ -67,6 +71,9 @@ impl FileFault {
             Self::Writable(_) => format!("run: chmod go-w {path}"),
             Self::Owner => format!("run as root: chown \"$(id -u BROKER_USER)\" {path}"),
             Self::Length => "a key file has exactly 32 bytes; put it back from its backup".into(),
+            Self::Marker => {
+                "take away the slot that no file opens, remove this file, and try again".into()
+            }
             Self::Io(_) => "check the path, its file system and its permissions".into(),
         }
     }

@@ -25,8 +25,8 @@ use crate::crypto::{Key, Random};
 use crate::failpoint::{Failpoint, reached};
 use crate::id::ObjectId;
 
-/// The longest marker: an id.
-const MARKER: u64 = 64;
+/// The longest marker: an id, twice.
+const MARKER: u64 = 128;
 /// The length of a key file.
 const LENGTH: usize = 32;
 
@@ -36,19 +36,18 @@ fn named(path: &Path, ending: &str) -> PathBuf {
     name.into()
 }
 
-/// Which slot is being given another key, if a renewal was cut short.
-fn marked(path: &Path) -> Result<Option<ObjectId>, CustodyError> {
-    let marker = named(path, ".renewing");
-    match disk::read_private(&marker, MARKER) {
-        Ok(text) => Ok(std::str::from_utf8(&text)
-            .ok()
-            .and_then(|text| ObjectId::parse(text).ok())),
-        Err(CustodyError::File {
-            fault: super::FileFault::Missing,
-            ..
-        }) => Ok(None),
-        Err(error) => Err(error),
-    }
+/// A marker that names a slot twice, so that one damaged byte neither names another one nor none.
+fn marker_of(slot: ObjectId) -> String {
+    format!("{slot}\n{slot}\n")
+}
+
+/// The slots that a marker names: one, unless it is damaged.
+fn named_in(marker: &[u8]) -> Vec<ObjectId> {
+    let lines = marker.split(|byte| *byte == b'\n');
+    let texts = lines.filter_map(|line| std::str::from_utf8(line).ok());
+    texts
+        .filter_map(|text| ObjectId::parse(text).ok())
+        .collect()
 }
 
 impl Ring {
@@ -56,6 +55,37 @@ impl Ring {
     #[must_use]
     pub fn is_renewing(path: &Path) -> bool {
         named(path, ".renewing").exists()
+    }
+
+    /// Which slot is being given another key, if a renewal was cut short. Of a damaged marker what counts is a slot
+    /// that is there; where none is, the one that the old file opens, or the one in its place while there is a next.
+    ///
+    /// # Errors
+    /// [`CustodyError::File`] when nothing tells how far it had come.
+    fn marked(&self, path: &Path) -> Result<Option<ObjectId>, CustodyError> {
+        let marker = match disk::read_private(&named(path, ".renewing"), MARKER) {
+            Err(CustodyError::File {
+                fault: super::FileFault::Missing,
+                ..
+            }) => return Ok(None),
+            marker => marker?,
+        };
+        let slots = named_in(&marker);
+        let there = slots.iter().find(|slot| !self.is_gone(**slot));
+        // A slot that is gone is believed where it stands as it was written: older markers have it once.
+        let sound = |slot: &&ObjectId| {
+            let once = slot.to_string();
+            marker == once.as_bytes() || marker == marker_of(**slot).as_bytes()
+        };
+        let gone = slots.first().filter(sound);
+        let old = there.or(gone).copied();
+        let old = old.or_else(|| self.opened_by(&named(path, ".old")));
+        let old = old.or_else(|| {
+            let next = self.opened_by(&named(path, ".next"));
+            next.and_then(|_| self.opened_by(path))
+        });
+        let told = CustodyError::file(&named(path, ".renewing"), super::FileFault::Marker);
+        old.map(Some).ok_or(told)
     }
 
     /// Gives the slot that the key file at `path` opens another key, in a file of the same name. Answers the id
@@ -73,13 +103,13 @@ impl Ring {
         let io = |error: io::Error| disk::io_fault(path, &error);
         let (next, marker) = (named(path, ".next"), named(path, ".renewing"));
         let before = named(path, ".old");
-        let old = if let Some(old) = marked(path)? {
+        let old = if let Some(old) = self.marked(path)? {
             old
         } else {
             let Some(old) = self.opened_by(path) else {
                 return Ok(None);
             };
-            disk::replace(&marker, old.to_string().as_bytes())?;
+            disk::replace(&marker, marker_of(old).as_bytes())?;
             old
         };
         let new = match self.opened_by(path) {
@@ -190,6 +220,7 @@ mod tests {
     use crate::clock::Timestamp;
     use crate::crypto::{Key, SystemRandom};
     use crate::custody::{CustodyError, KEY_FILE, NewSlot, Provider};
+    use crate::damage::Harm;
     use crate::id::{ObjectId, StoreId};
     use crate::secret::Secret;
 
@@ -214,7 +245,7 @@ mod tests {
     /// What a renewal has written down when it is killed at once.
     fn mark(file: &Path, old: ObjectId) {
         let marker = named(file, ".renewing");
-        super::disk::replace(&marker, old.to_string().as_bytes()).unwrap();
+        super::disk::replace(&marker, super::marker_of(old).as_bytes()).unwrap();
     }
 
     fn beside(file: &Path) -> usize {
@@ -289,5 +320,58 @@ mod tests {
         let ids: Vec<_> = ring.slots().iter().map(|slot| slot.id).collect();
         assert_eq!(ids, [kept]);
         assert!(!Ring::is_renewing(&file));
+    }
+
+    /// A keys directory as a kill left it, after so many of the steps.
+    fn cut_short(folder: &Path, words: &Secret, steps: usize) -> (PathBuf, Ring, Key, ObjectId) {
+        let (file, mut ring, root, _) = made(folder, words);
+        let old = ring.slots()[0].id;
+        let (before, next) = (named(&file, ".old"), named(&file, ".next"));
+        mark(&file, old);
+        if steps > 0 {
+            ring.slot_of(&next, old, &root, NOW, &SystemRandom).unwrap();
+        }
+        if steps > 1 {
+            fs::hard_link(&file, &before).unwrap();
+            fs::rename(&next, &file).unwrap();
+        }
+        if steps > 2 {
+            super::wipe(&before).unwrap();
+        }
+        if steps > 3 {
+            ring.remove_slot(&root, old).unwrap();
+        }
+        (file, ring, root, old)
+    }
+
+    #[test]
+    fn whatever_becomes_of_the_marker_a_renewal_that_says_it_is_done_is_done() {
+        let words = words();
+        let length = super::marker_of(ObjectId::from_bytes([7; 16])).len();
+        for steps in 0..=4 {
+            for harm in Harm::of_each_byte(length) {
+                let folder = tempfile::tempdir().unwrap();
+                let (file, mut ring, root, old) = cut_short(folder.path(), &words, steps);
+                let marker = named(&file, ".renewing");
+                let sound = fs::read(&marker).unwrap();
+                fs::write(&marker, harm.of(&sound)).unwrap();
+                let what = format!("{steps} steps, {harm:?}");
+                let renewed = ring.renew_key_file(&root, &file, NOW, &SystemRandom);
+                let ring = Ring::load(file.parent().unwrap()).unwrap();
+                // There is always a way in.
+                assert!(ring.open(Provider::KeyFile(&file)).is_ok(), "{what}");
+                assert!(ring.open(Provider::Passphrase(&words)).is_ok(), "{what}");
+                match renewed {
+                    Ok(Some(new)) => {
+                        let ids: Vec<_> = ring.slots().iter().map(|slot| slot.id).collect();
+                        assert!(ids.contains(&new) && !ids.contains(&old), "{what}");
+                        assert_eq!(beside(&file), 2, "{what}");
+                    }
+                    Ok(None) => panic!("{what}: nothing was renewed"),
+                    Err(CustodyError::File { .. }) => {}
+                    Err(error) => panic!("{what}: {error}"),
+                }
+            }
+        }
     }
 }

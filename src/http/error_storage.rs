@@ -105,6 +105,7 @@ const fn of_file(fault: FileFault) -> StatusCode {
         | FileFault::DirectoryMode(_)
         | FileFault::Owner
         | FileFault::Writable(_)
+        | FileFault::Marker
         | FileFault::Length => StatusCode::CONFLICT,
     }
 }
