@@ -3,8 +3,12 @@
 use proptest::prelude::*;
 
 use super::form;
-use super::tests_bench::{BOTH, Bench, add, code};
-use super::{CustodyError, Provider, SlotKind};
+use super::means::Means;
+use super::protocol::Wrapped;
+use super::slot::Slot;
+use super::tests_bench::{BOTH, Bench, NOON, STORE, add, code};
+use super::{CustodianName, CustodyError, NewSlot, Provider, Ring, Share, SlotKind};
+use crate::crypto::{Random, SystemRandom};
 use crate::damage::Harm;
 
 /// Where things stand in a ring whose first slot is labelled "first".
@@ -97,6 +101,48 @@ fn with_two_slots_a_bit_flipped_in_either_is_noticed_through_the_other() {
             ),
             "byte {byte}"
         );
+    }
+}
+
+/// A ring with a slot of each kind, of which the key file opens the first.
+fn with_every_kind() -> Bench {
+    let (bench, mut ring, root) = Bench::with(SlotKind::KeyFile);
+    add(&mut ring, &root, bench.provider(SlotKind::Passphrase));
+    let shares = Share::deal(3, 2, &SystemRandom).unwrap();
+    add(&mut ring, &root, Provider::Shares(&shares));
+    let parsed = form::parse(&bench.bytes()).unwrap();
+    let mut slots = parsed.slots;
+    let name = |text| CustodianName::parse(text).unwrap();
+    let wrapped = || Wrapped::parse(b"\0\x05key 1as they have sealed it").unwrap();
+    let theirs = [
+        Means::Credential(name("runtools-root-key")),
+        Means::Exec(name("holder"), wrapped()),
+        Means::Pkcs11(name("hsm"), wrapped()),
+    ];
+    let random: &dyn Random = &SystemRandom;
+    for means in theirs {
+        let made = NewSlot::new(bench.provider(SlotKind::Passphrase), "theirs", NOON).cheap();
+        let mut slot = Slot::make(&made, STORE, &root, random).unwrap();
+        slot.means = means;
+        slots.push(slot);
+    }
+    let ring = Ring::of(&bench.dir, parsed.identity, slots, &root).unwrap();
+    bench.forge(ring.bytes());
+    bench
+}
+
+#[test]
+fn whatever_becomes_of_a_ring_with_a_slot_of_each_kind_is_noticed_through_its_key_file() {
+    let bench = with_every_kind();
+    let whole = bench.bytes();
+    let all = bench.load().unwrap().slots();
+    assert_eq!(all.len(), 6);
+    assert_eq!(code(bench.reopen(SlotKind::KeyFile)), "opened");
+    for harm in Harm::every(whole.len()) {
+        bench.forge(&harm.of(&whole));
+        let outcome = bench.reopen(SlotKind::KeyFile);
+        let gone = matches!(outcome, Err(CustodyError::NoSlotOfKind(SlotKind::KeyFile)));
+        assert!(gone || is_refusal(&outcome), "{harm:?}");
     }
 }
 

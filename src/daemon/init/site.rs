@@ -201,6 +201,7 @@ mod tests {
 
     use super::{MARKER, Site, is_unfinished, refuse_taken};
     use crate::daemon::init::InitError;
+    use crate::damage::Harm;
 
     #[test]
     fn what_is_called_off_leaves_nothing_and_what_is_finished_stays() {
@@ -252,6 +253,29 @@ mod tests {
         let (site, cut_short) = Site::begin(&data, &keys).unwrap();
         assert!(cut_short && !keys.join("root.key").exists() && !data.join("store").exists());
         site.finish().unwrap();
+    }
+
+    #[test]
+    fn whatever_becomes_of_the_marker_nothing_is_cleared_away_for_it() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let (data, keys) = (dir.path().join("data"), dir.path().join("keys"));
+        for folder in [&data, &keys] {
+            fs::create_dir(folder).unwrap();
+            fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).unwrap();
+        }
+        fs::write(keys.join("root.key"), "x").unwrap();
+        let sound = keys.as_os_str().as_encoded_bytes();
+        for harm in Harm::every(sound.len()) {
+            fs::write(data.join(MARKER), harm.of(sound)).unwrap();
+            let refused = Site::begin(&data, &keys).unwrap_err();
+            let told = matches!(refused, InitError::Elsewhere(_) | InitError::There { .. });
+            assert!(told, "{harm:?}: {refused}");
+            assert!(keys.join("root.key").exists(), "{harm:?}");
+        }
+        fs::write(data.join(MARKER), sound).unwrap();
+        let (_site, cut_short) = Site::begin(&data, &keys).unwrap();
+        assert!(cut_short && !keys.join("root.key").exists());
     }
 
     #[test]
