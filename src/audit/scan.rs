@@ -64,7 +64,12 @@ pub(super) fn in_force(keys: &JournalKeys, last: &Segment) -> Result<JournalKeys
 
 /// Opens and verifies the segment whose first record is `first`, and judges its tail.
 pub(super) fn last_segment(dir: &Path, first: u64, seal: Seal<'_>) -> Result<Found, AuditError> {
-    let mut found = Found::empty(Segment::open(dir, first, seal)?);
+    judged(Segment::open(dir, first, seal)?, seal)
+}
+
+/// Verifies an open segment, and judges its tail.
+pub(super) fn judged(segment: Segment, seal: Seal<'_>) -> Result<Found, AuditError> {
+    let mut found = Found::empty(segment);
     let look = AuditError::io("look at an audit segment");
     let size = found.segment.file.metadata().map_err(&look)?.len();
     read_frames(&mut found, size, seal)?;

@@ -214,13 +214,23 @@ impl Segment {
 
     /// Opens the segment whose first record is `first`.
     pub(super) fn open(dir: &Path, first: u64, seal: Seal<'_>) -> Result<Self, AuditError> {
+        let path = path_of(dir, first);
+        let file =
+            disk::open_file(&path, false).map_err(AuditError::io("open an audit segment"))?;
+        Self::of(file, path, first, seal)
+    }
+
+    /// The segment in an open file, whose first record is `first`.
+    pub(super) fn of(
+        file: File,
+        path: PathBuf,
+        first: u64,
+        seal: Seal<'_>,
+    ) -> Result<Self, AuditError> {
         let damaged = AuditError::Damaged {
             segment: first,
             seq: first,
         };
-        let path = path_of(dir, first);
-        let file =
-            disk::open_file(&path, false).map_err(AuditError::io("open an audit segment"))?;
         let Some((store, length)) = read_file_header(&file, first) else {
             return Err(damaged);
         };

@@ -41,12 +41,15 @@ macro_rules! targets {
 }
 
 targets! {
+    anchor = crate::store::fuzz::anchor,
     audit_export = crate::audit::fuzz::export,
+    audit_segment = crate::audit::fuzz::segment,
     backup_inside = crate::backup::fuzz::inside,
     backup_outside = crate::backup::fuzz::outside,
     connect_head = crate::proxy::fuzz::connect,
     custodian = crate::custody::fuzz::custodian,
     decoder = crate::broker::fuzz::decoder,
+    format = crate::store::fuzz::format,
     http = crate::http::serve::fuzz::connection,
     id_token = crate::oauth::fuzz::id_token,
     name = crate::name::fuzz::names,
@@ -61,6 +64,7 @@ targets! {
     settings = crate::config::fuzz::settings,
     share = crate::custody::fuzz::share,
     signed = crate::crypto::fuzz::signed,
+    spool = crate::store::fuzz::spool,
     tls_hello = crate::proxy::fuzz::first_bytes,
     token = crate::directory::fuzz::token,
     tool = crate::tools::fuzz::tool,

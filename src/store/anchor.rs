@@ -97,12 +97,7 @@ impl Anchor {
         let Some(bytes) = read_file(path)? else {
             return Ok(None);
         };
-        let newest = bytes
-            .chunks_exact(SLOT)
-            .take(SLOTS)
-            .enumerate()
-            .filter_map(|(at, slot)| Some((at, read_slot(slot, store, &mac)?)))
-            .max_by_key(|(_, state)| state.generation);
+        let newest = newest(&bytes, store, &mac);
         let (at, state) = newest.ok_or(StoreError::AnchorDamaged)?;
         let file = files::open_private(path, false).doing("opening the anchor file")?;
         let anchor = Self {
@@ -116,13 +111,7 @@ impl Anchor {
 
     /// Writes `state` over the older slot. Not synced: the file may lag after a power cut.
     pub(super) fn write(&mut self, state: &State) -> Result<(), StoreError> {
-        let mut slot = Vec::with_capacity(SLOT);
-        slot.extend_from_slice(MAGIC);
-        slot.extend_from_slice(self.store.bytes());
-        slot.extend_from_slice(&state.encode());
-        let mac = self.mac.hash(&[LABEL, &[1], &slot]);
-        slot.extend_from_slice(&mac);
-        slot.resize(SLOT, 0);
+        let slot = slot_of(state, self.store, &self.mac);
         let offset = if self.next == 0 { 0 } else { 512 };
         self.file
             .write_all_at(&slot, offset)
@@ -135,6 +124,26 @@ impl Anchor {
     pub(super) fn sync(&self) -> Result<(), StoreError> {
         self.file.sync_all().doing("syncing the anchor file")
     }
+}
+
+/// The bytes of a slot that says `state`.
+pub(super) fn slot_of(state: &State, store: StoreId, mac: &MacKey) -> Vec<u8> {
+    let mut slot = Vec::with_capacity(SLOT);
+    slot.extend_from_slice(MAGIC);
+    slot.extend_from_slice(store.bytes());
+    slot.extend_from_slice(&state.encode());
+    let tag = mac.hash(&[LABEL, &[1], &slot]);
+    slot.extend_from_slice(&tag);
+    slot.resize(SLOT, 0);
+    slot
+}
+
+/// The newest state that a file of these bytes says, and in which slot.
+pub(super) fn newest(bytes: &[u8], store: StoreId, mac: &MacKey) -> Option<(usize, State)> {
+    let slots = bytes.chunks_exact(SLOT).take(SLOTS).enumerate();
+    slots
+        .filter_map(|(at, slot)| Some((at, read_slot(slot, store, mac)?)))
+        .max_by_key(|(_, state)| state.generation)
 }
 
 /// The file's first two slots, or as much of them as there is.

@@ -41,6 +41,8 @@ mod engine;
 mod error;
 mod files;
 mod flushing;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod group;
 mod guard;
 mod key;

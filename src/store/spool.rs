@@ -182,7 +182,7 @@ fn name_of(text: &str) -> Option<SpoolName> {
     HEXLOWER.decode(text.as_bytes()).ok()?.try_into().ok()
 }
 
-fn encode(records: &[Record]) -> io::Result<Vec<u8>> {
+pub(super) fn encode(records: &[Record]) -> io::Result<Vec<u8>> {
     let mut content = MAGIC.to_vec();
     for record in records {
         let bytes = record.as_bytes();
@@ -201,7 +201,7 @@ fn read(path: &Path) -> Option<Vec<Record>> {
     fits.then(|| decode(&content)).flatten()
 }
 
-fn decode(content: &[u8]) -> Option<Vec<Record>> {
+pub(super) fn decode(content: &[u8]) -> Option<Vec<Record>> {
     let mut rest = content.strip_prefix(MAGIC)?;
     let mut records = Vec::new();
     while !rest.is_empty() {
