@@ -1,4 +1,6 @@
 //! Older, emptier and altered stores: refused with a reason, or exactly right. Never wrong.
+//!
+//! A few bytes of each file are flipped; with `RUNTOOLS_SLOW=1` in the environment, every one.
 
 use std::fs;
 use std::os::unix::fs::{FileExt, PermissionsExt};
@@ -91,6 +93,26 @@ async fn samples(kind: EngineKind) -> [(Place, Arc<Contents>); 2] {
     [(used, Arc::clone(&expected)), (with_snapshot, expected)]
 }
 
+#[expect(clippy::disallowed_methods, reason = "who runs it says how long")]
+fn is_slow() -> bool {
+    std::env::var_os("RUNTOOLS_SLOW").is_some()
+}
+
+/// Some places where a byte is flipped. In the slow run all of them, and of a sector of zeros its first.
+fn spots(bytes: &[u8], samples: usize, dice: &mut Dice) -> Vec<usize> {
+    if is_slow() {
+        let sectors = bytes.chunks(512).zip((0..bytes.len()).step_by(512));
+        let all = sectors.flat_map(|(sector, at)| {
+            let empty = sector.iter().all(|byte| *byte == 0);
+            at..at + if empty { 1 } else { sector.len() }
+        });
+        return all.collect();
+    }
+    // Most of a database file may be empty: look where the records are.
+    let within = bytes.len().min(100_000);
+    (0..samples).map(|_| dice.below(within)).collect()
+}
+
 #[tokio::test]
 async fn one_flipped_byte_is_refused_or_harmless() {
     for kind in EngineKind::ALL {
@@ -98,16 +120,14 @@ async fn one_flipped_byte_is_refused_or_harmless() {
         let (mut refused, mut harmless) = (0, 0);
         for (place, expected) in samples(kind).await {
             for name in engine_files(&place) {
-                let length = fs::metadata(place.files().join(&name)).unwrap().len();
                 // Three quarters of redb's file are pages that newer ones have replaced.
                 let samples = match (kind, name == Path::new("db")) {
                     (EngineKind::Redb, _) => 60,
                     (EngineKind::Sled, true) => 20,
                     (EngineKind::Sled, false) => 5,
                 };
-                for _ in 0..samples {
-                    // Most of a database file may be empty: look where the records are.
-                    let at = dice.below(usize::try_from(length.min(100_000)).unwrap());
+                let bytes = fs::read(place.files().join(&name)).unwrap();
+                for at in spots(&bytes, samples, &mut dice) {
                     let copy = place.copy();
                     let mask = 1 << dice.below(8);
                     flip(&copy.files().join(&name), u64::try_from(at).unwrap(), mask);
