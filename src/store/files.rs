@@ -197,6 +197,25 @@ pub(super) fn occupied(path: &Path) -> io::Result<u64> {
     Ok(bytes)
 }
 
+/// Reads all of a folder's files, and keeps nothing of it.
+pub(super) fn read_through(path: &Path) -> io::Result<()> {
+    let entries = match fs::read_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    let mut buffer = vec![0; 1 << 18];
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            read_through(&entry.path())?;
+            continue;
+        }
+        let mut file = open_private(&entry.path(), false)?;
+        while file.read(&mut buffer)? > 0 {}
+    }
+    Ok(())
+}
+
 /// Removes snapshots that a kill left half written: sled takes their name for a whole one's.
 pub(super) fn remove_half_written(path: &Path) -> io::Result<()> {
     let entries = match fs::read_dir(path) {

@@ -48,6 +48,9 @@ impl SledEngine {
     /// operating system refuses.
     pub(super) fn open(folder: &Path, cache_bytes: u64) -> Result<Self, StoreError> {
         files::remove_half_written(folder).doing("removing half-written snapshots")?;
+        // What sled cannot read while it opens, it takes for the end of its log, and cuts it off. So a disk that
+        // gives something not back is told before.
+        files::read_through(folder).doing("reading the database")?;
         let config = sled::Config::new()
             .path(folder)
             .cache_capacity(cache_bytes.max(1 << 20))

@@ -18,7 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { WRITES = 1, SYNCS = 2, NAMES = 4 };
+enum { WRITES = 1, SYNCS = 2, NAMES = 4, READS = 8 };
 /* A place, and that there is none. */
 enum { JOURNAL = 1, STORE = 2, KNOWN = 128 };
 
@@ -33,6 +33,7 @@ struct control {
     uint32_t seen;     /* how many there were */
     int64_t clock_s;   /* how far the clock is off, in seconds */
     uint32_t small_ms; /* how long a short write to the store waits before it is judged */
+    int64_t spot;      /* which byte of a file reads must touch to fail, counted from 1; 0 for any */
 };
 
 static const char *const PLACES[] = {"/audit/", "/store/", "/keys/", "/backups/", "/data/"};
@@ -149,6 +150,22 @@ ON_FD_AT(pwrite, off_t)
 ON_FD_AT(pwrite64, off64_t)
 ON_FD(WRITES, int, ftruncate, (int fd, off_t n), (fd, n))
 ON_FD(WRITES, int, ftruncate64, (int fd, off64_t n), (fd, n))
+/* Whether a read of `n` bytes from `at` on is one that may fail. */
+static int touches(int64_t at, size_t n) {
+    int64_t spot = control->spot - 1;
+    return spot < 0 || (at <= spot && spot < at + (int64_t)n);
+}
+static int64_t here(int fd) { return control->spot ? lseek(fd, 0, SEEK_CUR) : 0; }
+
+#define READ(name, parameters, arguments, at, length)                          \
+    ssize_t name parameters {                                                  \
+        if (touches(at, length) && fd_fails(fd, READS)) return -1;             \
+        return NEXT(name) arguments;                                           \
+    }
+READ(read, (int fd, void *b, size_t n), (fd, b, n), here(fd), n)
+READ(readv, (int fd, const struct iovec *v, int n), (fd, v, n), here(fd), v->iov_len)
+READ(pread, (int fd, void *b, size_t n, off_t at), (fd, b, n, at), at, n)
+READ(pread64, (int fd, void *b, size_t n, off64_t at), (fd, b, n, at), at, n)
 ON_FD(SYNCS, int, fsync, (int fd), (fd))
 ON_FD(SYNCS, int, fdatasync, (int fd), (fd))
 ON_FD(SYNCS, int, sync_file_range, (int fd, off64_t at, off64_t n, unsigned f), (fd, at, n, f))
@@ -159,6 +176,10 @@ ON_FD(SYNCS, int, sync_file_range, (int fd, off64_t at, off64_t n, unsigned f), 
         return NEXT(name) arguments;                            \
     }
 ON_NAME(rename, (const char *from, const char *to), (from, to), to)
+ON_NAME(unlink, (const char *path), (path), path)
+ON_NAME(rmdir, (const char *path), (path), path)
+ON_NAME(link, (const char *from, const char *to), (from, to), to)
+ON_NAME(linkat, (int a, const char *from, int b, const char *to, int how), (a, from, b, to, how), to)
 ON_NAME(mkdir, (const char *path, mode_t mode), (path, mode), path)
 
 int clock_gettime(clockid_t clock, struct timespec *now) {

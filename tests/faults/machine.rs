@@ -24,8 +24,9 @@ pub(crate) const ALL: u32 = JOURNAL | STORE | KEYS | BACKUPS | REST;
 /// Which calls.
 pub(crate) const WRITES: u32 = 1;
 pub(crate) const SYNCS: u32 = 2;
-/// Files made or opened to be written, names changed.
+/// Files made or opened to be written, names given, changed or taken away.
 pub(crate) const NAMES: u32 = 4;
+pub(crate) const READS: u32 = 8;
 
 /// What the system reports (errno(3)).
 pub(crate) const EIO: u32 = 5;
@@ -37,7 +38,8 @@ const DELAY: u64 = 20;
 const FAILED: u64 = 24;
 const CLOCK: u64 = 32;
 const SMALL: u64 = 40;
-const CONTROL: usize = 48;
+const SPOT: u64 = 48;
+const CONTROL: usize = 56;
 
 static LIBRARY: LazyLock<(TempDir, PathBuf)> = LazyLock::new(|| {
     let folder = tempfile::tempdir().unwrap();
@@ -135,9 +137,16 @@ impl Machine {
             .unwrap();
     }
 
+    /// Of the reads, those fail that touch this byte of a file.
+    pub(crate) fn only_at(&self, byte: i64) {
+        let spot = (byte + 1).to_ne_bytes();
+        self.control().write_all_at(&spot, SPOT).unwrap();
+    }
+
     /// No call fails any more.
     pub(crate) fn well(&self) {
         self.control().write_all_at(&[0; 4], 8).unwrap();
+        self.control().write_all_at(&[0; 8], SPOT).unwrap();
     }
 
     /// How many calls have failed since the last [`Machine::fails`].

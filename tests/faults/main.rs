@@ -15,6 +15,7 @@ mod machine;
 mod memory;
 mod offline;
 mod out_of;
+mod reads;
 mod slow;
 
 use std::collections::BTreeSet;
