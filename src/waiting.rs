@@ -66,7 +66,13 @@ impl AtWork {
     /// For how long it has been at this group; no time between two of them.
     #[must_use]
     pub fn time(&self) -> Duration {
-        self.lock().map_or(Duration::ZERO, |began| began.elapsed())
+        self.began().map_or(Duration::ZERO, |began| began.elapsed())
+    }
+
+    /// Since when it has been at this group.
+    #[must_use]
+    pub fn began(&self) -> Option<Instant> {
+        *self.lock()
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Instant>> {

@@ -134,7 +134,7 @@ impl Store {
         let mac = committer.mac.clone();
         let (queue, jobs) = mpsc::channel();
         let watched = Arc::clone(&shared);
-        let lookout = Lookout::begin("store-lookout", move || watched.look())?;
+        let lookout = Lookout::begin("store-lookout", watched.looked_after())?;
         let thread = thread::Builder::new()
             .name("store-commit".into())
             .spawn(move || committer.run(&jobs, &lookout))
@@ -300,11 +300,12 @@ impl Store {
         self.0.shared.health() == Health::Sound
     }
 
-    /// Whether the writer comes round within `patience`: one that hangs in the disk does not. A store that
-    /// failed is no reason not to answer.
+    /// Whether the writer comes round within `patience`: one that hangs in the disk does not, and no more does one
+    /// that was given up for that. A store that failed otherwise is no reason not to answer.
     pub async fn answers(&self, patience: Duration) -> bool {
         let nothing = self.commit(Batch::new(), self.journal_mark());
-        tokio::time::timeout(patience, nothing).await.is_ok()
+        let came = tokio::time::timeout(patience, nothing).await.is_ok();
+        came && !self.0.shared.given_up.is_cancelled()
     }
 
     /// Tells `probe` of each durable group from now on; the first one to ask stays.

@@ -37,6 +37,9 @@ const GROUPS: usize = 4;
 /// the time that a request has, which would otherwise end without a word of what is the matter.
 pub(super) const LIMIT: Duration = Duration::from_secs(25);
 
+/// And how often it must have been found at that: most of the looks that there is time for.
+const LOOKS: u32 = 80;
+
 /// How often whoever waits on a thread of its own looks whether that is given up.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -158,17 +161,25 @@ impl Shared {
 }
 
 impl Shared {
-    /// Looks whether the writer still comes round. Answers whether it is at work.
-    pub(super) fn look(&self) -> bool {
-        let time = self.at_work.time();
-        if time >= LIMIT && !self.given_up.is_cancelled() {
-            tracing::error!(
-                seconds = time.as_secs(),
-                "the disk does not answer: the store has failed"
-            );
-            self.give_up();
+    /// Looks, each time it is called, whether the writer still comes round. Answers whether it is at work.
+    pub(super) fn looked_after(self: Arc<Self>) -> impl FnMut() -> bool + Send + 'static {
+        let (mut before, mut looks) = (None, 0_u32);
+        move || {
+            let began = self.at_work.began();
+            looks = if began == before { looks + 1 } else { 0 };
+            before = began;
+            let time = began.map_or(Duration::ZERO, |began| began.elapsed());
+            // A process that was stopped for so long did not look meanwhile, and gave the disk nothing to answer to.
+            let is_stuck = time >= LIMIT && looks >= LOOKS;
+            if is_stuck && !self.given_up.is_cancelled() {
+                tracing::error!(
+                    seconds = time.as_secs(),
+                    "the disk does not answer: the store has failed"
+                );
+                self.give_up();
+            }
+            began.is_some()
         }
-        !time.is_zero()
     }
 
     /// The store has failed, whatever the writer still comes to: who waits for it is told so.
