@@ -87,6 +87,12 @@ impl CustodySettings {
         attend(&programs, questions, answers)
     }
 
+    /// The files that are run: programs, and libraries of devices.
+    pub fn programs(&self) -> impl Iterator<Item = &Path> {
+        let programs = self.exec.values().map(|exec| &*exec.program);
+        programs.chain(self.pkcs11.values().map(|device| &*device.library))
+    }
+
     /// Whether the broker starts other programs.
     #[must_use]
     pub fn runs_programs(&self) -> bool {

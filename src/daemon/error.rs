@@ -70,6 +70,9 @@ pub enum DaemonError {
     /// The process has what it inherited, and the settings require that it has not.
     #[error("hardening is required, and {0}")]
     Inherited(AfreshError),
+    /// A program that holds a key is where the broker itself may write.
+    #[error("{} is in a folder of the broker's own: whoever takes the broker over could put another program in its place", .0.display())]
+    OwnProgram(PathBuf),
     /// The settings name programs that hold keys, and the process that is to start them cannot be started.
     #[error("custody names programs, and the process that starts them cannot be started: {0}")]
     Attendant(ErrorKind),
@@ -111,7 +114,7 @@ impl DaemonError {
     pub const fn is_configuration(&self) -> bool {
         matches!(
             self,
-            Self::Unconfined(_) | Self::Inherited(_) | Self::IsRoot
+            Self::Unconfined(_) | Self::Inherited(_) | Self::OwnProgram(_) | Self::IsRoot
         )
     }
 
@@ -137,6 +140,7 @@ impl DaemonError {
             Self::Provider(_) => "Correct the provider file; src/manual/providers.md describes the format.".to_owned(),
             Self::Unconfined(_) => "Run it on Linux 5.13 or newer with Landlock and seccomp, in a container that allows them; or accept less: hardening = \"best-effort\".".to_owned(),
             Self::Inherited(error) => format!("{} Or accept less: hardening = \"best-effort\".", error.hint()),
+            Self::OwnProgram(_) => "Move it to a folder of root's, /usr/local/lib/runtools for one, and name that place in the settings file.".to_owned(),
             Self::Attendant(_) => "Start it where it may run a program: /proc mounted, no noexec, execve not denied; or take the sections custody.exec and custody.pkcs11 out of the settings file.".to_owned(),
             Self::IsRoot => "Run it as a user of its own, who owns data and keys; or accept less: hardening = \"best-effort\".".to_owned(),
             Self::Store(error) => error.hint().to_owned(),

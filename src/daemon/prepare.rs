@@ -9,7 +9,7 @@ use super::connected::check;
 use super::folders::{private, refuse_file};
 use super::init::is_unfinished;
 use super::parts::places;
-use crate::config::{Config, HardeningMode};
+use crate::config::{Config, CustodySettings, HardeningMode};
 use crate::custody::{Attendant, Custodians};
 use crate::hardening::{AfreshError, Confined, Confinement, Reach, confine};
 use crate::http::serve::refuse_plain;
@@ -52,7 +52,7 @@ impl Prepared {
     /// # Errors
     /// [`DaemonError::Inherited`] where the settings require that nothing is inherited;
     /// [`DaemonError::Unconfined`] where the settings require it and the kernel does not do it;
-    /// [`DaemonError::IsRoot`] where root is to run it; [`DaemonError::Attendant`].
+    /// [`DaemonError::IsRoot`] where root is to run it; [`DaemonError::OwnProgram`]; [`DaemonError::Attendant`].
     pub fn confine(
         &mut self,
         afresh: Result<(), AfreshError>,
@@ -62,13 +62,14 @@ impl Prepared {
         if self.config.hardening == HardeningMode::Require && rustix::process::getuid().is_root() {
             return Err(DaemonError::IsRoot);
         }
-        let custody = &self.config.custody;
+        let (custody, reach) = (&self.config.custody, reach(&self.config));
         if custody.runs_programs() {
+            refuse_own(custody, &reach)?;
             let started = custody.attendant(word);
             let attendant = started.map_err(|error| DaemonError::Attendant(error.kind()))?;
             self.attendant = Some(Arc::new(attendant));
         }
-        self.confined = confine(&reach(&self.config));
+        self.confined = confine(&reach);
         insist(&self.confined, self.config.hardening)
     }
 
@@ -88,6 +89,20 @@ fn heed(error: AfreshError, mode: HardeningMode) -> Result<(), DaemonError> {
     tracing::warn!(code, error = %error, hint, "what it inherited is still there");
     if mode == HardeningMode::Require {
         return Err(DaemonError::Inherited(error));
+    }
+    Ok(())
+}
+
+/// Refuses a program that holds a key where the broker itself may write: whoever takes it over could put another in
+/// its place, and have that one run.
+fn refuse_own(custody: &CustodySettings, reach: &Reach) -> Result<(), DaemonError> {
+    let whole = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let own: Vec<_> = reach.own.iter().map(|folder| whole(folder)).collect();
+    for program in custody.programs() {
+        let path = whole(program);
+        if own.iter().any(|folder| path.starts_with(folder)) {
+            return Err(DaemonError::OwnProgram(program.to_owned()));
+        }
     }
     Ok(())
 }
