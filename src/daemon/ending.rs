@@ -39,7 +39,8 @@ pub(super) async fn end(app: &App, lifecycle: &Arc<Lifecycle>, shutdown: &Shutdo
                 tracing::error!(error = %error, "the shutdown is not in the journal");
             }
         }
-        app.seal(PATIENCE).await
+        // It has a limit here.
+        app.seal_to_the_end(PATIENCE).await
     };
     let limit = async {
         tokio::select! {

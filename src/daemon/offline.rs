@@ -110,6 +110,6 @@ impl Offline {
 
     /// Closes it: the last record is on disk, and the lock is given back.
     pub async fn close(self) {
-        self.lifecycle.seal(PATIENCE).await;
+        self.lifecycle.seal_within(PATIENCE, Duration::MAX).await;
     }
 }

@@ -211,7 +211,17 @@ impl App {
 
     /// Seals the vault and forgets everything that was kept of it.
     pub async fn seal(&self, patience: Duration) -> bool {
-        let emptied = self.lifecycle.seal(patience).await;
+        self.sealed(self.lifecycle.seal(patience)).await
+    }
+
+    /// The same for as long as it takes to close store and journal.
+    pub async fn seal_to_the_end(&self, patience: Duration) -> bool {
+        let sealing = self.lifecycle.seal_within(patience, Duration::MAX);
+        self.sealed(sealing).await
+    }
+
+    async fn sealed(&self, sealing: impl Future<Output = bool>) -> bool {
+        let emptied = sealing.await;
         self.directory.forget();
         self.hub.forget();
         self.broker.forget();

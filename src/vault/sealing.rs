@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::Lifecycle;
 
-/// How long closing store and journal is waited for.
+/// How long closing store and journal is waited for, where somebody waits for the answer.
 const CLOSING: Duration = Duration::from_secs(5);
 /// How often it is looked whether everybody has left.
 const LOOK: Duration = Duration::from_millis(5);
@@ -16,11 +16,16 @@ impl Lifecycle {
     /// Seals: nobody new gets in, those inside are called out and have `patience` to leave, then store and
     /// journal are closed and the keys are wiped. Answers whether everybody had left: if not, the keys are
     /// wiped when the last one does. So it is answered, too, where the disk does not let store and journal be closed
-    /// in time: nobody gets in, and it goes on beside. Whoever asked for it and goes away does not stop it.
+    /// within five seconds: nobody gets in, and it goes on beside. Whoever asked for it and goes away does not stop it.
     pub async fn seal(self: &Arc<Self>, patience: Duration) -> bool {
+        self.seal_within(patience, CLOSING).await
+    }
+
+    /// The same where closing may take another time.
+    pub async fn seal_within(self: &Arc<Self>, patience: Duration, within: Duration) -> bool {
         let this = Arc::clone(self);
         let sealing = tokio::spawn(async move { this.seal_in_turn(patience).await });
-        let sealed = tokio::time::timeout(patience.saturating_add(CLOSING), sealing);
+        let sealed = tokio::time::timeout(patience.saturating_add(within), sealing);
         matches!(sealed.await, Ok(Ok(true)))
     }
 

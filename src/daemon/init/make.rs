@@ -157,7 +157,7 @@ async fn fill(
         reached(Failpoint::InitSlot);
     }
     drop(vault);
-    lifecycle.seal(PATIENCE).await;
+    lifecycle.seal_within(PATIENCE, Duration::MAX).await;
     Ok(())
 }
 
