@@ -198,6 +198,7 @@ impl App {
         let (shredding, began) = (&self.shredding, vault.now());
         // Nothing is begun that could not be ended.
         let lent = self.lifecycle.borrow(vault, words).await?;
+        self.lifecycle.try_root(vault, &lent).await?;
         for (step, what) in [
             (ShredStep::Owners, Turned::Owners),
             (ShredStep::Organizations, Turned::Org),

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use crate::audit::Recorded;
 use crate::crypto::{self, Key, KeyRef, Purpose, Record};
-use crate::custody::{Lent, Ring};
+use crate::custody::{Lent, Resealed, Ring};
 use crate::failpoint::{Failpoint, reached};
 use crate::store::{Batch, Class, StoreKey};
 use crate::vault::key_record::boxes;
@@ -63,11 +63,8 @@ impl Lifecycle {
         } else {
             root.opener(root.name()).ok_or(VaultError::Form)?
         };
-        let (this, before, next) = (Arc::clone(self), Arc::clone(&old), Arc::clone(&new));
-        let resealed = tokio::task::spawn_blocking(move || {
-            ring.reseal((&before, &next), this.custodians(), &lent, &*this.random)
-        });
-        let resealed = resealed.await.map_err(|_| VaultError::Form)??;
+        let keys = (Arc::clone(&old), Arc::clone(&new));
+        let resealed = self.resealed(ring, keys, lent).await?;
         if drawn {
             vault.keep_next_root(&old, &new, recorded).await?;
             root.turn_to(Arc::clone(&new));
@@ -85,6 +82,39 @@ impl Lifecycle {
         let version = vault.end_of_root(recorded).await?;
         self.forget_loans();
         Ok(version)
+    }
+
+    /// Whether everybody is there who opens a slot, or has lent its key: what takes long and ends with another root
+    /// key is not begun without.
+    ///
+    /// # Errors
+    /// As [`rotate_root`](Self::rotate_root).
+    pub async fn try_root(
+        self: &Arc<Self>,
+        vault: &Unsealed,
+        lent: &[Arc<Lent>],
+    ) -> Result<(), VaultError> {
+        let (ring, root) = (self.ring(), &vault.keyring.root);
+        let old = root.opener(ring.root()).ok_or(VaultError::Form)?;
+        let KeyRef { id, version } = old.name();
+        let version = version.saturating_add(1);
+        let other = Arc::new(Key::generate(KeyRef { id, version }, vault.random())?);
+        let resealed = self.resealed(ring, (old, other), lent.to_vec());
+        resealed.await.map(drop)
+    }
+
+    /// The ring with `new` in every slot; nothing is written.
+    async fn resealed(
+        self: &Arc<Self>,
+        ring: Ring,
+        (old, new): (Arc<Key>, Arc<Key>),
+        lent: Vec<Arc<Lent>>,
+    ) -> Result<Resealed, VaultError> {
+        let this = Arc::clone(self);
+        let resealed = tokio::task::spawn_blocking(move || {
+            ring.reseal((&old, &new), this.custodians(), &lent, &*this.random)
+        });
+        Ok(resealed.await.map_err(|_| VaultError::Form)??)
     }
 
     /// The ring, durably. It may have been read after its change of name, which a power cut may still take back: then
