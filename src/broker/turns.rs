@@ -103,6 +103,13 @@ impl Turn {
 impl State {
     /// Whose turn it is: the first organisation whose first call there is memory for.
     fn next(&mut self) -> Option<(OrgId, Wait)> {
+        // Nobody waits behind one who has gone.
+        for (_, waiting) in &mut self.waiting {
+            while waiting.front().is_some_and(|wait| wait.turn.is_closed()) {
+                waiting.pop_front();
+            }
+        }
+        self.waiting.retain(|(_, waiting)| !waiting.is_empty());
         let all: usize = self.taken.values().sum();
         let fits = |(org, waiting): &(OrgId, VecDeque<Wait>)| {
             let own = self.taken.get(org).copied().unwrap_or(0);
