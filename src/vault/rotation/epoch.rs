@@ -71,7 +71,8 @@ impl Lifecycle {
         let version = self.root_generation();
         if let Some(record) = vault.store().get(&place).await? {
             let epoch: Epoch = vault.open_state(key, NO_ORG, Owner::SYSTEM, &place, &record)?;
-            if epoch.version == version {
+            // One that was seen by a clock that was ahead is seen again.
+            if epoch.version == version && epoch.seen <= now {
                 let age = now.millis().saturating_sub(epoch.seen.millis());
                 return Ok(age >= i64::from(self.root_days).saturating_mul(DAY_MILLIS));
             }
