@@ -330,9 +330,9 @@ impl Lifecycle {
         let turn = &self.changing_ring;
         let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
         let mut ring = self.ring();
+        let before = ring.bytes().to_vec();
         let changed = change(&mut ring);
-        // However far it came: what stands on disk is what it is now.
-        *self.held_ring() = ring;
+        self.stands_now(&before, ring);
         changed
     }
 }

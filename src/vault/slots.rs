@@ -190,7 +190,7 @@ impl Lifecycle {
 
     /// However far a change of a copy came: what stands on disk is what it is now. Unless somebody has changed it
     /// meanwhile: then what they left stands on disk, and this has written nothing.
-    fn stands_now(&self, before: &[u8], ring: Ring) {
+    pub(super) fn stands_now(&self, before: &[u8], ring: Ring) {
         let mut there = self.held_ring();
         if there.bytes() == before {
             *there = ring;
