@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use harness::nobody::{as_nobody, is_root, nobodys_folder};
 use harness::{Broker, Setup};
+use serde_json::json;
 
 /// What this kernel's Landlock can do: 0 is nothing (landlock(7)).
 fn landlock_version() -> u32 {
