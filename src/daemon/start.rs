@@ -77,9 +77,7 @@ impl Prepared {
     /// [`DaemonError`] says what is wrong and what to do.
     pub async fn start(self, report: &Report) -> Result<Daemon, DaemonError> {
         let who = self.custodians();
-        let Self {
-            config, confined, ..
-        } = self;
+        let (config, confined) = (self.config, self.confined);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let random: Arc<dyn Random> = Arc::new(SystemRandom);
         let metrics = Arc::new(Metrics::new());
@@ -97,8 +95,7 @@ impl Prepared {
         let judge = judge(&directory, &hub, &connected.accounts, &lifecycle);
         let broker = Broker::new(egress, judge, Arc::clone(&clock), config.lane_limits());
         let broker = Front::before(front.as_ref(), broker);
-        let shutdown = Shutdown::new();
-        let backups = Arc::new(Keeper::new(config.backup_plan()));
+        let (shutdown, backups) = (Shutdown::new(), Arc::new(Keeper::new(config.backup_plan())));
         let app = App::new(AppParts {
             lifecycle: Arc::clone(&lifecycle),
             directory,

@@ -126,8 +126,8 @@ fn segments(broker: &Broker) -> Vec<PathBuf> {
 /// Cuts the last write of a killed broker's journal short, as a power cut does.
 fn tear(broker: &Broker) {
     let all = segments(broker).into_iter();
-    let last = all.filter(|path| path.extension().is_some_and(|it| it == "log"));
-    let last = last.last().unwrap();
+    let mut logs = all.filter(|path| path.extension().is_some_and(|it| it == "log"));
+    let last = logs.next_back().unwrap();
     let bytes = fs::read(&last).unwrap();
     let end = bytes.iter().rposition(|byte| *byte != 0).unwrap();
     fs::write(last, &bytes[..end - 8]).unwrap();
