@@ -4,6 +4,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
@@ -15,6 +16,10 @@ use crate::failpoint::{Failpoint, reached};
 const WIDER_THAN_0600: u32 = 0o7177;
 const WIDER_THAN_0440: u32 = 0o7337;
 const WIDER_THAN_0700: u32 = 0o7077;
+
+/// How long a lock that somebody else has is waited for, and how often it is tried.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+const LOCK_LOOK: Duration = Duration::from_millis(5);
 
 /// Opens a directory that only this process's user may enter.
 ///
@@ -44,13 +49,19 @@ pub(super) fn directory_made(path: &Path) -> Result<File, CustodyError> {
 
 /// Holds off every other writer of the directory for as long as `directory` stays open.
 ///
+/// Blocks for a second at most: a process that is just being started has it until it runs its own program.
+///
 /// # Errors
-/// [`CustodyError::Busy`] when another writer is at work: waiting could mean waiting for ever.
+/// [`CustodyError::Busy`] when another writer is at work: waiting longer could mean waiting for ever.
 pub(super) fn lock(path: &Path, directory: &File) -> Result<(), CustodyError> {
-    match rustix::fs::flock(directory, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(()),
-        Err(Errno::WOULDBLOCK) => Err(CustodyError::Busy),
-        Err(error) => Err(io_fault(path, &error.into())),
+    let end = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match rustix::fs::flock(directory, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(()),
+            Err(Errno::WOULDBLOCK) if Instant::now() < end => std::thread::sleep(LOCK_LOOK),
+            Err(Errno::WOULDBLOCK) => return Err(CustodyError::Busy),
+            Err(error) => return Err(io_fault(path, &error.into())),
+        }
     }
 }
 
