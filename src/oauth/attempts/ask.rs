@@ -37,7 +37,6 @@ impl Attempts {
         match (answer, view.error) {
             // One that was cancelled meanwhile has its record.
             (DeviceAnswer::Ended(failure), Some(error)) if error == failure.code() => {
-                self.count(Step::Denied);
                 self.deny(vault, key, event.denied(error)).await
             }
             (DeviceAnswer::SlowDown, None) => {

@@ -179,17 +179,18 @@ impl Attempts {
             return Ok(());
         };
         let event = kept.value.event(&vault, Action::OauthDeny).denied(why);
-        self.deny(&vault, key, event).await?;
-        self.count(Step::Denied);
-        Ok(())
+        self.deny(&vault, key, event).await
     }
 
-    /// Records that an attempt came to nothing, and takes it off the disk.
+    /// Records that an attempt came to nothing, takes it off the disk, and counts it: what fails of that is done
+    /// again as a whole.
     async fn deny(&self, vault: &Unsealed, key: FlowKey, event: Event) -> Result<(), VaultError> {
         let recorded = vault.journal().record(event).await?;
         let cleared = self.clear(vault, key, &recorded).await;
         recorded.is_all();
-        cleared
+        cleared?;
+        self.count(Step::Denied);
+        Ok(())
     }
 
     /// Ends an attempt of this user that was not approved yet, for good. It was recorded. Whether there was

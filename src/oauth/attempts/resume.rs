@@ -8,7 +8,6 @@ use crate::audit::{Action, Outcome as Ended, Recorded};
 use crate::clock::Timestamp;
 use crate::crypto::{Owner, Record};
 use crate::directory::DirectoryError;
-use crate::oauth::accounts::Step;
 use crate::oauth::client::{Client, ClientError, reopen};
 use crate::oauth::connection::{Kept, pages, places};
 use crate::oauth::device::DeviceGrant;
@@ -85,7 +84,6 @@ impl Attempts {
             self.cleared(key);
             return Err(error);
         }
-        self.count(Step::Denied);
         Ok(())
     }
 
