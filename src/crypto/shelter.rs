@@ -146,9 +146,15 @@ impl Sheltered {
 
 /// Writes over the part of the stack that those have used who were called before, from the same place.
 #[inline(never)]
-fn wipe_stack() {
+pub(super) fn wipe_stack() {
     // Used, as far as the compiler can tell: so it is written.
     std::hint::black_box(&mut [0_u8; 16 << 10]);
+}
+
+/// The same of what a cipher alone uses.
+#[inline(never)]
+pub(super) fn wipe_little_stack() {
+    std::hint::black_box(&mut [0_u8; 8 << 10]);
 }
 
 impl Drop for Sheltered {

@@ -9,11 +9,13 @@
 //! first block of its names. The blocks are halves of HMACs: no two of them are the same by chance.
 
 use std::fmt;
+use std::sync::Arc;
 
 use aes_gcm::KeyInit;
 use aes_gcm::aes::cipher::{Array, BlockCipherDecrypt, BlockCipherEncrypt};
 use aes_gcm::aes::{Aes256, Block};
 
+use super::shelter::{wipe_little_stack, wipe_stack};
 use super::{CryptoError, Key};
 
 const BLOCK: usize = 16;
@@ -23,10 +25,19 @@ const BLOCK: usize = 16;
 pub struct Veil(Aes256);
 
 impl Veil {
-    /// The one that `key` chooses.
+    /// The one that `key` chooses: on the heap, for what it is begins with the key. What making it leaves on the stack
+    /// is wiped.
     #[must_use]
-    pub fn new(key: &Key) -> Self {
-        Self(key.expose(|key| Aes256::new(&Array::from(*key))))
+    pub fn new(key: &Key) -> Arc<Self> {
+        let veil = Self::made(key);
+        wipe_stack();
+        veil
+    }
+
+    /// Never a part of who calls it, so that what it leaves is below them on the stack.
+    #[inline(never)]
+    fn made(key: &Key) -> Arc<Self> {
+        Arc::new(Self(key.expose(|key| Aes256::new(&Array::from(*key)))))
     }
 
     /// Lays it over `name`.
@@ -34,7 +45,9 @@ impl Veil {
     /// # Errors
     /// [`CryptoError::Form`] for what is not made of whole blocks.
     pub fn cover(&self, name: &mut [u8]) -> Result<(), CryptoError> {
-        each_block(name, |block| self.0.encrypt_block(block))
+        let covered = each_block(name, |block| self.0.encrypt_block(block));
+        wipe_little_stack();
+        covered
     }
 
     /// Lifts it from `name`.
@@ -42,10 +55,14 @@ impl Veil {
     /// # Errors
     /// As [`Veil::cover`].
     pub fn uncover(&self, name: &mut [u8]) -> Result<(), CryptoError> {
-        each_block(name, |block| self.0.decrypt_block(block))
+        let uncovered = each_block(name, |block| self.0.decrypt_block(block));
+        wipe_little_stack();
+        uncovered
     }
 }
 
+/// Never a part of who calls it: a cipher leaves its key on the stack, and that is to be below them.
+#[inline(never)]
 fn each_block(name: &mut [u8], change: impl Fn(&mut Block)) -> Result<(), CryptoError> {
     if !name.len().is_multiple_of(BLOCK) {
         return Err(CryptoError::Form);
@@ -64,11 +81,13 @@ impl fmt::Debug for Veil {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::Veil;
     use crate::crypto::{Key, KeyRef};
     use crate::id::ObjectId;
 
-    fn veil(byte: u8) -> Veil {
+    fn veil(byte: u8) -> Arc<Veil> {
         let id = ObjectId::from_bytes([8; 16]);
         Veil::new(&Key::from_bytes(KeyRef { id, version: 1 }, &mut [byte; 32]).unwrap())
     }

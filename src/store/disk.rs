@@ -125,7 +125,7 @@ impl DiskEngine {
                 what: "its names are under another key",
             });
         }
-        live.veil.store(Some(Arc::new(Veil::new(key))));
+        live.veil.store(Some(Veil::new(key)));
         Ok(())
     }
 
@@ -187,7 +187,7 @@ impl DiskEngine {
         let (number, veil) = match names {
             Names::Same => (live.veil, Lifting::clone(&files.veil)),
             Names::Under(number, key) => {
-                let veil = ArcSwapOption::from_pointee(Veil::new(key));
+                let veil = ArcSwapOption::new(Some(Veil::new(key)));
                 (Some(number), Arc::new(veil))
             }
         };
