@@ -341,12 +341,9 @@ impl Lifecycle {
 mod tests {
     use std::sync::Arc;
 
-    use super::{Lifecycle, Probes};
-    use crate::audit::Options;
-    use crate::crypto::SystemRandom;
     use crate::store::MemoryEngine;
     use crate::vault::VaultError;
-    use crate::vault::tests_rig::Rig;
+    use crate::vault::tests_rig::{Rig, loaded};
 
     #[tokio::test]
     async fn a_marker_beside_an_anchor_in_use_is_no_leave_to_begin_afresh() {
@@ -380,15 +377,8 @@ mod tests {
         };
         let before = journal(&places.audit());
         assert!(matches!(places.refuse_gone(), Err(VaultError::StoreGone)));
-        let opened = Lifecycle::open(
-            places.clone(),
-            Arc::new(MemoryEngine::new()),
-            Arc::new(clock),
-            Arc::new(SystemRandom),
-            30,
-            Options::default(),
-            Probes::default(),
-        );
+        let engine = Arc::new(MemoryEngine::new());
+        let opened = loaded(places.clone(), engine, Arc::new(clock));
         assert!(matches!(opened, Err(VaultError::StoreGone)));
         assert_eq!(journal(&places.audit()), before);
         drop(folder);

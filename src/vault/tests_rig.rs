@@ -15,6 +15,23 @@ use crate::secret::Secret;
 use crate::store::{Batch, Engine, MemoryEngine, StoreKey, Write};
 use crate::wire::Role;
 
+/// What a start makes of these places, before anybody unseals.
+pub(crate) fn loaded(
+    places: Places,
+    engine: Arc<dyn Engine>,
+    clock: Arc<dyn Clock>,
+) -> Result<Lifecycle, VaultError> {
+    Lifecycle::open(
+        places,
+        engine,
+        clock,
+        Arc::new(SystemRandom),
+        30,
+        Options::default(),
+        Probes::default(),
+    )
+}
+
 /// A new vault over `engine`, unsealed by its key file. All else of it is in `folder`.
 pub(crate) async fn opened(
     folder: &tempfile::TempDir,
@@ -27,16 +44,7 @@ pub(crate) async fn opened(
         external_anchor: None,
     };
     std::fs::create_dir(&places.data).unwrap();
-    let lifecycle = Lifecycle::open(
-        places,
-        engine,
-        clock,
-        Arc::new(SystemRandom),
-        30,
-        Options::default(),
-        Probes::default(),
-    );
-    let lifecycle = Arc::new(lifecycle.unwrap());
+    let lifecycle = Arc::new(loaded(places, engine, clock).unwrap());
     let vault = lifecycle.unseal_unattended().await.unwrap();
     let vault = vault.opened().unwrap();
     (lifecycle, vault)

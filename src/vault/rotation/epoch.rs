@@ -99,11 +99,9 @@ mod tests {
     use std::sync::Arc;
 
     use super::DAY_MILLIS;
-    use crate::audit::Options;
-    use crate::crypto::SystemRandom;
     use crate::secret::Secret;
-    use crate::vault::tests_rig::Rig;
-    use crate::vault::{Lifecycle, Opener, Probes};
+    use crate::vault::Opener;
+    use crate::vault::tests_rig::{Rig, loaded};
 
     /// The same vault under settings that want another root key every week.
     async fn weekly() -> Rig {
@@ -117,15 +115,8 @@ mod tests {
         drop(vault);
         assert!(lifecycle.seal(std::time::Duration::from_secs(5)).await);
         let shared = Arc::<crate::store::MemoryEngine>::clone(&engine);
-        let lifecycle = Lifecycle::open(
-            lifecycle.places().clone(),
-            shared,
-            Arc::new(clock.clone()),
-            Arc::new(SystemRandom),
-            30,
-            Options::default(),
-            Probes::default(),
-        );
+        let places = lifecycle.places().clone();
+        let lifecycle = loaded(places, shared, Arc::new(clock.clone()));
         let lifecycle = Arc::new(lifecycle.unwrap().with_root_days(7));
         let vault = lifecycle.unseal_unattended().await.unwrap();
         Rig {

@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
-use crate::audit::Options;
 use crate::crypto::{Key, KeyRef, Sealed, SystemRandom};
 use crate::custody::{CustodyError, RING_FILE, Ring, Share};
 use crate::id::UserId;
 use crate::secret::Secret;
 use crate::store::{Class, StoreKey};
 use crate::vault::system::next_root_place;
-use crate::vault::tests_rig::Rig;
-use crate::vault::{Lifecycle, Opener, Probes, VaultError};
+use crate::vault::tests_rig::{Rig, loaded};
+use crate::vault::{Opener, VaultError};
 
 const ANNA: UserId = UserId::from_bytes([0x21; 16]);
 
@@ -80,15 +79,7 @@ async fn opens_beside(rig: Rig, ring: Vec<u8>) -> bool {
     drop(vault);
     assert!(lifecycle.seal(std::time::Duration::from_secs(5)).await);
     let places = lifecycle.places().clone();
-    let old = Lifecycle::open(
-        places,
-        engine,
-        Arc::new(clock),
-        Arc::new(SystemRandom),
-        30,
-        Options::default(),
-        Probes::default(),
-    );
+    let old = loaded(places, engine, Arc::new(clock));
     let opened = Arc::new(old.unwrap()).unseal_unattended().await.map(drop);
     drop(folder);
     assert!(
