@@ -1,6 +1,6 @@
 //! Whether a place is safe for root to work in by its name.
 
-use std::fs;
+use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
@@ -16,11 +16,40 @@ const LINKS: usize = 40;
 /// # Errors
 /// What the operating system refuses; [`io::ErrorKind::InvalidInput`] for links that lead nowhere.
 pub fn folder_of_others(path: &Path) -> io::Result<Option<PathBuf>> {
+    met(path, &|_, found| {
+        let Some(found) = found else { return false };
+        // In a folder like /tmp everybody may make files, and nobody replace another's.
+        let is_sticky = found.mode() & 0o1000 != 0;
+        let by_others = !found.is_symlink() && found.mode() & 0o022 != 0 && !is_sticky;
+        found.uid() != 0 || by_others
+    })
+}
+
+/// The first of these folders on the way to `path`, if there is one, by whichever links the way leads there. Neither
+/// need be there.
+///
+/// # Errors
+/// As [`folder_of_others`].
+pub fn folder_among(path: &Path, folders: &[PathBuf]) -> io::Result<Option<PathBuf>> {
+    let real = |folder: &PathBuf| {
+        let there = folder.canonicalize();
+        there.or_else(|_| std::path::absolute(folder))
+    };
+    let folders = folders.iter().map(real).collect::<io::Result<Vec<_>>>()?;
+    met(path, &|place, _| folders.iter().any(|it| it == place))
+}
+
+/// Whether it is what is looked for: a place on the way, and what is there.
+type Looked<'a> = &'a dyn Fn(&Path, Option<&Metadata>) -> bool;
+
+/// The first place on the way to `path` that is what is `looked` for; or that nobody knows, since a folder that is
+/// not there yet is left again.
+fn met(path: &Path, looked: Looked<'_>) -> io::Result<Option<PathBuf>> {
     let mut way = std::path::absolute(path)?;
     for _ in 0..LINKS {
-        match along(&way)? {
+        match along(&way, looked)? {
             Along::End => return Ok(None),
-            Along::Theirs(place) => return Ok(Some(place)),
+            Along::Met(place) => return Ok(Some(place)),
             Along::Link(next) => way = next,
         }
     }
@@ -29,20 +58,20 @@ pub fn folder_of_others(path: &Path) -> io::Result<Option<PathBuf>> {
 
 /// What is met on a way.
 enum Along {
-    /// Nothing but what is root's, as far as there is anything.
+    /// Nothing of it, as far as there is anything.
     End,
-    /// Something that others can change.
-    Theirs(PathBuf),
-    /// A link of root's, and the way that goes on where it leads.
+    /// What is looked for.
+    Met(PathBuf),
+    /// A link that is none of it, and the way that goes on where it leads.
     Link(PathBuf),
 }
 
-fn along(way: &Path) -> io::Result<Along> {
+fn along(way: &Path, looked: Looked<'_>) -> io::Result<Along> {
     let mut place = PathBuf::new();
     let mut parts = way.components();
     while let Some(part) = parts.next() {
         if part == Component::ParentDir {
-            // What is left is a folder of root's, and no link: that was looked at.
+            // What is left is a folder that was looked at, and no link.
             place.pop();
             continue;
         }
@@ -50,19 +79,16 @@ fn along(way: &Path) -> io::Result<Along> {
         let found = match fs::symlink_metadata(&place) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let leaves = parts.any(|part| part == Component::ParentDir);
-                return Ok(if leaves {
-                    Along::Theirs(place)
+                return Ok(if leaves || looked(&place, None) {
+                    Along::Met(place)
                 } else {
                     Along::End
                 });
             }
             found => found?,
         };
-        // In a folder like /tmp everybody may make files, and nobody replace another's.
-        let is_sticky = found.mode() & 0o1000 != 0;
-        let by_others = !found.is_symlink() && found.mode() & 0o022 != 0 && !is_sticky;
-        if found.uid() != 0 || by_others {
-            return Ok(Along::Theirs(place));
+        if looked(&place, Some(&found)) {
+            return Ok(Along::Met(place));
         }
         if found.is_symlink() {
             let leads = fs::read_link(&place)?;

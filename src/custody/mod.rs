@@ -93,7 +93,7 @@ pub use error::CustodyError;
 pub use fault::FileFault;
 pub(crate) use gathering::PATIENCE_MILLIS;
 pub use gathering::{Gathered, Gathering, Progress};
-pub use ground::folder_of_others;
+pub use ground::{folder_among, folder_of_others};
 pub use means::{Provider, SlotKind};
 pub use passphrase::check as check_passphrase;
 pub use pkcs11::{Device, LOADS_LIBRARIES};

@@ -71,7 +71,7 @@ pub enum DaemonError {
     #[error("hardening is required, and {0}")]
     Inherited(AfreshError),
     /// A program that holds a key is where the broker itself may write.
-    #[error("{} is in a folder of the broker's own: whoever takes the broker over could put another program in its place", .0.display())]
+    #[error("{} leads through a folder of the broker's own: whoever takes the broker over could put another program in its place", .0.display())]
     OwnProgram(PathBuf),
     /// The settings name programs that hold keys, and the process that is to start them cannot be started.
     #[error("custody names programs, and the process that starts them cannot be started: {0}")]

@@ -10,7 +10,7 @@ use super::folders::{private, refuse_file};
 use super::init::is_unfinished;
 use super::parts::places;
 use crate::config::{Config, CustodySettings, HardeningMode};
-use crate::custody::{Attendant, Custodians};
+use crate::custody::{Attendant, Custodians, folder_among};
 use crate::hardening::{AfreshError, Confined, Confinement, Reach, confine};
 use crate::http::serve::refuse_plain;
 use crate::vault::Places;
@@ -62,8 +62,9 @@ impl Prepared {
         if self.config.hardening == HardeningMode::Require && rustix::process::getuid().is_root() {
             return Err(DaemonError::IsRoot);
         }
-        let (custody, reach) = (&self.config.custody, reach(&self.config));
-        if custody.runs_programs() {
+        let reach = reach(&self.config);
+        if self.config.custody.runs_programs() {
+            let custody = &self.config.custody;
             refuse_own(custody, &reach)?;
             let started = custody.attendant(word);
             let attendant = started.map_err(|error| DaemonError::Attendant(error.kind()))?;
@@ -94,17 +95,14 @@ fn heed(error: AfreshError, mode: HardeningMode) -> Result<(), DaemonError> {
 }
 
 /// Refuses a program that holds a key where the broker itself may write: whoever takes it over could put another in
-/// its place, and have that one run.
+/// its place, or lead a link there elsewhere, and have that one run.
 fn refuse_own(custody: &CustodySettings, reach: &Reach) -> Result<(), DaemonError> {
-    let whole = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let own: Vec<_> = reach.own.iter().map(|folder| whole(folder)).collect();
-    for program in custody.programs() {
-        let path = whole(program);
-        if own.iter().any(|folder| path.starts_with(folder)) {
-            return Err(DaemonError::OwnProgram(program.to_owned()));
-        }
+    // A way that cannot be gone leads to nothing that is run.
+    let is_own = |path: &&Path| matches!(folder_among(path, &reach.own), Ok(Some(_)));
+    match custody.programs().find(is_own) {
+        Some(path) => Err(DaemonError::OwnProgram(path.to_owned())),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// Says what the kernel did not do, and stops where it has to be done.
@@ -203,5 +201,48 @@ fn reach(config: &Config) -> Reach {
         own: own.map(named).collect(),
         read: read.map(named).collect(),
         ports,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+    use std::path::Path;
+
+    use super::refuse_own;
+    use crate::config::{CustodySettings, ExecSettings};
+    use crate::daemon::DaemonError;
+    use crate::hardening::Reach;
+
+    #[test]
+    fn a_program_that_the_broker_could_write_is_refused_by_whichever_name() {
+        let (own, others) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (inside, outside) = (own.path().join("holder"), others.path().join("holder"));
+        fs::write(&inside, "").unwrap();
+        fs::write(&outside, "").unwrap();
+        let (from, into) = (own.path().join("link"), others.path().join("link"));
+        symlink(&outside, &from).unwrap();
+        symlink(&inside, &into).unwrap();
+        let reach = Reach {
+            own: vec![own.path().to_owned(), own.path().join("not there yet")],
+            read: Vec::new(),
+            ports: Vec::new(),
+        };
+        let judged = |program: &Path| {
+            let mut custody = CustodySettings::default();
+            let exec = ExecSettings {
+                program: program.to_owned(),
+                arguments: Vec::new(),
+            };
+            custody.exec.insert("holder".to_owned(), exec);
+            refuse_own(&custody, &reach)
+        };
+        let missing = own.path().join("not there yet/holder");
+        for refused in [&inside, &into, &from, &missing] {
+            let error = judged(refused).unwrap_err();
+            assert!(matches!(error, DaemonError::OwnProgram(_)), "{refused:?}");
+        }
+        judged(&outside).unwrap();
     }
 }
