@@ -15,7 +15,7 @@ use crate::crypto::{Digest, Record, sha256};
 type Half = [u8; 16];
 
 /// How many of the records before are remembered of each.
-const MOST: usize = 4;
+pub(super) const MOST: usize = 4;
 
 /// Rewrapped records, by the digests of their keys: the digests of what they were before.
 #[derive(Debug, Default)]

@@ -1,16 +1,16 @@
-//! The commit writer's thread, as those see it who hand it work; and its end.
+//! The commit writer's threads, as those see them who hand them work; and their end.
 
 use std::mem;
-use std::sync::mpsc::Sender;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use super::StoreError;
+use super::queue::Queue;
 use super::writer::{Health, Order, Shared};
 
-/// The thread, until it has ended.
+/// The threads, until they have ended.
 #[derive(Debug)]
-pub(super) struct WriterThread {
+pub(super) struct WriterThreads {
     stage: Mutex<Stage>,
     ended: Condvar,
 }
@@ -18,18 +18,18 @@ pub(super) struct WriterThread {
 #[derive(Debug)]
 enum Stage {
     Serving {
-        queue: Sender<Order>,
-        thread: JoinHandle<()>,
+        queue: Arc<Queue>,
+        threads: [JoinHandle<()>; 2],
     },
-    /// It serves what has queued.
+    /// They serve what has queued.
     Ending,
     Ended,
 }
 
-impl WriterThread {
-    pub(super) const fn new(queue: Sender<Order>, thread: JoinHandle<()>) -> Self {
+impl WriterThreads {
+    pub(super) const fn new(queue: Arc<Queue>, threads: [JoinHandle<()>; 2]) -> Self {
         Self {
-            stage: Mutex::new(Stage::Serving { queue, thread }),
+            stage: Mutex::new(Stage::Serving { queue, threads }),
             ended: Condvar::new(),
         }
     }
@@ -38,26 +38,28 @@ impl WriterThread {
         self.stage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Hands it work. Never waits.
+    /// Hands them work. Never waits.
     pub(super) fn send(&self, order: Order) -> Result<(), StoreError> {
         match &*self.stage() {
-            Stage::Serving { queue, .. } => queue.send(order).map_err(|_| StoreError::Failed),
+            Stage::Serving { queue, .. } => queue.push(order),
             Stage::Ending | Stage::Ended => Err(StoreError::Closed),
         }
     }
 
-    /// Has it serve what has queued and end; waits until it has, whoever else has asked for it.
+    /// Has them serve what has queued and end; waits until they have, whoever else has asked for it.
     pub(super) fn end(&self, shared: &Shared) {
         let mut stage = self.stage();
         if matches!(*stage, Stage::Serving { .. }) {
             let serving = mem::replace(&mut *stage, Stage::Ending);
-            // Not held while the disk takes its time: tasks that hand it work look at it.
+            // Not held while the disk takes its time: tasks that hand them work look at it.
             drop(stage);
-            if let Stage::Serving { queue, thread } = serving {
-                drop(queue);
-                shared.end(match thread.join() {
-                    Ok(()) => Health::Closed,
-                    Err(_) => Health::Failed,
+            if let Stage::Serving { queue, threads } = serving {
+                queue.close();
+                // Both of them, whatever became of the first.
+                let ended = threads.map(|thread| thread.join().is_ok());
+                shared.end(match ended {
+                    [true, true] => Health::Closed,
+                    _ => Health::Failed,
                 });
             }
             *self.stage() = Stage::Ended;
