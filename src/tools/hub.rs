@@ -125,14 +125,7 @@ pub(super) fn prefix(org: &OrgKeys, owner: Owner) -> StoreKey {
 }
 
 fn place(org: &OrgKeys, owner: Owner, slug: &ToolSlug) -> StoreKey {
-    let list = org
-        .index()
-        .hash(&[b"tools", &[owner.kind_byte()], &owner.id]);
-    let slug = slug.as_str().as_bytes();
-    let one = org
-        .index()
-        .hash(&[b"tool", &[owner.kind_byte()], &owner.id, slug]);
-    StoreKey::new(Class::Tool, &[list.get(..16).unwrap_or_default(), &one])
+    org.place(Class::Tool, owner, ("tools", "tool"), slug.as_str())
 }
 
 impl Hub {

@@ -6,9 +6,10 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::crypto::{self, CryptoError, Key, KeyRef, MacKey, Owner, Purpose, Record};
 use crate::id::{ObjectId, OrgId};
-use crate::store::{Batch, Expect};
+use crate::store::{Batch, Class, Expect, StoreKey};
 
 use super::generations::Generations;
+use super::named::Named;
 use super::{Vault, VaultError};
 
 /// An organisation's keys.
@@ -16,11 +17,18 @@ pub struct OrgKeys {
     id: OrgId,
     kek: Generations,
     index: MacKey,
+    named: Named,
 }
 
 impl OrgKeys {
-    pub(super) const fn new(id: OrgId, kek: Generations, index: MacKey) -> Self {
-        Self { id, kek, index }
+    pub(super) fn new(id: OrgId, kek: Generations, index: MacKey) -> Self {
+        let named = Named::default();
+        Self {
+            id,
+            kek,
+            index,
+            named,
+        }
     }
 
     /// The organisation.
@@ -38,6 +46,24 @@ impl OrgKeys {
     #[must_use]
     pub const fn index(&self) -> &MacKey {
         &self.index
+    }
+
+    /// Where what `owner` calls `name` stands among the things of a class: in the list of the owner's, whose name
+    /// `list` is the first part of, by a hash that has `one` as its first part.
+    #[must_use]
+    pub fn place(
+        &self,
+        class: Class,
+        owner: Owner,
+        (list, one): (&str, &str),
+        name: &str,
+    ) -> StoreKey {
+        self.named.place((class, owner), name, || {
+            let (kind, name) = ([owner.kind_byte()], name.as_bytes());
+            let list = self.index.hash(&[list.as_bytes(), &kind, &owner.id]);
+            let one = self.index.hash(&[one.as_bytes(), &kind, &owner.id, name]);
+            StoreKey::new(class, &[list.get(..16).unwrap_or_default(), &one])
+        })
     }
 }
 

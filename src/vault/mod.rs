@@ -35,6 +35,7 @@ mod loans;
 mod lockdown;
 mod memo;
 mod metadata;
+mod named;
 mod org_keys;
 mod owner_keys;
 mod places;

@@ -92,6 +92,16 @@ pub struct Etag {
 }
 
 impl Etag {
+    /// The same as bytes.
+    #[must_use]
+    pub fn bytes(&self) -> [u8; 24] {
+        let mut bytes = [0; 24];
+        let (id, revision) = bytes.split_at_mut(16);
+        id.copy_from_slice(self.id.bytes());
+        revision.copy_from_slice(&self.revision.to_be_bytes());
+        bytes
+    }
+
     /// Whether `text`, an `If-Match` header's value, names this state. `*` names any.
     #[must_use]
     pub fn matches(&self, text: &str) -> bool {
@@ -133,13 +143,7 @@ pub(super) fn owner_prefix(org: &OrgKeys, owner: Owner) -> StoreKey {
 
 /// Where the pointer of `name` stands.
 pub(super) fn pointer_place(org: &OrgKeys, owner: Owner, name: &SecretName) -> StoreKey {
-    let hash = org.index().hash(&[
-        b"secret",
-        &[owner.kind_byte()],
-        &owner.id,
-        name.as_str().as_bytes(),
-    ]);
-    StoreKey::new(Class::Secret, &[&owner_hash(org, owner), &hash])
+    org.place(Class::Secret, owner, ("secrets", "secret"), name.as_str())
 }
 
 fn owner_hash(org: &OrgKeys, owner: Owner) -> [u8; 16] {
