@@ -11,6 +11,9 @@ use crate::vault::Unsealed;
 use super::recognition::Came;
 use super::{ApiError, App, request};
 
+// What is to be done when a caller is refused is put on the heap here: a future has room for whatever it may come to
+// wait for, and each of a request's is allocated, handed on and wiped.
+
 /// A recognised caller, with the unsealed vault the request works on. What they are is as it was when the
 /// request began: each decision asks who they are by now.
 #[derive(Clone, Debug)]
@@ -76,7 +79,10 @@ impl Caller {
             .await?
         {
             Ok(still) => Ok(still.principal().clone()),
-            Err(refused) => Err(self.came.refuse(&self.app, &self.vault, refused).await?),
+            Err(refused) => {
+                let refusal = self.came.refuse(&self.app, &self.vault, refused);
+                Err(Box::pin(refusal).await?)
+            }
         }
     }
 
@@ -85,7 +91,7 @@ impl Caller {
     pub(super) async fn scoped<A: Action>(&self) -> Result<(), ApiError> {
         match policy::check_scope::<A>(&self.by_now().await?) {
             Ok(()) => Ok(()),
-            Err(denied) => Err(self.denied(A::NAME, denied).await?),
+            Err(denied) => Err(Box::pin(self.denied(A::NAME, denied)).await?),
         }
     }
 
@@ -93,7 +99,7 @@ impl Caller {
     pub(super) async fn may<A: Action>(&self, object: A::Object) -> Result<Permit<A>, ApiError> {
         match policy::check::<A>(&self.by_now().await?, object) {
             Ok(permit) => Ok(permit),
-            Err(denied) => Err(self.denied(A::NAME, denied).await?),
+            Err(denied) => Err(Box::pin(self.denied(A::NAME, denied)).await?),
         }
     }
 

@@ -8,6 +8,7 @@ use std::time::Instant;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use axum::routing::Route;
+use futures_util::FutureExt;
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use tower::{Layer, Service};
 
@@ -54,9 +55,22 @@ impl Service<Request> for Surrounded {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request) -> Self::Future {
-        let (Surround { app, templates }, next) = (self.surround.clone(), Next(self.route.clone()));
-        Box::pin(async move { Ok(surround(app, &templates, request, next).await) })
+    fn call(&mut self, mut request: Request) -> Self::Future {
+        let (surround, next) = (self.surround.clone(), Next(self.route.clone()));
+        let Some(id) = identify(&request) else {
+            return Box::pin(async { Ok(ApiError::internal().into_response()) });
+        };
+        let peer = match request.extensions().get::<Peer>() {
+            Some(Peer::Tcp { addr, .. }) => Some(addr.ip().to_canonical()),
+            Some(Peer::Unix { .. }) | None => None,
+        };
+        let seat = request.extensions_mut().remove();
+        // Handed to one block, which keeps it once: what is handed on from function to function is kept by each.
+        let answer = async move {
+            let Surround { app, templates } = &surround;
+            Ok(finished(observe(app, templates, request, next).await))
+        };
+        Box::pin(request::within(id, (peer, seat), answer))
     }
 }
 
@@ -65,45 +79,35 @@ impl Service<Request> for Surrounded {
 pub(super) struct Next(Route);
 
 impl Next {
-    pub(super) async fn run(mut self, request: Request) -> Response {
-        match self.0.call(request).await {
+    pub(super) fn run(mut self, request: Request) -> impl Future<Output = Response> {
+        let answer = self.0.call(request);
+        answer.map(|answer| match answer {
             Ok(response) => response,
             Err(never) => match never {},
-        }
+        })
     }
 }
 
-async fn surround(app: App, templates: &Templates, mut request: Request, next: Next) -> Response {
-    let Some(id) = identify(&request) else {
-        return ApiError::internal().into_response();
-    };
-    let peer = match request.extensions().get::<Peer>() {
-        Some(Peer::Tcp { addr, .. }) => Some(addr.ip().to_canonical()),
-        Some(Peer::Unix { .. }) | None => None,
-    };
-    let seat = request.extensions_mut().remove();
-    request::within(id, (peer, seat), async {
-        let mut response = observe(app, templates, request, next).await;
-        let ours = response
-            .extensions()
-            .get::<egress::FromUpstream>()
-            .is_none();
-        let headers = response.headers_mut();
-        if let Ok(id) = HeaderValue::try_from(request::id_text()) {
-            headers.insert(REQUEST_ID, id);
-        }
-        // An upstream's answer keeps what the upstream says of its own rates.
-        if let Some(standing) = request::standing().filter(|_| ours) {
-            standing.state(headers);
-        }
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        headers.insert(
-            header::X_CONTENT_TYPE_OPTIONS,
-            HeaderValue::from_static("nosniff"),
-        );
-        response
-    })
-    .await
+/// The answer with the headers that every one has.
+fn finished(mut response: Response) -> Response {
+    let ours = response
+        .extensions()
+        .get::<egress::FromUpstream>()
+        .is_none();
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::try_from(request::id_text()) {
+        headers.insert(REQUEST_ID, id);
+    }
+    // An upstream's answer keeps what the upstream says of its own rates.
+    if let Some(standing) = request::standing().filter(|_| ours) {
+        standing.state(headers);
+    }
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    response
 }
 
 /// The request's id: the client's own when it is one, else a new one.
@@ -128,10 +132,10 @@ fn method(method: &Method) -> &'static str {
 }
 
 /// Counts the request and logs it, by its route's template and never by its path.
-async fn observe(app: App, templates: &Templates, request: Request, next: Next) -> Response {
+async fn observe(app: &App, templates: &Templates, request: Request, next: Next) -> Response {
     let started = Instant::now();
     let (route, method) = (templates.label(&request), method(request.method()));
-    let response = match guard(&app, templates, &request) {
+    let response = match guard(app, templates, &request) {
         Ok(()) => act(app.clone(), request, next).await,
         Err(refusal) => refusal,
     };
@@ -182,15 +186,15 @@ fn guard(app: &App, templates: &Templates, request: &Request) -> Result<(), Resp
 /// Lets a change run to its end when its client goes away: what is committed must also take effect
 /// in memory, and an upstream that was sent a credential must be listened to until its outcome is
 /// on record. A handler that panics is a 500 here, and nobody else's.
-async fn act(app: App, request: Request, next: Next) -> Response {
+fn act(app: App, request: Request, next: Next) -> impl Future<Output = Response> {
     // What is relayed ends when its caller is gone, and its Idempotency-Key is the upstream's.
     if request.method().is_safe() || egress::is_relayed(request.uri().path()) {
-        return next.run(request).await;
+        return next.run(request).left_future();
     }
     let change = async move { idempotency::apply(&app, request, next).await };
-    request::to_its_end(change)
-        .await
-        .unwrap_or_else(|| ApiError::internal().into_response())
+    let done = request::to_its_end(change);
+    done.map(|done| done.unwrap_or_else(|| ApiError::internal().into_response()))
+        .right_future()
 }
 
 fn wrong_host(app: &App, request: &Request) -> Option<Response> {

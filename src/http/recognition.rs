@@ -108,7 +108,8 @@ impl Came {
     ) -> Result<Self, ApiError> {
         match found {
             Ok(seen) => Ok(Self { seen, by, peer }),
-            Err(refused) => Err(refuse(app, vault, (by, peer), refused).await?),
+            // On the heap: nearly nobody is refused, and every request would have room for it.
+            Err(refused) => Err(Box::pin(refuse(app, vault, (by, peer), refused)).await?),
         }
     }
 

@@ -53,11 +53,11 @@ tokio::task_local! {
 }
 
 /// Runs `work` as the request `id`, sent from `peer`, in its `seat`.
-pub(super) async fn within<F: Future>(
+pub(super) fn within<F: Future>(
     id: RequestId,
     (peer, seat): (Option<IpAddr>, Option<Seat>),
     work: F,
-) -> F::Output {
+) -> impl Future<Output = F::Output> {
     let standing = Mutex::new(None);
     let running = Arc::new(Running {
         id,
@@ -65,7 +65,7 @@ pub(super) async fn within<F: Future>(
         standing,
         seat: Mutex::new(seat),
     });
-    RUNNING.scope(running, work).await
+    RUNNING.scope(running, work)
 }
 
 /// Runs `work` in a task of its own as part of the running request.
