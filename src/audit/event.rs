@@ -2,7 +2,6 @@
 //! query string, so none can be recorded by mistake.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -10,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{Action, Actor};
 use crate::id::{ObjectId, OrgId, RequestId, UserId};
-use crate::name::{ActionName, FieldName, Host, ToolSlug};
+use crate::name::{ActionName, FieldName, Fields, Host, ToolSlug};
 
 /// The longest name of a target that is kept, in characters.
 const MAX_NAME: usize = 256;
@@ -204,8 +203,8 @@ pub struct Event {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub code: Option<Code>,
     /// Which source fills each field.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
-    pub sources: BTreeMap<FieldName, Code>,
+    #[serde(skip_serializing_if = "Fields::is_empty", default)]
+    pub sources: Fields<Code>,
     /// Set by the journal alone, in `audit.repaired`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub gap: Option<Gap>,
@@ -240,7 +239,7 @@ impl Event {
             method: None,
             decision: None,
             code: None,
-            sources: BTreeMap::new(),
+            sources: Fields::new(),
             gap: None,
             store_generation: 0,
         }

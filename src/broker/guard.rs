@@ -4,10 +4,10 @@
 //! taken out of where it may stand; if the mark of any is found in what is left, in any spelling, the
 //! request is refused before a byte of it has gone anywhere.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ops::Range;
 
-use crate::name::FieldName;
+use crate::name::{FieldName, Fields};
 use crate::tools::{Binding, Slot};
 
 use super::crossing::{Crossing, Placing};
@@ -32,12 +32,12 @@ pub enum Misplaced {
 }
 
 /// The placeholders of a resolution.
-pub(super) type Placeholders = BTreeMap<FieldName, Placeholder>;
+pub(super) type Placeholders = Fields<Placeholder>;
 
 /// Which slots are filled in one request.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Plan {
-    slots: BTreeMap<FieldName, BTreeSet<usize>>,
+    slots: Fields<BTreeSet<usize>>,
     /// Where values go in a body that stays as it is otherwise.
     pub(super) splices: Vec<Splice>,
 }

@@ -18,7 +18,7 @@ use crate::crypto::{
 };
 use crate::egress::Origin;
 use crate::id::{OrgId, ResolutionId, UserId};
-use crate::name::{FieldName, SecretName};
+use crate::name::{FieldName, Fields, SecretName};
 use crate::policy::{Principal, Via};
 use crate::secret::Secret;
 use crate::tools::Tool;
@@ -140,7 +140,7 @@ impl From<&Principal> for Owner {
 /// What a resolution was asked to look for, by name.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Wishes {
-    pub(crate) overrides: BTreeMap<FieldName, SecretName>,
+    pub(crate) overrides: Fields<SecretName>,
     pub(crate) account: Option<String>,
 }
 
@@ -163,7 +163,7 @@ pub(crate) struct Purpose {
     pub(crate) wishes: Wishes,
     /// What was found: any other finding is another resolution.
     pub(crate) fingerprint: Digest,
-    pub(crate) placeholders: BTreeMap<FieldName, Placeholder>,
+    pub(crate) placeholders: Fields<Placeholder>,
     /// What makes it a handle for the proxy, which is the only place where it works then.
     pub(crate) proxied: Option<Arc<Proxied>>,
 }

@@ -1,9 +1,7 @@
 //! What the journal is told of a call before it is made.
 
-use std::collections::BTreeMap;
-
 use crate::audit::{Event, Target, TargetKind};
-use crate::name::FieldName;
+use crate::name::Fields;
 use crate::oauth::connection::Connection;
 use crate::wire::FieldSource;
 
@@ -21,7 +19,7 @@ pub(super) fn describe(event: Event, ready: &Ready<'_>) -> Event {
 }
 
 /// Where each field comes from, and which secrets and accounts those are.
-pub(super) fn sources(mut event: Event, fields: &BTreeMap<FieldName, Filled>) -> Event {
+pub(super) fn sources(mut event: Event, fields: &Fields<Filled>) -> Event {
     for (field, filled) in fields {
         event = event.source(field.clone(), source_code(filled.source));
         let target = match &filled.filling {

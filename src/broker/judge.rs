@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::clock::Timestamp;
-use crate::crypto::{Digest, sha256_parts};
+use crate::crypto::{Digest, sha256};
 use crate::directory::{Directory, Recognised};
 use crate::name::FieldName;
 use crate::oauth::Accounts;
@@ -194,23 +194,25 @@ fn is_same(one: &Tool, other: &Tool) -> bool {
 /// What is the same as long as the same versions of the same things fill the same fields, but for those that are
 /// `given`.
 pub(super) fn fingerprint(resolution: &Resolution, given: &BTreeSet<FieldName>) -> Digest {
-    let mut parts: Vec<Vec<u8>> = Vec::new();
+    let mut text = Vec::with_capacity(128);
     let filled = resolution.filled.iter();
     for (field, filled) in filled.filter(|(field, _)| !given.contains(*field)) {
-        parts.push(field.as_str().as_bytes().to_vec());
-        parts.push(vec![rank(filled.source)]);
-        parts.push(match &filled.filling {
-            Filling::Secret(found) => found.etag().to_string().into_bytes(),
-            Filling::Stored(stored) => stored.1.bytes().to_vec(),
+        // Each part is of one length, or ends where the next cannot begin: no two findings are the same text.
+        text.extend_from_slice(field.as_str().as_bytes());
+        text.extend_from_slice(&[0, rank(filled.source)]);
+        match &filled.filling {
+            Filling::Secret(found) => text.extend_from_slice(&found.etag().bytes()),
+            Filling::Stored(stored) => text.extend_from_slice(stored.1.bytes()),
             Filling::Account(chosen) => {
-                [chosen.connection.id.bytes(), chosen.set.as_bytes()].concat()
+                text.extend_from_slice(chosen.connection.id.bytes());
+                text.extend_from_slice(chosen.set.as_bytes());
+                text.push(0);
             }
             // A handle is made of neither: values do not wait, and tokens change.
-            Filling::Request(_) | Filling::Token(_) => Vec::new(),
-        });
+            Filling::Request(_) | Filling::Token(_) => {}
+        }
     }
-    let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
-    sha256_parts(&parts)
+    sha256(&text)
 }
 
 const fn rank(source: FieldSource) -> u8 {

@@ -3,14 +3,14 @@
 //! First everything that can refuse it, with no value open and nothing sent ([`Broker::ready`]); then,
 //! when its intent is on disk, the values ([`Broker::load`]). What is done with the answer is the lane's.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use crate::audit::{Event, Recorded};
 use crate::crypto::Digest;
 use crate::egress::{EgressError, Origin, Outgoing, Private, Url, VerifiedPeer, check_method};
 use crate::id::OrgId;
-use crate::name::{FieldName, Host};
+use crate::name::{FieldName, Fields, Host};
 use crate::oauth::Lent;
 use crate::policy::Principal;
 use crate::tools::{Binding, Destination, PlaceName, Slot, Tool};
@@ -34,7 +34,7 @@ pub(super) struct Ready<'a> {
     pub(super) crossing: Crossing,
     pub(super) binding: &'a Binding,
     /// What is opened: the fields that are placed, and those that the answer is searched for besides.
-    pub(super) filled: BTreeMap<FieldName, Filled>,
+    pub(super) filled: Fields<Filled>,
     places: Vec<(usize, PlaceName)>,
     plan: Plan,
     peer: VerifiedPeer,
@@ -141,7 +141,7 @@ impl Broker {
         // Only what is placed is lent: a value without a slot here stays closed, but for those that
         // went to the same host before, which may be in any answer from there.
         let lent = lent(binding, &plan, handle, &crossing.origin());
-        let filled: BTreeMap<_, _> = filled
+        let filled: Fields<_> = filled
             .into_iter()
             .filter(|(field, _)| lent.contains(field))
             .collect();
@@ -170,7 +170,7 @@ impl Broker {
         way: &Way<'_>,
         binding: &Binding,
         url: Url,
-        filled: &BTreeMap<FieldName, Filled>,
+        filled: &Fields<Filled>,
     ) -> Result<(VerifiedPeer, Pass), Unready> {
         let private = if way.tool.vouched() && !binding.private.is_empty() {
             Private::Granted(binding.private.clone())
@@ -201,9 +201,9 @@ impl Broker {
         &self,
         vault: &Unsealed,
         (binding, vouched): (&Binding, bool),
-        filled: BTreeMap<FieldName, Filled>,
-    ) -> Result<BTreeMap<FieldName, Filled>, BrokerError> {
-        let mut lent = BTreeMap::new();
+        filled: Fields<Filled>,
+    ) -> Result<Fields<Filled>, BrokerError> {
+        let mut lent = Fields::new();
         for (field, Filled { filling, source }) in filled {
             let filling = match filling {
                 Filling::Account(chosen) => {

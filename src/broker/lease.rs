@@ -1,6 +1,5 @@
 //! The values of one call, open; and what to search its answer for.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use zeroize::Zeroizing;
@@ -9,7 +8,7 @@ use crate::audit::Recorded;
 use crate::clock::Timestamp;
 use crate::crypto::{Digest, hmac_of, sha256, sha256_parts};
 use crate::id::OrgId;
-use crate::name::FieldName;
+use crate::name::{FieldName, Fields};
 use crate::oauth::Lent;
 use crate::secret::{MAX_VALUE_BYTES, Secret};
 use crate::tools::{BasicOther, BasicRole, Binding, Slot};
@@ -38,7 +37,7 @@ pub(super) struct Lease {
 /// All that an answer is searched for.
 #[derive(Debug, Default)]
 pub(super) struct Spelled {
-    pub(super) values: BTreeMap<FieldName, Secret>,
+    pub(super) values: Fields<Secret>,
     /// Passwords of Basic blobs, and the user of each.
     pairs: Vec<(FieldName, BasicOther)>,
     /// What was made for the call: signatures, and a token that was fetched.
@@ -140,14 +139,14 @@ pub(super) fn identity(filling: &Filling) -> Option<Digest> {
 pub(super) async fn open(
     searchers: &Searchers,
     org: OrgId,
-    filled: BTreeMap<FieldName, Filled>,
+    filled: Fields<Filled>,
     binding: &Binding,
     recorded: &Recorded,
     now: Timestamp,
 ) -> Result<Lease, BrokerError> {
     let mut identities = Vec::new();
     let mut cacheable = true;
-    let mut values = BTreeMap::new();
+    let mut values = Fields::new();
     let mut tokens = Vec::new();
     for (field, Filled { filling, .. }) in filled {
         match identity(&filling) {
@@ -218,7 +217,6 @@ fn basic_pairs(binding: &Binding) -> impl Iterator<Item = (&FieldName, BasicRole
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
     use std::sync::Arc;
 
     use super::{Lease, MOST, Patterns, ScrubError, Searchers, Spelled, open, sha256_parts};
@@ -227,7 +225,7 @@ mod tests {
     use crate::clock::Timestamp;
     use crate::crypto::Digest;
     use crate::id::OrgId;
-    use crate::name::FieldName;
+    use crate::name::{FieldName, Fields};
     use crate::secret::Secret;
     use crate::tools::{Binding, ToolSpec};
     use crate::vault::tests_rig::Rig;
@@ -309,7 +307,7 @@ mod tests {
                 };
                 (FieldName::parse(&name).unwrap(), filled)
             };
-            let filled: BTreeMap<_, _> = lengths.iter().enumerate().map(filled).collect();
+            let filled: Fields<_> = lengths.iter().enumerate().map(filled).collect();
             let opened = open(&searchers, ONE, filled, &binding(&slot), &recorded, now).await;
             opened.map(drop)
         };

@@ -3,8 +3,6 @@
 //! The slots are the binding's, and which of them are filled is decided before. What the caller put at
 //! the same place is replaced, so that exactly one instance goes out, and it is the broker's.
 
-use std::collections::BTreeMap;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -16,7 +14,7 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use crate::egress::{Outgoing, credential_value};
-use crate::name::FieldName;
+use crate::name::Fields;
 use crate::secret::Secret;
 use crate::tools::{BasicOther, BasicRole, Binding, PlaceName, Slot};
 
@@ -35,7 +33,7 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'_')
     .remove(b'~');
 
-pub(super) type Values = BTreeMap<FieldName, Secret>;
+pub(super) type Values = Fields<Secret>;
 
 /// A request under construction.
 struct Draft {

@@ -9,13 +9,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::clock::Timestamp;
-use crate::name::{FieldName, HostPattern, SecretName};
+use crate::name::{FieldName, Fields, HostPattern, ProviderId, SecretName};
 use crate::oauth::{Accounts, Lent};
 use crate::policy::Principal;
 use crate::secret::Secret;
 use crate::tools::{Hub, StoredCredential, Tool};
 use crate::vault::{Found, Unsealed, check_value};
-use crate::wire::{FieldExplanation, FieldSource, OrgSettings};
+use crate::wire::{self, FieldExplanation, FieldSource, OrgSettings};
 
 use super::BrokerError;
 use super::account::Chosen;
@@ -25,8 +25,8 @@ use super::search::Search;
 /// What a request brings along.
 #[derive(Debug, Default)]
 pub struct Ask {
-    pub(super) credentials: BTreeMap<FieldName, Secret>,
-    pub(super) overrides: BTreeMap<FieldName, SecretName>,
+    pub(super) credentials: Fields<Secret>,
+    pub(super) overrides: Fields<SecretName>,
     pub(super) account: Option<String>,
     pub(super) settings: OrgSettings,
 }
@@ -72,7 +72,7 @@ impl Ask {
     /// The same question, asked again by what a handle remembers of it.
     pub(super) fn again(wishes: &Wishes, settings: OrgSettings) -> Self {
         Self {
-            credentials: BTreeMap::new(),
+            credentials: Fields::new(),
             overrides: wishes.overrides.clone(),
             account: wishes.account.clone(),
             settings,
@@ -137,11 +137,56 @@ pub(super) struct Filled {
     pub(super) source: FieldSource,
 }
 
+/// How one field was looked for, in names: they are put into words for who asks to have it explained.
+#[derive(Debug)]
+pub(super) struct Sought {
+    pub(super) field: FieldName,
+    required: bool,
+    pub(super) source: FieldSource,
+    pub(super) secret: Option<SecretName>,
+    looked: Vec<Looked>,
+}
+
+/// One place that was looked at.
+#[derive(Debug)]
+pub(super) struct Looked {
+    pub(super) source: FieldSource,
+    pub(super) name: Option<Named>,
+    pub(super) outcome: &'static str,
+}
+
+/// What was looked for there.
+#[derive(Debug)]
+pub(super) enum Named {
+    Secret(SecretName),
+    Provider(ProviderId),
+}
+
+impl Sought {
+    fn explained(self) -> FieldExplanation {
+        let looked = self.looked.into_iter().map(|looked| wire::Looked {
+            source: looked.source,
+            name: looked.name.map(|name| match name {
+                Named::Secret(name) => name.to_string(),
+                Named::Provider(name) => name.to_string(),
+            }),
+            outcome: looked.outcome.to_owned(),
+        });
+        FieldExplanation {
+            field: self.field.to_string(),
+            required: self.required,
+            source: self.source,
+            secret: self.secret.map(|name| name.to_string()),
+            looked_for: looked.collect(),
+        }
+    }
+}
+
 /// Which source fills each field, and how that was found.
 #[derive(Debug)]
 pub struct Resolution {
-    pub(super) filled: BTreeMap<FieldName, Filled>,
-    pub(super) fields: Vec<FieldExplanation>,
+    pub(super) filled: Fields<Filled>,
+    pub(super) fields: Vec<Sought>,
     refusal: Option<BrokerError>,
     /// Why the connected account fills nothing: said when nothing else does, either.
     unfit: Option<BrokerError>,
@@ -151,7 +196,7 @@ impl Resolution {
     /// How each field was resolved. Nothing was used for it.
     #[must_use]
     pub fn explanation(self) -> Vec<FieldExplanation> {
-        self.fields
+        self.fields.into_iter().map(Sought::explained).collect()
     }
 
     /// Whether a run would have all that it needs.
@@ -171,13 +216,11 @@ impl Resolution {
             .fields
             .iter()
             .filter(|field| field.required && field.source == FieldSource::Missing);
-        lacking
-            .filter_map(|field| FieldName::parse(&field.field).ok())
-            .collect()
+        lacking.map(|field| field.field.clone()).collect()
     }
 
     /// The fillings, when every field that is needed has one.
-    pub(super) fn complete(self) -> Result<BTreeMap<FieldName, Filled>, BrokerError> {
+    pub(super) fn complete(self) -> Result<Fields<Filled>, BrokerError> {
         Ok(self.ready()?.filled)
     }
 
@@ -205,7 +248,7 @@ pub(super) async fn resolve(
 ) -> Result<Resolution, BrokerError> {
     let org = vault.org(principal.org())?;
     let mut resolution = Resolution {
-        filled: BTreeMap::new(),
+        filled: Fields::new(),
         fields: Vec::new(),
         refusal: None,
         unfit: None,
@@ -236,7 +279,7 @@ pub(super) async fn resolve(
             Err(error) => return Err(error),
         };
         let secret = filled.as_ref().and_then(|filled| match &filled.filling {
-            Filling::Secret(found) => Some(found.info().name.to_string()),
+            Filling::Secret(found) => Some(found.info().name.clone()),
             Filling::Request(_) | Filling::Stored(_) | Filling::Account(_) | Filling::Token(_) => {
                 None
             }
@@ -246,14 +289,14 @@ pub(super) async fn resolve(
         {
             resolution.unfit.get_or_insert(unfit);
         }
-        resolution.fields.push(FieldExplanation {
-            field: field.to_string(),
+        resolution.fields.push(Sought {
+            field: field.clone(),
             required: spec.required,
             source: filled
                 .as_ref()
                 .map_or(FieldSource::Missing, |filled| filled.source),
             secret,
-            looked_for: search.looked,
+            looked: search.looked,
         });
         if let Some(filled) = filled {
             resolution.filled.insert(field.clone(), filled);

@@ -1,6 +1,5 @@
 //! Looking for what fills one field, source by source.
 
-use std::fmt::Display;
 use std::sync::Arc;
 
 use crate::crypto::Owner;
@@ -9,11 +8,11 @@ use crate::oauth::Accounts;
 use crate::policy::{self, Action as _, Denied, Principal, RevealSecret, SecretRef};
 use crate::tools::{Hub, Tool};
 use crate::vault::{Found, OrgKeys, Unsealed};
-use crate::wire::{FieldSource, Looked, OrgSettings, SecretScope};
+use crate::wire::{FieldSource, OrgSettings, SecretScope};
 
 use super::BrokerError;
 use super::account;
-use super::resolve::{Ask, Filled, Filling};
+use super::resolve::{Ask, Filled, Filling, Looked, Named};
 
 /// Who chose a secret for a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,13 +37,16 @@ pub(super) struct Search<'a> {
     pub(super) unfit: Option<BrokerError>,
 }
 
+fn secret(name: &SecretName) -> Named {
+    Named::Secret(name.clone())
+}
+
 impl Search<'_> {
-    fn note(&mut self, source: FieldSource, name: Option<&dyn Display>, outcome: &str) {
-        let name = name.map(ToString::to_string);
+    fn note(&mut self, source: FieldSource, name: Option<Named>, outcome: &'static str) {
         self.looked.push(Looked {
             source,
             name,
-            outcome: outcome.to_owned(),
+            outcome,
         });
     }
 
@@ -110,11 +112,11 @@ impl Search<'_> {
                 continue;
             };
             if let Some(why) = self.unusable(&found, ChosenBy::Caller) {
-                self.note(FieldSource::Override, Some(name), why);
+                self.note(FieldSource::Override, Some(secret(name)), why);
                 let field = self.field.clone();
                 return Err(BrokerError::OverrideUnusable { field, why });
             }
-            self.note(FieldSource::Override, Some(name), "found");
+            self.note(FieldSource::Override, Some(secret(name)), "found");
             let filling = Filling::Secret(Box::new(found));
             return Ok(Filled {
                 filling,
@@ -135,11 +137,11 @@ impl Search<'_> {
         name: &SecretName,
     ) -> Result<Option<Filled>, BrokerError> {
         let Some(found) = self.secret(owner, name).await? else {
-            self.note(source, Some(name), "absent");
+            self.note(source, Some(secret(name)), "absent");
             return Ok(None);
         };
         let unusable = self.unusable(&found, ChosenBy::Tool);
-        self.note(source, Some(name), unusable.unwrap_or("found"));
+        self.note(source, Some(secret(name)), unusable.unwrap_or("found"));
         Ok(unusable.is_none().then(|| Filled {
             filling: Filling::Secret(Box::new(found)),
             source,
@@ -208,23 +210,24 @@ impl Search<'_> {
             return Ok(None);
         };
         let (principal, provider) = (self.principal, spec.provider.clone());
+        let provider = Some(Named::Provider(provider));
         // As with a secret of one's own: who may not see it must not write a tool that shows it.
         if !self.tool.trusted_by(principal.user()) {
-            self.note(FieldSource::Connection, Some(&provider), "not_vouched");
+            self.note(FieldSource::Connection, provider, "not_vouched");
             return Ok(None);
         }
         let wanted = (spec, member.as_str());
         let looked = account::look(self.vault, self.accounts, principal, wanted, named).await?;
         Ok(match looked {
             Ok(chosen) => {
-                self.note(FieldSource::Connection, Some(&provider), "found");
+                self.note(FieldSource::Connection, provider, "found");
                 Some(Filled {
                     filling: Filling::Account(Box::new(chosen)),
                     source: FieldSource::Connection,
                 })
             }
             Err(mut unfit) => {
-                self.note(FieldSource::Connection, Some(&provider), unfit.outcome);
+                self.note(FieldSource::Connection, provider, unfit.outcome);
                 if let BrokerError::NeedsConnect { secret, .. } = &mut unfit.refusal {
                     *secret = instead.cloned();
                 }

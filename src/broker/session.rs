@@ -1,15 +1,17 @@
 //! Resolving for somebody who runs tool code elsewhere, and what they do with the handle.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::mem;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
 use crate::audit::{Event, Outcome, Target, TargetKind};
-use crate::crypto::Random;
+use crate::crypto::{Ahead, Random};
 use crate::directory::Recognised;
 use crate::egress::check_method;
 use crate::id::ResolutionId;
+use crate::name::Fields;
 use crate::policy::{Permit, ReleaseHandle};
 use crate::vault::{Unsealed, VaultError};
 use crate::wire;
@@ -17,7 +19,9 @@ use crate::wire;
 use super::crossing::Crossing;
 use super::errand::{Errand, Used, Wanted};
 use super::execute::Broker;
-use super::handle::{Ended, Handle, HandleFault, HandleToken, Owner, Purpose, Terms, USUAL_LIFE};
+use super::handle::{
+    Ended, Handle, HandleFault, HandleToken, Owner, Purpose, Terms, USUAL_LIFE, Wishes,
+};
 use super::handles::Missing;
 use super::intent::{self, describe};
 use super::judge::{Standing, fingerprint};
@@ -34,55 +38,60 @@ impl Broker {
     ///
     /// # Errors
     /// [`BrokerError`] when a field that is needed has nothing to fill it; the refusal is in the journal.
-    pub async fn resolve(
-        &self,
-        vault: &Unsealed,
-        wanted: Wanted<'_>,
+    pub fn resolve<'a>(
+        &'a self,
+        vault: &'a Unsealed,
+        mut wanted: Wanted<'a>,
         event: Event,
-    ) -> Result<(wire::Resolved, HandleToken), BrokerError> {
+    ) -> impl Future<Output = Result<(wire::Resolved, HandleToken), BrokerError>> + Send + 'a {
         let event = event.tool(wanted.tool.spec.slug.clone());
-        match self.prepared(vault, wanted).await {
-            Ok((handle, token, resolution)) => {
-                let event = intent::sources(event.allowed(), &resolution.filled);
-                let target = Target::new(TargetKind::Resolution).id(handle.id.bytes());
-                let recorded = vault.journal().record(event.target(target)).await;
-                let recorded = recorded.map_err(VaultError::from)?;
-                let mut resolved =
-                    shown::resolved(&handle, &resolution, (vault.now(), &self.limits));
-                resolved.proxy = self.place_of(&handle);
-                let kept = self.handles.keep(token.digest(), handle, Instant::now());
-                if kept.is_err() {
-                    recorded.outcome(Outcome::failed(BrokerError::Handles.code()));
-                    return Err(BrokerError::Handles);
+        // An async function would keep twice what it is handed, once as it came and once as it uses it.
+        async move {
+            let (ask, principal) = (mem::take(&mut wanted.ask), wanted.permit.principal());
+            let wishes = ask.wishes();
+            let found = resolve(vault, self.judge.places(), principal, &wanted.tool, ask).await;
+            let made = found.and_then(|found| self.made(vault, wanted, (wishes, found)));
+            let (handle, token, resolution) = match made {
+                Ok(made) => made,
+                Err(error) => {
+                    let denied = vault.journal().note(event.denied(error.code()));
+                    denied.await.map_err(VaultError::from)?;
+                    return Err(error);
                 }
-                recorded.outcome(Outcome::success());
-                Ok((resolved, token))
+            };
+            let event = intent::sources(event.allowed(), &resolution.filled);
+            let target = Target::new(TargetKind::Resolution).id(handle.id.bytes());
+            let recorded = vault.journal().record(event.target(target)).await;
+            let recorded = recorded.map_err(VaultError::from)?;
+            let mut resolved = shown::resolved(&handle, &resolution, (vault.now(), &self.limits));
+            resolved.proxy = self.place_of(&handle);
+            let kept = self.handles.keep(token.digest(), handle, Instant::now());
+            if kept.is_err() {
+                recorded.outcome(Outcome::failed(BrokerError::Handles.code()));
+                return Err(BrokerError::Handles);
             }
-            Err(error) => {
-                let event = event.denied(error.code());
-                let recorded = vault.journal().record(event).await;
-                recorded.map_err(VaultError::from)?.is_all();
-                Err(error)
-            }
+            recorded.outcome(Outcome::success());
+            Ok((resolved, token))
         }
     }
 
-    async fn prepared(
+    /// A handle for what was found.
+    fn made(
         &self,
         vault: &Unsealed,
         wanted: Wanted<'_>,
+        (wishes, found): (Wishes, Resolution),
     ) -> Result<(Arc<Handle>, HandleToken, Resolution), BrokerError> {
         let principal = wanted.permit.principal();
         let tool = wanted.tool;
-        let wishes = wanted.ask.wishes();
-        let resolution = resolve(vault, self.judge.places(), principal, &tool, wanted.ask).await?;
-        let resolution = resolution.ready()?;
+        let resolution = found.ready()?;
         if let Some(only) = &wanted.only {
             only.check(&tool, resolution.filled.iter())?;
         }
-        let random: &dyn Random = vault.random();
+        let random = Ahead::of(vault.random());
+        let random: &dyn Random = &random;
         let drawn = |error| BrokerError::Vault(VaultError::Crypto(error));
-        let mut placeholders = BTreeMap::new();
+        let mut placeholders = Fields::new();
         for field in resolution.filled.keys() {
             let spec = tool.spec.credentials.fields.get(field);
             let prefix = spec.and_then(|spec| spec.placeholder_prefix.as_deref());

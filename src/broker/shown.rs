@@ -1,13 +1,12 @@
 //! What the maker of a handle is shown of it: names, places and placeholders, never a value, a length or
 //! a digest of one.
 
-use std::collections::BTreeMap;
 use std::time::Instant;
 
 use http::Method;
 
 use crate::clock::Timestamp;
-use crate::name::{FieldName, Host, HostPattern};
+use crate::name::{FieldName, Fields, Host, HostPattern};
 use crate::tools::{self, Binding, HostSource, Slot, Tool, narrow};
 use crate::{egress, wire};
 
@@ -29,12 +28,9 @@ pub(super) fn resolved(
     let life = i64::try_from(life.as_millis()).unwrap_or_default();
     let fields = resolution.fields.iter();
     let specs = &handle.purpose.tool.spec.credentials.fields;
-    let env = |name: &str| {
-        let spec = FieldName::parse(name)
-            .ok()
-            .and_then(|name| specs.get(&name));
-        let env = spec.into_iter().flat_map(|spec| &spec.env);
-        env.map(ToString::to_string).collect()
+    let env = |name: &FieldName| {
+        let spec = specs.get(name);
+        spec.map(|spec| spec.env.clone()).unwrap_or_default()
     };
     let placeholders = handle.purpose.placeholders.iter();
     wire::Resolved {
@@ -53,7 +49,7 @@ pub(super) fn resolved(
             })
             .collect(),
         placeholders: placeholders
-            .map(|(field, placeholder)| (field.to_string(), placeholder.text().to_owned()))
+            .map(|(field, placeholder)| (field.clone(), placeholder.text().to_owned()))
             .collect(),
         constraints: constraints.collect(),
         proxy: None,
@@ -105,7 +101,7 @@ pub(super) fn bound(tool: &Tool, resolution: &Resolution) -> Vec<HostPattern> {
 }
 
 /// The fields that are filled, with the hosts that each may go to besides what the tool says.
-fn at_hand(resolution: &Resolution) -> BTreeMap<FieldName, Vec<HostPattern>> {
+fn at_hand(resolution: &Resolution) -> Fields<Vec<HostPattern>> {
     let filled = resolution.filled.iter();
     filled
         .map(|(field, filled)| (field.clone(), filled.filling.hosts()))
@@ -113,29 +109,25 @@ fn at_hand(resolution: &Resolution) -> BTreeMap<FieldName, Vec<HostPattern>> {
 }
 
 /// What the account that fills a field is called.
-fn account(resolution: &Resolution, field: &str) -> Option<String> {
-    let filled = resolution.filled.get(&FieldName::parse(field).ok()?)?;
-    match &filled.filling {
+fn account(resolution: &Resolution, field: &FieldName) -> Option<String> {
+    match &resolution.filled.get(field)?.filling {
         Filling::Account(chosen) => Some(chosen.connection.account.shown().to_owned()),
         _ => None,
     }
 }
 
 /// Fields with their slots, and the hosts that they may go to.
-type Taken<'a> = (BTreeMap<&'a FieldName, &'a Vec<Slot>>, Vec<HostPattern>);
+type Taken<'a> = (Vec<(&'a FieldName, &'a Vec<Slot>)>, Vec<HostPattern>);
 
 /// What a binding takes of the fields at hand; `None` when nothing.
-fn takes<'a>(
-    binding: &'a Binding,
-    at_hand: &BTreeMap<FieldName, Vec<HostPattern>>,
-) -> Option<Taken<'a>> {
+fn takes<'a>(binding: &'a Binding, at_hand: &Fields<Vec<HostPattern>>) -> Option<Taken<'a>> {
     let used = binding.slots.iter();
-    let used: BTreeMap<_, _> = used
+    let used: Vec<_> = used
         .filter(|(field, _)| at_hand.contains_key(*field))
         .collect();
     let own: Vec<&[HostPattern]> = used
-        .keys()
-        .filter_map(|field| at_hand.get(*field))
+        .iter()
+        .filter_map(|(field, _)| at_hand.get(*field))
         .map(Vec::as_slice)
         .collect();
     let hosts = hosts(binding, &own);
@@ -146,17 +138,17 @@ fn takes<'a>(
 /// Where the fields at hand may go by one binding; `None` when nowhere.
 fn constraint(
     binding: &Binding,
-    at_hand: &BTreeMap<FieldName, Vec<HostPattern>>,
+    at_hand: &Fields<Vec<HostPattern>>,
     limits: &LaneLimits,
 ) -> Option<wire::Constraint> {
     let (used, hosts) = takes(binding, at_hand)?;
     let slots = used.into_iter().map(|(field, slots)| {
         let names = slots.iter().map(describe).collect();
-        (field.to_string(), names)
+        (field.clone(), names)
     });
     Some(wire::Constraint {
-        scheme: binding.scheme.as_str().to_owned(),
-        hosts: hosts.iter().map(ToString::to_string).collect(),
+        scheme: binding.scheme.as_str().into(),
+        hosts,
         port: binding.port,
         methods: binding.methods.iter().map(ToString::to_string).collect(),
         paths: binding.paths.iter().map(ToString::to_string).collect(),

@@ -61,19 +61,18 @@ fn spell(value: &[u8], spelling: Spelling) -> Result<Zeroizing<Vec<u8>>, BrokerE
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
 
     use bytes::Bytes;
 
     use super::splice;
     use crate::broker::guard::{Spelling, Splice};
-    use crate::name::FieldName;
+    use crate::name::{FieldName, Fields};
     use crate::secret::Secret;
 
     #[test]
     fn values_stand_where_placeholders_stood_and_nothing_else_changes() {
         let field = |name: &str| FieldName::parse(name).unwrap();
-        let values = BTreeMap::from([
+        let values = Fields::from_iter([
             (field("a"), Secret::copy_of(b"x\"y\\z")),
             (field("b"), Secret::copy_of(b"p&q=r s")),
         ]);

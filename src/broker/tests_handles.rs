@@ -1,6 +1,6 @@
 //! Handles: found by their own text and by nothing near it, spent once, and over when they are over.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -15,6 +15,7 @@ use crate::broker::handle::{
 };
 use crate::crypto::{SystemRandom, check_letters, draw_letters};
 use crate::id::{ApiKeyId, OrgId, ResolutionId, UserId};
+use crate::name::Fields;
 use crate::policy::Via;
 use crate::tools::{Tool, ToolSpec};
 
@@ -71,7 +72,7 @@ pub(crate) fn handle(tool: &Tool, owner: Owner, terms: Terms, now: Instant) -> M
         wishes: Wishes::default(),
         fingerprint: [0; 32],
         proxied: None,
-        placeholders: BTreeMap::new(),
+        placeholders: Fields::new(),
     };
     (text, Arc::new(Handle::new(id, purpose, terms, now)))
 }

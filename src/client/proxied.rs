@@ -95,10 +95,7 @@ impl Proxied {
             if placeholder.is_some_and(|text| !text.bytes().all(is_unreserved)) {
                 return Err(strange);
             }
-            for name in &field.env {
-                let Ok(name) = VariableName::parse(name) else {
-                    return Err(strange);
-                };
+            for name in field.env.iter().cloned() {
                 match placeholder {
                     Some(placeholder) => placeholders.push((name, placeholder.clone())),
                     None => empty.push(name),
@@ -108,7 +105,8 @@ impl Proxied {
         // Of a broker that names no others, those where a credential may go.
         let mut bound = proxy.bound_hosts.clone();
         let open = resolved.constraints.into_iter();
-        bound.extend(open.flat_map(|constraint| constraint.hosts));
+        let hosts = open.flat_map(|constraint| constraint.hosts);
+        bound.extend(hosts.map(|host| host.to_string()));
         empty.retain(|name| placeholders.iter().all(|(set, _)| set != name));
         Ok(Self {
             id: resolved.id,

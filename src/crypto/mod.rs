@@ -56,7 +56,7 @@ pub use key::{Commitment, Hold, Key, KeyRef};
 pub use letters::{CHECK_LETTERS, check_letters, draw_letters};
 pub use obx1::{open, open_padded, seal, seal_padded};
 pub use pad::padded_len;
-pub use random::{Random, SystemRandom};
+pub use random::{Ahead, Random, SystemRandom};
 pub use sealed::{OVERHEAD, Purpose, Record, RecordReader, Sealed};
 pub use shelter::{Shelter, shelter};
 pub use sign::{PublicKey, Signature, SigningKey};

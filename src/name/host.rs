@@ -3,6 +3,8 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use smol_str::{SmolStr, StrExt};
+
 /// A host in its one canonical spelling: lower-case ASCII labels, or an IP address.
 ///
 /// No trailing dot, no user info, no port, no percent sign, no character outside letters, digits,
@@ -12,7 +14,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Host {
     /// A DNS name of at least one label.
-    Name(Box<str>),
+    Name(SmolStr),
     /// A literal address; an IPv6 one stands in brackets where a URL has it.
     Address(IpAddr),
 }
@@ -56,7 +58,7 @@ impl Host {
         if text.len() > 253 || numeric || !text.split('.').all(is_label) {
             return Err(HostError::Host);
         }
-        Ok(Self::Name(text.to_ascii_lowercase().into()))
+        Ok(Self::Name(text.to_ascii_lowercase_smolstr()))
     }
 }
 
@@ -87,7 +89,7 @@ pub enum HostPattern {
     /// This host only.
     Exact(Host),
     /// One label, then `.`, then this name.
-    OneLabel(Box<str>),
+    OneLabel(SmolStr),
 }
 
 impl HostPattern {

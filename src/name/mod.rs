@@ -3,6 +3,9 @@
 //! Every type here has exactly one spelling per object. What differs is refused with a reason, and
 //! never "cleaned" into something the caller did not write; the one exception is the letter case of
 //! a [`SecretName`] and a [`Host`], which is folded here and nowhere else.
+//!
+//! A name is handed around by every request, so a copy of one takes no memory: it is short enough to be kept in
+//! place (23 bytes), or shared.
 
 /// A name in JSON is its one spelling, and what is read from there is parsed.
 macro_rules! as_text {
@@ -49,3 +52,6 @@ pub use plain::{
 };
 pub use secret_name::{SecretName, SecretNameError};
 pub use variable::{VariableName, VariableNameError};
+
+/// Something for each of a few fields of a tool, in the order of their names.
+pub type Fields<V> = litemap::LiteMap<FieldName, V>;

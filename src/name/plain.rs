@@ -25,7 +25,7 @@ macro_rules! names {
     ($($(#[$doc:meta])* $name:ident: $check:ident($max:literal), $rule:literal;)+) => {$(
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(Box<str>);
+        pub struct $name(smol_str::SmolStr);
 
         impl $name {
             /// Reads a name.

@@ -1,10 +1,12 @@
 //! The name of a secret.
 
+use smol_str::{SmolStr, StrExt};
+
 use super::likeness::is_name_like;
 
 /// A secret's name: `[A-Z][A-Z0-9_]{0,127}`. Lower case is accepted and folded at the edge.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SecretName(Box<str>);
+pub struct SecretName(SmolStr);
 
 /// Why a text is no secret name.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -47,7 +49,7 @@ impl SecretName {
         if text.len() > Self::MAX {
             return Err(SecretNameError::TooLong);
         }
-        Ok(Self(text.to_ascii_uppercase().into()))
+        Ok(Self(text.to_ascii_uppercase_smolstr()))
     }
 
     /// The name, in upper case.

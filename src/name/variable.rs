@@ -1,11 +1,13 @@
 //! The name of an environment variable that holds a credential.
 
+use smol_str::SmolStr;
+
 /// An environment variable for one credential: `[A-Z][A-Z0-9_]{0,127}`, with an underscore in it.
 ///
 /// A tool's file names such variables, and a file may be anybody's. So a name by which programs are
 /// steered is none: `PATH`, `HOME` and their like have no underscore, and [`STEERING`] lists the rest.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct VariableName(Box<str>);
+pub struct VariableName(SmolStr);
 
 /// Why a text is no [`VariableName`].
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,10 +1,8 @@
-use std::collections::BTreeMap;
-
 use ::http::Method;
 use serde_json::{Map, Value, json};
 
 use super::{Catalog, FILES};
-use crate::name::{ActionName, FieldName, Host, HostPattern, ToolSlug};
+use crate::name::{ActionName, FieldName, Fields, Host, HostPattern, ToolSlug};
 use crate::tools::binding::{Destination, Scheme};
 use crate::tools::slot::Slot;
 use crate::tools::spec::{Action, ToolSpec};
@@ -45,7 +43,7 @@ fn sample(action: &Action, all: bool) -> Value {
 }
 
 /// Every field of a tool at hand, bound to the one host the open tool is tried with.
-fn at_hand(spec: &ToolSpec, hosts: &[&str]) -> BTreeMap<FieldName, Vec<HostPattern>> {
+fn at_hand(spec: &ToolSpec, hosts: &[&str]) -> Fields<Vec<HostPattern>> {
     let hosts: Vec<_> = hosts
         .iter()
         .map(|h| HostPattern::parse(h).unwrap())
@@ -188,12 +186,12 @@ fn linear_uses_the_binding_of_the_field_at_hand() {
     let request = action.render(&json!({})).unwrap();
     for field in ["apiKey", "accessToken"] {
         let field = FieldName::parse(field).unwrap();
-        let at_hand = BTreeMap::from([(field.clone(), Vec::new())]);
+        let at_hand = Fields::from_iter([(field.clone(), Vec::new())]);
         let binding = spec.binding_for(&request.destination(), &at_hand).unwrap();
         assert!(binding.preferred(&field).is_some());
     }
     assert!(
-        spec.binding_for(&request.destination(), &BTreeMap::new())
+        spec.binding_for(&request.destination(), &Fields::new())
             .is_none()
     );
 }

@@ -13,7 +13,8 @@ use super::slot::Slot;
 use super::template::HttpTemplate;
 use super::template_render::RenderedRequest;
 use crate::name::{
-    ActionName, FieldName, Host, HostPattern, ProviderId, SecretName, ToolSlug, VariableName,
+    ActionName, FieldName, Fields, Host, HostPattern, ProviderId, SecretName, ToolSlug,
+    VariableName,
 };
 
 /// A tool's spec, checked as a whole: what exists is consistent.
@@ -176,7 +177,7 @@ impl ToolSpec {
     pub fn binding_for(
         &self,
         to: &Destination<'_>,
-        at_hand: &BTreeMap<FieldName, Vec<HostPattern>>,
+        at_hand: &Fields<Vec<HostPattern>>,
     ) -> Option<&Binding> {
         self.bindings.iter().find(|binding| {
             let used: BTreeSet<&FieldName> = binding.fields().collect();

@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::{CredentialMode, ToolSpec, default_secret};
-use crate::name::{ActionName, FieldName, SecretName, ToolSlug};
+use crate::name::{ActionName, FieldName, Fields, SecretName, ToolSlug};
 use crate::tools::Catalog;
 
 fn custom(body: Value) -> Result<ToolSpec, String> {
@@ -347,6 +347,6 @@ fn the_manuals_example_loads_and_renders() {
         "http://127.0.0.1:8080/customers?email=a%40b.c"
     );
     let field = FieldName::parse("apiKey").unwrap();
-    let at_hand = std::collections::BTreeMap::from([(field, Vec::new())]);
+    let at_hand = Fields::from_iter([(field, Vec::new())]);
     assert!(spec.binding_for(&request.destination(), &at_hand).is_some());
 }

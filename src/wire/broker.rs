@@ -1,5 +1,6 @@
 //! Handles: resolving for tool code that runs elsewhere, and sending by right of one.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -9,6 +10,7 @@ use utoipa::ToSchema;
 use super::FieldSource;
 use crate::clock::Timestamp;
 use crate::id::ResolutionId;
+use crate::name::{FieldName, Fields, HostPattern, SecretName, VariableName};
 use crate::secret::Secret;
 
 /// Asks for a handle to a tool's credentials.
@@ -103,7 +105,8 @@ pub struct Resolved {
     /// What fills each field.
     pub fields: Vec<ResolvedField>,
     /// What stands for each field's value in requests: field → placeholder.
-    pub placeholders: BTreeMap<String, String>,
+    #[schema(value_type = BTreeMap<String, String>)]
+    pub placeholders: Fields<String>,
     /// Where the fields may go by right of the handle; not what is for declared actions alone.
     pub constraints: Vec<Constraint>,
     /// Where the handle works, for one of the egress proxy's.
@@ -128,18 +131,21 @@ impl fmt::Debug for Resolved {
 #[serde(rename_all = "camelCase")]
 pub struct ResolvedField {
     /// The field.
-    pub field: String,
+    #[schema(value_type = String)]
+    pub field: FieldName,
     /// Where it is filled from.
     pub source: FieldSource,
     /// The secret that fills it, by name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub secret: Option<String>,
+    #[schema(value_type = Option<String>)]
+    pub secret: Option<SecretName>,
     /// The connected account that fills it, by what people call it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
     /// The environment variables in which programs look for it.
     #[serde(default)]
-    pub env: Vec<String>,
+    #[schema(value_type = Vec<String>)]
+    pub env: Vec<VariableName>,
 }
 
 /// One place where fields may go.
@@ -147,9 +153,10 @@ pub struct ResolvedField {
 #[serde(rename_all = "camelCase")]
 pub struct Constraint {
     /// `https` or `http`.
-    pub scheme: String,
+    pub scheme: Cow<'static, str>,
     /// Exact hosts, or one label in front of one.
-    pub hosts: Vec<String>,
+    #[schema(value_type = Vec<String>)]
+    pub hosts: Vec<HostPattern>,
     /// The port.
     pub port: u16,
     /// The methods.
@@ -157,7 +164,8 @@ pub struct Constraint {
     /// The paths.
     pub paths: Vec<String>,
     /// Where each field stands in a request, the preferred slot first.
-    pub slots: BTreeMap<String, Vec<String>>,
+    #[schema(value_type = BTreeMap<String, Vec<String>>)]
+    pub slots: Fields<Vec<String>>,
     /// The most bytes that a request's body may have.
     #[serde(default)]
     pub max_body_bytes: u64,

@@ -56,7 +56,7 @@ const CLI: [&str; 10] = [
 ];
 
 /// Dependencies and powers, and the one place where each is used.
-pub(super) const DOORS: [(&str, &[&str]); 50] = [
+pub(super) const DOORS: [(&str, &[&str]); 52] = [
     ("age::", &["src/backup/"]),
     ("age_core::", &["src/backup/"]),
     ("aes_gcm::", &["src/crypto/"]),
@@ -74,6 +74,8 @@ pub(super) const DOORS: [(&str, &[&str]); 50] = [
     ("capctl::", &["src/hardening/"]),
     ("close_fds::", &["src/hardening/"]),
     ("cryptoki::", &["src/custody/"]),
+    ("litemap::", &["src/name/"]),
+    ("smol_str::", &["src/name/"]),
     ("sled::", &["src/store/"]),
     ("redb::", &["src/store/"]),
     ("TcpStream::connect", &["src/egress/"]),

@@ -4,7 +4,6 @@
 //! the key is opened. What it answers goes to nobody; the token in it is lent to the one call, searched
 //! for in its answer, and kept for the next ones for a minute.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -26,7 +25,7 @@ use crate::clock::Timestamp;
 use crate::crypto::{Digest, sha256, sha256_parts};
 use crate::egress::{Egress, EgressError, Incoming, Outgoing, Private, VerifiedPeer};
 use crate::id::OrgId;
-use crate::name::{FieldName, HostPattern};
+use crate::name::{FieldName, Fields, HostPattern};
 use crate::secret::Secret;
 use crate::tools::{Binding, JwtSigner, JwtUse, Signer, narrow};
 
@@ -74,10 +73,7 @@ struct Answered {
 
 /// Whether what signs for the binding may be used at its token endpoint as well: a secret that is bound
 /// to hosts names both.
-pub(in crate::broker) fn may_exchange(
-    binding: &Binding,
-    hosts: &BTreeMap<FieldName, Vec<HostPattern>>,
-) -> bool {
+pub(in crate::broker) fn may_exchange(binding: &Binding, hosts: &Fields<Vec<HostPattern>>) -> bool {
     let endpoint = binding
         .signer()
         .and_then(|(_, signer)| signer.exchanged_at());
@@ -98,7 +94,7 @@ impl Pass {
         tokens: &Tokens,
         (egress, private): (&Egress, &Private),
         (org, binding): (OrgId, &Binding),
-        filled: &BTreeMap<FieldName, Filled>,
+        filled: &Fields<Filled>,
         now: Timestamp,
     ) -> Result<Self, EgressError> {
         let endpoint = binding
@@ -163,7 +159,7 @@ impl Pass {
 
 /// Which credentials fetch the token, in which version, for what. `None` when one of them came with the
 /// request, or is a token itself.
-fn key_of(org: OrgId, binding: &Binding, filled: &BTreeMap<FieldName, Filled>) -> Option<Digest> {
+fn key_of(org: OrgId, binding: &Binding, filled: &Fields<Filled>) -> Option<Digest> {
     let (_, signer) = binding.signer()?;
     let mut identities = Vec::new();
     for field in signing_fields(binding) {

@@ -1,12 +1,10 @@
-use std::collections::BTreeMap;
-
 use data_encoding::BASE64URL_NOPAD;
 use serde_json::{Value, json};
 
 use super::{issue, telling};
 use crate::clock::Timestamp;
 use crate::crypto::{Jwks, Jws};
-use crate::name::FieldName;
+use crate::name::{FieldName, Fields};
 use crate::secret::Secret;
 use crate::tools::{JwtSigner, Signer, ToolSpec};
 
@@ -30,7 +28,7 @@ fn signer(slot: &Value) -> JwtSigner {
 
 fn issued(slot: &Value, key: &str) -> String {
     let id = FieldName::parse("id").unwrap();
-    let values = BTreeMap::from([(id, Secret::copy_of(b"Iv1.\"x\""))]);
+    let values = Fields::from_iter([(id, Secret::copy_of(b"Iv1.\"x\""))]);
     let key = Secret::copy_of(key.as_bytes());
     let token = issue(
         &signer(slot),
@@ -111,7 +109,7 @@ fn an_assertion_is_for_its_endpoint_and_for_one_use() {
 fn what_is_no_key_is_refused_without_being_repeated() {
     let slot = signer(&json!({"jwt": {"alg": "RS256", "issuer": "me"}}));
     let now = Timestamp::from_millis(0);
-    let error = issue(&slot, &Secret::copy_of(b"canary"), &BTreeMap::new(), now).unwrap_err();
+    let error = issue(&slot, &Secret::copy_of(b"canary"), &Fields::new(), now).unwrap_err();
     assert_eq!(error.code(), "placement_refused");
     assert!(!format!("{error} {error:?}").contains("canary"));
 }

@@ -12,8 +12,6 @@ mod mac;
 mod sigv4;
 mod tokens;
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, Method};
@@ -25,7 +23,7 @@ use super::place::Values;
 use super::resolve::Filled;
 use crate::clock::Timestamp;
 use crate::egress::credential_value;
-use crate::name::FieldName;
+use crate::name::{FieldName, Fields};
 use crate::secret::Secret;
 use crate::tools::{Binding, Signer};
 
@@ -89,10 +87,7 @@ pub(super) struct Unsigned<'a> {
 }
 
 /// Refuses a call that could not be signed, before anything is opened or dialled for it.
-pub(super) fn check(
-    binding: &Binding,
-    filled: &BTreeMap<FieldName, Filled>,
-) -> Result<(), BrokerError> {
+pub(super) fn check(binding: &Binding, filled: &Fields<Filled>) -> Result<(), BrokerError> {
     let Some((key, signer)) = binding.signer() else {
         return Ok(());
     };

@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -17,7 +16,7 @@ use crate::broker::sign::{Surroundings, Unsigned};
 use crate::clock::Timestamp;
 use crate::crypto::{hmac_chain, sha256};
 use crate::egress::Url;
-use crate::name::FieldName;
+use crate::name::{FieldName, Fields};
 use crate::secret::Secret;
 use crate::tools::SigV4;
 
@@ -83,7 +82,7 @@ impl Sample {
             access_key: field("id"),
             session_token: Some(field("token")),
         };
-        let mut values = BTreeMap::from([(field("id"), Secret::copy_of(b"AKIDEXAMPLE"))]);
+        let mut values = Fields::from_iter([(field("id"), Secret::copy_of(b"AKIDEXAMPLE"))]);
         let token = self.token.iter();
         values.extend(token.map(|token| (field("token"), Secret::copy_of(token.as_bytes()))));
         let around = Surroundings {
