@@ -117,7 +117,7 @@ fn tool(slug: &str, port: u16, credentials: &str) -> String {
     )
 }
 
-pub(crate) fn measure(effort: Effort, report: &mut Report) {
+pub(crate) fn measure(effort: Effort<'_>, report: &mut Report) {
     const TITLE: &str =
         "Taking the token of a connected account (fresh: the fast path), against taking a secret";
     const HEAD: [&str; 7] = [

@@ -6,7 +6,8 @@
 //! own, and processor time is what the kernel counted for that process.
 //!
 //! The names: `http`, `execute`, `lanes`, `accounts`, `connect`, `store`, `compact`, `rotation`, `journal`, `crypto`, `scrub`,
-//! `start`. `connect` needs Chromium and the peers of `tests/peers`, which `tests/run` installs. A run of all of them
+//! `start`; `http:resolve` measures those of the requests alone whose names begin so. `connect` needs Chromium and the
+//! peers of `tests/peers`, which `tests/run` installs. A run of all of them
 //! writes `tests/bench/RESULTS.md` and `tests/bench/plots/*.svg`; a run of some only prints.
 #![allow(
     clippy::cast_precision_loss,
@@ -48,16 +49,18 @@ use report::Report;
 
 /// How long each figure is measured, and how much is loaded.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Effort {
+pub(crate) struct Effort<'a> {
     /// Seconds per figure.
     pub(crate) time: Duration,
     /// Secrets in the large store.
     pub(crate) secrets: u64,
     /// Whether figures are rough.
     pub(crate) quick: bool,
+    /// Which of the requests are measured: those whose name begins so.
+    pub(crate) only: &'a str,
 }
 
-type Measure = fn(Effort, &mut Report);
+type Measure = fn(Effort<'_>, &mut Report);
 
 const ALL: [(&str, Measure); 12] = [
     ("http", requests::measure),
@@ -100,14 +103,17 @@ fn main() {
         .map(String::as_str)
         .filter(|word| !word.starts_with("--"))
         .collect();
+    let only = names.iter().find_map(|name| name.strip_prefix("http:"));
     let effort = Effort {
+        only: only.unwrap_or_default(),
         time: Duration::from_millis(if quick { 1500 } else { 5000 }),
         secrets: if quick { 10_000 } else { 100_000 },
         quick,
     };
     let mut report = Report::default();
     for (name, measure) in ALL {
-        if names.is_empty() || names.contains(&name) {
+        let is_named = |given: &&str| given.split(':').next() == Some(name);
+        if names.is_empty() || names.iter().any(is_named) {
             eprintln!("{name} …");
             measure(effort, &mut report);
         }

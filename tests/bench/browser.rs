@@ -92,7 +92,7 @@ fn goes(desk: &Desk, browser: &Chromium, login: &str) -> Way {
     }
 }
 
-pub(crate) fn measure(effort: Effort, report: &mut Report) {
+pub(crate) fn measure(effort: Effort<'_>, report: &mut Report) {
     const TITLE: &str = "`runtools oauth connect` in headless Chromium at a real provider, from its start to \
                          `connected`: our own part";
     const HEAD: [&str; 4] = ["what", "p50 ms", "most ms", "bar"];

@@ -19,7 +19,7 @@ fn mib(bytes: u64) -> String {
     format!("{:.1}", bytes as f64 / f64::from(1 << 20))
 }
 
-pub(crate) fn measure(effort: Effort, report: &mut Report) {
+pub(crate) fn measure(effort: Effort<'_>, report: &mut Report) {
     const TITLE: &str = "Compacting: records of 505 B, each replaced once and half of them deleted";
     const HEAD: [&str; 7] = [
         "from",

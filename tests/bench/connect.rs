@@ -145,7 +145,7 @@ fn timed(count: usize, mut run: impl FnMut(usize)) -> Vec<f64> {
     all
 }
 
-pub(crate) fn measure(effort: Effort, report: &mut Report) {
+pub(crate) fn measure(effort: Effort<'_>, report: &mut Report) {
     const TITLE: &str = "Connecting an account, from the start of a flow to `connected`, at a \
                          provider that answers at once";
     const HEAD: [&str; 6] = [

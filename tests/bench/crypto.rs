@@ -18,7 +18,7 @@ use crate::disk::key;
 use crate::report::Report;
 
 /// Nanoseconds per call: the best of several rounds, since whatever disturbs only adds.
-pub(crate) fn nanos(effort: Effort, mut work: impl FnMut()) -> f64 {
+pub(crate) fn nanos(effort: Effort<'_>, mut work: impl FnMut()) -> f64 {
     let rounds = if effort.quick { 3 } else { 7 };
     let mut best = f64::MAX;
     for _ in 0..rounds {
@@ -63,7 +63,7 @@ fn primitives(length: usize) -> impl FnMut() {
     }
 }
 
-pub(crate) fn measure(effort: Effort, report: &mut Report) {
+pub(crate) fn measure(effort: Effort<'_>, report: &mut Report) {
     const TITLE: &str = "Opening what is stored, against SHA-256 + HKDF + AES-256-GCM";
     const HEAD: [&str; 5] = ["what", "µs", "floor µs", "ratio", "bar"];
     let context = Context::system(

@@ -125,13 +125,13 @@ fn bare_engine(kind: EngineKind, group: usize, time: Duration) -> f64 {
     count as f64 / began.elapsed().as_secs_f64()
 }
 
-pub(crate) fn store(effort: Effort, report: &mut Report) {
+pub(crate) fn store(effort: Effort<'_>, report: &mut Report) {
     for kind in EngineKind::ALL {
         store_on(kind, effort, report);
     }
 }
 
-fn store_on(kind: EngineKind, effort: Effort, report: &mut Report) {
+fn store_on(kind: EngineKind, effort: Effort<'_>, report: &mut Report) {
     const TITLE: &str = "The store alone: durable commits, against its engine with batches of as many records as there are writers, and against appending 4 KiB + fdatasync";
     const HEAD: [&str; 10] = [
         "engine",
@@ -215,7 +215,7 @@ fn store_on(kind: EngineKind, effort: Effort, report: &mut Report) {
     }
 }
 
-pub(crate) fn journal(effort: Effort, report: &mut Report) {
+pub(crate) fn journal(effort: Effort<'_>, report: &mut Report) {
     const TITLE: &str = "The audit journal alone: durable intents, each with an outcome";
     const HEAD: [&str; 6] = [
         "writers",

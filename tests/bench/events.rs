@@ -104,7 +104,7 @@ fn handle(broker: &Broker, port: u16) -> String {
     made["data"]["handle"].as_str().unwrap().to_owned()
 }
 
-pub(crate) fn measure(effort: Effort, report: &mut Report) {
+pub(crate) fn measure(effort: Effort<'_>, report: &mut Report) {
     const TITLE: &str =
         "The first event of a stream, from its writing at the origin to its arrival";
     const HEAD: [&str; 6] = ["what", "streams", "p50 µs", "p99 µs", "added p50 µs", "bar"];

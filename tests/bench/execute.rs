@@ -10,7 +10,7 @@ use crate::report::Report;
 use crate::requests::report_rate;
 use crate::servers::{Broker, Server};
 
-pub(crate) fn measure(effort: Effort, report: &mut Report) {
+pub(crate) fn measure(effort: Effort<'_>, report: &mut Report) {
     const TITLE: &str =
         "Running an action on a local cleartext upstream, against calling the upstream directly";
     const HEAD: [&str; 8] = [

@@ -57,7 +57,7 @@ pub(crate) fn handle(body: &[u8]) -> String {
     made["data"]["handle"].as_str().unwrap().to_owned()
 }
 
-pub(crate) fn measure(effort: Effort, report: &mut Report) {
+pub(crate) fn measure(effort: Effort<'_>, report: &mut Report) {
     const TITLE: &str = "Handles that are good at once, and hosts that their tools are bound to";
     const HEAD: [&str; 9] = [
         "handles",

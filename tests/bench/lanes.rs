@@ -10,7 +10,7 @@ use crate::requests::report_rate;
 use crate::tunnels::{Handles, Secure, USES, install, once};
 use crate::{events, handles, streams};
 
-pub(crate) fn measure(effort: Effort, report: &mut Report) {
+pub(crate) fn measure(effort: Effort<'_>, report: &mut Report) {
     proxied(effort, report);
     events::measure(effort, report);
     handles::measure(effort, report);
@@ -31,7 +31,7 @@ const HEAD: [&str; 8] = [
 ];
 
 /// Requests in tunnels that are open, and tunnels for one request each.
-fn proxied(effort: Effort, report: &mut Report) {
+fn proxied(effort: Effort<'_>, report: &mut Report) {
     let origin = Secure::start(300);
     let broker = origin.broker();
     install(&broker, origin.port());

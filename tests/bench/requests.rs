@@ -26,7 +26,7 @@ pub(crate) fn set_secret(key: &str, prefix: &'static str) -> Maker {
     })
 }
 
-pub(crate) fn measure(effort: Effort, report: &mut Report) {
+pub(crate) fn measure(effort: Effort<'_>, report: &mut Report) {
     let broker = Broker::start();
     let key = broker.key.as_str();
     load::send(broker.addr(), 16, 1000, &set_secret(key, "READ"));
@@ -64,7 +64,8 @@ pub(crate) fn measure(effort: Effort, report: &mut Report) {
         ),
         ("set a new secret (durable)", None, set_secret(key, "NEW")),
     ];
-    for (name, bar, make) in cases {
+    let cases = cases.into_iter();
+    for (name, bar, make) in cases.filter(|(name, ..)| name.starts_with(effort.only)) {
         let size = load::size(broker.addr(), &make);
         let floor = Server::hello(size);
         let hello = load::same("GET", "/hello", None, "");

@@ -30,7 +30,7 @@ fn rotate(broker: &Broker, level: &str) -> Duration {
     }
 }
 
-pub(crate) fn measure(effort: Effort, report: &mut Report) {
+pub(crate) fn measure(effort: Effort<'_>, report: &mut Report) {
     const TITLE: &str = "Replacing keys while handles are resolved (one rotation after the other)";
     const HEAD: [&str; 8] = [
         "keys",

@@ -33,7 +33,7 @@ fn document(bytes: usize, note: &str) -> Bytes {
     Bytes::from(text)
 }
 
-pub(crate) fn measure(effort: Effort, report: &mut Report) {
+pub(crate) fn measure(effort: Effort<'_>, report: &mut Report) {
     const TITLE: &str = "Scrubbing a stream in chunks of 16 KiB, against copying it";
     const HEAD: [&str; 7] = [
         "lent values (40 B each)",

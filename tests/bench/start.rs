@@ -8,7 +8,7 @@ use crate::report::Report;
 use crate::requests::{report_rate, set_secret};
 use crate::servers::{Broker, launch, ready, resident_mib};
 
-pub(crate) fn measure(effort: Effort, report: &mut Report) {
+pub(crate) fn measure(effort: Effort<'_>, report: &mut Report) {
     const TITLE: &str = "Starting the real binary";
     const HEAD: [&str; 5] = [
         "secrets",

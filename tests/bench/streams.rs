@@ -55,7 +55,7 @@ async fn read(way: Way, counts: Arc<Counts>, turns: Arc<Semaphore>) {
     }
 }
 
-pub(crate) fn measure(effort: Effort, report: &mut Report) {
+pub(crate) fn measure(effort: Effort<'_>, report: &mut Report) {
     const TITLE: &str =
         "Streams of events that flow at once, half in the streaming lane, half in tunnels";
     const HEAD: [&str; 8] = [
