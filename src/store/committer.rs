@@ -240,6 +240,8 @@ impl Turns {
     /// Commits what can be committed of a group, and answers everyone.
     fn serve(&self, mut gathering: MutexGuard<'_, Gathering>, first: Job) {
         let committer = &self.committer;
+        let begun = self.shared().gathering.begin();
+        self.lookout.wake();
         let mut waiters = Waiters::default();
         let mut group = Group::new(
             (&*committer.engine, self.under_way.load_full()),
@@ -255,9 +257,9 @@ impl Turns {
         let finished = (!waiters.accepted.is_empty()).then(|| group.finish());
         let mut disk = self.disk();
         let working = self.shared().at_work.begin();
-        self.lookout.wake();
         let ready = finished.map(|finished| self.ready(&mut gathering, finished));
         self.queue.writing(true);
+        drop(begun);
         drop(gathering);
         let outcome = match ready {
             None => self

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
@@ -58,8 +58,10 @@ pub(super) struct Shared {
     state: Mutex<State>,
     /// Apart from the state, for it is looked at by every read: a [`Health`] as a number.
     health: AtomicU8,
-    /// For how long the writer has been at a group, or at something between two of them.
+    /// For how long the writer has been writing a group, or at something between two of them.
     pub(super) at_work: AtWork,
+    /// And for how long it has been making the next one ready.
+    pub(super) gathering: AtWork,
     /// Whether nobody waits for the writer any more.
     pub(super) given_up: CancellationToken,
     pub(super) probe: OnceLock<Arc<dyn Probe>>,
@@ -112,6 +114,7 @@ impl Shared {
             state: Mutex::new(state),
             health: AtomicU8::new(Health::Sound.number()),
             at_work: AtWork::default(),
+            gathering: AtWork::default(),
             given_up: CancellationToken::new(),
             probe: OnceLock::new(),
             changed: Changed::default(),
@@ -156,7 +159,7 @@ impl Shared {
     pub(super) fn looked_after(self: Arc<Self>) -> impl FnMut() -> bool + Send + 'static {
         let (mut before, mut looks) = (None, 0_u32);
         move || {
-            let began = self.at_work.began();
+            let began = self.began();
             looks = if began == before { looks + 1 } else { 0 };
             before = began;
             let time = began.map_or(Duration::ZERO, |began| began.elapsed());
@@ -171,6 +174,12 @@ impl Shared {
             }
             began.is_some()
         }
+    }
+
+    /// Since when the writer has been at what it is at, of both the longer.
+    fn began(&self) -> Option<Instant> {
+        let both = [self.at_work.began(), self.gathering.began()];
+        both.into_iter().flatten().min()
     }
 
     /// The store has failed, whatever the writer still comes to: who waits for it is told so.
@@ -198,6 +207,7 @@ impl Store {
     /// For how long the writer has been at the group that it is at, or at what it does between two of them.
     #[must_use]
     pub fn busy_for(&self) -> Duration {
-        self.shared().at_work.time()
+        let began = self.shared().began();
+        began.map_or(Duration::ZERO, |began| began.elapsed())
     }
 }
