@@ -175,6 +175,19 @@ impl Committer {
     }
 }
 
+/// A thread of the writer, until it ends. Where it breaks, nobody waits for it: neither those whose orders are in the
+/// queue nor the other thread, which waits for the disk.
+struct Ending<'a>(&'a Turns);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.shared().end(Health::Failed);
+            self.0.queue.abandon();
+        }
+    }
+}
+
 impl Turns {
     pub(super) fn new(
         (committer, anchor): (Committer, Anchors),
@@ -199,6 +212,7 @@ impl Turns {
 
     /// Takes turns until the queue is closed and empty, then syncs the anchor.
     pub(super) fn run(&self) {
+        let _whatever_comes = Ending(self);
         while self.turn() {}
         // At worst the anchor lags, and the store is as durable as it was.
         self.disk().sync().unwrap_or_default();
@@ -254,10 +268,15 @@ impl Turns {
         if !alone {
             gathering.gather(&mut group, &mut waiters, &self.queue);
         }
-        let finished = (!waiters.accepted.is_empty()).then(|| group.finish());
+        let finished = (!waiters.accepted.is_empty()).then(|| self.sealed(group.finish()));
         let mut disk = self.disk();
         let working = self.shared().at_work.begin();
-        let ready = finished.map(|finished| self.ready(&mut gathering, finished));
+        // The group that this one is gathered upon may have failed.
+        let ready = finished.map(|ready| self.shared().usable().and(ready));
+        if let Some(Ok(ready)) = &ready {
+            gathering.state = ready.state;
+            self.under_way.store(Some(Arc::clone(&ready.changes)));
+        }
         self.queue.writing(true);
         drop(begun);
         drop(gathering);
@@ -275,30 +294,20 @@ impl Turns {
         waiters.answer(&outcome);
     }
 
-    /// Seals the state of a group, upon which the next one is gathered.
-    fn ready(
-        &self,
-        gathering: &mut Gathering,
-        (state, changes): Finished,
-    ) -> Result<Ready, StoreError> {
-        // The group that this one is gathered upon may have failed.
-        self.shared().usable()?;
-        let record = self.committer.sealed(&state)?;
-        let changes = Arc::new(changes);
-        gathering.state = state;
-        self.under_way.store(Some(Arc::clone(&changes)));
+    /// A group with its state sealed.
+    fn sealed(&self, (state, changes): Finished) -> Result<Ready, StoreError> {
         Ok(Ready {
             state,
-            record,
-            changes,
+            record: self.committer.sealed(&state)?,
+            changes: Arc::new(changes),
         })
     }
 
     fn write(&self, anchor: &mut Anchors, ready: &Ready) -> Result<u64, StoreError> {
-        let UnderWay { changes, rewrapped } = &*ready.changes;
         let state = (&ready.state, &ready.record);
+        let changes = &ready.changes.changes;
         let generation = self.committer.commit(anchor, state, changes)?;
-        self.shared().rewraps.written(changes, rewrapped);
+        self.shared().rewraps.written(&ready.changes);
         Ok(generation)
     }
 }

@@ -1,8 +1,8 @@
 //! Commits that become one batch: each joins if what it expects is so after those before it, of which the last
 //! ones may be on their way to the engine still.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::rewraps::{MOST, Rewraps};
@@ -19,6 +19,8 @@ pub(super) struct UnderWay {
     pub(super) changes: Changes,
     /// Of the changes, those that only rewrap what stood there, with its digest.
     pub(super) rewrapped: BTreeMap<StoreKey, Vec<Digest>>,
+    /// What was changed by somebody, be it rewrapped afterwards: nothing from before it stands for that.
+    pub(super) plain: BTreeSet<StoreKey>,
 }
 
 /// The state after a group, and what it changes.
@@ -112,6 +114,7 @@ impl<'a> Group<'a> {
         }
         for (key, record) in batch.changes {
             self.own.rewrapped.remove(&key);
+            self.own.plain.insert(key.clone());
             self.put(key, record);
         }
         Ok(())
@@ -143,10 +146,10 @@ impl<'a> Group<'a> {
         }
         match self.changed(key) {
             // Changed since the engine was: only a rewrapping says the same.
-            Some((by, _)) => by
-                .rewrapped
-                .get(key)
-                .is_some_and(|was| was.contains(digest) || self.rewraps.stands_for(key, digest)),
+            Some((by, _)) => by.rewrapped.get(key).is_some_and(|was| {
+                let only = || !self.is_changed_plainly(key);
+                was.contains(digest) || (only() && self.rewraps.stands_for(key, digest))
+            }),
             None => self.rewraps.stands_for(key, digest),
         }
     }
@@ -163,6 +166,14 @@ impl<'a> Group<'a> {
     /// What a record is in the digest of all of them.
     fn member(&self, key: &StoreKey, record: Option<&[u8]>) -> Option<Digest> {
         record.map(|record| self.mac.hash(&[key.as_bytes(), record]))
+    }
+
+    /// Whether somebody has changed what stands under `key` since the engine was.
+    fn is_changed_plainly(&self, key: &StoreKey) -> bool {
+        let mut groups = [Some(&self.own), self.before.as_deref()]
+            .into_iter()
+            .flatten();
+        groups.any(|group| group.plain.contains(key))
     }
 
     /// The last of the groups that are not in the engine yet which changes what stands under `key`, and to what.

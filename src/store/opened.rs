@@ -2,13 +2,11 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
 use super::anchor::Anchor;
 use super::anchors::{AnchorFiles, Anchors};
 use super::committer::{Committer, Turns};
-use super::error::Doing;
 use super::group::Group;
 use super::lookout::Lookout;
 use super::queue::Queue;
@@ -137,21 +135,12 @@ impl Store {
         let queue = Arc::new(Queue::default());
         let watched = Arc::clone(&shared);
         let lookout = Lookout::begin("store-lookout", watched.looked_after())?;
-        let turns = Arc::new(Turns::new((committer, anchor), Arc::clone(&queue), lookout));
-        let begin = |name: &str| {
-            let turns = Arc::clone(&turns);
-            let thread = thread::Builder::new().name(name.into());
-            let thread = thread.spawn(move || turns.run());
-            thread.doing("starting the commit writer")
-        };
-        let threads = begin("store-commit-1").and_then(|one| Ok([one, begin("store-commit-2")?]));
-        // One that has begun alone ends.
-        let threads = threads.inspect_err(|_| queue.close())?;
+        let turns = Turns::new((committer, anchor), Arc::clone(&queue), lookout);
         Ok(Self(Arc::new(Inner {
             engine,
             shared,
             mac,
-            writer: WriterThreads::new(queue, threads),
+            writer: WriterThreads::begin(turns, queue)?,
         })))
     }
 

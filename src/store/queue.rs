@@ -119,6 +119,15 @@ impl Queue {
         mem::take(&mut inner.orders)
     }
 
+    /// Takes no more orders, and serves none of those that are there: who waits for them hears so.
+    pub(super) fn abandon(&self) {
+        let mut inner = self.lock();
+        (inner.closed, inner.writing) = (true, false);
+        let orders = mem::take(&mut inner.orders);
+        self.wake(inner, true);
+        drop(orders);
+    }
+
     /// Whether a group is on its way to the disk.
     pub(super) fn is_writing(&self) -> bool {
         self.lock().writing

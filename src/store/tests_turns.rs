@@ -218,3 +218,52 @@ async fn what_is_done_between_two_groups_waits_for_the_one_before() {
     assert_eq!(told.await, Ok(2));
     assert_eq!(after.await.unwrap(), Ok(3));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_somebody_changed_on_its_way_is_not_what_it_was_rewrapped_from_before() {
+    let (engine, place) = (Arc::new(Faulty::default()), Place::new());
+    let store = create(shared(&engine), &place.anchor()).unwrap();
+    let [read, once, theirs, twice] = [1, 2, 3, 4].map(record);
+    let rewrap = |was: &Record, new: &Record| {
+        let mut batch = Batch::new();
+        batch.rewrap(key("a"), was.clone(), new.clone());
+        batch
+    };
+    store.commit(put("a", read.clone()), mark(1)).await.unwrap();
+    store.commit(rewrap(&read, &once), mark(1)).await.unwrap();
+    let held = Held::on(engine, place, store, put("a", theirs.clone())).await;
+    let again = commit(&held.store, rewrap(&theirs, &twice));
+    held.rest().await;
+    let late = commit(&held.store, given("a", digest(&read), put("a", record(5))));
+    held.rest().await;
+    held.engine.free();
+    assert!(again.await.unwrap().is_ok());
+    assert_eq!(late.await.unwrap(), Err(StoreError::Precondition));
+    // Nor is it afterwards; what they wrote is.
+    let late = given("a", digest(&read), put("a", record(5)));
+    let late = held.store.commit(late, mark(1)).await;
+    assert_eq!(late, Err(StoreError::Precondition));
+    let change = given("a", digest(&theirs), put("a", record(6)));
+    assert!(held.store.commit(change, mark(1)).await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thread_that_breaks_leaves_nobody_waiting() {
+    let held = Held::with(put("a", record(1))).await;
+    let store = held.store.clone();
+    // Both of them: one in what it does between two groups, the other in the next of these.
+    let breaks = || Order::Pause(Box::new(|_| assert_eq!(1, 2, "as it is to break")));
+    store.send(breaks()).unwrap();
+    store.send(breaks()).unwrap();
+    let behind = commit(&store, put("b", record(2)));
+    let long = store.submit(put("c", record(3)), mark(1)).unwrap();
+    held.rest().await;
+    held.engine.free();
+    assert_eq!(held.first.await.unwrap(), Ok(2));
+    let soon = Duration::from_secs(5);
+    let behind = tokio::time::timeout(soon, behind).await.unwrap();
+    assert_eq!(behind.unwrap(), Err(StoreError::Failed));
+    let long = tokio::time::timeout(soon, long.done()).await.unwrap();
+    assert_eq!(long, Err(StoreError::Failed));
+    assert!(!store.healthy());
+}

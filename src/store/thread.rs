@@ -2,9 +2,11 @@
 
 use std::mem;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
+use std::thread::{self, JoinHandle};
 
 use super::StoreError;
+use super::committer::Turns;
+use super::error::Doing;
 use super::queue::Queue;
 use super::writer::{Health, Order, Shared};
 
@@ -27,11 +29,32 @@ enum Stage {
 }
 
 impl WriterThreads {
-    pub(super) const fn new(queue: Arc<Queue>, threads: [JoinHandle<()>; 2]) -> Self {
-        Self {
+    /// Has two threads take turns.
+    ///
+    /// # Errors
+    /// When the system gives none.
+    pub(super) fn begin(turns: Turns, queue: Arc<Queue>) -> Result<Self, StoreError> {
+        let turns = Arc::new(turns);
+        let begin = |name: &str| {
+            let turns = Arc::clone(&turns);
+            let thread = thread::Builder::new().name(name.into());
+            let thread = thread.spawn(move || turns.run());
+            thread.doing("starting the commit writer")
+        };
+        let one = begin("store-commit-1")?;
+        let threads = match begin("store-commit-2") {
+            Ok(other) => [one, other],
+            Err(error) => {
+                // One alone ends, and with it whoever has the engine's files.
+                queue.close();
+                one.join().unwrap_or_default();
+                return Err(error);
+            }
+        };
+        Ok(Self {
             stage: Mutex::new(Stage::Serving { queue, threads }),
             ended: Condvar::new(),
-        }
+        })
     }
 
     fn stage(&self) -> MutexGuard<'_, Stage> {

@@ -176,9 +176,10 @@ impl Shared {
         }
     }
 
-    /// Since when the writer has been at what it is at, of both the longer.
+    /// Since when the writer has been at what it is at, of both the longer. Gathering is asked first, since it ends
+    /// after writing has begun.
     fn began(&self) -> Option<Instant> {
-        let both = [self.at_work.began(), self.gathering.began()];
+        let both = [self.gathering.began(), self.at_work.began()];
         both.into_iter().flatten().min()
     }
 
