@@ -165,6 +165,7 @@ impl Hub {
         for owner in [principal.owner(), Owner::ORG_SHARED] {
             let place = place(&org, owner, slug);
             if let Some(read) = vault.store().read(&place).await? {
+                org.exists(Class::Tool, owner, slug.as_str(), &place);
                 let tool = self.parsed(vault, (&org, owner), (&place, &read)).await?;
                 return Ok(tool.seen_by(principal));
             }

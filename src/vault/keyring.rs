@@ -48,6 +48,11 @@ impl OrgKeys {
         &self.index
     }
 
+    /// Something of `owner`'s was found at `place`, under `name`: it is one, and may be remembered.
+    pub fn exists(&self, class: Class, owner: Owner, name: &str, place: &StoreKey) {
+        self.named.exists((class, owner), name, place);
+    }
+
     /// Where what `owner` calls `name` stands among the things of a class: in the list of the owner's, whose name
     /// `list` is the first part of, by a hash that has `one` as its first part.
     #[must_use]

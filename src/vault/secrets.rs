@@ -6,7 +6,7 @@ use crate::crypto::{Owner, Record};
 use crate::name::SecretName;
 use crate::policy::{ListSecrets, Listing, Permit, ReadSecret, RevealSecret, SecretRef};
 use crate::secret::Secret;
-use crate::store::{Read, StoreError, StoreKey};
+use crate::store::{Class, Read, StoreError, StoreKey};
 use crate::wire;
 
 use super::cursor;
@@ -162,6 +162,7 @@ impl Vault {
         let Some(read) = self.store.read(&place).await? else {
             return Ok(None);
         };
+        org.exists(Class::Secret, owner, name.as_str(), &place);
         self.open_pointer(&key, org, owner, place, &read).map(Some)
     }
 
