@@ -15,7 +15,6 @@ use crate::broker::handle::{
 };
 use crate::crypto::{SystemRandom, check_letters, draw_letters};
 use crate::id::{ApiKeyId, OrgId, ResolutionId, UserId};
-use crate::name::Fields;
 use crate::policy::Via;
 use crate::tools::{Tool, ToolSpec};
 
@@ -72,7 +71,7 @@ pub(crate) fn handle(tool: &Tool, owner: Owner, terms: Terms, now: Instant) -> M
         wishes: Wishes::default(),
         fingerprint: [0; 32],
         proxied: None,
-        placeholders: Fields::new(),
+        placeholders: crate::name::Fields::new(),
     };
     (text, Arc::new(Handle::new(id, purpose, terms, now)))
 }

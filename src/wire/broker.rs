@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use utoipa::ToSchema;
 
 use super::FieldSource;
@@ -106,6 +106,7 @@ pub struct Resolved {
     pub fields: Vec<ResolvedField>,
     /// What stands for each field's value in requests: field → placeholder.
     #[schema(value_type = BTreeMap<String, String>)]
+    #[serde(serialize_with = "as_object")]
     pub placeholders: Fields<String>,
     /// Where the fields may go by right of the handle; not what is for declared actions alone.
     pub constraints: Vec<Constraint>,
@@ -124,6 +125,14 @@ impl fmt::Debug for Resolved {
             .field("uses_left", &self.uses_left)
             .finish_non_exhaustive()
     }
+}
+
+/// As an object also where there is no field: what has no first key could as well be a list.
+fn as_object<S: Serializer, T: Serialize>(
+    fields: &Fields<T>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(fields.iter())
 }
 
 /// What fills a field.
@@ -165,6 +174,7 @@ pub struct Constraint {
     pub paths: Vec<String>,
     /// Where each field stands in a request, the preferred slot first.
     #[schema(value_type = BTreeMap<String, Vec<String>>)]
+    #[serde(serialize_with = "as_object")]
     pub slots: Fields<Vec<String>>,
     /// The most bytes that a request's body may have.
     #[serde(default)]
@@ -250,5 +260,17 @@ mod tests {
             shown.contains("crm") && !shown.contains("canary"),
             "{shown}"
         );
+    }
+
+    #[test]
+    fn no_field_is_an_empty_object() {
+        let sent = serde_json::json!({
+            "id": "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b", "handle": "rth_1", "tool": "crm",
+            "expiresAt": "2026-01-01T00:00:00.000Z", "usesLeft": 3, "fields": [], "placeholders": {},
+            "constraints": [{"scheme": "https", "hosts": ["api.example.com"], "port": 443, "methods": ["GET"],
+                "paths": ["/x"], "slots": {}, "maxBodyBytes": 7, "websocket": false}],
+        });
+        let read: Resolved = serde_json::from_value(sent.clone()).unwrap();
+        assert_eq!(serde_json::to_value(read).unwrap(), sent);
     }
 }
