@@ -26,8 +26,9 @@ struct Done {
     /// Ids of those who own something; that of what is shared is empty.
     owners: [String; 2],
     org: String,
-    /// Of an owner's keys, the organisation's, the root key, the key of what belongs to nobody, the journal's.
-    turned: [String; 5],
+    /// Of an owner's keys, the organisation's, the root key, the key of what belongs to nobody, the journal's, and
+    /// that of the names on disk.
+    turned: [String; 6],
     /// Values, by their names.
     written: Vec<(String, String)>,
 }
@@ -73,14 +74,23 @@ fn turn(operator: &Client, level: &str) -> String {
     } else {
         let path = format!("/v1/operator/{level}-rotation");
         client.send("POST", &path, None).expect(200);
+        copied(operator);
     }
     request
+}
+
+/// The store stands in the files that it is to stand in.
+fn copied(operator: &Client) {
+    eventually(|| {
+        let store = operator.get("/v1/operator/store").expect(200);
+        (store["data"]["compaction"]["state"] != "running").then_some(())
+    });
 }
 
 fn replace_all(broker: &Broker, prepared: Prepared) -> Done {
     let operator = broker.operator();
     let mut written = Vec::new();
-    let turned = ["owner", "org", "root", "state", "audit"].map(|level| {
+    let turned = ["owner", "org", "root", "state", "audit", "index"].map(|level| {
         let (client, request) = named(&operator);
         let name = format!("BEFORE_{}", level.to_uppercase());
         let body = json!({"name": name, "value": level, "orgWide": true});
@@ -141,6 +151,8 @@ fn look(engine: &str, folder: Arc<TempDir>, moment: &Moment<'_>, done: &Done) {
     assert!(again == root || again == root + 1, "{again} after {root}");
     ends(&operator, "state");
     ends(&operator, "audit");
+    ends(&operator, "index");
+    copied(&operator);
     for n in 0..KEPT {
         let kept = value(&operator, &format!("KEPT_{n}"));
         assert_eq!(kept.as_deref(), Some("kept through all of it"));
