@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn names_and_owners_take_no_more_room_than_there_is() {
         let named = Named::default();
-        for n in 0..KEPT as u64 * 3 {
+        for n in 0..u64::try_from(KEPT).unwrap() * 3 {
             exists(&named, SHARED, &n.to_string());
             exists(&named, SHARED, "one");
             is_reckoned(&named, of(Class::Secret, n), "one");
