@@ -144,24 +144,21 @@ fn a_service_manager_hears_once_that_it_is_ready_and_then_that_it_lives() {
 #[test]
 fn a_service_manager_hears_nothing_while_a_writer_hangs_and_again_once_it_goes_on() {
     let silence = Duration::from_micros(INTERVAL * 3);
-    for writer in [&["audit"][..], &["store-commit-1", "store-commit-2"]] {
+    for writer in ["audit", "store-commit"] {
         let watched = Watched::start();
         while watched.hear() != ALIVE {}
-        let held: Vec<_> = writer
-            .iter()
-            .map(|name| Held::of(&watched.broker, name))
-            .collect();
+        let held = Held::of(&watched.broker, writer);
         // What was said until then may still be on its way.
         let end = Instant::now() + Duration::from_secs(5);
         while watched.within(silence).is_some() {
-            assert!(Instant::now() < end, "{writer:?}: it is said to live");
+            assert!(Instant::now() < end, "{writer}: it is said to live");
         }
         // The event loop comes round all the while.
         let serves = watched.broker.anonymous().get("/livez");
         assert_eq!(serves.status, 200);
-        assert_eq!(watched.within(silence), None, "{writer:?}");
-        held.into_iter().for_each(Held::let_go);
-        assert_eq!(watched.hear(), ALIVE, "{writer:?}");
-        assert_eq!(watched.hear(), ALIVE, "{writer:?}");
+        assert_eq!(watched.within(silence), None, "{writer}");
+        held.let_go();
+        assert_eq!(watched.hear(), ALIVE, "{writer}");
+        assert_eq!(watched.hear(), ALIVE, "{writer}");
     }
 }

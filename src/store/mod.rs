@@ -11,12 +11,11 @@
 //!
 //! The life of a commit, and why in that order:
 //!
-//! 1. Callers queue for one writer, which takes what has gathered (up to 256). It is two threads: one makes
-//!    a group ready while the other writes the one before. Nothing else ever writes, or has sled's own
-//!    threads flush: its pool deadlocks when seven tasks await that. A part of long work
-//!    ([`Store::submit`]) is a group of its own, after those that somebody waits for.
-//! 2. Each caller's preconditions are checked against the engine, the group that is being written and the
-//!    earlier commits of the same group. One that fails is refused alone.
+//! 1. Callers queue on one writer thread, which takes what has gathered (up to 256). Nothing else ever
+//!    writes, or has sled's own threads flush: its pool deadlocks when seven tasks await that. A part of
+//!    long work ([`Store::submit`]) is a group of its own, after those that somebody waits for.
+//! 2. Each caller's preconditions are checked against the engine and the earlier commits of the group.
+//!    One that fails is refused alone.
 //! 3. One batch holds every accepted change **and** the new sealed state record: generation, number of
 //!    records, keyed digest of all of them, head of the audit journal. They are true together or not
 //!    at all.
@@ -36,7 +35,6 @@ mod anchor;
 mod anchors;
 mod batch;
 mod census;
-mod committer;
 mod copying;
 mod disk;
 mod engine;
@@ -53,7 +51,6 @@ mod lookout;
 mod memory;
 mod older;
 mod opened;
-mod queue;
 mod recent;
 mod redb_engine;
 mod rewraps;
@@ -83,8 +80,6 @@ mod tests_rewrite;
 mod tests_stuck;
 #[cfg(test)]
 mod tests_support;
-#[cfg(test)]
-mod tests_turns;
 #[cfg(test)]
 mod tests_veil;
 

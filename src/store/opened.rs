@@ -2,19 +2,20 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 
 use super::anchor::Anchor;
 use super::anchors::{AnchorFiles, Anchors};
-use super::committer::{Committer, Turns};
+use super::error::Doing;
 use super::group::Group;
 use super::lookout::Lookout;
-use super::queue::Queue;
 use super::recent::Read;
 use super::state::State;
 use super::submitted::Submitted;
-use super::thread::WriterThreads;
-use super::writer::{Health, Job, Order, Probe, Shared};
+use super::thread::WriterThread;
+use super::writer::{Committer, Health, Job, Order, Probe, Shared};
 use super::{Batch, Engine, EngineKind, JournalMark, StoreError, StoreKey, adopt_pairs, census};
 use crate::crypto::{Key, MacKey, Random, Record};
 use crate::id::StoreId;
@@ -43,7 +44,7 @@ struct Inner {
     engine: Arc<dyn Engine>,
     shared: Arc<Shared>,
     mac: MacKey,
-    writer: WriterThreads,
+    writer: WriterThread,
 }
 
 impl Store {
@@ -65,11 +66,11 @@ impl Store {
         }
         let mac = keys.mac()?;
         let shared = Arc::new(Shared::new(State::nothing()));
-        let mut group = Group::new((&*engine, None), &mac, State::nothing(), &shared.rewraps);
+        let mut group = Group::new(&*engine, &mac, State::nothing(), &shared.rewraps);
         group.join(first, JournalMark::GENESIS)?;
-        let (state, first) = group.finish();
-        let mut anchor = Anchors::create(&anchors.into(), id, &mac)?;
-        let committer = Committer {
+        let (state, changes, _) = group.finish();
+        let mut committer = Committer {
+            anchor: Anchors::create(&anchors.into(), id, &mac)?,
             engine,
             store: id,
             seal: keys.seal,
@@ -77,10 +78,9 @@ impl Store {
             random,
             shared,
         };
-        let record = committer.sealed(&state)?;
-        committer.commit(&mut anchor, (&state, &record), &first.changes)?;
-        anchor.sync()?;
-        Self::start(committer, anchor)
+        committer.commit(state, &changes)?;
+        committer.anchor.sync()?;
+        Self::start(committer)
     }
 
     /// Opens a store: counts and digests every record, and compares the result with the sealed state
@@ -117,30 +117,33 @@ impl Store {
             // What a kill left behind.
             disk.remove_superseded()?;
         }
-        let committer = Committer {
+        Self::start(Committer {
             engine,
             store: id,
             seal: keys.seal,
             mac,
+            anchor,
             random,
             shared: Arc::new(Shared::new(state)),
-        };
-        Self::start(committer, anchor)
+        })
     }
 
-    fn start(committer: Committer, anchor: Anchors) -> Result<Self, StoreError> {
+    fn start(committer: Committer) -> Result<Self, StoreError> {
         let engine = Arc::clone(&committer.engine);
         let shared = Arc::clone(&committer.shared);
         let mac = committer.mac.clone();
-        let queue = Arc::new(Queue::default());
+        let (queue, jobs) = mpsc::channel();
         let watched = Arc::clone(&shared);
         let lookout = Lookout::begin("store-lookout", watched.looked_after())?;
-        let turns = Turns::new((committer, anchor), Arc::clone(&queue), lookout);
+        let thread = thread::Builder::new()
+            .name("store-commit".into())
+            .spawn(move || committer.run(&jobs, &lookout))
+            .doing("starting the commit writer")?;
         Ok(Self(Arc::new(Inner {
             engine,
             shared,
             mac,
-            writer: WriterThreads::begin(turns, queue)?,
+            writer: WriterThread::new(queue, thread),
         })))
     }
 

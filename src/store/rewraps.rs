@@ -5,18 +5,17 @@
 //! So the writer remembers what each rewrapped record was before, until it is changed, or for a minute or two: whoever
 //! has not changed it by then is refused, and reads it again.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{PoisonError, RwLock};
 
-use super::group::UnderWay;
 use super::{Store, StoreKey};
-use crate::crypto::{Digest, sha256};
+use crate::crypto::{Digest, Record, sha256};
 
 /// The first half of a SHA-256: as many records as there may be do not share one.
 type Half = [u8; 16];
 
 /// How many of the records before are remembered of each.
-pub(super) const MOST: usize = 4;
+const MOST: usize = 4;
 
 /// Rewrapped records, by the digests of their keys: the digests of what they were before.
 #[derive(Debug, Default)]
@@ -55,9 +54,12 @@ impl Rewraps {
         known.before = std::mem::take(&mut known.recent);
     }
 
-    /// Takes note of what was written: what was rewrapped, and what was changed otherwise.
-    pub(super) fn written(&self, group: &UnderWay) {
-        let (changes, rewrapped) = (&group.changes, &group.rewrapped);
+    /// Takes note of what was written: what was `rewrapped`, and what was changed otherwise.
+    pub(super) fn written(
+        &self,
+        changes: &BTreeMap<StoreKey, Option<Record>>,
+        rewrapped: &BTreeMap<StoreKey, Vec<Digest>>,
+    ) {
         let nothing = |known: &Known| known.is_empty() && rewrapped.is_empty();
         if nothing(&self.0.read().unwrap_or_else(PoisonError::into_inner)) {
             return;
@@ -65,14 +67,13 @@ impl Rewraps {
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
         for key in changes.keys() {
             let Some(place) = place(key) else { continue };
-            if group.plain.contains(key) {
-                known.recent.remove(&place);
-                known.before.remove(&place);
-            }
             if let Some(was) = rewrapped.get(key) {
                 let all = known.recent.entry(place).or_default();
                 all.extend(was.iter().filter_map(half));
                 all.drain(..all.len().saturating_sub(MOST));
+            } else {
+                known.recent.remove(&place);
+                known.before.remove(&place);
             }
         }
     }

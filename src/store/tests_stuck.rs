@@ -2,7 +2,6 @@
 
 use std::io::ErrorKind;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::timeout;
@@ -71,23 +70,6 @@ async fn a_writer_that_is_given_up_has_everybody_answered_and_the_store_fail_for
     let again = open(shared(&stuck.engine), &stuck.place.anchor()).unwrap();
     assert!(again.get(&key("a")).await.unwrap().is_some());
     assert_eq!(again.get(&key("b")).await, Ok(None));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_writer_that_hangs_in_what_it_reads_is_at_work_too() {
-    let (engine, place) = (Arc::new(Faulty::default()), Place::new());
-    let store = create(shared(&engine), &place.anchor()).unwrap();
-    let waiting = store.clone();
-    engine.hold();
-    engine.reads.store(true, Ordering::SeqCst);
-    let commit = tokio::spawn(async move { waiting.commit(put("a", record(1)), mark(1)).await });
-    while store.busy_for() < Duration::from_millis(50) {
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
-    assert!(engine.is_waiting() && !commit.is_finished());
-    engine.free();
-    assert_eq!(commit.await.unwrap(), Ok(2));
-    assert_eq!(store.busy_for(), Duration::ZERO);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

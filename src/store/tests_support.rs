@@ -173,8 +173,6 @@ pub(crate) struct Faulty {
     held: Mutex<bool>,
     freed: Condvar,
     waiting: AtomicBool,
-    /// Whether reads are held back as well.
-    pub(super) reads: AtomicBool,
 }
 
 impl Faulty {
@@ -185,16 +183,6 @@ impl Faulty {
     pub(crate) fn free(&self) {
         *self.held.lock().unwrap() = false;
         self.freed.notify_all();
-    }
-
-    /// Waits as long as this is held back.
-    fn wait(&self) {
-        let mut held = self.held.lock().unwrap();
-        while *held {
-            self.waiting.store(true, Ordering::SeqCst);
-            held = self.freed.wait(held).unwrap();
-        }
-        self.waiting.store(false, Ordering::SeqCst);
     }
 
     /// Whether a write is being held back.
@@ -209,9 +197,6 @@ impl Engine for Faulty {
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        if self.reads.load(Ordering::SeqCst) {
-            self.wait();
-        }
         self.inner.get(key)
     }
 
@@ -234,7 +219,12 @@ impl Engine for Faulty {
     }
 
     fn apply(&self, writes: &[Write<'_>]) -> Result<(), StoreError> {
-        self.wait();
+        let mut held = self.held.lock().unwrap();
+        while *held {
+            self.waiting.store(true, Ordering::SeqCst);
+            held = self.freed.wait(held).unwrap();
+        }
+        self.waiting.store(false, Ordering::SeqCst);
         match self.fault.lock().unwrap().take() {
             Some(Fault::Before(error)) => Err(error),
             Some(Fault::After(error)) => {
